@@ -1,0 +1,111 @@
+/* A source of ticks: a file, a capture, a simulated market. It decodes and normalises; it stamps nothing.
+ *
+ * A source names its symbols with ids of its own (0, 1, 2 … in order of appearance); the sequencer maps them to the
+ * node's. Ticks come out as one-slot TRADE and QUOTE messages with seq 0, event_ns, recv_ns, payload, `symbol` = the
+ * source's id. (A capture gives whole records of any type, with their seq: source_is_journal.)
+ *
+ * What is no good is refused, counted by reason, and logged (the first few of each reason, with place and content);
+ * what is of no use (book updates) is skipped and counted by kind. Neither stops a source.
+ *
+ * Threading: one thread per source. No allocation after open, but for a new symbol.
+ */
+#ifndef NET_SOURCE_H
+#define NET_SOURCE_H
+
+#include "core/error.h"
+#include "core/message.h"
+
+/* Why a row is refused: enum suffix, name as counted, what it means. */
+#define REJECT_REASONS(X)                                                                                    \
+    X(FORMAT, "format", "the row or message could not be parsed")                                            \
+    X(COLUMNS, "columns", "fewer columns than the header names")                                             \
+    X(SYMBOL_MISSING, "symbol_missing", "no symbol")                                                         \
+    X(SYMBOL_LENGTH, "symbol_length", "a symbol longer than 63 bytes, or with control characters")           \
+    X(SYMBOLS_FULL, "symbols_full", "more symbols than limits.symbols")                                      \
+    X(TIME_MISSING, "time_missing", "neither event nor receive time")                                        \
+    X(TIME_FORMAT, "time_format", "a time that is no number, or outside 1970 to 2262")                       \
+    X(TIME_JUMP, "time_jump", "a jump of more than an hour that the next row does not confirm")              \
+    X(PRICE_MISSING, "price_missing", "no price")                                                            \
+    X(PRICE_FORMAT, "price_format", "a price that is no decimal number")                                     \
+    X(PRICE_SIGN, "price_sign", "a price that is not above 0")                                               \
+    X(PRICE_RANGE, "price_range", "a price over 9,223,372,036 or with more than 9 decimal places")           \
+    X(SIZE_MISSING, "size_missing", "no size")                                                               \
+    X(SIZE_FORMAT, "size_format", "a size that is no decimal number, or negative")                           \
+    X(SIZE_RANGE, "size_range", "a size that does not fit 64 bits at the symbol's scale")
+
+#define X(name, text, help) REJECT_##name,
+enum reject_reason { REJECT_REASONS(X) REJECT_COUNT };
+#undef X
+const char *reject_name(enum reject_reason reason);
+
+enum { SOURCE_NAME_MAX = 63, SOURCE_SKIP_KINDS = 32, SOURCE_SAMPLES_PER_REASON = 3 };
+
+/* Calendars: which sessions a symbol has. */
+enum calendar_id { CALENDAR_US_EQUITY, CALENDAR_UTC24, CALENDAR_COUNT };
+
+struct source_symbol {
+    char name[SOURCE_NAME_MAX + 1];
+    uint8_t name_len;
+    uint8_t size_scale;
+    uint8_t calendar; /* enum calendar_id */
+    int64_t tick_e9;  /* 0 = unknown */
+};
+
+/* What the operator may say of sources; from the settings. */
+struct source_config {
+    const char *market;     /* appended to names as ".market"; NULL = nothing */
+    int csv_size_scale;     /* decimal places of sizes in csv: (default 0) */
+    int csv_calendar;       /* enum calendar_id of symbols in csv: (default CALENDAR_US_EQUITY) */
+    uint32_t symbols_max;   /* limits.symbols */
+};
+
+struct source_stats {
+    uint64_t rows;  /* lines or messages read, good or bad, without header */
+    uint64_t bytes; /* of input, uncompressed */
+    uint64_t rejected[REJECT_COUNT];
+    struct {
+        char kind[24];
+        uint64_t count;
+    } skipped[SOURCE_SKIP_KINDS]; /* kinds in order of appearance; the last one takes all further kinds as "other" */
+};
+
+struct source;
+
+/* What a kind of source implements; one row per kind in source.c's table {name, argument, help, ops}. */
+struct source_ops {
+    int (*read)(struct source *s, struct msg *out, int max);
+    void (*close)(struct source *s);
+};
+
+/* The common head of every source; a kind embeds it as its first member. */
+struct source {
+    const struct source_ops *ops;
+    char spec[256]; /* as the user wrote it, for messages */
+    bool is_journal; /* yields stamped records: seq, CLOCK, SYMBOL, RULE, SETTING and all */
+    struct source_config config;
+    struct source_stats stats;
+    struct source_symbol *symbols; /* grows; valid until the next read */
+    uint32_t symbol_count;
+    struct error failure; /* after SOURCE_FAILED */
+    void (*log)(void *ctx, const char *line); /* sample log of refused rows; may be NULL */
+    void *log_ctx;
+};
+
+enum { SOURCE_END = 0, SOURCE_FAILED = -1 };
+
+/* Opens "kind:argument". NULL with err set (unknown kind with the nearest known, no such file, missing column …). */
+struct source *source_open(const char *spec, const struct source_config *config, struct error *err);
+
+/* Reads up to `max` slots (max >= MSG_SLOTS_MAX). Returns how many (> 0), SOURCE_END, or SOURCE_FAILED with
+ * s->failure set: what was read before it is good, and the source is at its end. */
+int source_read(struct source *s, struct msg *out, int max) __attribute__((warn_unused_result));
+
+void source_close(struct source *s);
+
+/* For the kinds' use. */
+void source_reject(struct source *s, enum reject_reason reason, uint64_t row, const char *text, size_t len);
+void source_skip(struct source *s, const char *kind, size_t len);
+/* The id of a name, new or known; -1 and counted where it cannot be taken. O(1), allocation only for a new one. */
+int32_t source_symbol_id(struct source *s, const char *name, size_t len, uint64_t row);
+
+#endif
