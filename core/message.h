@@ -39,13 +39,14 @@ enum msg_type { MSG_TYPES(X) MSG_TYPE_COUNT };
 #undef X
 
 /* Flags. The high byte belongs to the record's frame, the low byte to its type. */
-#define MSG_F_PHASE      0x8000u /* the ring lap's phase; 0 outside a ring */
-#define MSG_F_CONT       0x4000u /* this slot continues a record (set in every slot but the first) */
-#define MSG_MORE_SHIFT   8       /* bits 8..13: how many slots follow the first */
-#define MSG_MORE_MASK    0x3f00u
-#define MSG_F_RECV_TIME  0x0001u /* TRADE, QUOTE: the source gave no event time; event_ns is the receive time */
-#define MSG_F_CORRECTION 0x0002u /* TRADE: follows a CANCEL of the print that it replaces */
-#define MSG_F_MORE_PARTS 0x0001u /* RULE, SETTING: the content goes on in the next record of this type */
+#define MSG_F_PHASE    0x8000u /* the ring lap's phase; 0 outside a ring */
+#define MSG_F_CONT     0x4000u /* this slot continues a record (set in every slot but the first) */
+#define MSG_MORE_SHIFT 8       /* bits 8..13: how many slots follow the first */
+#define MSG_MORE_MASK  0x3f00u
+#define MSG_F_RECV_TIME                                                                                      \
+    0x0001u /* TRADE, QUOTE: the source gave no event time; event_ns is the receive time */
+#define MSG_F_CORRECTION  0x0002u /* TRADE: follows a CANCEL of the print that it replaces */
+#define MSG_F_MORE_PARTS  0x0001u /* RULE, SETTING: the content goes on in the next record of this type */
 #define MSG_F_PROVISIONAL 0x0001u /* BAR: its minute has ended, the bar is not final */
 
 enum { MSG_SLOT_BYTES = 64, MSG_SLOTS_MAX = 16, MSG_FIRST_BYTES = 32, MSG_CONT_BYTES = 48 };
@@ -108,8 +109,9 @@ struct msg_bar {
 
 enum alert_kind { ALERT_FIRED, ALERT_REVISED, ALERT_WITHDRAWN };
 
-/* ALERT, emitted by the engine: event_ns is the symbol's time (the alert's timestamp), seq that of the deciding
- * message, recv_ns 0 until the scanner fills it in from that message (core never sees receive times). */
+/* ALERT, emitted by the engine: event_ns is the symbol's time (the alert's timestamp), seq that of the
+ * deciding message, recv_ns 0 until the scanner fills it in from that message (core never sees receive
+ * times). */
 struct msg_alert {
     uint32_t rule; /* the rule's slot */
     uint32_t sub;  /* order among the events of one (seq, symbol) */
@@ -119,7 +121,7 @@ struct msg_alert {
     uint8_t kind;       /* enum alert_kind */
     uint8_t n_operands; /* at most ALERT_OPERANDS_MAX */
     /* continuation: */
-    int64_t price_e9; /* the symbol's price, ALERT_UNKNOWN if it has none */
+    int64_t price_e9;  /* the symbol's price, ALERT_UNKNOWN if it has none */
     int64_t operand[]; /* as enum metric_unit says: a price at 1e-9, or the bits of a double */
 };
 #define ALERT_UNKNOWN      INT64_MIN /* an operand without value */
@@ -175,20 +177,21 @@ static inline uint32_t msg_slots(size_t bytes)
 /* The name of a type as it is printed and counted; "?" for one that is none. */
 const char *msg_type_name(unsigned type);
 
-/* Starts a record of `type` with room for `payload_bytes`: zeroes its slots, sets type, symbol, seq and frame of
- * each. Returns the number of slots, 0 if it needs more than MSG_SLOTS_MAX. */
+/* Starts a record of `type` with room for `payload_bytes`: zeroes its slots, sets type, symbol, seq and frame
+ * of each. Returns the number of slots, 0 if it needs more than MSG_SLOTS_MAX. */
 uint32_t msg_begin(struct msg *m, enum msg_type type, uint32_t symbol, size_t payload_bytes);
 
 /* Sets seq in every slot of a record. */
 void msg_set_seq(struct msg *m, uint64_t seq);
 
-/* Copies payload bytes [at, at + n) into or out of a record, over the slot frames. The caller keeps in bounds. */
+/* Copies payload bytes [at, at + n) into or out of a record, over the slot frames. The caller keeps in
+ * bounds. */
 void msg_put(struct msg *m, size_t at, const void *src, size_t n);
 void msg_get(const struct msg *m, size_t at, void *dst, size_t n);
 
-/* True if the frame of the record in m[0..avail) is sound: a known type, a slot count within MSG_SLOTS_MAX and
- * avail, every continuation slot marked as such with the same type, symbol and count. For what comes from outside
- * (files, shared memory). */
+/* True if the frame of the record in m[0..avail) is sound: a known type, a slot count within MSG_SLOTS_MAX
+ * and avail, every continuation slot marked as such with the same type, symbol and count. For what comes from
+ * outside (files, shared memory). */
 bool msg_valid(const struct msg *m, size_t avail);
 
 /* A typed view of a record whose payload does not fit one slot. */
