@@ -57,9 +57,9 @@ enum metric_input {
     X(VOLUME_DAILY, "volume_daily", PLAIN, NUMBER, INPUT_TRADE, 0,                                           \
       "volume of the trading day, all sessions")                                                             \
     X(SMA, "sma", PERIOD, VWAP, INPUT_PRICE, 4, "mean of the last N closes")                                 \
-    X(EMA, "ema", PERIOD, VWAP, INPUT_PRICE, 2,                                                              \
+    X(EMA, "ema", PERIOD, VWAP, INPUT_PRICE, 1,                                                              \
       "exponential mean of closes, 2/(N+1), seeded with the SMA of the first N, first value at bar N-1")     \
-    X(RSI, "rsi", PERIOD, NUMBER, INPUT_PRICE, 4,                                                            \
+    X(RSI, "rsi", PERIOD, NUMBER, INPUT_PRICE, 3,                                                            \
       "Wilder's RSI of closes, seeded with the mean of the first N changes; 100 without a loss")             \
     X(VWAP_SESSION, "vwap", SESSION, VWAP, INPUT_TRADE, 0, "VWAP since the session's start")                 \
     X(CHANGE_FROM_CLOSE, "change_from_close", PLAIN, PRICE, INPUT_PRICE, 0,                                  \

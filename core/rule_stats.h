@@ -1,5 +1,5 @@
-/* What became of a rule's evaluations. The engine fills one for each rule slot, in memory that it is given; readers
- * in other processes sum the scanners' (shm/ruletab.h). Each field has one writer and only grows. */
+/* What became of a rule's evaluations. The engine fills one for each rule slot, in memory that it is given;
+ * readers in other processes sum the scanners' (shm/ruletab.h). Each field has one writer and only grows. */
 #ifndef CORE_RULE_STATS_H
 #define CORE_RULE_STATS_H
 

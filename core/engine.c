@@ -1,0 +1,786 @@
+/* Messages, time, bars. */
+#include "core/engine_int.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#define XXH_INLINE_ALL
+#include <xxhash.h>
+
+const struct engine_limits engine_limits_default = {
+    .symbols = 20000, .ids = 20000, .rules = 10000, .metrics = 256, .fires = 1u << 20, .bars = 2048};
+
+uint16_t bucket_of(const char *name, size_t len)
+{
+    return (uint16_t)(XXH3_64bits(name, len) & (BUCKET_COUNT - 1));
+}
+
+static uint32_t pow2_at_least(uint32_t n)
+{
+    uint32_t p = 16;
+    while (p < n)
+        p *= 2;
+    return p;
+}
+
+/* Every pool, in the order of its place: pointer in the engine, number of elements. */
+#define POOLS(X)                                                                                             \
+    X(local, l->ids)                                                                                         \
+    X(symbol, l->symbols)                                                                                    \
+    X(name, l->symbols)                                                                                      \
+    X(bar, (size_t)l->symbols * l->bars)                                                                     \
+    X(state, (size_t)l->symbols * l->metrics * STATE_WORDS_PER_METRIC)                                       \
+    X(cursor, (size_t)l->symbols * l->metrics * CURSORS_PER_METRIC)                                          \
+    X(rule, l->rules)                                                                                        \
+    X(ident_slot, l->rules)                                                                                  \
+    X(ident_hash, (size_t)pow2_at_least(2 * l->rules))                                                       \
+    X(node, l->metrics)                                                                                      \
+    X(scope_hash, (size_t)pow2_at_least(2 * l->rules))                                                       \
+    X(fire, l->fires)                                                                                        \
+    X(fire_hash, (size_t)pow2_at_least(l->fires))                                                            \
+    X(change, l->metrics *CURSORS_PER_METRIC)                                                                \
+    X(old_cursor, l->metrics *CURSORS_PER_METRIC)                                                            \
+    X(old_stamp, l->metrics *CURSORS_PER_METRIC)                                                             \
+    X(fired, l->rules)
+
+/* Memory for what rules need beside their slots: as parsed, and as indexed. */
+static size_t kept_bytes(const struct engine_limits *l)
+{
+    return (size_t)l->rules * 1024 + (1 << 20);
+}
+static size_t built_bytes(const struct engine_limits *l)
+{
+    return (size_t)l->rules * 2048 + (4 << 20);
+}
+
+static size_t align64(size_t n)
+{
+    return (n + 63) & ~(size_t)63;
+}
+
+size_t engine_footprint(const struct engine_limits *l)
+{
+    size_t n = align64(sizeof(struct engine));
+#define X(field, count) n += align64(sizeof *((struct engine *)0)->field * (size_t)(count));
+    POOLS(X)
+#undef X
+    return n + align64(kept_bytes(l)) + align64(built_bytes(l));
+}
+
+struct engine *engine_new(void *mem, const struct engine_limits *l, struct rule_stats *stats)
+{
+    assert(mem && ((uintptr_t)mem & 63) == 0 && stats);
+    assert(l->bars && (l->bars & (l->bars - 1)) == 0 && l->metrics < 0x8000);
+    struct engine *e = mem;
+    uint8_t *at = (uint8_t *)mem + align64(sizeof *e);
+#define X(field, n)                                                                                          \
+    e->field = (void *)at;                                                                                   \
+    at += align64(sizeof *e->field * (size_t)(n));
+    POOLS(X)
+#undef X
+    e->kept = (struct arena){.at = at, .size = kept_bytes(l)};
+    e->built = (struct arena){.at = at + align64(kept_bytes(l)), .size = built_bytes(l)};
+    e->limits = *l;
+    e->stats = stats;
+    e->lateness_ns = SECOND_NS;
+    e->keep = 500;
+    e->state_stride = l->metrics * STATE_WORDS_PER_METRIC;
+    e->cursor_stride = l->metrics * CURSORS_PER_METRIC;
+    e->hash_mask = pow2_at_least(2 * l->rules) - 1;
+    e->fire_mask = pow2_at_least(l->fires) - 1;
+    e->fire_free = NONE;
+    e->epoch = 1;
+    e->stamp = 1;
+    e->sub_symbol = NONE;
+    e->step_slots = 64;
+    for (int b = 0; b < BUCKET_ALL; b++)
+        e->bucket[b] =
+            (struct bucket){.clock_ns = INT64_MIN, .next_ns = NEVER_NS, .first = NONE, .last = NONE};
+    return e;
+}
+
+uint32_t engine_out_capacity(const struct engine_limits *l)
+{
+    return 4096 + l->rules * (MSG_SLOTS_MAX - 4);
+}
+const struct engine_counters *engine_counters(const struct engine *e)
+{
+    return &e->count;
+}
+const char *engine_refusal(const struct engine *e)
+{
+    return e->refusal;
+}
+
+static struct symbol *symbol_of(const struct engine *e, uint32_t id)
+{
+    if (unlikely(id >= e->limits.ids || e->local[id] == 0))
+        return NULL;
+    return &e->symbol[e->local[id] - 1];
+}
+
+uint64_t engine_day_volume(const struct engine *e, uint32_t symbol)
+{
+    const struct symbol *s = symbol_of(e, symbol);
+    return s ? s->day_volume : 0;
+}
+
+enum session_kind engine_session(const struct engine *e, uint32_t symbol)
+{
+    const struct symbol *s = symbol_of(e, symbol);
+    return s ? s->session : SESSION_CLOSED;
+}
+
+/* ---- events */
+
+/* Room for the next event, its place in the order given. engine_apply has seen to it that there is enough. */
+static struct msg *event_begin(struct engine *e, enum msg_type type, const struct symbol *s, size_t bytes,
+                               uint32_t *sub)
+{
+    assert(e->out->used + MSG_SLOTS_MAX <= e->out->capacity);
+    struct msg *m = &e->out->slot[e->out->used];
+    uint32_t n = msg_begin(m, type, s->id, bytes);
+    assert(n);
+    msg_set_seq(m, e->seq);
+    e->out->used += n;
+    if (e->sub_seq != e->seq || e->sub_symbol != s->id) {
+        e->sub_seq = e->seq;
+        e->sub_symbol = s->id;
+        e->sub = 0;
+    }
+    *sub = e->sub++;
+    return m;
+}
+
+static void emit_bar(struct engine *e, const struct symbol *s, const struct bar *b)
+{
+    struct msg_bar p = {.open_e9 = b->open_e9,
+                        .high_e9 = b->high_e9,
+                        .low_e9 = b->low_e9,
+                        .close_e9 = b->close_e9,
+                        .volume = b->volume,
+                        .pv_lo = (uint64_t)b->pv,
+                        .pv_hi = (int64_t)(b->pv >> 64),
+                        .trades = b->trades,
+                        .revision = b->revision,
+                        .length_s = 60};
+    struct msg *m = event_begin(e, MSG_BAR, s, sizeof p, &p.sub);
+    m->event_ns = (int64_t)b->minute * MINUTE_NS;
+    msg_put(m, 0, &p, sizeof p);
+    if (b->revision)
+        e->count.revisions++;
+    else
+        e->count.bars++;
+}
+
+/* Alert id = xxh3_128 of: rule id, 0, version (u32), symbol, 0, symbol's time (i64), k (u32); little-endian.
+ */
+static XXH128_hash_t alert_id(const struct engine *e, const struct symbol *s, const struct loaded_rule *r,
+                              uint32_t k)
+{
+    uint8_t text[RULE_ID_MAX + 64 + 24], *p = text;
+    const char *name = e->name[place_of(e, s)];
+    size_t n = strlen(name);
+    memcpy(p, r->id, r->id_len);
+    p += r->id_len;
+    *p++ = 0;
+    memcpy(p, &r->version, 4);
+    p += 4;
+    memcpy(p, name, n);
+    p += n;
+    *p++ = 0;
+    memcpy(p, &s->time_ns, 8);
+    memcpy(p + 8, &k, 4);
+    return XXH3_128bits(text, (size_t)(p + 12 - text));
+}
+
+static void emit_alert(struct engine *e, const struct symbol *s, const struct fired *f)
+{
+    const struct loaded_rule *r = &e->rule[f->rule];
+    int64_t value[1 + ALERT_OPERANDS_MAX];
+    XXH128_hash_t id = alert_id(e, s, r, f->k);
+    struct msg_alert head = {.rule = f->rule,
+                             .id_hi = id.high64,
+                             .id_lo = id.low64,
+                             .k = f->k,
+                             .kind = ALERT_FIRED,
+                             .n_operands = r->n_operands};
+    value[0] = s->price_e9;
+    for (unsigned i = 0; i < r->n_operands; i++) {
+        uint32_t node = r->operand[i];
+        int64_t key = node_key(e, s, node);
+        value[1 + i] = key;
+        if (key != KEY_UNKNOWN && metric_unit(&e->node[node].metric) != UNIT_PRICE) {
+            double d = key_to_double(key);
+            memcpy(&value[1 + i], &d, sizeof d);
+        }
+    }
+    size_t bytes = 8 * (1u + r->n_operands);
+    struct msg *m = event_begin(e, MSG_ALERT, s, sizeof head + bytes, &head.sub);
+    m->event_ns = s->time_ns;
+    msg_put(m, 0, &head, sizeof head);
+    msg_put(m, sizeof head, value, bytes);
+    e->stats[f->rule].fired++;
+    e->count.alerts++;
+}
+
+/* What fired at this message, in the order of the rules. */
+static void emit_fired(struct engine *e, const struct symbol *s)
+{
+    struct fired *f = e->fired;
+    uint32_t n = e->n_fired;
+    for (uint32_t gap = n / 2; gap; gap /= 2)
+        for (uint32_t i = gap; i < n; i++) {
+            struct fired x = f[i];
+            uint32_t j = i;
+            for (; j >= gap && f[j - gap].rule > x.rule; j -= gap)
+                f[j] = f[j - gap];
+            f[j] = x;
+        }
+    for (uint32_t i = 0; i < n; i++)
+        emit_alert(e, s, &f[i]);
+    e->n_fired = 0;
+}
+
+/* ---- sessions */
+
+struct session_at {
+    int64_t start_ns, end_ns, day_ns;
+    enum session_kind kind;
+};
+
+static struct session_at session_find(const struct calendar *c, int64_t t)
+{
+    struct session_at at = {.start_ns = INT64_MIN, .end_ns = NEVER_NS, .day_ns = INT64_MIN};
+    for (uint32_t d = c->n; d-- > 0;) {
+        const struct trading_day *day = &c->day[d];
+        if (t < day->t[0]) {
+            at.end_ns = day->t[0];
+            continue;
+        }
+        int k = t < day->t[1] ? 0 : t < day->t[2] ? 1 : t < day->t[3] ? 2 : 3;
+        static const enum session_kind kinds[] = {SESSION_PREMARKET, SESSION_MARKET, SESSION_POSTMARKET,
+                                                  SESSION_CLOSED};
+        at.start_ns = day->t[k];
+        at.end_ns = k < 3 ? day->t[k + 1] : at.end_ns;
+        at.day_ns = day->t[0];
+        at.kind = kinds[k];
+        return at;
+    }
+    return at;
+}
+
+/* The symbol's minute has reached the end of its session, or the calendar has changed. */
+static void session_switch(struct engine *e, struct symbol *s)
+{
+    struct session_at at = session_find(&e->calendar[s->calendar], s->live_start_ns);
+    s->session_end_ns = at.end_ns;
+    if (at.start_ns == s->session_start_ns && at.kind == s->session)
+        return;
+    s->session_start_ns = at.start_ns;
+    s->session = (uint8_t)at.kind;
+    s->session_pv = 0;
+    s->session_volume = 0;
+    s->stale = true;
+    if (at.day_ns == s->day_start_ns)
+        return;
+    s->day_start_ns = at.day_ns;
+    s->day_volume = 0;
+    if (s->market_close_e9 != KEY_UNKNOWN)
+        s->prev_close_e9 = s->market_close_e9;
+    s->market_close_e9 = s->day_open_e9 = KEY_UNKNOWN;
+    s->rebuild = s->restart = true;
+}
+
+static void calendar_add(struct engine *e, uint32_t id, const struct trading_day *day)
+{
+    struct calendar *c = &e->calendar[id];
+    uint32_t at = 0;
+    while (at < c->n && c->day[at].t[0] < day->t[0])
+        at++;
+    if (at == c->n || c->day[at].t[0] != day->t[0]) {
+        if (c->n == CALENDAR_DAYS) {
+            if (at == 0)
+                return;
+            memmove(c->day, c->day + 1, --at * sizeof *c->day);
+            c->n--;
+        }
+        memmove(&c->day[at + 1], &c->day[at], (c->n - at) * sizeof *c->day);
+        c->n++;
+    }
+    c->day[at] = *day;
+    for (uint32_t i = 0; i < e->n_symbols; i++)
+        if (e->symbol[i].calendar == id)
+            e->symbol[i].session_end_ns = INT64_MIN; /* look again at the next roll */
+    for (int b = 0; b < BUCKET_COUNT; b++)
+        e->bucket[b].next_ns = INT64_MIN;
+}
+
+/* ---- bars */
+
+static void bucket_wake(struct engine *e, const struct symbol *s)
+{
+    struct bucket *b = &e->bucket[s->bucket];
+    int64_t next = s->live_start_ns + MINUTE_NS < s->final_ns ? s->live_start_ns + MINUTE_NS : s->final_ns;
+    if (next < b->next_ns)
+        b->next_ns = next;
+}
+
+static void final_update(struct engine *e, struct symbol *s)
+{
+    s->final_ns =
+        s->provisional
+            ? ((int64_t)bar_at(e, s, s->bars_end - s->provisional)->minute + 1) * MINUTE_NS + e->lateness_ns
+            : NEVER_NS;
+}
+
+/* Emits the bars that the symbol's time has made final. */
+static void finalize(struct engine *e, struct symbol *s)
+{
+    while (s->final_ns <= s->time_ns) {
+        emit_bar(e, s, bar_at(e, s, s->bars_end - s->provisional));
+        s->provisional--;
+        final_update(e, s);
+    }
+}
+
+/* Moves on to the minute of time t: the live bar ends, windows shift, sessions and days switch. */
+static void roll(struct engine *e, struct symbol *s, int64_t t)
+{
+    bool pushed = s->live_trades != 0;
+    if (pushed) {
+        if (s->bars_end - s->bars_first >= e->limits.bars)
+            s->rebuild = true; /* a day of more minutes than are kept: start from the oldest that is */
+        *bar_at(e, s, s->bars_end++) = (struct bar){.pv = s->live_pv,
+                                                    .open_e9 = s->open_e9,
+                                                    .high_e9 = s->high_e9,
+                                                    .low_e9 = s->low_e9,
+                                                    .close_e9 = s->close_e9,
+                                                    .volume = s->live_volume,
+                                                    .minute = (uint32_t)(s->live_start_ns / MINUTE_NS),
+                                                    .trades = s->live_trades};
+        s->provisional++;
+        s->live_trades = 0;
+        s->live_volume = 0;
+        s->live_pv = 0;
+        final_update(e, s);
+    }
+    s->live_start_ns = t / MINUTE_NS * MINUTE_NS;
+    if (s->live_start_ns >= s->session_end_ns)
+        session_switch(e, s);
+    if (!s->rebuild)
+        metrics_roll(e, s, pushed);
+    s->stale = true;
+    bucket_wake(e, s);
+}
+
+/* Brings the symbol to time t, no evaluation in between: its own message decides once, after it is applied.
+ */
+static void advance(struct engine *e, struct symbol *s, int64_t t)
+{
+    s->time_ns = t;
+    if ((uint64_t)t - (uint64_t)s->live_start_ns >= MINUTE_NS)
+        roll(e, s, t);
+    finalize(e, s);
+}
+
+static void bar_add(struct bar *b, int64_t p, uint64_t size)
+{
+    b->high_e9 = p > b->high_e9 ? p : b->high_e9;
+    b->low_e9 = p < b->low_e9 ? p : b->low_e9;
+    b->close_e9 = p;
+    b->volume += size;
+    b->pv += (__int128)p * size;
+    b->trades++;
+}
+
+/* A print of a minute that has ended: it joins that minute's bar, or makes it. True if the bar was final. */
+static bool print_into_past(struct engine *e, struct symbol *s, int64_t ev, int64_t p, uint64_t size)
+{
+    uint32_t minute = (uint32_t)(ev / MINUTE_NS);
+    bool late = ((int64_t)minute + 1) * MINUTE_NS + e->lateness_ns <= s->time_ns;
+    uint64_t oldest = bars_oldest(e, s), i = s->bars_end;
+    if (late)
+        e->count.late_prints++;
+    else
+        e->count.out_of_order_prints++;
+    while (i > oldest && bar_at(e, s, i - 1)->minute > minute)
+        i--;
+    struct bar *b;
+    if (i > oldest && bar_at(e, s, i - 1)->minute == minute) {
+        b = bar_at(e, s, i - 1);
+        bar_add(b, p, size);
+        b->revision += late;
+    } else if (i == oldest && s->bars_end >= e->limits.bars) {
+        e->count.late_unkept++;
+        return late;
+    } else {
+        for (uint64_t j = s->bars_end; j > i; j--)
+            *bar_at(e, s, j) = *bar_at(e, s, j - 1);
+        s->bars_end++;
+        b = bar_at(e, s, i);
+        *b = (struct bar){.open_e9 = p, .high_e9 = p, .low_e9 = p, .minute = minute};
+        bar_add(b, p, size);
+        if (!late)
+            s->provisional++;
+    }
+    if (late)
+        emit_bar(e, s, b);
+    final_update(e, s);
+    bucket_wake(e, s);
+    s->rebuild = s->stale = true;
+    return late;
+}
+
+/* ---- messages */
+
+/* The symbol's time at a message of event time ev: it never steps back. */
+static inline int64_t time_at(const struct engine *e, const struct symbol *s, int64_t ev)
+{
+    int64_t t = ev > s->time_ns ? ev : s->time_ns, clock = e->bucket[s->bucket].clock_ns;
+    return t > clock ? t : clock;
+}
+
+/* Before a message is applied: the rules in force, the time. Minute, final bars and fires are the rare case.
+ */
+static inline void arrive(struct engine *e, struct symbol *s, int64_t ev)
+{
+    int64_t t = time_at(e, s, ev);
+    if (unlikely(s->epoch != e->epoch))
+        rules_bind(e, s);
+    if (unlikely((uint64_t)t - (uint64_t)s->live_start_ns >= MINUTE_NS || t >= s->final_ns))
+        advance(e, s, t);
+    s->time_ns = t;
+}
+
+static inline void evaluate(struct engine *e, struct symbol *s, enum eval what)
+{
+    if (unlikely(s->stale))
+        rules_touch_all(e, s);
+    if (unlikely(e->n_changes || e->bind_epoch || (what == EVAL_TICK && s->time_ns >= s->due_ns))) {
+        rules_settle(e, s, what);
+        if (e->n_fired)
+            emit_fired(e, s);
+    }
+}
+
+static bool sums_fit(const struct symbol *s, uint64_t size, __int128 pv)
+{
+    uint64_t v;
+    __int128 x;
+    return !__builtin_add_overflow(s->day_volume, size, &v) &&
+           !__builtin_add_overflow(s->live_volume, size, &v) &&
+           !__builtin_add_overflow(s->session_pv, pv, &x) && !__builtin_add_overflow(s->live_pv, pv, &x);
+}
+
+static inline void apply_trade(struct engine *e, const struct msg *m)
+{
+    struct symbol *s = symbol_of(e, m->symbol);
+    int64_t ev = m->event_ns, p = m->trade.price_e9;
+    uint64_t size = m->trade.size;
+    if (unlikely(!s || ev < 0 || p <= 0)) {
+        e->count.unknown_symbol++;
+        return;
+    }
+    arrive(e, s, ev);
+    __int128 pv = (__int128)p * size;
+    if (unlikely(!sums_fit(s, size, pv))) {
+        e->count.sum_overflow++;
+        return;
+    }
+    e->count.trades++;
+    bool moved, late = false;
+    if (likely(ev >= s->live_start_ns)) {
+        if (unlikely(s->live_trades == 0)) {
+            s->open_e9 = s->high_e9 = s->low_e9 = p;
+            moved = true;
+        } else {
+            moved = p != s->price_e9 || p != s->close_e9;
+            s->high_e9 = p > s->high_e9 ? p : s->high_e9;
+            s->low_e9 = p < s->low_e9 ? p : s->low_e9;
+        }
+        s->close_e9 = p;
+        s->live_volume += size;
+        s->live_pv += pv;
+        s->live_trades++;
+    } else {
+        moved = true;
+        late = print_into_past(e, s, ev, p, size);
+    }
+    if (ev >= s->session_start_ns) {
+        s->session_volume += size;
+        s->session_pv += pv;
+        if (s->session == SESSION_MARKET && !late) {
+            if (unlikely(s->day_open_e9 == KEY_UNKNOWN))
+                s->day_open_e9 = p;
+            s->market_close_e9 = p;
+        }
+    }
+    if (ev >= s->day_start_ns)
+        s->day_volume += size;
+    if (!late)
+        s->price_e9 = p;
+    if (!s->stale) {
+        const struct plan *q = scope_plan(e, s);
+        if (moved) {
+            rules_touch(e, s, &e->market, e->market.on_price, e->market.n_on_price);
+            if (q)
+                rules_touch(e, s, q, q->on_price, q->n_on_price);
+        }
+        rules_touch(e, s, &e->market, e->market.on_trade, e->market.n_on_trade);
+        if (q)
+            rules_touch(e, s, q, q->on_trade, q->n_on_trade);
+    }
+    evaluate(e, s, unlikely(late) ? EVAL_SILENT : EVAL_TICK);
+}
+
+static inline void apply_quote(struct engine *e, const struct msg *m)
+{
+    struct symbol *s = symbol_of(e, m->symbol);
+    if (unlikely(!s || m->event_ns < 0 || m->quote.bid_e9 < 0 || m->quote.ask_e9 < 0)) {
+        e->count.unknown_symbol++;
+        return;
+    }
+    e->count.quotes++;
+    arrive(e, s, m->event_ns);
+    s->bid_e9 = m->quote.bid_e9;
+    s->ask_e9 = m->quote.ask_e9;
+    if (!s->stale) {
+        const struct plan *q = scope_plan(e, s);
+        rules_touch(e, s, &e->market, e->market.on_quote, e->market.n_on_quote);
+        if (q)
+            rules_touch(e, s, q, q->on_quote, q->n_on_quote);
+    }
+    evaluate(e, s, EVAL_TICK);
+}
+
+/* When the symbol next has something to do by itself. Minutes in which no window changes any more are passed
+ * over. */
+static int64_t next_event(const struct engine *e, const struct symbol *s)
+{
+    int64_t roll_at = s->live_start_ns + MINUTE_NS;
+    bool quiet = s->live_trades == 0 &&
+                 (s->bars_end == 0 ||
+                  roll_at / MINUTE_NS - bar_at(e, s, s->bars_end - 1)->minute > METRIC_WINDOW_MAX + 1);
+    if (quiet && s->session_end_ns > roll_at)
+        roll_at = s->session_end_ns;
+    return roll_at < s->final_ns ? roll_at : s->final_ns;
+}
+
+/* The clock of the symbol's bucket reaches t: every grid point up to it that closes a minute or a bar is
+ * lived through as if it had come alone. False if the events had no room: to be called again. */
+static bool clock_symbol(struct engine *e, struct symbol *s, int64_t t)
+{
+    for (int64_t next; (next = next_event(e, s)) <= t;) {
+        if (e->out->used + e->step_slots > e->out->capacity)
+            return false;
+        if (unlikely(s->epoch != e->epoch))
+            rules_bind(e, s);
+        int64_t grid = bucket_grid_ceil(s->bucket, next);
+        advance(e, s, time_at(e, s, grid < t ? grid : t));
+        if (s->stale || e->bind_epoch)
+            evaluate(e, s, EVAL_CLOCK);
+    }
+    return true;
+}
+
+static bool apply_clock(struct engine *e, const struct msg *m)
+{
+    if (m->symbol >= BUCKET_COUNT || m->event_ns < 0) {
+        e->count.ignored++;
+        return true;
+    }
+    struct bucket *b = &e->bucket[m->symbol];
+    int64_t t = m->event_ns;
+    if (t >= b->next_ns) {
+        int64_t next = NEVER_NS;
+        for (uint32_t i = b->first; i != NONE; i = e->symbol[i].next_in_bucket) {
+            struct symbol *s = &e->symbol[i];
+            if (s->live_start_ns < 0)
+                continue; /* no message yet */
+            if (!clock_symbol(e, s, t))
+                return false;
+            int64_t n = next_event(e, s);
+            next = n < next ? n : next;
+        }
+        b->next_ns = next;
+    }
+    if (t > b->clock_ns)
+        b->clock_ns = t;
+    e->count.clocks++;
+    return true;
+}
+
+static void apply_symbol(struct engine *e, const struct msg *m)
+{
+    char name[64] = {0};
+    if (m->symbol >= e->limits.ids || e->n_symbols == e->limits.symbols) {
+        e->count.symbols_full++;
+        return;
+    }
+    if (e->local[m->symbol])
+        return; /* repeated at the start of a journal segment */
+    if (m->sym.name_len == 0 || m->sym.name_len > 63 || m->sym.bucket >= BUCKET_COUNT ||
+        m->sym.calendar >= CALENDARS || m->sym.size_scale > 18 ||
+        msg_slot_count(m) < msg_slots(MSG_FIRST_BYTES + m->sym.name_len)) {
+        e->count.ignored++;
+        return;
+    }
+    msg_get(m, MSG_FIRST_BYTES, name, m->sym.name_len);
+    uint32_t place = e->n_symbols++;
+    struct symbol *s = &e->symbol[place];
+    *s = (struct symbol){.live_start_ns = INT64_MIN / 2,
+                         .time_ns = INT64_MIN,
+                         .price_e9 = KEY_UNKNOWN,
+                         .bid_e9 = KEY_UNKNOWN,
+                         .ask_e9 = KEY_UNKNOWN,
+                         .session_start_ns = INT64_MAX,
+                         .session_end_ns = INT64_MIN,
+                         .day_start_ns = INT64_MAX,
+                         .prev_close_e9 = KEY_UNKNOWN,
+                         .day_open_e9 = KEY_UNKNOWN,
+                         .market_close_e9 = KEY_UNKNOWN,
+                         .final_ns = NEVER_NS,
+                         .due_ns = NEVER_NS,
+                         .heap = NONE,
+                         .scope = NONE,
+                         .id = m->symbol,
+                         .next_in_bucket = NONE,
+                         .bucket = m->sym.bucket,
+                         .calendar = m->sym.calendar,
+                         .size_scale = m->sym.size_scale};
+    memcpy(e->name[place], name, sizeof name);
+    e->local[m->symbol] = place + 1;
+    struct bucket *b = &e->bucket[s->bucket];
+    if (b->first == NONE)
+        b->first = place;
+    else
+        e->symbol[b->last].next_in_bucket = place;
+    b->last = place;
+}
+
+static void apply_history(struct engine *e, const struct msg *m)
+{
+    struct symbol *s = symbol_of(e, m->symbol);
+    struct msg_history_bar h;
+    if (!s || msg_slot_count(m) < 2) {
+        e->count.unknown_symbol++;
+        return;
+    }
+    msg_get(m, 0, &h, sizeof h);
+    if (h.length_ns == 24 * 60 * MINUTE_NS && h.close_e9 > 0)
+        s->prev_close_e9 = h.close_e9;
+    else
+        e->count.ignored++;
+}
+
+/* "key=value" */
+static bool setting(struct engine *e, const char *text)
+{
+    long long v[5];
+    char end;
+    if (sscanf(text, "bars.lateness_ms=%lld%c", v, &end) == 1 && v[0] >= 0 && v[0] <= 3600000)
+        e->lateness_ns = v[0] * 1000000;
+    else if (sscanf(text, "bars.keep=%lld%c", v, &end) == 1 && v[0] >= 10 && v[0] + 1440 <= e->limits.bars)
+        e->keep = (uint32_t)v[0];
+    else if (!strcmp(text, "bars.eligibility=all"))
+        ;
+    else if (sscanf(text, "calendar.%lld=%lld,%lld,%lld,%lld%c", &v[0], &v[1], &v[2], &v[3], &v[4], &end) ==
+                 5 &&
+             v[0] >= 0 && v[0] < CALENDARS && v[1] <= v[2] && v[2] <= v[3] && v[3] <= v[4] &&
+             v[1] % MINUTE_NS == 0 && v[2] % MINUTE_NS == 0 && v[3] % MINUTE_NS == 0 && v[4] % MINUTE_NS == 0)
+        calendar_add(e, (uint32_t)v[0], &(struct trading_day){{v[1], v[2], v[3], v[4]}});
+    else
+        return false;
+    return true;
+}
+
+/* RULE and SETTING come in parts; the last one takes effect. */
+static void apply_part(struct engine *e, const struct msg *m)
+{
+    uint32_t len = m->part.len;
+    if (msg_slots(MSG_FIRST_BYTES + len) > msg_slot_count(m) || e->part_len + len >= sizeof e->part)
+        e->part_bad = true;
+    if (!e->part_bad) {
+        msg_get(m, MSG_FIRST_BYTES, e->part + e->part_len, len);
+        e->part_len += len;
+    }
+    if (m->flags & MSG_F_MORE_PARTS)
+        return;
+    bool bad = e->part_bad;
+    uint32_t total = e->part_len;
+    e->part_len = 0;
+    e->part_bad = false;
+    if (m->type == MSG_SETTING) {
+        e->part[total] = 0;
+        if (bad || !setting(e, (const char *)e->part)) {
+            e->count.settings_refused++;
+            snprintf(e->refusal, sizeof e->refusal, "setting '%.200s': unknown, or out of bounds",
+                     (const char *)e->part);
+        }
+        return;
+    }
+    struct rule r;
+    struct error err = {"rule: its parts do not fit"};
+    if (bad || rule_decode(e->part, total, &r, &err) < 0) {
+        e->count.rules_refused++;
+        snprintf(e->refusal, sizeof e->refusal, "%.255s", err.text);
+        return;
+    }
+    rules_load(e, m->part.id, &r);
+}
+
+static bool apply_one(struct engine *e, const struct msg *m)
+{
+    e->seq = m->seq;
+    if (unlikely(e->rules_changed) && m->type != MSG_RULE)
+        rules_build(e);
+    switch (m->type) {
+    case MSG_TRADE:
+        apply_trade(e, m);
+        break;
+    case MSG_QUOTE:
+        apply_quote(e, m);
+        break;
+    case MSG_CLOCK:
+        if (!apply_clock(e, m))
+            return false;
+        break;
+    case MSG_SYMBOL:
+        apply_symbol(e, m);
+        break;
+    case MSG_HISTORY_BAR:
+        apply_history(e, m);
+        break;
+    case MSG_RULE:
+    case MSG_SETTING:
+        apply_part(e, m);
+        break;
+    case MSG_END: {
+        struct msg *end = &e->out->slot[e->out->used++];
+        msg_begin(end, MSG_END, 0, 0);
+        end->seq = m->seq;
+        end->event_ns = m->event_ns;
+        break;
+    }
+    default:
+        e->count.ignored++;
+    }
+    e->count.messages++;
+    return true;
+}
+
+size_t engine_apply(struct engine *e, const struct msg *m, size_t n, struct engine_out *out)
+{
+    assert(out->capacity >= engine_out_capacity(&e->limits));
+    size_t at = 0;
+    e->out = out;
+    while (at < n) {
+        if (unlikely(out->used + e->step_slots > out->capacity))
+            break;
+        if (unlikely(!apply_one(e, &m[at])))
+            break;
+        at += msg_slot_count(&m[at]);
+    }
+    return at;
+}

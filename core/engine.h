@@ -1,0 +1,87 @@
+/* The engine: a pure function from a sequence of messages to a sequence of events (BAR, ALERT, END).
+ *
+ * It never reads a clock, a file or a random number, and allocates nothing after engine_new: the caller gives
+ * the memory, zeroed (fresh from mmap; what is not used is never touched). The result does not depend on how
+ * messages are split into calls, and recv_ns never enters.
+ *
+ * What it keeps per symbol: the live minute's bar, the bars before it, sums of the session and the day, the
+ * state of each metric that a rule names, and for each index of thresholds the place where the value stands
+ * among them. A tick touches only the comparisons that it flips (rule_index.c).
+ *
+ * Threading: one engine, one thread.
+ */
+#ifndef CORE_ENGINE_H
+#define CORE_ENGINE_H
+
+#include "core/message.h"
+#include "core/rule.h"
+#include "core/rule_stats.h"
+
+/* Sizes of the pools; a full one refuses by name, counted in engine_counters. */
+struct engine_limits {
+    uint32_t symbols; /* of this engine */
+    uint32_t ids;     /* symbol ids of the node */
+    uint32_t rules;   /* slots */
+    uint32_t metrics; /* distinct metrics named by the rules in force */
+    uint32_t fires;   /* pairs (rule, symbol) that hold, or fired and are in their cooldown */
+    uint32_t bars;    /* kept bars of a symbol, a power of two; at least bars.keep + 1440 */
+};
+extern const struct engine_limits engine_limits_default;
+
+/* What the engine counts: field, help. All are monotonic. */
+#define ENGINE_COUNTERS(X)                                                                                   \
+    X(messages, "messages applied")                                                                          \
+    X(trades, "trades applied")                                                                              \
+    X(quotes, "quotes applied")                                                                              \
+    X(clocks, "clocks applied")                                                                              \
+    X(late_prints, "trades of a bar that was final")                                                         \
+    X(out_of_order_prints, "trades of a bar that had ended and was not final")                               \
+    X(late_unkept, "late prints of a minute older than the kept bars: in no bar")                            \
+    X(bars, "bars emitted for the first time")                                                               \
+    X(revisions, "bars emitted again")                                                                       \
+    X(alerts, "alerts emitted")                                                                              \
+    X(flips, "comparisons that became true")                                                                 \
+    X(unknown_symbol, "messages of a symbol that has no SYMBOL message")                                     \
+    X(sum_overflow, "trades refused because a volume or a sum would not fit")                                \
+    X(ignored, "messages of a type that this version does not use")                                          \
+    X(symbols_full, "symbols refused: limits.symbols")                                                       \
+    X(rules_full, "rules refused: limits.rules, or the memory for rules")                                    \
+    X(metrics_full, "rules refused: limits.metrics")                                                         \
+    X(fires_full, "alerts not made: limits.fires")                                                           \
+    X(rules_refused, "rules refused: they do not parse")                                                     \
+    X(settings_refused, "settings refused: unknown or out of bounds")
+#define X(name, help) uint64_t name;
+struct engine_counters {
+    ENGINE_COUNTERS(X)
+};
+#undef X
+
+struct engine;
+
+size_t engine_footprint(const struct engine_limits *l);
+/* `mem` is zeroed, aligned to 64, of engine_footprint bytes. `stats` has l->rules entries. */
+struct engine *engine_new(void *mem, const struct engine_limits *l, struct rule_stats *stats);
+
+struct engine_out {
+    struct msg *slot;
+    uint32_t capacity; /* at least engine_out_capacity() */
+    uint32_t used;
+};
+uint32_t engine_out_capacity(const struct engine_limits *l);
+
+/* Applies whole records in m[0..n) until they are done or `out` has no room for what one step may emit.
+ * Returns the slots consumed. A message of which only a part was done (a CLOCK over many symbols) is not
+ * consumed: the next call, which must start with it, goes on where this one stopped. */
+size_t engine_apply(struct engine *e, const struct msg *m, size_t n, struct engine_out *out);
+
+const struct engine_counters *engine_counters(const struct engine *e);
+
+/* The volume of the symbol's trading day, at the symbol's scale; 0 for an unknown one. For the symbol table.
+ */
+uint64_t engine_day_volume(const struct engine *e, uint32_t symbol);
+enum session_kind engine_session(const struct engine *e, uint32_t symbol);
+
+/* The last error of a refused rule or setting, for the log; empty if none. */
+const char *engine_refusal(const struct engine *e);
+
+#endif

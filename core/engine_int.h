@@ -1,0 +1,302 @@
+/* The engine's inside, shared by engine.c (messages, time, bars), metric_state.c (values) and rule_index.c
+ * (rules). */
+#ifndef CORE_ENGINE_INT_H
+#define CORE_ENGINE_INT_H
+
+#include <assert.h>
+
+#include "core/bucket.h"
+#include "core/engine.h"
+
+#define likely(x)   __builtin_expect(!!(x), 1)
+#define unlikely(x) __builtin_expect(!!(x), 0)
+
+#define NONE        UINT32_MAX
+#define NEVER_NS    INT64_MAX
+#define CURSOR_NONE 0u /* no value; else 1 + the bounds that the value has reached */
+
+enum { CALENDARS = 8, CALENDAR_DAYS = 32, STATE_WORDS_PER_METRIC = 4, CURSORS_PER_METRIC = 2 };
+
+struct bar {
+    __int128 pv; /* sum of price x size */
+    int64_t open_e9, high_e9, low_e9, close_e9;
+    uint64_t volume;
+    uint32_t minute; /* start / 60 s */
+    uint32_t trades;
+    uint32_t revision;
+    uint32_t pad[3];
+};
+
+/* A trading day of a calendar: four UTC times, premarket, market, postmarket, closed; the next day's start
+ * ends it. */
+struct trading_day {
+    int64_t t[4];
+};
+
+struct calendar {
+    uint32_t n;
+    struct trading_day day[CALENDAR_DAYS]; /* ascending; the oldest goes first */
+};
+
+struct symbol {
+    /* what every trade touches */
+    int64_t live_start_ns; /* start of the live minute; far in the past before the first message */
+    int64_t time_ns;       /* as of its own messages and processed clocks; its bucket's clock may be later */
+    int64_t price_e9;      /* KEY_UNKNOWN before the first trade */
+    int64_t final_ns;      /* when the oldest provisional bar becomes final; NEVER_NS */
+    int64_t open_e9, high_e9, low_e9, close_e9; /* of the live bar, if live_trades */
+    __int128 live_pv;
+    uint64_t live_volume;
+    uint32_t live_trades;
+    uint32_t epoch; /* of the rules that its cursors are of */
+    __int128 session_pv;
+    uint64_t session_volume;
+    uint64_t day_volume;
+    /* quotes, session, day */
+    int64_t bid_e9, ask_e9;
+    int64_t session_start_ns, session_end_ns;
+    int64_t day_start_ns;
+    int64_t prev_close_e9;   /* of the trading day before; KEY_UNKNOWN */
+    int64_t day_open_e9;     /* of today's market session */
+    int64_t market_close_e9; /* last price of today's market session so far */
+    /* bars */
+    uint64_t bars_end;    /* bars ever kept; the ring holds the last limits.bars */
+    uint64_t bars_first;  /* where recursive metrics start: the anchor less bars.keep */
+    uint32_t provisional; /* how many bars at the end are not final */
+    /* rules */
+    uint32_t heap;  /* root of the fires by due time */
+    int64_t due_ns; /* its least */
+    uint32_t scope; /* rules of this symbol alone; NONE */
+    /* identity */
+    uint32_t id;
+    uint32_t next_in_bucket;
+    uint16_t bucket;
+    uint8_t calendar;
+    uint8_t size_scale;
+    uint8_t session; /* enum session_kind */
+    bool stale;      /* ended bars, minute, session or day changed: evaluate every metric */
+    bool rebuild;    /* … and metric state must be made anew from the kept bars */
+    bool restart;    /* the trading day switched: crossings restart from unknown */
+} __attribute__((aligned(64)));
+
+/* A metric in use. Its state lies at state_at in each symbol's block. */
+struct node {
+    struct metric metric;
+    uint32_t state_at;
+    double alpha; /* EMA */
+    unsigned inputs;
+};
+
+/* The sorted thresholds of one metric, for the whole market or for one scope. bound[1..n], sentinels at both
+ * ends. A value's cursor is 1 + the number of bounds that it has reached: comparison `rank` holds iff cursor
+ * > rank. */
+struct index {
+    uint32_t node;
+    uint32_t slot; /* of the symbol's cursors */
+    uint32_t n;
+    const int64_t *bound;
+    const uint32_t *up_at, *up; /* by bound: instances with a comparison that becomes true going up over it */
+    const uint32_t *down_at, *down; /* … going down under it */
+};
+
+/* What a symbol computes: its metrics and indexes, by what drives them. One for the market, one for each
+ * scope. */
+struct plan {
+    uint32_t n_nodes, n_indexes, n_on_price, n_on_trade, n_on_quote, n_instances;
+    uint32_t *node;
+    struct index *index;
+    uint32_t *on_price, *on_trade, *on_quote; /* numbers of indexes */
+    uint32_t *instance;                       /* by rule */
+};
+
+/* A comparison of a rule with its place in an index. */
+struct atom {
+    uint32_t slot;
+    uint32_t rank;
+    bool down; /* holds below the bound */
+};
+
+/* A rule as it applies to the market or to one scope. */
+struct instance {
+    uint32_t rule;
+    uint32_t atom_at, n_atoms;
+    uint32_t code_at, n_code; /* postfix over atoms; none: all atoms must hold */
+    uint64_t seen;            /* the stamp of the evaluation that last looked at it */
+};
+
+struct loaded_rule {
+    uint32_t ident; /* the same for every version */
+    uint32_t epoch; /* when it came */
+    uint32_t version;
+    bool live;
+    uint8_t trigger;
+    uint8_t n_operands;
+    uint16_t n_nodes;
+    int64_t cooldown_ns;
+    uint32_t instance; /* the market's, NONE if it names symbols */
+    const char *id;
+    uint32_t id_len;
+    const char *symbols; /* comma-separated; none = all */
+    uint32_t symbols_len;
+    const struct expr_node *node; /* operands are node numbers of the engine */
+    const uint32_t *operand;
+};
+
+/* A rule that holds or has fired for a symbol. In the hash by (symbol, ident), in the symbol's heap by due
+ * time. */
+struct fire {
+    int64_t last_ns; /* of its last alert; INT64_MIN before */
+    int64_t due_ns;  /* when to look at it again */
+    uint32_t symbol, ident;
+    uint32_t k; /* alerts at last_ns - 1 */
+    uint32_t hash_next;
+    uint32_t child, sibling; /* pairing heap */
+};
+
+struct scope {
+    const char *name;
+    uint32_t name_len;
+    uint32_t hash_next;
+    uint32_t last_rule; /* 1 + the rule last given an instance here */
+    struct plan plan;
+};
+
+struct arena {
+    uint8_t *at;
+    size_t size, used;
+};
+
+struct bucket {
+    int64_t clock_ns; /* INT64_MIN before the first */
+    int64_t next_ns;  /* no symbol of it has anything to do before */
+    uint32_t first, last;
+};
+
+enum eval { EVAL_TICK, EVAL_CLOCK, EVAL_SILENT };
+
+struct change {
+    const struct index *index;
+    uint32_t from, to;
+};
+
+struct fired {
+    uint32_t rule, k;
+};
+
+struct engine {
+    struct engine_limits limits;
+    struct engine_counters count;
+    struct rule_stats *stats;
+    int64_t lateness_ns;
+    uint32_t keep;
+    char refusal[256];
+
+    struct bucket bucket[BUCKET_ALL];
+    struct calendar calendar[CALENDARS];
+    uint32_t *local; /* symbol id -> 1 + place */
+    struct symbol *symbol;
+    char (*name)[64];
+    uint32_t n_symbols;
+    struct bar *bar;
+    int64_t *state;
+    uint32_t state_stride;
+    uint32_t *cursor;
+    uint32_t cursor_stride;
+
+    /* rules */
+    struct arena kept, built; /* what lives as long as the engine; what rules_build makes anew */
+    struct loaded_rule *rule;
+    uint32_t n_rules; /* 1 + the highest slot */
+    uint32_t n_idents;
+    uint32_t *ident_slot; /* the version in force */
+    uint32_t *ident_hash; /* of ids: open addressing, 1 + ident */
+    struct node *node;
+    uint32_t n_nodes, state_words;
+    bool rules_changed;
+    uint32_t epoch;
+    struct plan market;
+    struct instance *instance;
+    uint32_t n_instances;
+    struct atom *atom;
+    const uint16_t *code;
+    struct scope *scope;
+    uint32_t n_scopes;
+    uint32_t *scope_hash;
+    uint32_t hash_mask; /* of ident_hash and scope_hash */
+
+    /* fires */
+    struct fire *fire;
+    uint32_t fire_free, fire_used;
+    uint32_t *fire_hash;
+    uint32_t fire_mask;
+
+    /* one evaluation */
+    struct change *change;
+    uint32_t n_changes;
+    uint32_t *old_cursor;
+    uint64_t *old_stamp, stamp; /* a cursor moved in this evaluation iff its old_stamp is the stamp */
+    uint32_t bind_epoch;        /* rules newer than this are new to the symbol; 0 = none are */
+    struct fired *fired;
+    uint32_t n_fired;
+
+    /* the event being written */
+    struct engine_out *out;
+    uint64_t seq;
+    uint64_t sub_seq;
+    uint32_t sub_symbol, sub;
+    uint32_t step_slots; /* what one step of one symbol may emit at most */
+
+    /* RULE and SETTING content in parts */
+    uint8_t part[RULE_BYTES_MAX];
+    uint32_t part_len;
+    bool part_bad;
+};
+
+enum { CODE_AND = 0xfffe, CODE_OR = 0xffff };
+
+static inline void *arena_take(struct arena *a, size_t bytes)
+{
+    size_t at = (a->used + 15) & ~(size_t)15;
+    if (bytes > a->size || at > a->size - bytes)
+        return NULL;
+    a->used = at + bytes;
+    return a->at + at;
+}
+
+static inline uint32_t place_of(const struct engine *e, const struct symbol *s)
+{
+    return (uint32_t)(s - e->symbol);
+}
+
+static inline struct bar *bar_at(const struct engine *e, const struct symbol *s, uint64_t i)
+{
+    return &e->bar[(size_t)place_of(e, s) * e->limits.bars + (i & (e->limits.bars - 1))];
+}
+
+/* The first bar still kept. */
+static inline uint64_t bars_oldest(const struct engine *e, const struct symbol *s)
+{
+    return s->bars_end > e->limits.bars ? s->bars_end - e->limits.bars : 0;
+}
+
+static inline const struct plan *scope_plan(const struct engine *e, const struct symbol *s)
+{
+    return s->scope == NONE ? NULL : &e->scope[s->scope].plan;
+}
+
+/* metric_state.c */
+int64_t node_key(const struct engine *e, const struct symbol *s, uint32_t node);
+/* After the roll to a new minute: `pushed` if the last ended bar is new. */
+void metrics_roll(const struct engine *e, struct symbol *s, bool pushed);
+void metrics_rebuild(const struct engine *e, struct symbol *s);
+
+/* rule_index.c */
+int rules_load(struct engine *e, uint32_t slot, const struct rule *r);
+void rules_build(struct engine *e);
+void rules_bind(struct engine *e, struct symbol *s);
+void rules_touch(struct engine *e, struct symbol *s, const struct plan *p, const uint32_t *which, uint32_t n);
+void rules_touch_all(struct engine *e, struct symbol *s);
+void rules_settle(struct engine *e, struct symbol *s, enum eval what);
+uint32_t scope_find(const struct engine *e, const char *name, size_t len);
+
+#endif

@@ -1,0 +1,47 @@
+/* Routing: one function from a message to the set of rings that it goes to. */
+#ifndef CORE_ROUTE_H
+#define CORE_ROUTE_H
+
+#include "core/bucket.h"
+#include "core/message.h"
+
+enum { ROUTE_SCANNERS_MAX = 60, ROUTE_MARKET = 60, ROUTE_LEDGER = 61 };
+
+/* Which scanner runs a bucket, and the bucket of each symbol id. */
+struct route {
+    uint32_t scanners;
+    uint8_t scanner[BUCKET_COUNT];
+    uint16_t *bucket; /* by symbol id; `ids` of them */
+    uint32_t ids;
+};
+
+enum bucket_table { BUCKETS_EVEN, BUCKETS_ONE, BUCKETS_REVERSE };
+
+/* EVEN deals buckets out in turn; ONE gives all to the last scanner; REVERSE deals in turn from the end. The
+ * result of a run does not depend on it. */
+static inline void route_fill(struct route *r, uint32_t scanners, enum bucket_table table)
+{
+    r->scanners = scanners;
+    for (uint32_t b = 0; b < BUCKET_COUNT; b++)
+        r->scanner[b] = (uint8_t)(table == BUCKETS_EVEN  ? b % scanners
+                                  : table == BUCKETS_ONE ? scanners - 1
+                                                         : (BUCKET_COUNT - 1 - b) % scanners);
+}
+
+/* Bit k is scanner k's ring. The market and ledger roles are places only: SYMBOL, RULE, SETTING, CLOCK and
+ * ORDER will go to ROUTE_MARKET and ROUTE_LEDGER too, when these roles exist. */
+static inline uint64_t route_of(const struct route *r, const struct msg *m)
+{
+    switch (m->type) {
+    case MSG_CLOCK:
+        return UINT64_C(1) << r->scanner[m->symbol & (BUCKET_COUNT - 1)];
+    case MSG_RULE:
+    case MSG_SETTING:
+    case MSG_END:
+        return (UINT64_C(1) << r->scanners) - 1;
+    default:
+        return m->symbol < r->ids ? UINT64_C(1) << r->scanner[r->bucket[m->symbol]] : 0;
+    }
+}
+
+#endif

@@ -1,0 +1,930 @@
+/* Rules as sorted thresholds. Every comparison with a constant is a bound in the index of its metric; a
+ * symbol keeps for each index where its value stands (its cursor). A tick moves cursors; only the comparisons
+ * passed over can make a rule true, and only their rules are evaluated. What ceases to be true needs no
+ * visit: a rule that holds waits in the symbol's heap for its due time and is checked there. So a tick costs
+ * O(flips + fires), not O(rules).
+ *
+ * A rule's expression is in negation normal form: it can only become true when one of its comparisons does.
+ */
+#include "core/engine_int.h"
+
+#include <stdio.h>
+
+#define XXH_INLINE_ALL
+#include <xxhash.h>
+
+/* ---- loading */
+
+static uint32_t ident_of(struct engine *e, const char *id, uint32_t len)
+{
+    for (uint32_t h = (uint32_t)XXH3_64bits(id, len);; h++) {
+        uint32_t *cell = &e->ident_hash[h & e->hash_mask];
+        if (*cell == 0) {
+            e->ident_slot[e->n_idents] = NONE;
+            *cell = ++e->n_idents;
+            return e->n_idents - 1;
+        }
+        /* a NONE here is an id that was never loaded: its rule found no room */
+        const struct loaded_rule *r =
+            e->ident_slot[*cell - 1] == NONE ? NULL : &e->rule[e->ident_slot[*cell - 1]];
+        if (r && r->id_len == len && !memcmp(r->id, id, len))
+            return *cell - 1;
+    }
+}
+
+/* The node of a metric, new or known; NONE if limits.metrics is reached. */
+static uint32_t node_of(struct engine *e, struct metric m)
+{
+    for (uint32_t i = 0; i < e->n_nodes; i++)
+        if (!memcmp(&e->node[i].metric, &m, sizeof m))
+            return i;
+    if (e->n_nodes == e->limits.metrics)
+        return NONE;
+    unsigned inputs = metric_rows[m.kind].inputs;
+    if (m.kind == METRIC_DIFFERENCE)
+        inputs = e->node[m.left].inputs | e->node[m.right].inputs;
+    e->node[e->n_nodes] = (struct node){
+        .metric = m, .state_at = e->state_words, .alpha = 2.0 / (m.period + 1.0), .inputs = inputs};
+    e->state_words += metric_rows[m.kind].state_words;
+    return e->n_nodes++;
+}
+
+/* Gives each operand its node, and each comparison the node that it looks at. */
+static bool nodes_of(struct engine *e, struct expr *x, uint32_t operand[])
+{
+    for (unsigned i = 0; i < x->n_operands; i++)
+        if ((operand[i] = node_of(e, x->operand[i])) == NONE)
+            return false;
+    for (unsigned i = 0; i < x->n_nodes; i++) {
+        struct expr_node *n = &x->node[i];
+        if (n->op >= EXPR_AND)
+            continue;
+        uint32_t node = operand[n->left];
+        if (n->has_right)
+            node = node_of(e, (struct metric){.kind = METRIC_DIFFERENCE,
+                                              .left = (uint16_t)node,
+                                              .right = (uint16_t)operand[n->right]});
+        if (node == NONE)
+            return false;
+        n->left = (uint16_t)node;
+    }
+    return true;
+}
+
+static int refuse(struct engine *e, uint64_t *counter, const struct rule *r, const char *why)
+{
+    ++*counter;
+    snprintf(e->refusal, sizeof e->refusal, "rule '%.64s': %.150s", r->id, why);
+    return -1;
+}
+
+static const void *keep(struct engine *e, const void *bytes, size_t n)
+{
+    void *p = arena_take(&e->kept, n ? n : 1);
+    if (p)
+        memcpy(p, bytes, n);
+    return p;
+}
+
+/* Takes a rule into slot `slot`; it replaces the version in force of the same id. */
+int rules_load(struct engine *e, uint32_t slot, const struct rule *r)
+{
+    struct expr x;
+    struct error err;
+    if (slot >= e->limits.rules)
+        return refuse(e, &e->count.rules_full, r, "no room: raise limits.rules");
+    if (e->rule[slot].id)
+        return 0; /* repeated at the start of a journal segment */
+    if (expr_parse(r->expr, r->expr_len, &x, &err) < 0)
+        return refuse(e, &e->count.rules_refused, r, err.text);
+    uint32_t operand[ALERT_OPERANDS_MAX], n_nodes = e->n_nodes, state_words = e->state_words;
+    if (!nodes_of(e, &x, operand)) {
+        e->n_nodes = n_nodes;
+        e->state_words = state_words;
+        return refuse(e, &e->count.metrics_full, r, "no room: raise limits.metrics");
+    }
+    struct loaded_rule l = {.version = r->version,
+                            .trigger = (uint8_t)r->trigger,
+                            .n_operands = (uint8_t)x.n_operands,
+                            .n_nodes = x.n_nodes,
+                            .cooldown_ns = r->cooldown_ns,
+                            .instance = NONE,
+                            .id_len = (uint32_t)strlen(r->id),
+                            .symbols_len = r->symbols_len,
+                            .live = r->enabled};
+    l.id = keep(e, r->id, l.id_len);
+    l.symbols = keep(e, r->symbols, l.symbols_len);
+    l.node = keep(e, x.node, x.n_nodes * sizeof *x.node);
+    l.operand = keep(e, operand, x.n_operands * sizeof *operand);
+    if (!l.id || !l.symbols || !l.node || !l.operand)
+        return refuse(e, &e->count.rules_full, r, "no room: raise limits.rules");
+    l.ident = ident_of(e, l.id, l.id_len);
+    if (e->ident_slot[l.ident] != NONE)
+        e->rule[e->ident_slot[l.ident]].live = false;
+    e->ident_slot[l.ident] = slot;
+    if (!e->rules_changed)
+        e->epoch++;
+    l.epoch = e->epoch;
+    e->rule[slot] = l;
+    if (slot >= e->n_rules)
+        e->n_rules = slot + 1;
+    e->rules_changed = true;
+    return 0;
+}
+
+/* ---- building the indexes */
+
+uint32_t scope_find(const struct engine *e, const char *name, size_t len)
+{
+    if (e->n_scopes == 0)
+        return NONE;
+    uint32_t i = e->scope_hash[XXH3_64bits(name, len) & e->hash_mask];
+    while (i && (e->scope[i - 1].name_len != len || memcmp(e->scope[i - 1].name, name, len)))
+        i = e->scope[i - 1].hash_next;
+    return i ? i - 1 : NONE;
+}
+
+/* A comparison on its way into an index. */
+struct edge {
+    uint64_t home; /* scope + 1 (0 = market) and node: which index */
+    int64_t bound;
+    uint32_t instance, atom;
+    bool down;
+};
+
+struct build {
+    struct engine *e;
+    struct edge *edge, *other; /* `other` is room to sort */
+    uint32_t n_edges, n_atoms, n_code, n_instances;
+    struct atom *atom;
+    uint16_t *code;
+    struct instance *instance;
+    uint32_t *instance_scope; /* of each instance: scope + 1 */
+};
+
+static bool edge_before(const struct edge *a, const struct edge *b)
+{
+    return a->home != b->home ? a->home < b->home : a->bound < b->bound;
+}
+
+/* Stable merge sort of edge[0..n). */
+static void edges_sort(struct build *b)
+{
+    struct edge *from = b->edge, *to = b->other;
+    uint32_t n = b->n_edges;
+    for (uint32_t run = 1; run < n; run *= 2) {
+        for (uint32_t lo = 0; lo < n; lo += 2 * run) {
+            uint32_t mid = lo + run < n ? lo + run : n, hi = mid + run < n ? mid + run : n, i = lo, j = mid;
+            for (uint32_t k = lo; k < hi; k++)
+                to[k] = j >= hi || (i < mid && !edge_before(&from[j], &from[i])) ? from[i++] : from[j++];
+        }
+        struct edge *t = from;
+        from = to;
+        to = t;
+    }
+    b->edge = from;
+    b->other = to;
+}
+
+static void add_atom(struct build *b, uint64_t home, int64_t bound, bool down)
+{
+    b->edge[b->n_edges++] = (struct edge){
+        .home = home, .bound = bound, .instance = b->n_instances, .atom = b->n_atoms, .down = down};
+    b->atom[b->n_atoms++] = (struct atom){.down = down};
+}
+
+/* The comparison's atoms: >= c is at or over bound_lo, > c at or over bound_hi, < and <= are below them. */
+static void add_comparison(struct build *b, uint64_t scope, const struct expr_node *n, uint32_t first)
+{
+    uint64_t home = scope << 32 | n->left;
+    bool lo = n->op == EXPR_GE || n->op == EXPR_LT, pair = n->op == EXPR_EQ || n->op == EXPR_NE;
+    b->code[b->n_code++] = (uint16_t)(b->n_atoms - first);
+    if (!pair) {
+        add_atom(b, home, lo ? n->bound_lo : n->bound_hi, n->op == EXPR_LT || n->op == EXPR_LE);
+        return;
+    }
+    add_atom(b, home, n->bound_lo, n->op == EXPR_NE);
+    b->code[b->n_code++] = (uint16_t)(b->n_atoms - first);
+    add_atom(b, home, n->bound_hi, n->op == EXPR_EQ);
+    b->code[b->n_code++] = n->op == EXPR_EQ ? CODE_AND : CODE_OR;
+}
+
+/* Postfix code in the order of evaluation, without recursion: children come before parents in the node list,
+ * but not always next to them, so the tree is walked with a bounded stack. */
+static void add_instance(struct build *b, uint32_t rule, uint64_t scope)
+{
+    const struct loaded_rule *r = &b->e->rule[rule];
+    uint32_t first = b->n_atoms, code_at = b->n_code;
+    uint16_t stack[2 * EXPR_NODES_MAX];
+    int n = 0;
+    bool plain = true;
+    stack[n++] = (uint16_t)(r->n_nodes - 1);
+    while (n) {
+        uint16_t top = stack[--n];
+        const struct expr_node *x = &r->node[top & 0x7fff];
+        if (x->op < EXPR_AND) {
+            add_comparison(b, scope, x, first);
+            plain &= x->op != EXPR_NE;
+        } else if (top & 0x8000) {
+            b->code[b->n_code++] = x->op == EXPR_AND ? CODE_AND : CODE_OR;
+            plain &= x->op == EXPR_AND;
+        } else {
+            stack[n++] = top | 0x8000;
+            stack[n++] = x->right;
+            stack[n++] = x->left;
+        }
+    }
+    if (plain)
+        b->n_code = code_at;
+    b->instance_scope[b->n_instances] = (uint32_t)scope;
+    b->instance[b->n_instances++] = (struct instance){.rule = rule,
+                                                      .atom_at = first,
+                                                      .n_atoms = b->n_atoms - first,
+                                                      .code_at = code_at,
+                                                      .n_code = b->n_code - code_at};
+}
+
+/* Calls f for each name in a rule's list of symbols. */
+static void each_symbol(const struct loaded_rule *r, void (*f)(void *, const char *, uint32_t), void *ctx)
+{
+    for (uint32_t at = 0; at < r->symbols_len;) {
+        const char *p = r->symbols + at, *comma = memchr(p, ',', r->symbols_len - at);
+        uint32_t len = comma ? (uint32_t)(comma - p) : r->symbols_len - at;
+        if (len)
+            f(ctx, p, len);
+        at += len + 1;
+    }
+}
+
+static void count_symbol(void *ctx, const char *name, uint32_t len)
+{
+    (void)name;
+    (void)len;
+    ++*(uint32_t *)ctx;
+}
+
+static void add_scope(void *ctx, const char *name, uint32_t len)
+{
+    struct engine *e = ctx;
+    if (scope_find(e, name, len) != NONE)
+        return;
+    uint32_t *cell = &e->scope_hash[XXH3_64bits(name, len) & e->hash_mask];
+    e->scope[e->n_scopes] = (struct scope){.name = name, .name_len = len, .hash_next = *cell};
+    *cell = ++e->n_scopes;
+}
+
+struct scoped {
+    struct build *b;
+    uint32_t rule;
+};
+
+static void add_scoped(void *ctx, const char *name, uint32_t len)
+{
+    struct scoped *s = ctx;
+    uint32_t scope = scope_find(s->b->e, name, len);
+    if (s->b->e->scope[scope].last_rule == s->rule + 1)
+        return; /* named twice */
+    s->b->e->scope[scope].last_rule = s->rule + 1;
+    add_instance(s->b, s->rule, 1u + scope);
+}
+
+static uint32_t *take_u32(struct engine *e, size_t n)
+{
+    return arena_take(&e->built, (n + 1) * sizeof(uint32_t));
+}
+
+static void need_node(const struct engine *e, struct plan *p, uint8_t *seen, uint32_t node)
+{
+    if (seen[node])
+        return;
+    seen[node] = 1;
+    p->node[p->n_nodes++] = node;
+    if (e->node[node].metric.kind == METRIC_DIFFERENCE) {
+        need_node(e, p, seen, e->node[node].metric.left);
+        need_node(e, p, seen, e->node[node].metric.right);
+    }
+}
+
+/* One index from its sorted edges [lo, hi). False if memory is short. */
+static bool build_index(struct build *b, struct index *ix, uint32_t lo, uint32_t hi)
+{
+    struct engine *e = b->e;
+    uint32_t n = 0, ups = 0, downs = 0;
+    for (uint32_t i = lo; i < hi; i++) {
+        n += i == lo || b->edge[i].bound != b->edge[i - 1].bound;
+        ups += !b->edge[i].down;
+        downs += b->edge[i].down;
+    }
+    int64_t *bound = arena_take(&e->built, (n + 2) * sizeof *bound);
+    uint32_t *up_at = take_u32(e, n + 2), *down_at = take_u32(e, n + 2), *up = take_u32(e, ups),
+             *down = take_u32(e, downs);
+    if (!bound || !up_at || !down_at || !up || !down)
+        return false;
+    uint32_t rank = 0;
+    ups = downs = 0;
+    up_at[0] = down_at[0] = 0;
+    for (uint32_t i = lo; i < hi; i++) {
+        struct edge *d = &b->edge[i];
+        if (i == lo || d->bound != d[-1].bound) {
+            bound[++rank] = d->bound;
+            up_at[rank] = ups;
+            down_at[rank] = downs;
+        }
+        b->atom[d->atom].slot = ix->slot;
+        b->atom[d->atom].rank = rank;
+        if (d->down)
+            down[downs++] = d->instance;
+        else
+            up[ups++] = d->instance;
+    }
+    bound[0] = KEY_UNKNOWN + 1;
+    bound[n + 1] = INT64_MAX;
+    up_at[n + 1] = ups;
+    down_at[n + 1] = downs;
+    ix->n = n;
+    ix->bound = bound;
+    ix->up_at = up_at;
+    ix->up = up;
+    ix->down_at = down_at;
+    ix->down = down;
+    return true;
+}
+
+/* The plan of the edges [lo, hi), all of one scope; its cursors start at `slot`. */
+static bool build_plan(struct build *b, struct plan *p, uint32_t lo, uint32_t hi, uint32_t slot)
+{
+    struct engine *e = b->e;
+    uint32_t n = 0;
+    for (uint32_t i = lo; i < hi; i++)
+        n += i == lo || b->edge[i].home != b->edge[i - 1].home;
+    p->index = arena_take(&e->built, (n + 1) * sizeof *p->index);
+    p->on_price = take_u32(e, n);
+    p->on_trade = take_u32(e, n);
+    p->on_quote = take_u32(e, n);
+    p->node = take_u32(e, e->n_nodes);
+    uint8_t *seen = arena_take(&e->built, e->n_nodes + 1u);
+    if (!p->index || !p->on_price || !p->on_trade || !p->on_quote || !p->node || !seen ||
+        slot + n > e->cursor_stride)
+        return false;
+    memset(seen, 0, e->n_nodes + 1u);
+    for (uint32_t i = lo; i < hi;) {
+        uint32_t end = i;
+        while (end < hi && b->edge[end].home == b->edge[i].home)
+            end++;
+        uint32_t k = p->n_indexes++, node = (uint32_t)b->edge[i].home;
+        p->index[k] = (struct index){.node = node, .slot = slot + k};
+        if (!build_index(b, &p->index[k], i, end))
+            return false;
+        need_node(e, p, seen, node);
+        unsigned in = e->node[node].inputs;
+        if (in & INPUT_TRADE)
+            p->on_trade[p->n_on_trade++] = k;
+        else if (in & INPUT_PRICE)
+            p->on_price[p->n_on_price++] = k;
+        if (in & INPUT_QUOTE)
+            p->on_quote[p->n_on_quote++] = k;
+        i = end;
+    }
+    return true;
+}
+
+/* What operands show in an alert must be kept as well, even if no comparison is on them alone. */
+static void need_operands(struct build *b, struct plan *p, uint8_t *seen, uint32_t rule)
+{
+    for (unsigned i = 0; i < b->e->rule[rule].n_operands; i++)
+        need_node(b->e, p, seen, b->e->rule[rule].operand[i]);
+}
+
+static uint32_t count_pairs(const struct engine *e, size_t *comparisons)
+{
+    uint32_t instances = 0;
+    *comparisons = 0;
+    for (uint32_t i = 0; i < e->n_rules; i++) {
+        const struct loaded_rule *r = &e->rule[i];
+        uint32_t n = 0;
+        if (!r->live)
+            continue;
+        if (r->symbols_len)
+            each_symbol(r, count_symbol, &n);
+        else
+            n = 1;
+        instances += n;
+        *comparisons += (size_t)n * r->n_nodes;
+    }
+    return instances;
+}
+
+/* Gives each plan its list of instances, by rule; returns false if memory is short. */
+static bool list_instances(struct build *b)
+{
+    struct engine *e = b->e;
+    for (uint32_t i = 0; i < b->n_instances; i++) {
+        uint32_t sc = b->instance_scope[i];
+        (sc ? &e->scope[sc - 1].plan : &e->market)->n_instances++;
+    }
+    for (uint32_t sc = 0; sc <= e->n_scopes; sc++) {
+        struct plan *p = sc ? &e->scope[sc - 1].plan : &e->market;
+        if (!(p->instance = take_u32(e, p->n_instances)))
+            return false;
+        p->n_instances = 0;
+    }
+    for (uint32_t i = 0; i < b->n_instances; i++) {
+        uint32_t sc = b->instance_scope[i];
+        struct plan *p = sc ? &e->scope[sc - 1].plan : &e->market;
+        p->instance[p->n_instances++] = i;
+        if (!sc)
+            e->rule[b->instance[i].rule].instance = i;
+    }
+    return true;
+}
+
+static bool try_build(struct engine *e)
+{
+    struct build b = {.e = e};
+    size_t comparisons;
+    uint32_t n = count_pairs(e, &comparisons), names = 0;
+    e->built.used = 0;
+    memset(&e->market, 0, sizeof e->market);
+    memset(e->scope_hash, 0, (e->hash_mask + 1) * sizeof *e->scope_hash);
+    e->n_scopes = 0;
+    for (uint32_t i = 0; i < e->n_rules; i++)
+        if (e->rule[i].live)
+            each_symbol(&e->rule[i], count_symbol, &names);
+    e->scope = arena_take(&e->built, (names + 1) * sizeof *e->scope);
+    b.instance = arena_take(&e->built, (n + 1) * sizeof *b.instance);
+    b.instance_scope = take_u32(e, n);
+    b.atom = arena_take(&e->built, (2 * comparisons + 1) * sizeof *b.atom);
+    b.code = arena_take(&e->built, (3 * comparisons + 1) * sizeof *b.code);
+    if (!e->scope || !b.instance || !b.instance_scope || !b.atom || !b.code)
+        return false;
+    e->instance = b.instance;
+    e->atom = b.atom;
+    e->code = b.code;
+    for (uint32_t i = 0; i < e->n_rules; i++)
+        if (e->rule[i].live)
+            each_symbol(&e->rule[i], add_scope, e);
+    size_t keep_used = e->built.used; /* the edges lie behind what stays, and go */
+    size_t edges_at = e->built.size - (4 * comparisons + 2) * sizeof *b.edge;
+    if (4 * comparisons * sizeof *b.edge + keep_used + 4096 > e->built.size)
+        return false;
+    b.edge = (struct edge *)(e->built.at + (edges_at & ~(size_t)15));
+    b.other = b.edge + 2 * comparisons;
+    size_t whole = e->built.size;
+    e->built.size = edges_at & ~(size_t)15;
+    bool ok = true;
+    e->step_slots = 64;
+    for (uint32_t i = 0; i < e->n_rules; i++) {
+        struct loaded_rule *r = &e->rule[i];
+        r->instance = NONE;
+        if (!r->live)
+            continue;
+        e->step_slots += msg_slots(MSG_FIRST_BYTES + 8 * (1u + r->n_operands));
+        if (r->symbols_len)
+            each_symbol(r, add_scoped, &(struct scoped){&b, i});
+        else
+            add_instance(&b, i, 0);
+    }
+    e->n_instances = b.n_instances;
+    edges_sort(&b);
+    uint32_t market = 0;
+    while (market < b.n_edges && b.edge[market].home >> 32 == 0)
+        market++;
+    ok = build_plan(&b, &e->market, 0, market, 0);
+    for (uint32_t i = market; ok && i < b.n_edges;) {
+        uint32_t end = i;
+        while (end < b.n_edges && b.edge[end].home >> 32 == b.edge[i].home >> 32)
+            end++;
+        ok = build_plan(&b, &e->scope[(b.edge[i].home >> 32) - 1].plan, i, end, e->market.n_indexes);
+        i = end;
+    }
+    ok = ok && list_instances(&b);
+    for (uint32_t sc = 0; ok && sc <= e->n_scopes; sc++) {
+        struct plan *p = sc ? &e->scope[sc - 1].plan : &e->market;
+        uint8_t *seen = arena_take(&e->built, e->n_nodes + 1u);
+        if (!(ok = seen != NULL))
+            break;
+        memset(seen, 0, e->n_nodes + 1u);
+        for (uint32_t i = 0; i < p->n_nodes; i++)
+            seen[p->node[i]] = 1;
+        for (uint32_t i = 0; i < p->n_instances; i++)
+            need_operands(&b, p, seen, b.instance[p->instance[i]].rule);
+    }
+    e->built.size = whole;
+    return ok;
+}
+
+/* Makes the indexes anew from the rules in force. Where they find no room the newest rules are refused. */
+void rules_build(struct engine *e)
+{
+    e->rules_changed = false;
+    while (!try_build(e)) {
+        uint32_t newest = NONE;
+        for (uint32_t i = e->n_rules; i-- > 0 && newest == NONE;)
+            if (e->rule[i].live)
+                newest = i;
+        assert(newest != NONE);
+        e->rule[newest].live = false;
+        e->count.rules_full++;
+        snprintf(e->refusal, sizeof e->refusal, "rule '%.*s': no room: raise limits.rules or limits.metrics",
+                 (int)e->rule[newest].id_len, e->rule[newest].id);
+    }
+}
+
+/* ---- truth */
+
+enum truth { FALSE, UNKNOWN, TRUE };
+
+static uint32_t *cursors_of(const struct engine *e, const struct symbol *s)
+{
+    return e->cursor + (size_t)place_of(e, s) * e->cursor_stride;
+}
+
+static inline bool atom_holds(const struct atom *a, uint32_t cursor)
+{
+    return a->down ? cursor - 1u < a->rank : cursor > a->rank;
+}
+
+static inline uint32_t cursor_before(const struct engine *e, const uint32_t *cursor, uint32_t slot)
+{
+    return e->old_stamp[slot] == e->stamp ? e->old_cursor[slot] : cursor[slot];
+}
+
+static enum truth truth_of(const struct engine *e, const uint32_t *cursor, const struct instance *in,
+                           bool before)
+{
+    enum truth stack[EXPR_NODES_MAX * 2];
+    const struct atom *atom = &e->atom[in->atom_at];
+    unsigned n = 0;
+    if (in->n_code == 0) {
+        enum truth t = TRUE;
+        for (uint32_t i = 0; i < in->n_atoms; i++) {
+            uint32_t c = before ? cursor_before(e, cursor, atom[i].slot) : cursor[atom[i].slot];
+            enum truth a = c == CURSOR_NONE ? UNKNOWN : atom_holds(&atom[i], c) ? TRUE : FALSE;
+            t = a < t ? a : t;
+        }
+        return t;
+    }
+    for (uint32_t i = 0; i < in->n_code; i++) {
+        uint16_t op = e->code[in->code_at + i];
+        if (op < CODE_AND) {
+            uint32_t slot = atom[op].slot, c = before ? cursor_before(e, cursor, slot) : cursor[slot];
+            stack[n++] = c == CURSOR_NONE ? UNKNOWN : atom_holds(&atom[op], c) ? TRUE : FALSE;
+        } else {
+            enum truth right = stack[--n], left = stack[n - 1];
+            stack[n - 1] = (op == CODE_AND) == (left < right) ? left : right;
+        }
+    }
+    return stack[0];
+}
+
+/* The common case of a candidate: does it hold now? */
+static inline bool holds(const struct engine *e, const uint32_t *cursor, const struct instance *in)
+{
+    const struct atom *a = &e->atom[in->atom_at];
+    if (in->n_code)
+        return truth_of(e, cursor, in, false) == TRUE;
+    for (uint32_t i = 0; i < in->n_atoms; i++)
+        if (!atom_holds(&a[i], cursor[a[i].slot]))
+            return false;
+    return true;
+}
+
+/* The instance of a rule for a symbol, NULL if it has none (another version, other symbols). */
+static const struct instance *instance_of(const struct engine *e, const struct symbol *s, uint32_t ident)
+{
+    uint32_t rule = e->ident_slot[ident];
+    const struct loaded_rule *r = &e->rule[rule];
+    if (!r->live)
+        return NULL;
+    if (r->instance != NONE)
+        return &e->instance[r->instance];
+    const struct plan *p = scope_plan(e, s);
+    uint32_t lo = 0, hi = p ? p->n_instances : 0;
+    while (lo < hi) {
+        uint32_t mid = (lo + hi) / 2;
+        if (e->instance[p->instance[mid]].rule < rule)
+            lo = mid + 1;
+        else
+            hi = mid;
+    }
+    return p && lo < p->n_instances && e->instance[p->instance[lo]].rule == rule
+               ? &e->instance[p->instance[lo]]
+               : NULL;
+}
+
+/* ---- moving cursors */
+
+static uint32_t cursor_seek(const struct index *ix, uint32_t c, int64_t key)
+{
+    if (key == KEY_UNKNOWN)
+        return CURSOR_NONE;
+    if (c == CURSOR_NONE || (c + 8 < ix->n && key >= ix->bound[c + 8]) || (c > 8 && key < ix->bound[c - 8])) {
+        uint32_t lo = 0, hi = ix->n; /* the last bound that is reached */
+        while (lo < hi) {
+            uint32_t mid = (lo + hi + 1) / 2;
+            if (key >= ix->bound[mid])
+                lo = mid;
+            else
+                hi = mid - 1;
+        }
+        return lo + 1;
+    }
+    while (c <= ix->n && key >= ix->bound[c])
+        c++;
+    while (c > 1 && key < ix->bound[c - 1])
+        c--;
+    return c;
+}
+
+static inline void touch(struct engine *e, struct symbol *s, uint32_t *cursor, const struct index *ix)
+{
+    int64_t key = node_key(e, s, ix->node);
+    uint32_t c = cursor[ix->slot];
+    if (likely(c != CURSOR_NONE && key >= ix->bound[c - 1] && key < ix->bound[c]))
+        return;
+    uint32_t to = cursor_seek(ix, c, key);
+    if (to == c)
+        return;
+    e->old_cursor[ix->slot] = c;
+    e->old_stamp[ix->slot] = e->stamp;
+    cursor[ix->slot] = to;
+    e->change[e->n_changes++] = (struct change){.index = ix, .from = c, .to = to};
+}
+
+/* Looks at the values of some indexes of a plan again. */
+void rules_touch(struct engine *e, struct symbol *s, const struct plan *p, const uint32_t *which, uint32_t n)
+{
+    uint32_t *cursor = cursors_of(e, s);
+    for (uint32_t i = 0; i < n; i++)
+        touch(e, s, cursor, &p->index[which[i]]);
+}
+
+void rules_touch_all(struct engine *e, struct symbol *s)
+{
+    uint32_t *cursor = cursors_of(e, s);
+    const struct plan *q = scope_plan(e, s);
+    if (s->rebuild)
+        metrics_rebuild(e, s);
+    for (uint32_t i = 0; i < e->market.n_indexes; i++)
+        touch(e, s, cursor, &e->market.index[i]);
+    for (uint32_t i = 0; q && i < q->n_indexes; i++)
+        touch(e, s, cursor, &q->index[i]);
+    s->stale = false;
+}
+
+/* The rules in force are not those that the symbol's cursors are of: makes them anew, as of before the
+ * message at hand, so that what it flips is seen as such. */
+void rules_bind(struct engine *e, struct symbol *s)
+{
+    const char *name = e->name[place_of(e, s)];
+    uint32_t old = s->epoch;
+    uint32_t *cursor = cursors_of(e, s);
+    s->epoch = e->epoch;
+    s->scope = scope_find(e, name, strlen(name));
+    const struct plan *q = scope_plan(e, s);
+    memset(cursor, 0, (e->market.n_indexes + (q ? q->n_indexes : 0)) * sizeof *cursor);
+    s->stale = true;
+    s->rebuild = true;
+    if (old == 0)
+        return; /* its first message */
+    rules_touch_all(e, s);
+    e->n_changes = 0;
+    e->stamp++;
+    e->bind_epoch = old;
+}
+
+/* ---- fires */
+
+static uint32_t *fire_cell(const struct engine *e, uint32_t symbol, uint32_t ident)
+{
+    uint64_t h = ((uint64_t)symbol << 32 | ident) * UINT64_C(0x9e3779b97f4a7c15);
+    uint32_t *cell = &e->fire_hash[(h >> 32) & e->fire_mask];
+    while (*cell && (e->fire[*cell - 1].symbol != symbol || e->fire[*cell - 1].ident != ident))
+        cell = &e->fire[*cell - 1].hash_next;
+    return cell;
+}
+
+static uint32_t heap_meld(struct engine *e, uint32_t a, uint32_t b)
+{
+    if (a == NONE || b == NONE)
+        return a == NONE ? b : a;
+    if (e->fire[b].due_ns < e->fire[a].due_ns) {
+        uint32_t t = a;
+        a = b;
+        b = t;
+    }
+    e->fire[b].sibling = e->fire[a].child;
+    e->fire[a].child = b;
+    return a;
+}
+
+static void heap_push(struct engine *e, struct symbol *s, uint32_t f, int64_t due_ns)
+{
+    e->fire[f].due_ns = due_ns;
+    e->fire[f].child = e->fire[f].sibling = NONE;
+    s->heap = heap_meld(e, s->heap, f);
+    s->due_ns = e->fire[s->heap].due_ns;
+}
+
+/* Takes the fire that is due first: melds its children in pairs, then the pairs. */
+static uint32_t heap_pop(struct engine *e, struct symbol *s)
+{
+    uint32_t top = s->heap, list = e->fire[top].child, pairs = NONE, root = NONE;
+    while (list != NONE) {
+        uint32_t a = list, b = e->fire[a].sibling;
+        list = b == NONE ? NONE : e->fire[b].sibling;
+        e->fire[a].sibling = NONE;
+        if (b != NONE)
+            e->fire[b].sibling = NONE;
+        uint32_t pair = heap_meld(e, a, b);
+        e->fire[pair].sibling = pairs;
+        pairs = pair;
+    }
+    while (pairs != NONE) {
+        uint32_t next = e->fire[pairs].sibling;
+        e->fire[pairs].sibling = NONE;
+        root = heap_meld(e, root, pairs);
+        pairs = next;
+    }
+    s->heap = root;
+    s->due_ns = root == NONE ? NEVER_NS : e->fire[root].due_ns;
+    return top;
+}
+
+/* The fire of a rule for a symbol, new or known; NONE if limits.fires is reached. New ones are in no heap
+ * yet. */
+static uint32_t fire_take(struct engine *e, const struct symbol *s, uint32_t ident, bool *fresh)
+{
+    uint32_t place = place_of(e, s), *cell = fire_cell(e, place, ident), f;
+    *fresh = *cell == 0;
+    if (*cell)
+        return *cell - 1;
+    if (e->fire_free != NONE) {
+        f = e->fire_free;
+        e->fire_free = e->fire[f].hash_next;
+    } else if (e->fire_used < e->limits.fires) {
+        f = e->fire_used++;
+    } else {
+        e->count.fires_full++;
+        return NONE;
+    }
+    e->fire[f] =
+        (struct fire){.last_ns = INT64_MIN, .symbol = place, .ident = ident, .child = NONE, .sibling = NONE};
+    *cell = f + 1;
+    return f;
+}
+
+static void fire_give(struct engine *e, uint32_t f)
+{
+    uint32_t *cell = fire_cell(e, e->fire[f].symbol, e->fire[f].ident);
+    *cell = e->fire[f].hash_next;
+    e->fire[f].hash_next = e->fire_free;
+    e->fire_free = f;
+}
+
+static bool cooled(const struct fire *f, const struct loaded_rule *r, int64_t t)
+{
+    return f->last_ns == INT64_MIN || t - f->last_ns >= r->cooldown_ns;
+}
+
+static void fire_now(struct engine *e, struct fire *f, uint32_t rule, int64_t t)
+{
+    f->k = f->last_ns == t ? f->k + 1 : 0;
+    f->last_ns = t;
+    e->fired[e->n_fired++] = (struct fired){.rule = rule, .k = f->k};
+}
+
+/* When a fire is to be looked at again. It outlives its time by 1 ns at least, for k. */
+static int64_t due_after(const struct fire *f, const struct loaded_rule *r)
+{
+    return f->last_ns + (r->cooldown_ns ? r->cooldown_ns : 1);
+}
+
+/* An instance that may have become true by this message. */
+static void candidate(struct engine *e, struct symbol *s, const uint32_t *cursor, struct instance *in,
+                      enum eval what)
+{
+    const struct loaded_rule *r = &e->rule[in->rule];
+    struct rule_stats *st = &e->stats[in->rule];
+    bool fresh, is_new = e->bind_epoch && r->epoch > e->bind_epoch;
+    if (in->seen == e->stamp)
+        return; /* another of its comparisons brought it here already */
+    in->seen = e->stamp;
+    st->evaluated++;
+    if (!holds(e, cursor, in))
+        return;
+    st->truths++;
+    enum truth before = is_new ? UNKNOWN : truth_of(e, cursor, in, true);
+    if (before == TRUE)
+        return;
+    if (r->trigger == TRIGGER_CROSS) {
+        if (what == EVAL_SILENT)
+            return;
+        if (before == UNKNOWN || s->restart) {
+            st->held_warmup++;
+            return;
+        }
+        uint32_t f = fire_take(e, s, r->ident, &fresh);
+        if (f == NONE)
+            return;
+        if (cooled(&e->fire[f], r, s->time_ns))
+            fire_now(e, &e->fire[f], in->rule, s->time_ns);
+        else
+            st->held_cooldown++;
+        if (fresh)
+            heap_push(e, s, f, due_after(&e->fire[f], r));
+        return;
+    }
+    uint32_t f = fire_take(e, s, r->ident, &fresh);
+    if (f == NONE)
+        return;
+    bool cool = cooled(&e->fire[f], r, s->time_ns);
+    if (!cool)
+        st->held_cooldown++;
+    if (what == EVAL_CLOCK && cool)
+        fire_now(e, &e->fire[f], in->rule, s->time_ns);
+    if (fresh)
+        heap_push(e, s, f, s->time_ns);
+}
+
+/* The fires that are due at a TRADE or QUOTE: a level rule that holds fires, what neither holds nor cools
+ * goes. */
+static void fire_due(struct engine *e, struct symbol *s, const uint32_t *cursor)
+{
+    int64_t t = s->time_ns;
+    uint32_t again = NONE; /* list by sibling: into the heap when all are out */
+    while (s->due_ns <= t) {
+        uint32_t f = heap_pop(e, s);
+        struct fire *x = &e->fire[f];
+        const struct instance *in = instance_of(e, s, x->ident);
+        const struct loaded_rule *r = &e->rule[e->ident_slot[x->ident]];
+        bool level = in && r->trigger == TRIGGER_LEVEL;
+        if (level)
+            e->stats[in->rule].evaluated++;
+        if (level && holds(e, cursor, in)) {
+            e->stats[in->rule].truths++;
+            if (cooled(x, r, t))
+                fire_now(e, x, in->rule, t);
+        } else if (x->last_ns == INT64_MIN || t >= due_after(x, r)) {
+            fire_give(e, f);
+            continue;
+        }
+        x->sibling = again;
+        again = f;
+    }
+    while (again != NONE) {
+        uint32_t f = again;
+        again = e->fire[f].sibling;
+        const struct loaded_rule *r = &e->rule[e->ident_slot[e->fire[f].ident]];
+        heap_push(e, s, f, e->fire[f].last_ns + r->cooldown_ns);
+    }
+}
+
+static void candidates_of(struct engine *e, struct symbol *s, const uint32_t *cursor, const uint32_t *list,
+                          uint32_t from, uint32_t to, enum eval what)
+{
+    e->count.flips += to - from;
+    for (uint32_t i = from; i < to; i++)
+        candidate(e, s, cursor, &e->instance[list[i]], what);
+}
+
+static void new_rules(struct engine *e, struct symbol *s, const uint32_t *cursor, const struct plan *p,
+                      enum eval what)
+{
+    for (uint32_t i = 0; p && i < p->n_instances; i++) {
+        struct instance *in = &e->instance[p->instance[i]];
+        if (e->rule[in->rule].epoch > e->bind_epoch)
+            candidate(e, s, cursor, in, what);
+    }
+}
+
+/* All cursors stand where this message puts them: what became true, and what is due, fires into e->fired. */
+void rules_settle(struct engine *e, struct symbol *s, enum eval what)
+{
+    const uint32_t *cursor = cursors_of(e, s);
+    for (uint32_t i = 0; i < e->n_changes; i++) {
+        const struct change *c = &e->change[i];
+        const struct index *ix = c->index;
+        uint32_t from = c->from, to = c->to;
+        if (to == CURSOR_NONE)
+            continue;              /* what is unknown makes nothing true */
+        if (from == CURSOR_NONE) { /* all that holds is new */
+            candidates_of(e, s, cursor, ix->up, 0, ix->up_at[to], what);
+            candidates_of(e, s, cursor, ix->down, ix->down_at[to], ix->down_at[ix->n + 1], what);
+        } else if (to > from) {
+            candidates_of(e, s, cursor, ix->up, ix->up_at[from], ix->up_at[to], what);
+        } else {
+            candidates_of(e, s, cursor, ix->down, ix->down_at[to], ix->down_at[from], what);
+        }
+    }
+    if (e->bind_epoch) {
+        new_rules(e, s, cursor, &e->market, what);
+        new_rules(e, s, cursor, scope_plan(e, s), what);
+        e->bind_epoch = 0;
+    }
+    e->n_changes = 0;
+    e->stamp++;
+    s->restart = false;
+    if (what == EVAL_TICK && s->due_ns <= s->time_ns)
+        fire_due(e, s, cursor);
+}
