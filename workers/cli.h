@@ -76,6 +76,11 @@ int64_t cli_number(const struct cli_args *args, const char *option, int64_t othe
 /* The i-th value (from 0) of a repeatable option, NULL past the last. */
 const char *cli_nth(const struct cli_args *args, const char *option, int i);
 
+/* Loads the settings as --config, RINGTAPE_CONFIG, the environment and --set say: for commands with
+ * no_settings, the others have them. CLI_OK, or CLI_USAGE with the reason printed. */
+int cli_load_settings(const struct cli_args *args, struct settings *settings)
+    __attribute__((warn_unused_result));
+
 /* Prints "ringtape CMD: text" to args->err and returns `code`, so that a command can `return cli_fail(…)`. */
 int cli_fail(const struct cli_args *args, enum cli_exit code, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
