@@ -46,7 +46,8 @@ struct cli_command {
     const char *help;       /* one line */
     const char *positional; /* as shown after the options, e.g. "SOURCE…"; NULL if there are none */
     int positional_min, positional_max;
-    const struct cli_option *options;        /* NULL or ends with a row without name */
+    bool no_settings;                 /* the settings are not loaded: it must work where they are wrong */
+    const struct cli_option *options; /* NULL or ends with a row without name */
     int (*run)(const struct cli_args *args); /* returns an enum cli_exit */
     /* Instead of run: gets argv from the command's name on and does everything itself, --help too. */
     int (*raw)(int argc, char **argv);
