@@ -19,7 +19,7 @@
 #include <stdint.h>
 #include <stdbool.h>
 
-enum { SYMTAB_NAME_MAX = 63 };
+enum { SYMTAB_NAME_MAX = 63, SYMTAB_ROWS_MAX = 1 << 22 };
 
 struct symtab;
 
@@ -85,7 +85,7 @@ int64_t symtab_find(const struct symtab *t, const char *name, size_t len);
 /* The identity in place: it never changes once id < symtab_count. */
 const struct symtab_identity *symtab_identity(const struct symtab *t, uint32_t id);
 
-/* The writer's. id < symtab_count, asserted. */
+/* The writer's. id of a row, asserted. */
 void symtab_set_trade(struct symtab *t, uint32_t id, const struct symtab_trade *trade);
 void symtab_set_quote(struct symtab *t, uint32_t id, const struct symtab_quote *quote);
 
