@@ -1,0 +1,63 @@
+/* Events of the engine as JSON: the alert and the bar as clients get them (keys and their order are a
+ * contract).
+ *
+ *   {"id":"32 hex digits","rule_id":…,"rule_name":…,"rule_version":1,"symbol":"SPY",
+ *    "timestamp":"2013-10-08T13:45:27.122000000Z","price":167.51,"message":"<rule_name>: SPY 167.51",
+ *    "metadata":{"rsi(14)@1m":28.4},"trace_id":<id>,"seq":123,"kind":"fired","revision":0}
+ *   {"symbol":"SPY","timestamp":<the bar's start>,"open":…,"high":…,"low":…,"close":…,"volume":…,"vwap":…,
+ *    "trades":7,"revision":0}
+ *
+ * Prices and sizes are JSON numbers, the shortest exact decimal; doubles the shortest that read back the
+ * same. What has no value is null. Strings are escaped; bytes that are no UTF-8 become U+FFFD.
+ *
+ * Pure functions into the caller's buffer: no allocation, any thread. No newline, no NUL at the end.
+ */
+#ifndef NET_EVENT_JSON_H
+#define NET_EVENT_JSON_H
+
+#include "core/message.h"
+
+enum event_operand_kind {
+    EVENT_OPERAND_PRICE,   /* int64 at 1e-9 */
+    EVENT_OPERAND_DOUBLE,  /* the bits of a double */
+    EVENT_OPERAND_SESSION, /* the bits of a double, an enum session_kind: printed as its name */
+};
+
+struct event_operand {
+    const char *name; /* canonical metric name */
+    enum event_operand_kind kind;
+};
+
+/* What an alert's rule slot stands for. */
+struct event_rule {
+    const char *id, *name;
+    uint32_t version;
+    uint16_t n_operands;
+    const struct event_operand *operand; /* in the order of the alert's operands */
+};
+
+struct event_symbol {
+    const char *name;
+    uint32_t name_len;
+    uint8_t size_scale; /* decimal places of a size */
+};
+
+enum {
+    EVENT_JSON_MAX = 16384, /* enough for any alert or bar within the limits of core/rule.h */
+    EVENT_JSON_SMALL = -1,  /* the buffer is too small */
+    EVENT_JSON_MISMATCH =
+        -2 /* the alert's operands are not those of the rule given, or its frame is unsound */
+};
+
+/* Renders an ALERT (a whole record) or a BAR. The length, or one of the above. */
+int event_json_alert(const struct msg *m, const struct event_rule *rule, const struct event_symbol *symbol,
+                     char *out, size_t size) __attribute__((warn_unused_result));
+int event_json_bar(const struct msg *m, const struct event_symbol *symbol, char *out, size_t size)
+    __attribute__((warn_unused_result));
+
+/* The quotient of a bar's sums in units of 1e-8, rounded half up. False if volume is 0 or it does not fit. */
+bool event_vwap_e8(const struct msg_bar *bar, int64_t *vwap_e8);
+
+extern const char *const alert_kind_names[3]; /* "fired", "revised", "withdrawn", by enum alert_kind */
+
+#endif

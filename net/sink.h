@@ -1,0 +1,140 @@
+/* A sink: where events go. Each has one thread, which reads the outbox behind the publisher and delivers
+ * batches, and one cursor, which lives in the sink, in the same transaction as the data: (outbox id, offset
+ * of the next event). So each event is there exactly once, whatever is killed when:
+ *
+ *   - the cursor is read back at each connect; deliveries go on from there, also where it lies behind what
+ * the sink had confirmed before (it was restored, or lost its tail);
+ *   - a delivery is conditional on the cursor that was read, so that a batch of a killed predecessor that
+ * arrives late changes nothing;
+ *   - after any failure the sink is closed, opened again and its cursor read again, with exponential backoff
+ * and jitter, for as long as it takes. No event is ever given up.
+ *
+ * A sink without a cursor starts at the first event that the outbox has; one with the cursor of another
+ * outbox at sink_config.delivered. Both are logged, the second is counted.
+ *
+ * Threading: sink_start and sink_stop from one thread; the other functions from any.
+ */
+#ifndef NET_SINK_H
+#define NET_SINK_H
+
+#include "core/error.h"
+#include "net/outbox.h"
+
+struct histogram;
+
+enum { SINK_OUTBOX_ID_MAX = 32, SINK_BATCH_BYTES = 4 << 20, SINK_PRICE_INTERVAL_MS = 100 };
+
+/* The latest trade of a symbol. */
+struct sink_price {
+    const char *symbol; /* stays valid */
+    uint32_t symbol_len;
+    uint8_t size_scale;
+    int64_t price_e9;
+    uint64_t size;
+    int64_t event_ns;
+};
+
+/* Where latest prices come from: fills *out for symbol id and returns 1; 0 if it has no price (yet, or not to
+ * be read now), -1 if there is no such id and none above. Called by the sink's thread, ids from 0. */
+struct sink_price_source {
+    int (*read)(void *ctx, uint32_t id, struct sink_price *out); /* NULL: prices are not published */
+    void *ctx;
+};
+
+struct sink_ops;
+extern const struct sink_ops
+    sink_jsonl; /* alerts (not bars) as JSON lines: `path`, and its cursor `path`.cursor */
+extern const struct sink_ops
+    sink_redis; /* streams `alerts` and `bars.finalized`, channel `alerts`, latest prices */
+
+/* Texts are borrowed until sink_stop. */
+struct sink_config {
+    const struct sink_ops *ops;
+    const char *node;       /* names the cursor in a sink that several nodes share */
+    const char *outbox_dir; /* and what the publisher knows of it: */
+    const char *outbox_id;
+    uint64_t next_offset; /* of the outbox, at start */
+    uint64_t delivered; /* events before it are known as delivered: where a cursor of another outbox starts */
+    uint32_t batch;     /* events per delivery, at most */
+
+    const char *path; /* jsonl */
+
+    const char *redis_url; /* redis://host[:port][/db] */
+    const char
+        *redis_password_file; /* NULL or "" = none; first line "password", "user:password" or ":pass:word" */
+    const char *redis_trade_channel;
+    uint64_t redis_alerts_maxlen, redis_bars_maxlen;
+    struct sink_price_source prices;
+
+    struct histogram *deliver_ns;             /* duration of each delivery; may be NULL */
+    void (*log)(void *ctx, const char *line); /* from the sink's thread; may be NULL */
+    void *log_ctx;
+};
+
+/* All counters but the last three grow only. */
+struct sink_stats {
+    uint64_t delivered; /* events that the sink has taken */
+    uint64_t bytes;     /* of their JSON */
+    uint64_t batches;
+    uint64_t retries;        /* connects and deliveries tried again */
+    uint64_t errors;         /* connects and deliveries that failed */
+    uint64_t connects;       /* that succeeded */
+    uint64_t unknown_outbox; /* connects that found the cursor of another outbox */
+    uint64_t rewound;        /* events delivered again, because the sink's cursor had gone back */
+    uint64_t skipped;        /* events that the outbox no longer had */
+    uint64_t prices;         /* latest prices published */
+    uint64_t up;             /* 1 while the sink takes events */
+    uint64_t offset;         /* the cursor */
+    uint64_t lag;            /* events in the outbox that are not delivered */
+};
+
+struct sink;
+
+/* Starts the thread, which connects in the background. NULL with err set for what cannot work (a setting, no
+ * memory). */
+struct sink *sink_start(const struct sink_config *config, struct error *err);
+
+/* The publisher committed: the outbox now ends at next_offset. Wakes the thread. */
+void sink_published(struct sink *s, uint64_t next_offset);
+
+/* True if everything before `offset` is in the sink. */
+bool sink_level(const struct sink *s, uint64_t offset);
+
+void sink_stats(const struct sink *s, struct sink_stats *out);
+
+/* "jsonl", "redis". */
+const char *sink_name(const struct sink *s);
+
+/* Copies the last failure; returns true while the sink is not up because of it. Empty if there was none. */
+bool sink_last_error(struct sink *s, struct error *out);
+
+/* Ends the thread after the delivery that is under way, publishes the latest prices a last time, closes,
+ * frees. What is not delivered stays in the outbox. 0, or -1 if the thread did not end within timeout_ms: it
+ * is then left behind, and the process should exit. */
+int sink_stop(struct sink *s, unsigned timeout_ms);
+
+/* What a kind of sink implements. All functions block for a few seconds at most, and are called by one
+ * thread. */
+struct sink_cursor {
+    char outbox_id[SINK_OUTBOX_ID_MAX + 1]; /* "" = the sink has none */
+    uint64_t offset;                        /* of the next event */
+};
+
+struct sink_ops {
+    const char *name;
+    size_t state_bytes; /* zeroed before open */
+    /* Refuses a configuration that cannot work: -1 with err. Called by sink_start. */
+    int (*check)(const struct sink_config *config, struct error *err);
+    /* Connects and reads the cursor. 0, or -1 with err; nothing is left open then. `log` may be called. */
+    int (*open)(void *state, const struct sink_config *config, struct sink_cursor *cursor, struct error *err);
+    /* Delivers records of consecutive offsets if the cursor is still what was read, all or the first
+     * *accepted of them, and sets the cursor after them. 0 if all, else -1 with err; the sink is then closed.
+     */
+    int (*deliver)(void *state, const struct outbox_record *record, uint32_t n, uint32_t *accepted,
+                   struct error *err);
+    /* Publishes latest prices; NULL: has none. 0, or -1 with err; the sink is then closed. */
+    int (*publish_prices)(void *state, const struct sink_price *price, uint32_t n, struct error *err);
+    void (*close)(void *state);
+};
+
+#endif
