@@ -197,25 +197,25 @@ static XXH128_hash_t alert_id(const struct engine *e, const struct symbol *s, co
 static void emit_alert(struct engine *e, const struct symbol *s, const struct fired *f)
 {
     const struct loaded_rule *r = &e->rule[f->rule];
-    int64_t value[1 + ALERT_OPERANDS_MAX];
+    int64_t value[ALERT_OPERANDS_MAX];
     XXH128_hash_t id = alert_id(e, s, r, f->k);
     struct msg_alert head = {.rule = f->rule,
                              .id_hi = id.high64,
                              .id_lo = id.low64,
                              .k = f->k,
                              .kind = ALERT_FIRED,
-                             .n_operands = r->n_operands};
-    value[0] = s->price_e9;
+                             .n_operands = r->n_operands,
+                             .price_e9 = s->price_e9};
     for (unsigned i = 0; i < r->n_operands; i++) {
         uint32_t node = r->operand[i];
         int64_t key = node_key(e, s, node);
-        value[1 + i] = key;
+        value[i] = key;
         if (key != KEY_UNKNOWN && metric_unit(&e->node[node].metric) != UNIT_PRICE) {
             double d = key_to_double(key);
-            memcpy(&value[1 + i], &d, sizeof d);
+            memcpy(&value[i], &d, sizeof d);
         }
     }
-    size_t bytes = 8 * (1u + r->n_operands);
+    size_t bytes = 8 * (size_t)r->n_operands;
     struct msg *m = event_begin(e, MSG_ALERT, s, sizeof head + bytes, &head.sub);
     m->event_ns = s->time_ns;
     msg_put(m, 0, &head, sizeof head);

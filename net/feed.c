@@ -1,0 +1,341 @@
+#include "net/feed.h"
+
+#include <assert.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "core/bucket.h"
+#include "net/history.h"
+
+#define XXH_INLINE_ALL
+#include <xxhash.h>
+
+enum { BATCH = 512 };
+#define JUMP_NS (3600 * SECOND_NS)
+
+struct input {
+    struct source *source;
+    struct msg *slot; /* BATCH read ahead */
+    int at, n;
+    bool ended;
+    int64_t top_ns;    /* running maximum of event time; INT64_MIN */
+    uint32_t *id;      /* source's symbol id -> node's id + 1 */
+    uint32_t id_room;
+};
+
+struct feed {
+    unsigned n;
+    struct input input[FEED_SOURCES_MAX];
+    const struct history *history;
+    struct source_config config;
+    struct source_symbol *symbol; /* by node id */
+    uint32_t symbols;
+    uint32_t *hash; /* of names: open addressing, 1 + id */
+    uint32_t hash_mask;
+    uint64_t rejected[REJECT_COUNT]; /* by the feed itself */
+    bool journal;
+    char failure[1024];
+};
+
+static void fill(struct feed *f, struct input *in)
+{
+    if (in->at < in->n) {
+        memmove(in->slot, in->slot + in->at, (size_t)(in->n - in->at) * sizeof *in->slot);
+    }
+    in->n -= in->at;
+    in->at = 0;
+    if (in->ended || BATCH - in->n < MSG_SLOTS_MAX)
+        return;
+    int got = source_read(in->source, in->slot + in->n, BATCH - in->n);
+    if (got > 0) {
+        in->n += got;
+        return;
+    }
+    in->ended = true;
+    if (got == SOURCE_FAILED) {
+        size_t len = strlen(f->failure);
+        snprintf(f->failure + len, sizeof f->failure - len, "%s%s", len ? "\n" : "", in->source->failure.text);
+    }
+}
+
+/* The id of a name, new or known; -1 if limits.symbols is reached. */
+static int64_t node_id(struct feed *f, const struct source_symbol *s, bool *fresh)
+{
+    uint32_t h = (uint32_t)XXH3_64bits(s->name, s->name_len);
+    for (;; h++) {
+        uint32_t *cell = &f->hash[h & f->hash_mask];
+        if (*cell == 0) {
+            if (f->symbols == f->config.symbols_max)
+                return -1;
+            f->symbol[f->symbols] = *s;
+            *cell = ++f->symbols;
+            *fresh = true;
+            return f->symbols - 1;
+        }
+        const struct source_symbol *k = &f->symbol[*cell - 1];
+        if (k->name_len == s->name_len && !memcmp(k->name, s->name, s->name_len)) {
+            *fresh = false;
+            return *cell - 1;
+        }
+    }
+}
+
+static int put_symbol(const struct feed *f, uint32_t id, struct msg *out)
+{
+    const struct source_symbol *s = &f->symbol[id];
+    uint32_t n = msg_begin(out, MSG_SYMBOL, id, (size_t)MSG_FIRST_BYTES + s->name_len);
+    out->sym = (struct msg_symbol){.bucket = bucket_of(s->name, s->name_len),
+                                   .size_scale = s->size_scale,
+                                   .calendar = s->calendar,
+                                   .name_len = s->name_len,
+                                   .tick_e9 = s->tick_e9};
+    msg_put(out, MSG_FIRST_BYTES, s->name, s->name_len);
+    return (int)n;
+}
+
+enum { HISTORY_BARS = 260 };
+
+/* The daily bars that were over when the symbol's first tick came. */
+static int put_history(const struct feed *f, uint32_t id, int64_t now_ns, struct msg *out)
+{
+    const int64_t day_ns = 86400 * SECOND_NS;
+    size_t n = 0, from = 0;
+    int used = 0;
+    const struct history_bar *bar =
+        f->history ? history_find(f->history, f->symbol[id].name, f->symbol[id].name_len, &n) : NULL;
+    while (n && bar[n - 1].start_ns + day_ns > now_ns)
+        n--;
+    from = n > HISTORY_BARS ? n - HISTORY_BARS : 0;
+    for (; from < n; from++) {
+        struct msg_history_bar h = {bar[from].open_e9,  bar[from].high_e9, bar[from].low_e9,
+                                    bar[from].close_e9, bar[from].volume,  day_ns};
+        uint32_t slots = msg_begin(out + used, MSG_HISTORY_BAR, id, sizeof h);
+        out[used].event_ns = bar[from].start_ns;
+        msg_put(out + used, 0, &h, sizeof h);
+        used += (int)slots;
+    }
+    return used;
+}
+
+/* The node's id + 1 of the source's symbol, 0 if it was refused; a new one's records go to *out. */
+static uint32_t map_symbol(struct feed *f, struct input *in, uint32_t local, int64_t now_ns, struct msg *out, int *used)
+{
+    const struct source *s = in->source;
+    if (local >= s->symbol_count)
+        return 0;
+    if (local >= in->id_room) {
+        uint32_t room = s->symbol_count * 2 + 64;
+        uint32_t *grown = realloc(in->id, room * sizeof *grown);
+        if (!grown)
+            return 0;
+        memset(grown + in->id_room, 0, (room - in->id_room) * sizeof *grown);
+        in->id = grown;
+        in->id_room = room;
+    }
+    if (in->id[local] == 0) {
+        bool fresh;
+        int64_t id = node_id(f, &s->symbols[local], &fresh);
+        if (id < 0)
+            return 0;
+        in->id[local] = (uint32_t)id + 1;
+        if (fresh) {
+            *used += put_symbol(f, (uint32_t)id, out + *used);
+            *used += put_history(f, (uint32_t)id, now_ns, out + *used);
+        }
+    }
+    return in->id[local];
+}
+
+static bool is_tick(const struct msg *m) { return m->type == MSG_TRADE || m->type == MSG_QUOTE; }
+
+static bool jumps(const struct input *in, const struct msg *m)
+{
+    return in->top_ns != INT64_MIN && (m->event_ns - in->top_ns > JUMP_NS || in->top_ns - m->event_ns > JUMP_NS);
+}
+
+/* Makes the input's row at `at` one that counts, or finds its end. */
+static bool head_ready(struct feed *f, struct input *in)
+{
+    for (;;) {
+        if (in->at == in->n)
+            fill(f, in);
+        if (in->at == in->n)
+            return false;
+        struct msg *m = &in->slot[in->at];
+        if (!is_tick(m)) { /* a capture among several sources: only its ticks count, symbols come from its table */
+            in->at += (int)msg_slot_count(m);
+            continue;
+        }
+        if (!jumps(in, m))
+            return true;
+        if (in->at + 1 == in->n)
+            fill(f, in);
+        m = &in->slot[in->at];
+        const struct msg *after = in->at + 1 < in->n ? m + 1 : NULL;
+        if (after && is_tick(after) && jumps(in, after) && (after->event_ns > in->top_ns) == (m->event_ns > in->top_ns)) {
+            in->top_ns = m->event_ns; /* confirmed; a step back counts from here on too */
+            return true;
+        }
+        f->rejected[REJECT_TIME_JUMP]++;
+        in->at++;
+    }
+}
+
+static int read_merged(struct feed *f, struct msg *out, int max)
+{
+    int used = 0;
+    while (used + 2 * HISTORY_BARS + MSG_SLOTS_MAX + 1 <= max) {
+        struct input *first = NULL;
+        for (unsigned i = 0; i < f->n; i++) {
+            struct input *in = &f->input[i];
+            if (head_ready(f, in) && (!first || in->slot[in->at].recv_ns < first->slot[first->at].recv_ns))
+                first = in;
+        }
+        if (!first)
+            break;
+        /* all that comes before the other inputs' heads, or all that is read ahead of the only one */
+        do {
+            struct msg *m = &first->slot[first->at];
+            if (jumps(first, m))
+                break;
+            uint32_t id = map_symbol(f, first, m->symbol, m->event_ns, out, &used);
+            if (m->event_ns > first->top_ns)
+                first->top_ns = m->event_ns;
+            if (id) {
+                out[used] = *m;
+                out[used++].symbol = id - 1;
+            } else {
+                f->rejected[REJECT_SYMBOLS_FULL]++;
+            }
+            first->at++;
+        } while (f->n == 1 && first->at < first->n && is_tick(&first->slot[first->at]) &&
+                 used + 2 * HISTORY_BARS + MSG_SLOTS_MAX + 1 <= max);
+    }
+    return used;
+}
+
+static void learn_symbol(struct feed *f, const struct msg *m)
+{
+    struct source_symbol s = {.name_len = m->sym.name_len,
+                              .size_scale = m->sym.size_scale,
+                              .calendar = m->sym.calendar,
+                              .tick_e9 = m->sym.tick_e9};
+    if (m->symbol >= f->config.symbols_max || s.name_len > SOURCE_NAME_MAX)
+        return;
+    msg_get(m, MSG_FIRST_BYTES, s.name, s.name_len);
+    f->symbol[m->symbol] = s;
+    if (m->symbol >= f->symbols)
+        f->symbols = m->symbol + 1;
+}
+
+static int read_journal(struct feed *f, struct msg *out, int max)
+{
+    struct input *in = &f->input[0];
+    if (in->ended)
+        return 0;
+    int n = source_read(in->source, out, max);
+    if (n <= 0) {
+        in->ended = true;
+        if (n == SOURCE_FAILED)
+            snprintf(f->failure, sizeof f->failure, "%s", in->source->failure.text);
+        return 0;
+    }
+    for (int at = 0; at < n; at += (int)msg_slot_count(&out[at]))
+        if (out[at].type == MSG_SYMBOL)
+            learn_symbol(f, &out[at]);
+    return n;
+}
+
+int feed_read(struct feed *f, struct msg *out, int max)
+{
+    assert(max >= 4096);
+    return f->journal ? read_journal(f, out, max) : read_merged(f, out, max);
+}
+
+struct feed *feed_open(const char *const specs[], unsigned n, const struct source_config *config,
+                       const struct history *history, struct error *err)
+{
+    if (n == 0 || n > FEED_SOURCES_MAX) {
+        error_set(err, "%u sources, expected 1 to %d", n, FEED_SOURCES_MAX);
+        return NULL;
+    }
+    struct feed *f = calloc(1, sizeof *f);
+    if (!f)
+        abort();
+    f->config = *config;
+    f->history = history;
+    f->hash_mask = 64;
+    while (f->hash_mask < 2 * config->symbols_max)
+        f->hash_mask *= 2;
+    f->hash = calloc(f->hash_mask--, sizeof *f->hash);
+    f->symbol = calloc(config->symbols_max + 1u, sizeof *f->symbol);
+    if (!f->hash || !f->symbol)
+        abort();
+    for (; f->n < n; f->n++) {
+        struct input *in = &f->input[f->n];
+        in->source = source_open(specs[f->n], config, err);
+        if (!in->source) {
+            feed_close(f);
+            return NULL;
+        }
+        in->top_ns = INT64_MIN;
+        in->slot = aligned_alloc(64, BATCH * sizeof *in->slot);
+        if (!in->slot)
+            abort();
+    }
+    f->journal = n == 1 && f->input[0].source->is_journal;
+    return f;
+}
+
+bool feed_is_journal(const struct feed *f) { return f->journal; }
+const char *feed_failure(const struct feed *f) { return f->failure[0] ? f->failure : NULL; }
+uint32_t feed_symbol_count(const struct feed *f) { return f->symbols; }
+const struct source_symbol *feed_symbol(const struct feed *f, uint32_t id) { return &f->symbol[id]; }
+
+static void add_skipped(struct source_stats *out, const char *kind, uint64_t count)
+{
+    int k = 0;
+    while (k < SOURCE_SKIP_KINDS - 1 && out->skipped[k].kind[0] && strcmp(out->skipped[k].kind, kind))
+        k++;
+    if (!out->skipped[k].kind[0])
+        snprintf(out->skipped[k].kind, sizeof out->skipped[k].kind, "%s", k == SOURCE_SKIP_KINDS - 1 ? "other" : kind);
+    out->skipped[k].count += count;
+}
+
+void feed_stats(const struct feed *f, struct source_stats *out)
+{
+    memset(out, 0, sizeof *out);
+    memcpy(out->rejected, f->rejected, sizeof f->rejected);
+    for (unsigned i = 0; i < f->n; i++) {
+        const struct source_stats *s = &f->input[i].source->stats;
+        out->rows += s->rows;
+        out->bytes += s->bytes;
+        for (int r = 0; r < REJECT_COUNT; r++)
+            out->rejected[r] += s->rejected[r];
+        for (int k = 0; k < SOURCE_SKIP_KINDS && s->skipped[k].kind[0]; k++)
+            add_skipped(out, s->skipped[k].kind, s->skipped[k].count);
+    }
+}
+
+void feed_log(struct feed *f, void (*log)(void *ctx, const char *line), void *ctx)
+{
+    for (unsigned i = 0; i < f->n; i++) {
+        f->input[i].source->log = log;
+        f->input[i].source->log_ctx = ctx;
+    }
+}
+
+void feed_close(struct feed *f)
+{
+    if (!f)
+        return;
+    for (unsigned i = 0; i < f->n; i++) {
+        if (f->input[i].source)
+            source_close(f->input[i].source);
+        free(f->input[i].slot);
+        free(f->input[i].id);
+    }
+    free(f->hash);
+    free(f->symbol);
+    free(f);
+}
