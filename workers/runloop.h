@@ -70,8 +70,7 @@ struct runloop {
     uint64_t last_ticks;         /* everything before is charged */
     uint64_t housekeeping_ticks; /* when it is due next */
     uint64_t jitter;             /* state of the generator */
-    uint64_t passes;
-    uint32_t idle_passes; /* in a row */
+    uint32_t idle_passes;        /* in a row */
 };
 
 /* Roles that share a loop are polled in turn; a wait is charged to the last one polled, so that the sum over
@@ -80,8 +79,7 @@ void runloop_init(struct runloop *loop, const struct role *roles, unsigned n, en
                   const struct runloop_clock *clock);
 
 /* One pass over the roles, with housekeeping if it is due and a wait if none did anything. Returns the work
- * done
- * (>= 0; backpressure counts as none). */
+ * done (>= 0; backpressure counts as none). */
 int64_t runloop_once(struct runloop *loop);
 
 /* Passes until *stop is not 0; then housekeeping once more. */
