@@ -76,7 +76,7 @@ struct symbol {
     uint8_t session; /* enum session_kind */
     bool stale;      /* ended bars, minute, session or day changed: evaluate every metric */
     bool rebuild;    /* … and metric state must be made anew from the kept bars */
-    bool restart;    /* the trading day switched: crossings restart from unknown */
+    bool restart;    /* the trading day switched: crossings of recursive metrics restart from unknown */
 } __attribute__((aligned(64)));
 
 /* A metric in use. Its state lies at state_at in each symbol's block. */
@@ -129,6 +129,7 @@ struct loaded_rule {
     uint32_t epoch; /* when it came */
     uint32_t version;
     bool live;
+    bool recursive; /* names a metric that starts anew from the trading day's start */
     uint8_t trigger;
     uint8_t n_operands;
     uint16_t n_nodes;

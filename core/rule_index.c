@@ -112,6 +112,8 @@ int rules_load(struct engine *e, uint32_t slot, const struct rule *r)
                             .id_len = (uint32_t)strlen(r->id),
                             .symbols_len = r->symbols_len,
                             .live = r->enabled};
+    for (unsigned i = 0; i < x.n_operands; i++)
+        l.recursive |= x.operand[i].kind == METRIC_EMA || x.operand[i].kind == METRIC_RSI;
     l.id = keep(e, r->id, l.id_len);
     l.symbols = keep(e, r->symbols, l.symbols_len);
     l.node = keep(e, x.node, x.n_nodes * sizeof *x.node);
@@ -820,7 +822,7 @@ static void candidate(struct engine *e, struct symbol *s, const uint32_t *cursor
     if (r->trigger == TRIGGER_CROSS) {
         if (what == EVAL_SILENT)
             return;
-        if (before == UNKNOWN || s->restart) {
+        if (before == UNKNOWN || (s->restart && r->recursive)) {
             st->held_warmup++;
             return;
         }
