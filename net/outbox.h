@@ -52,6 +52,12 @@ int outbox_commit(struct outbox *o, struct error *err) __attribute__((warn_unuse
 
 void outbox_close(struct outbox *o);
 
+/* Committed events that recovery did not find again (a disk that lied, a file that was touched): then the id is new. */
+uint64_t outbox_lost(const struct outbox *o);
+
+/* Deletes the segments that hold only events before `offset`. How many went, or -1 with err. */
+int outbox_prune(struct outbox *o, uint64_t offset, struct error *err) __attribute__((warn_unused_result));
+
 /* A reader from `offset` on (the first kept one if that is gone: *first tells). */
 struct outbox_reader *outbox_reader_open(const char *dir, uint64_t offset, uint64_t *first, struct error *err);
 /* 1 with *r filled (valid until the next call), 0 if there is none yet, -1 with err set (corrupt: where, what). */

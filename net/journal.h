@@ -1,0 +1,133 @@
+/* The journal: every stamped message, in order, in a directory of segment files. A capture is a journal.
+ *
+ * A segment is a header, blocks, and, once it is sealed, a footer. A block is a header (length, seqs, times,
+ * checksum) and messages in the compact form of net/journal_codec.h. The first blocks of a segment repeat
+ * what is in force at its start (symbols, settings, rules; seq 0), so that a segment can be read without
+ * those before it. The footer says where to find which seq and time. All numbers are little-endian, all
+ * checksums xxh3_64. Files are NUMBER.rtj; they are consecutive.
+ *
+ * Writing. journal_append encodes into a staging block and never waits; journal_poll hands full blocks to the
+ * kernel (io_uring; plain writes where that is not allowed) and takes note of what was done. A block leaves
+ * staging when the kernel has it (sync = always: when the disk has it), so with staging in shared memory what
+ * was appended survives the writer: the next journal_open writes what it finds there. A write that fails
+ * stays in staging and is tried again once a second; when staging is full, append takes nothing:
+ * backpressure.
+ *
+ * Threading: one thread. Clocks: the caller's.
+ */
+#ifndef NET_JOURNAL_H
+#define NET_JOURNAL_H
+
+#include "core/error.h"
+#include "core/message.h"
+#include "net/segment.h"
+
+/* When a message counts as durable (and journal_state.durable_seq passes it). The order is that of the
+ * setting journal.sync. */
+enum journal_sync {
+    JOURNAL_SYNC_NEVER,    /* the kernel has it: a reboot may lose it */
+    JOURNAL_SYNC_INTERVAL, /* the disk has it, asked once an interval */
+    JOURNAL_SYNC_ALWAYS    /* the disk has it, asked as soon as possible for all that has come in meanwhile */
+};
+
+/* What is in force, as records one after the other without seq, for the start of a segment: copies whole
+ * records from the slot `at` (0, then the sum of what was returned) on into out[0..max), returns the slots, 0
+ * at the end. Called within journal_append, until it gives 0, before the first record of the new segment is
+ * taken. */
+typedef size_t journal_in_force(void *ctx, size_t at, struct msg *out, size_t max);
+
+struct journal_options {
+    uint64_t segment_bytes; /* a segment is sealed when the next block would not fit; 0 = 256 MiB */
+    uint32_t block_bytes;   /* 4,096 .. 16 MiB; 0 = 128 KiB */
+    enum journal_sync sync;
+    int64_t interval_ns; /* of syncs (JOURNAL_SYNC_INTERVAL), and how long an unfilled block may wait; 0 = 100
+                            ms */
+    int64_t now_ns;      /* UTC */
+    /* At least two blocks and 4 KiB, 4,096 aligned, zeroed when new. Kept over a restart it brings back what
+     * was not written. NULL: memory of its own, 16 MiB. */
+    void *staging;
+    size_t staging_bytes;
+    journal_in_force *in_force; /* may be NULL */
+    void *in_force_ctx;
+};
+
+struct journal_state {
+    bool failing; /* what is staged cannot be written; `failure` says why, and what to do */
+    bool async;   /* io_uring; false: this kernel or container does not allow it, journal_poll blocks */
+    struct error failure;                             /* the last one */
+    uint64_t last_seq;                                /* appended */
+    uint64_t written_seq;                             /* the kernel has it */
+    uint64_t durable_seq;                             /* as journal_options.sync says */
+    uint64_t records, blocks, bytes, syncs, failures; /* since open; bytes of files written */
+    uint64_t waits;                                   /* appends that took less than all: staging was full */
+    uint64_t staging_blocks, staging_used;
+    /* What journal_open found. */
+    uint64_t recovered_records; /* that were only in staging */
+    uint64_t torn_bytes;        /* cut off the end of segments */
+};
+
+struct journal;
+
+/* Opens or makes the journal in `dir`, for append after its last message. Recovers: writes what is left in
+ * staging, cuts a torn tail, seals what was open. NULL with err: in use (by which pid), not ours, damaged, no
+ * permission …
+ */
+struct journal *journal_open(const char *dir, const struct journal_options *options, struct error *err);
+
+/* Takes whole records with ascending seqs. Returns the slots taken: less than n when staging is full. */
+size_t journal_append(struct journal *j, const struct msg *records, size_t n)
+    __attribute__((warn_unused_result));
+
+/* Starts and finishes writes and syncs; call it once per loop. Returns how many operations finished. */
+unsigned journal_poll(struct journal *j, int64_t now_ns);
+
+const struct journal_state *journal_state(const struct journal *j);
+static inline uint64_t journal_last_seq(const struct journal *j)
+{
+    return journal_state(j)->last_seq;
+}
+const uint8_t *journal_node(const struct journal *j); /* SEGMENT_ID_BYTES, random, made with the directory */
+
+/* Waits until all that was appended is written and (but for JOURNAL_SYNC_NEVER) on disk. 0, or -1 with err:
+ * what could not be written is still in staging. */
+int journal_flush(struct journal *j, struct error *err) __attribute__((warn_unused_result));
+
+/* Flushes, seals the segment and frees everything, also where that fails (-1 with err): then staging keeps
+ * what was not written, if it is the caller's. */
+int journal_close(struct journal *j, struct error *err);
+
+/* Reading: a directory, or one segment file. Any number of readers, also while it is written: a reader that
+ * has come to the end can be asked again later. */
+struct journal_reader_options {
+    uint64_t from_seq; /* the first message wanted: reading starts at its block or one before; 0 = all */
+    int64_t from_ns;   /* likewise the first with event_ns not before it; INT64_MIN or 0 = all */
+    bool in_force;     /* first the records in force at the start of the first segment read, with seq 0 */
+};
+
+struct journal_reader;
+
+struct journal_reader *journal_reader_open(const char *path, const struct journal_reader_options *options,
+                                           struct error *err);
+
+/* Whole records into out[0..max), max >= MSG_SLOTS_MAX, in the order of seq. Returns the slots; 0 at the end
+ * (so far); -1 with err: corrupt (file, offset, what was expected) or unreadable; what was read before is
+ * good. */
+int64_t journal_read(struct journal_reader *r, struct msg *out, size_t max, struct error *err)
+    __attribute__((warn_unused_result));
+
+/* After an end: "" or what was left unread there (a block that is torn, or being written). */
+const char *journal_reader_note(const struct journal_reader *r);
+
+struct journal_info {
+    uint8_t node[SEGMENT_ID_BYTES];
+    uint64_t segments;  /* files with content */
+    uint64_t first_seq; /* the first segment's; more than 1: what came before is in no file here */
+    uint64_t bytes;     /* read so far, of files */
+    uint64_t blocks;    /* read so far */
+    bool sealed;        /* the segment read last has its footer */
+};
+const struct journal_info *journal_reader_info(const struct journal_reader *r);
+
+void journal_reader_close(struct journal_reader *r);
+
+#endif

@@ -1,0 +1,90 @@
+/* The compact form of messages in a journal block. Each block is coded on its own: what is predicted is
+ * predicted from the block's earlier messages.
+ *
+ * A record starts with a control word, little-endian, whose two low bits say what it is. Fields follow in the
+ * order of the table, each in as many bytes as its length code says; 0 bytes = as predicted.
+ *
+ *   TRADE (3 bytes of control), QUOTE (4):
+ *     symbol    0, 1, 2, 4 bytes     predicted: that of the tick before
+ *     event_ns  zigzag difference to the tick before, in ms if that is exact, else in ns
+ *     recv_ns   0, 2, 4, 8 bytes     predicted: event_ns; else zigzag difference to the message before
+ *     prices    zigzag difference to the symbol's last, in the largest of 1e7, 1e5, 1e3, 1 that is exact
+ *     sizes     predicted: the symbol's last; else the number, in hundreds if that is exact
+ *     trade_id  0, 2, 4, 8 bytes     predicted: the symbol's last + 1 (0 stays 0); else zigzag difference to
+ * the last venue     predicted: that of the tick of this type before attributes (conditions, tape, flags):
+ * predicted: the symbol's last; else one byte: a place in a table of 64, or 64 + the place into which the 6
+ * bytes that follow go CLOCK (2 bytes): bucket; event_ns predicted: 1 s after the bucket's last; recv_ns:
+ * event_ns or that of before anything else: a byte 0, then the slots as they are; a byte 4 and 8 bytes: the
+ * next message's seq is these
+ *
+ * "The symbol's last" is a table of 2,048 places that symbols share modulo: a clash costs bytes, never truth.
+ * seq is the message's before + 1. A tick that the compact form cannot hold (reserved bits, padding that is
+ * not 0) is stored as it is. The phase bit is not stored. Decoding gives each other bit back exactly, and is
+ * safe for any input.
+ */
+#ifndef NET_JOURNAL_CODEC_H
+#define NET_JOURNAL_CODEC_H
+
+#include "core/bucket.h"
+#include "core/message.h"
+
+enum {
+    CODEC_SYMBOLS = 2048,
+    CODEC_ATTRIBUTES = 64,
+    CODEC_RECORD_BYTES_MAX = 9 + 1 + MSG_SLOTS_MAX * MSG_SLOT_BYTES,
+    CODEC_SLACK_BYTES = 64 /* readable behind what is decoded, writable behind what is encoded */
+};
+
+struct codec_symbol {
+    uint64_t price_e9, size, trade_id, attributes;
+    uint64_t bid_e9, ask_e9, bid_size, ask_size;
+};
+
+/* What both sides know of the block so far. About 140 KiB. */
+struct codec {
+    uint64_t seq; /* of the message before */
+    uint64_t event_ns, recv_ns;
+    uint32_t symbol;
+    uint8_t trade_venue, quote_venue;
+    struct codec_symbol symbols[CODEC_SYMBOLS];
+    uint64_t attributes[CODEC_ATTRIBUTES];
+    uint64_t clock_ns[BUCKET_COUNT];
+};
+
+/* What a block holds. */
+struct codec_summary {
+    uint64_t records, slots;
+    uint64_t first_seq, last_seq; /* of the records; 0 if there are none */
+    int64_t min_event_ns,
+        max_event_ns; /* of TRADE, QUOTE, CANCEL, STATUS, CLOCK; INT64_MAX and _MIN if none */
+};
+
+struct codec_encoder {
+    struct codec state;
+    struct codec_summary summary;
+};
+
+/* Starts a block whose first message has the seq `first_seq`. */
+void codec_encode_begin(struct codec_encoder *e, uint64_t first_seq);
+
+/* Appends the whole records of m[0..n) to out[*used..room) until one of them may not fit; CODEC_SLACK_BYTES
+ * more than `room` are writable. Returns the slots taken. */
+size_t codec_encode(struct codec_encoder *e, const struct msg *m, size_t n, uint8_t *out, size_t room,
+                    size_t *used);
+
+struct codec_decoder {
+    struct codec state;
+    const uint8_t *at, *end;
+};
+
+/* Starts at a block's payload; CODEC_SLACK_BYTES behind it are readable. */
+void codec_decode_begin(struct codec_decoder *d, uint64_t first_seq, const uint8_t *payload, size_t bytes);
+
+/* Decodes whole records into out[0..max), max >= MSG_SLOTS_MAX. Returns the slots, 0 at the end,
+ * CODEC_CORRUPT if what stands at d->at is no record (what came before is lost: a block's checksum is checked
+ * before). */
+enum { CODEC_CORRUPT = -1 };
+int64_t codec_decode(struct codec_decoder *d, struct msg *out, size_t max)
+    __attribute__((warn_unused_result));
+
+#endif
