@@ -1,0 +1,238 @@
+#include "net/event_json.h"
+
+#include <jansson.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <cmocka.h>
+
+static const struct event_symbol spy = {"SPY", 3, 0};
+static const struct event_operand operands[] = {{"rsi(14)@1m", EVENT_OPERAND_DOUBLE},
+                                                {"price", EVENT_OPERAND_PRICE},
+                                                {"sma(20)@1m", EVENT_OPERAND_DOUBLE},
+                                                {"session", EVENT_OPERAND_SESSION}};
+
+static int64_t bits(double d)
+{
+    int64_t i;
+    memcpy(&i, &d, sizeof i);
+    return i;
+}
+
+static void alert(struct msg *m, int64_t price_e9, const int64_t *operand, unsigned n)
+{
+    struct msg_alert head = {.rule = 3,
+                             .id_hi = 0x0123456789abcdef,
+                             .id_lo = 0xfedcba9876543210,
+                             .revision = 2,
+                             .kind = ALERT_REVISED,
+                             .n_operands = (uint8_t)n,
+                             .price_e9 = price_e9};
+    assert_true(msg_begin(m, MSG_ALERT, 7, sizeof head + 8 * n) > 0);
+    m->event_ns = 1381239927122000000;
+    msg_set_seq(m, 123);
+    msg_put(m, 0, &head, sizeof head);
+    msg_put(m, sizeof head, operand, 8 * n);
+}
+
+static void test_alert(void **state)
+{
+    (void)state;
+    struct msg m[MSG_SLOTS_MAX];
+    char out[EVENT_JSON_MAX];
+    struct event_rule rule = {"r1", "Oversold", 4, 4, operands};
+    alert(m, 167510000000, (int64_t[]){bits(28.4), 167510000000, ALERT_UNKNOWN, bits(2)}, 4);
+    int n = event_json_alert(m, &rule, &spy, out, sizeof out);
+    static const char expected[] =
+        "{\"id\":\"0123456789abcdeffedcba9876543210\",\"rule_id\":\"r1\",\"rule_name\":\"Oversold\","
+        "\"rule_version\":4,\"symbol\":\"SPY\",\"timestamp\":\"2013-10-08T13:45:27.122000000Z\","
+        "\"price\":167.51,\"message\":\"Oversold: SPY 167.51\",\"metadata\":{\"rsi(14)@1m\":28.4,"
+        "\"price\":167.51,\"sma(20)@1m\":null,\"session\":\"market\"},"
+        "\"trace_id\":\"0123456789abcdeffedcba9876543210\",\"seq\":123,\"kind\":\"revised\","
+        "\"revision\":2}";
+    assert_int_equal(n, sizeof expected - 1);
+    out[n] = 0;
+    assert_string_equal(out, expected);
+    for (size_t size = 0; size < sizeof expected - 1; size++)
+        assert_int_equal(event_json_alert(m, &rule, &spy, out, size), EVENT_JSON_SMALL);
+    assert_int_equal(event_json_alert(m, &rule, &spy, out, sizeof expected - 1), n);
+}
+
+static void test_alert_without_price(void **state)
+{
+    (void)state;
+    struct msg m[MSG_SLOTS_MAX];
+    char out[EVENT_JSON_MAX];
+    struct event_rule rule = {"r1", "x", 1, 0, NULL};
+    alert(m, ALERT_UNKNOWN, NULL, 0);
+    int n = event_json_alert(m, &rule, &spy, out, sizeof out);
+    assert_true(n > 0);
+    out[n] = 0;
+    assert_non_null(strstr(out, "\"price\":null,\"message\":\"x: SPY\",\"metadata\":{},"));
+}
+
+static void test_mismatch(void **state)
+{
+    (void)state;
+    struct msg m[MSG_SLOTS_MAX];
+    char out[EVENT_JSON_MAX];
+    struct event_rule rule = {"r1", "x", 1, 3, operands};
+    alert(m, 1, (int64_t[]){1, 2, 3, 4}, 4);
+    assert_int_equal(event_json_alert(m, &rule, &spy, out, sizeof out), EVENT_JSON_MISMATCH);
+    rule.n_operands = 4;
+    assert_true(event_json_alert(m, &rule, &spy, out, sizeof out) > 0);
+    m->flags &= (uint16_t)~MSG_MORE_MASK; /* says one slot, has operands for more */
+    assert_int_equal(event_json_alert(m, &rule, &spy, out, sizeof out), EVENT_JSON_MISMATCH);
+}
+
+/* Whatever the bytes of a name, a strict parser reads back the text (or U+FFFD for what is no UTF-8). */
+static void test_strings(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *name, *read;
+    } cases[] = {
+        {"quote\" slash\\ tab\t nul-ish\x01 del\x7f", NULL},
+        {"Ümlaut € 𝄞", NULL},
+        {"\x80", "\xef\xbf\xbd"},
+        {"a\xffz", "a\xef\xbf\xbdz"},
+        {"\xc0\xaf", "\xef\xbf\xbd\xef\xbf\xbd"},
+        {"\xed\xa0\x80", "\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd"},
+        {"cut \xe2\x82", "cut \xef\xbf\xbd\xef\xbf\xbd"},
+        {"\xf4\x90\x80\x80", "\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct msg m[MSG_SLOTS_MAX];
+        char out[EVENT_JSON_MAX];
+        struct event_rule rule = {cases[i].name, cases[i].name, 1, 0, NULL};
+        struct event_symbol symbol = {cases[i].name, (uint32_t)strlen(cases[i].name), 0};
+        alert(m, 1, NULL, 0);
+        int n = event_json_alert(m, &rule, &symbol, out, sizeof out);
+        assert_true(n > 0);
+        json_error_t error;
+        json_t *json = json_loadb(out, (size_t)n, 0, &error);
+        assert_non_null(json);
+        const char *read = cases[i].read ? cases[i].read : cases[i].name;
+        assert_string_equal(json_string_value(json_object_get(json, "rule_id")), read);
+        assert_string_equal(json_string_value(json_object_get(json, "rule_name")), read);
+        assert_string_equal(json_string_value(json_object_get(json, "symbol")), read);
+        json_decref(json);
+    }
+}
+
+/* The longest alert that the limits allow fits EVENT_JSON_MAX. */
+static void test_longest(void **state)
+{
+    (void)state;
+    struct msg m[MSG_SLOTS_MAX];
+    char out[EVENT_JSON_MAX], id[65] = "", name[129] = "", metric[48] = "";
+    struct event_operand operand[ALERT_OPERANDS_MAX];
+    int64_t value[ALERT_OPERANDS_MAX];
+    memset(id, 1, 64);
+    memset(name, 1, 128);
+    memset(metric, 'm', 47);
+    for (int i = 0; i < ALERT_OPERANDS_MAX; i++) {
+        operand[i] = (struct event_operand){metric, EVENT_OPERAND_DOUBLE};
+        value[i] = bits(-1.7976931348623157e-308);
+    }
+    struct event_rule rule = {id, name, UINT32_MAX, ALERT_OPERANDS_MAX, operand};
+    struct event_symbol symbol = {id, 63, 0};
+    alert(m, -INT64_MAX, value, ALERT_OPERANDS_MAX);
+    assert_true(event_json_alert(m, &rule, &symbol, out, sizeof out) > 7000);
+}
+
+static void bar(struct msg *m, uint64_t volume, __int128 sum, unsigned revision)
+{
+    struct msg_bar b = {.open_e9 = 167420000000,
+                        .high_e9 = 168000000000,
+                        .low_e9 = 1,
+                        .close_e9 = 167430000000,
+                        .volume = volume,
+                        .pv_lo = (uint64_t)sum,
+                        .pv_hi = (int64_t)(sum >> 64),
+                        .trades = 9,
+                        .revision = revision};
+    msg_begin(m, MSG_BAR, 7, sizeof b);
+    m->event_ns = 1381219200000000000;
+    msg_put(m, 0, &b, sizeof b);
+}
+
+static void test_bar(void **state)
+{
+    (void)state;
+    struct msg m[2];
+    char out[512];
+    bar(m, 5500, (__int128)5500 * 167328909091, 1);
+    int n = event_json_bar(m, &spy, out, sizeof out);
+    static const char expected[] =
+        "{\"symbol\":\"SPY\",\"timestamp\":\"2013-10-08T08:00:00.000000000Z\",\"open\":167.42,\"high\":168,"
+        "\"low\":0.000000001,\"close\":167.43,\"volume\":5500,\"vwap\":167.32890909,\"trades\":9,"
+        "\"revision\":1}";
+    assert_int_equal(n, sizeof expected - 1);
+    out[n] = 0;
+    assert_string_equal(out, expected);
+    for (size_t size = 0; size < sizeof expected - 1; size++)
+        assert_int_equal(event_json_bar(m, &spy, out, size), EVENT_JSON_SMALL);
+    bar(m, 0, 0, 0);
+    n = event_json_bar(m, &(struct event_symbol){"BTC", 3, 8}, out, sizeof out);
+    out[n] = 0;
+    assert_non_null(strstr(out, "\"volume\":0,\"vwap\":null,"));
+    bar(m, 150000000, (__int128)150000000 * 1000000000, 0);
+    n = event_json_bar(m, &(struct event_symbol){"BTC", 3, 8}, out, sizeof out);
+    out[n] = 0;
+    assert_non_null(strstr(out, "\"volume\":1.5,\"vwap\":1,"));
+}
+
+static void test_vwap(void **state)
+{
+    (void)state;
+    int64_t v;
+    struct msg_bar b = {.volume = 2, .pv_lo = 2 * 15 - 1}; /* 14.5e-9: 1.45 units of 1e-8 */
+    assert_true(event_vwap_e8(&b, &v) && v == 1);
+    b.pv_lo = 2 * 15; /* 1.5 units: up */
+    assert_true(event_vwap_e8(&b, &v) && v == 2);
+    b = (struct msg_bar){.volume = 3, .pv_lo = 44}; /* 1.466 */
+    assert_true(event_vwap_e8(&b, &v) && v == 1);
+    __int128 sum = (__int128)(INT64_MAX - 7) * 3; /* beyond 64 bits */
+    b = (struct msg_bar){.volume = 3, .pv_lo = (uint64_t)sum, .pv_hi = (int64_t)(sum >> 64)};
+    assert_true(event_vwap_e8(&b, &v) && v == INT64_MAX / 10);
+    b.pv_hi = -1;
+    assert_false(event_vwap_e8(&b, &v));
+    b = (struct msg_bar){.volume = 1, .pv_hi = 1};
+    assert_false(event_vwap_e8(&b, &v));
+}
+
+/* A bound that only a mistake breaks; the figure is printed for whoever looks. */
+static void test_speed(void **state)
+{
+    (void)state;
+    struct msg m[MSG_SLOTS_MAX];
+    char out[EVENT_JSON_MAX];
+    struct event_rule rule = {"oversold-1", "Oversold at volume", 4, 3, operands};
+    struct timespec from, to;
+    long total = 0;
+    alert(m, 167510000000, (int64_t[]){bits(28.437192811), 167510000000, bits(167.4213)}, 3);
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &from);
+    for (int i = 0; i < 20000; i++) {
+        m->seq = (uint64_t)i;
+        total += event_json_alert(m, &rule, &spy, out, sizeof out);
+    }
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &to);
+    double ns = ((double)(to.tv_sec - from.tv_sec) * 1e9 + (double)(to.tv_nsec - from.tv_nsec)) / 20000;
+    print_message("alert: %.0f ns, %ld bytes\n", ns, total / 20000);
+    assert_true(ns < 50000);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_alert),    cmocka_unit_test(test_alert_without_price),
+        cmocka_unit_test(test_mismatch), cmocka_unit_test(test_strings),
+        cmocka_unit_test(test_longest),  cmocka_unit_test(test_bar),
+        cmocka_unit_test(test_vwap),     cmocka_unit_test(test_speed),
+    };
+    return cmocka_run_group_tests_name("event_json", tests, NULL, NULL);
+}
