@@ -1,11 +1,11 @@
 /* A source of ticks: a file, a capture, a simulated market. It decodes and normalises; it stamps nothing.
  *
- * A source names its symbols with ids of its own (0, 1, 2 … in order of appearance); the sequencer maps them to the
- * node's. Ticks come out as one-slot TRADE and QUOTE messages with seq 0, event_ns, recv_ns, payload, `symbol` = the
- * source's id. (A capture gives whole records of any type, with their seq: source_is_journal.)
+ * A source names its symbols with ids of its own (0, 1, 2 … in order of appearance); the sequencer maps them
+ * to the node's. Ticks come out as one-slot TRADE and QUOTE messages with seq 0, event_ns, recv_ns, payload,
+ * `symbol` = the source's id. (A capture gives whole records of any type, with their seq: is_journal.)
  *
- * What is no good is refused, counted by reason, and logged (the first few of each reason, with place and content);
- * what is of no use (book updates) is skipped and counted by kind. Neither stops a source.
+ * What is no good is refused, counted by reason, and logged (the first few of each reason, with place and
+ * content); what is of no use (book updates) is skipped and counted by kind. Neither stops a source.
  *
  * Threading: one thread per source. No allocation after open, but for a new symbol.
  */
@@ -18,7 +18,13 @@
 
 const char *reject_name(enum reject_reason reason);
 
-enum { SOURCE_NAME_MAX = 63, SOURCE_SKIP_KINDS = 32, SOURCE_SAMPLES_PER_REASON = 3 };
+enum {
+    SOURCE_NAME_MAX = 63,
+    SOURCE_SKIP_KINDS = 32,
+    SOURCE_SAMPLES_PER_REASON = 3,
+    SOURCE_SYMBOLS_MAX = 1 << 20,
+    SOURCE_CACHE = 1024,
+};
 
 /* Calendars: which sessions a symbol has. */
 enum calendar_id { CALENDAR_US_EQUITY, CALENDAR_UTC24, CALENDAR_COUNT };
@@ -33,10 +39,10 @@ struct source_symbol {
 
 /* What the operator may say of sources; from the settings. */
 struct source_config {
-    const char *market;     /* appended to names as ".market"; NULL = nothing */
-    int csv_size_scale;     /* decimal places of sizes in csv: (default 0) */
-    int csv_calendar;       /* enum calendar_id of symbols in csv: (default CALENDAR_US_EQUITY) */
-    uint32_t symbols_max;   /* limits.symbols */
+    const char *market;   /* appended to names as ".market"; NULL = nothing */
+    int csv_size_scale;   /* decimal places of sizes in csv: (default 0) */
+    int csv_calendar;     /* enum calendar_id of symbols in csv: (default CALENDAR_US_EQUITY) */
+    uint32_t symbols_max; /* limits.symbols; 0 = SOURCE_SYMBOLS_MAX */
 };
 
 struct source_stats {
@@ -46,34 +52,59 @@ struct source_stats {
     struct {
         char kind[24];
         uint64_t count;
-    } skipped[SOURCE_SKIP_KINDS]; /* kinds in order of appearance; the last one takes all further kinds as "other" */
+    } skipped[SOURCE_SKIP_KINDS]; /* kinds in order of appearance; the last one takes all further kinds as
+                                     "other" */
 };
 
 struct source;
 
-/* What a kind of source implements; one row per kind in source.c's table {name, argument, help, ops}. */
+/* What a kind of source implements. */
 struct source_ops {
+    /* As source_read, which calls it no more once it has returned SOURCE_END or SOURCE_FAILED. */
     int (*read)(struct source *s, struct msg *out, int max);
+    /* Releases what is the kind's own, not the struct itself: source_close frees that. */
     void (*close)(struct source *s);
+};
+
+/* One row per kind: `ringtape sources` and the help show them. */
+struct source_kind {
+    const char *name, *argument, *help;
+    /* A struct of the kind's, made by source_new; NULL with err set. */
+    struct source *(*open)(const char *argument, const struct source_config *config, struct error *err);
+};
+extern const struct source_kind source_kinds[];
+extern const unsigned source_kind_count;
+
+/* Names of up to 8 bytes as one word -> id: the next tick of a symbol costs no hashing of its name. */
+struct source_cache {
+    uint64_t word;
+    uint32_t id, len;
 };
 
 /* The common head of every source; a kind embeds it as its first member. */
 struct source {
     const struct source_ops *ops;
-    char spec[256]; /* as the user wrote it, for messages */
+    char spec[256];  /* as the user wrote it, for messages */
     bool is_journal; /* yields stamped records: seq, CLOCK, SYMBOL, RULE, SETTING and all */
+    bool ended;
+    uint8_t size_scale, calendar; /* of the symbols that come */
+    int64_t tick_e9;
     struct source_config config;
     struct source_stats stats;
     struct source_symbol *symbols; /* grows; valid until the next read */
     uint32_t symbol_count;
-    struct error failure; /* after SOURCE_FAILED */
+    uint32_t *index; /* of names: open addressing, 1 + id */
+    uint32_t index_mask;
+    struct source_cache cache[SOURCE_CACHE];
+    struct error failure;                     /* after SOURCE_FAILED */
     void (*log)(void *ctx, const char *line); /* sample log of refused rows; may be NULL */
     void *log_ctx;
 };
 
 enum { SOURCE_END = 0, SOURCE_FAILED = -1 };
 
-/* Opens "kind:argument". NULL with err set (unknown kind with the nearest known, no such file, missing column …). */
+/* Opens "kind:argument". NULL with err set (unknown kind with the nearest known, no such file, missing column
+ * …). */
 struct source *source_open(const char *spec, const struct source_config *config, struct error *err);
 
 /* Reads up to `max` slots (max >= MSG_SLOTS_MAX). Returns how many (> 0), SOURCE_END, or SOURCE_FAILED with
@@ -83,9 +114,33 @@ int source_read(struct source *s, struct msg *out, int max) __attribute__((warn_
 void source_close(struct source *s);
 
 /* For the kinds' use. */
+
+/* A zeroed struct of `bytes` that starts with struct source; NULL with err set if there is no memory. */
+void *source_new(size_t bytes, const struct source_ops *ops, const struct source_config *config,
+                 struct error *err);
+/* Counts and logs a refused row; `row` is the number of its line or message, `text` what of it is shown. */
 void source_reject(struct source *s, enum reject_reason reason, uint64_t row, const char *text, size_t len);
 void source_skip(struct source *s, const char *kind, size_t len);
-/* The id of a name, new or known; -1 and counted where it cannot be taken. O(1), allocation only for a new one. */
+/* The id of a name, new or known; -1 and counted where it cannot be taken. O(1), allocation only for a new
+ * one. */
 int32_t source_symbol_id(struct source *s, const char *name, size_t len, uint64_t row);
+
+/* The same for a name behind which 8 bytes can be read. */
+static inline int32_t source_symbol_id_padded(struct source *s, const char *name, size_t len, uint64_t row)
+{
+    if (len - 1 >= 8)
+        return source_symbol_id(s, name, len, row);
+    uint64_t word;
+    memcpy(&word, name, 8);
+    word &= UINT64_MAX >> (64 - 8 * len);
+    struct source_cache *c = &s->cache[(word * 0x9e3779b97f4a7c15u) >> 54];
+    if (c->word == word && c->len == len)
+        return (int32_t)c->id;
+    int32_t id = source_symbol_id(s, name, len, row);
+    if (id >= 0)
+        *c = (struct source_cache){word, (uint32_t)id, (uint32_t)len};
+    return id;
+}
+_Static_assert(SOURCE_CACHE == 1 << (64 - 54), "the hash gives 10 bits");
 
 #endif
