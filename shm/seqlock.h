@@ -13,6 +13,11 @@
 #include <stddef.h>
 #include <string.h>
 
+/* Named steps for tests that interleave or kill the two sides; nothing in production. */
+#ifndef SEQLOCK_HOOK
+#define SEQLOCK_HOOK(step) ((void)0)
+#endif
+
 /* A write takes nanoseconds; a reader that fails so often found a writer that died or was suspended. */
 enum { SEQLOCK_TRIES = 10000 };
 
@@ -24,9 +29,11 @@ static inline void seqlock_write(uint64_t *seq, uint64_t *to, const void *from, 
     atomics_store_relaxed_u64(seq, odd);
     for (size_t i = 0; i < words; i++) {
         uint64_t w;
+        SEQLOCK_HOOK(write);
         memcpy(&w, (const char *)from + i * sizeof w, sizeof w);
         atomics_store_release_u64(&to[i], w);
     }
+    SEQLOCK_HOOK(write);
     atomics_store_release_u64(seq, odd + 1);
 }
 
@@ -36,9 +43,11 @@ static inline bool seqlock_read(const uint64_t *seq, const uint64_t *from, void 
     for (int i = 0; i < SEQLOCK_TRIES; i++) {
         uint64_t before = atomics_load_acquire_u64(seq);
         for (size_t k = 0; k < words; k++) {
+            SEQLOCK_HOOK(read);
             uint64_t w = atomics_load_acquire_u64(&from[k]);
             memcpy((char *)to + k * sizeof w, &w, sizeof w);
         }
+        SEQLOCK_HOOK(read);
         if (!(before & 1) && atomics_load_relaxed_u64(seq) == before)
             return true;
         atomics_pause();
