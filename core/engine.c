@@ -698,36 +698,23 @@ static bool setting(struct engine *e, const char *text)
 /* RULE and SETTING come in parts; the last one takes effect. */
 static void apply_part(struct engine *e, const struct msg *m)
 {
-    uint32_t len = m->part.len;
-    if (msg_slots(MSG_FIRST_BYTES + len) > msg_slot_count(m) || e->part_len + len >= sizeof e->part)
-        e->part_bad = true;
-    if (!e->part_bad) {
-        msg_get(m, MSG_FIRST_BYTES, e->part + e->part_len, len);
-        e->part_len += len;
-    }
-    if (m->flags & MSG_F_MORE_PARTS)
-        return;
-    bool bad = e->part_bad;
-    uint32_t total = e->part_len;
-    e->part_len = 0;
-    e->part_bad = false;
-    if (m->type == MSG_SETTING) {
-        e->part[total] = 0;
-        if (bad || !setting(e, (const char *)e->part)) {
-            e->count.settings_refused++;
-            snprintf(e->refusal, sizeof e->refusal, "setting '%.200s': unknown, or out of bounds",
-                     (const char *)e->part);
-        }
-        return;
-    }
+    struct parts *p = m->type == MSG_RULE ? &e->rule_parts : &e->setting_parts;
+    struct error err = {"its parts do not fit"};
     struct rule r;
-    struct error err = {"rule: its parts do not fit"};
-    if (bad || rule_decode(e->part, total, &r, &err) < 0) {
-        e->count.rules_refused++;
-        snprintf(e->refusal, sizeof e->refusal, "%.255s", err.text);
+    int whole = parts_add(p, m);
+    if (whole == 0)
         return;
+    if (m->type == MSG_SETTING) {
+        if (whole < 0 || !setting(e, (const char *)p->bytes)) {
+            e->count.settings_refused++;
+            snprintf(e->refusal, sizeof e->refusal, "setting '%.200s': unknown, or out of bounds", (const char *)p->bytes);
+        }
+    } else if (whole < 0 || rule_decode(p->bytes, p->len, &r, &err) < 0) {
+        e->count.rules_refused++;
+        snprintf(e->refusal, sizeof e->refusal, "rule: %.240s", err.text);
+    } else {
+        rules_load(e, m->part.id, &r);
     }
-    rules_load(e, m->part.id, &r);
 }
 
 static bool apply_one(struct engine *e, const struct msg *m)

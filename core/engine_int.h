@@ -7,6 +7,7 @@
 
 #include "core/bucket.h"
 #include "core/engine.h"
+#include "core/parts.h"
 
 #define likely(x)   __builtin_expect(!!(x), 1)
 #define unlikely(x) __builtin_expect(!!(x), 0)
@@ -247,10 +248,7 @@ struct engine {
     uint32_t sub_symbol, sub;
     uint32_t step_slots; /* what one step of one symbol may emit at most */
 
-    /* RULE and SETTING content in parts */
-    uint8_t part[RULE_BYTES_MAX];
-    uint32_t part_len;
-    bool part_bad;
+    struct parts rule_parts, setting_parts;
 };
 
 enum { CODE_AND = 0xfffe, CODE_OR = 0xffff };

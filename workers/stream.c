@@ -1,0 +1,236 @@
+#include "workers/stream.h"
+
+#include <assert.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "core/sequencer.h"
+#include "net/calendar.h"
+
+enum { FEED_ROOM = 4096 };
+
+struct stream {
+    struct feed *feed;
+    struct history *history;
+    struct sequencer *sequencer;
+    struct msg *opening; /* settings and rules, not yet stamped */
+    int opening_at, opening_n;
+    struct msg *fed; /* what the feed gave and the sequencer has not taken */
+    int fed_at, fed_n;
+    bool journal, drop_rules, drop_settings;
+    bool stop, ended;
+    uint64_t count[MSG_TYPE_COUNT];
+    uint64_t last_seq;
+    int64_t top_ns;
+};
+
+static void *must(void *p)
+{
+    if (!p)
+        abort(); /* out of memory at start */
+    return p;
+}
+
+/* The settings that change results, as messages. */
+static int settings_messages(const struct settings *s, struct msg *out)
+{
+    int used = 0;
+    for (int id = 0; id < SETTING_COUNT; id++) {
+        char text[SETTING_TEXT_MAX + 80], value[SETTING_TEXT_MAX];
+        if (strcmp(setting_table[id].section, "bars"))
+            continue;
+        setting_value(s, (enum setting_id)id, value);
+        snprintf(text, sizeof text, "%s=%s", setting_table[id].name, value);
+        used += setting_message(text, out + used);
+    }
+    return used;
+}
+
+/* A capture has settings of its own: different ones on the command line must be meant. */
+static int check_settings(const struct stream_options *o, struct error *err)
+{
+    for (int id = 0; id < SETTING_COUNT; id++)
+        if (!strcmp(setting_table[id].section, "bars") && o->settings->from[id].origin == SETTING_FROM_COMMAND)
+            return error_set(err, "%s: a capture brings its own %s; to use the command line's, add --override",
+                             o->sources[0], setting_table[id].name);
+    return 0;
+}
+
+static int open_sequencer(struct stream *s, const struct stream_options *o)
+{
+    struct sequencer_options q = {.symbols_max = (uint32_t)o->settings->limits_symbols,
+                                  .lateness_ns = o->settings->bars_lateness_ms * 1000000,
+                                  .first_seq = o->first_seq,
+                                  .calendar = calendar_day};
+    size_t bytes = (sequencer_footprint(&q) + 63) & ~(size_t)63;
+    void *mem = must(aligned_alloc(64, bytes));
+    memset(mem, 0, bytes);
+    s->sequencer = sequencer_new(mem, &q);
+    return 0;
+}
+
+/* Settings and rules, in the order in which they go first. */
+static int open_opening(struct stream *s, const struct stream_options *o, struct error *err)
+{
+    struct rules_file *rules = NULL;
+    bool settings = !s->journal || o->override;
+    if (o->rules && !(rules = rules_file_read(o->rules, (double)o->settings->rules_cooldown_default, err)))
+        return -1;
+    size_t room = 256;
+    for (uint32_t i = 0; rules && i < rules->n; i++)
+        room += (sizeof(struct rule) + rules->rule[i].expr_len + rules->rule[i].symbols_len) /
+                        (MSG_PAYLOAD_MAX - MSG_FIRST_BYTES) * MSG_SLOTS_MAX + MSG_SLOTS_MAX;
+    s->opening = must(aligned_alloc(64, room * sizeof *s->opening));
+    if (settings)
+        s->opening_n = settings_messages(o->settings, s->opening);
+    int bad = 0;
+    if (rules && rules->n > o->settings->limits_rules)
+        bad = error_set(err, "%s: %u rules, but limits.rules is %lld", o->rules, rules->n,
+                        (long long)o->settings->limits_rules);
+    for (uint32_t i = 0; !bad && rules && i < rules->n; i++)
+        s->opening_n += rule_messages(&rules->rule[i], i, s->opening + s->opening_n);
+    assert((size_t)s->opening_n <= room);
+    s->drop_rules = rules != NULL;
+    s->drop_settings = s->journal && o->override;
+    rules_file_free(rules);
+    return bad;
+}
+
+struct stream *stream_open(const struct stream_options *o, struct error *err)
+{
+    const struct settings *set = o->settings;
+    struct stream *s = must(calloc(1, sizeof *s));
+    struct source_config config = {.market = set->source_market[0] ? set->source_market : NULL,
+                                   .csv_size_scale = (int)set->csv_size_scale,
+                                   .csv_calendar = set->csv_calendar == SET_CSV_CALENDAR_UTC24 ? CALENDAR_UTC24
+                                                                                               : CALENDAR_US_EQUITY,
+                                   .symbols_max = (uint32_t)set->limits_symbols};
+    s->top_ns = INT64_MIN;
+    if (calendar_init(err) < 0 || (o->history && !(s->history = history_load(o->history, err))) ||
+        !(s->feed = feed_open(o->sources, o->n_sources, &config, s->history, err)))
+        goto fail;
+    feed_log(s->feed, o->log, o->log_ctx);
+    s->journal = feed_is_journal(s->feed);
+    if (s->journal && !o->override && check_settings(o, err) < 0)
+        goto fail;
+    if (open_sequencer(s, o) < 0 || open_opening(s, o, err) < 0)
+        goto fail;
+    s->fed = must(aligned_alloc(64, FEED_ROOM * sizeof *s->fed));
+    return s;
+fail:
+    stream_close(s);
+    return NULL;
+}
+
+static int count(struct stream *s, const struct msg *out, int n)
+{
+    for (int at = 0; at < n; at += (int)msg_slot_count(&out[at])) {
+        s->count[out[at].type]++;
+        s->last_seq = out[at].seq > s->last_seq ? out[at].seq : s->last_seq;
+    }
+    return n;
+}
+
+static int put_end(struct stream *s, struct msg *out, int max, bool clocks)
+{
+    size_t used = 0;
+    s->ended = true;
+    if (!s->journal) {
+        sequencer_end(s->sequencer, clocks, out, (size_t)max, &used);
+    } else if (s->count[MSG_END] == 0) { /* a capture that was cut off */
+        used = msg_begin(out, MSG_END, 0, 0);
+        out->seq = s->last_seq + 1;
+        out->event_ns = s->top_ns == INT64_MIN ? 0 : s->top_ns;
+    }
+    return count(s, out, (int)used);
+}
+
+/* The opening: with seqs, except before a capture's own. */
+static int read_opening(struct stream *s, struct msg *out, int max)
+{
+    size_t used = 0;
+    int left = s->opening_n - s->opening_at;
+    if (!s->journal) {
+        s->opening_at += (int)sequencer_apply(s->sequencer, s->opening + s->opening_at, (size_t)left, out, (size_t)max, &used);
+        return count(s, out, (int)used);
+    }
+    int n = 0;
+    while (n < left && n + MSG_SLOTS_MAX < max)
+        n += (int)msg_slot_count(&s->opening[s->opening_at + n]);
+    memcpy(out, s->opening + s->opening_at, (size_t)n * sizeof *out);
+    s->opening_at += n;
+    return count(s, out, n);
+}
+
+/* Leaves out what the command line replaces. */
+static int read_capture(struct stream *s, struct msg *out, int max)
+{
+    int n, kept;
+    do {
+        n = feed_read(s->feed, out, max);
+        kept = 0;
+        for (int at = 0; at < n;) {
+            int slots = (int)msg_slot_count(&out[at]);
+            const struct msg *m = &out[at];
+            bool calendar = m->type == MSG_SETTING && !memcmp(m[1].body, "calendar", 8);
+            bool drop = (m->type == MSG_RULE && s->drop_rules) || (m->type == MSG_SETTING && s->drop_settings && !calendar);
+            if ((m->type == MSG_TRADE || m->type == MSG_QUOTE) && m->event_ns > s->top_ns)
+                s->top_ns = m->event_ns;
+            if (!drop && kept != at)
+                memmove(&out[kept], m, (size_t)slots * sizeof *out);
+            kept += drop ? 0 : slots;
+            at += slots;
+        }
+    } while (n > 0 && kept == 0);
+    return count(s, out, kept);
+}
+
+int stream_read(struct stream *s, struct msg *out, int max)
+{
+    assert(max >= STREAM_ROOM);
+    if (s->ended)
+        return 0;
+    if (s->stop)
+        return put_end(s, out, max, false);
+    if (s->opening_at < s->opening_n)
+        return read_opening(s, out, max);
+    if (s->journal) {
+        int n = read_capture(s, out, max);
+        return n ? n : put_end(s, out, max, true);
+    }
+    size_t used = 0;
+    while (used + SEQUENCER_ROOM <= (size_t)max) {
+        if (s->fed_at == s->fed_n) {
+            s->fed_at = 0;
+            s->fed_n = feed_read(s->feed, s->fed, FEED_ROOM);
+            if (s->fed_n == 0)
+                return used ? count(s, out, (int)used) : put_end(s, out, max, true);
+        }
+        s->fed_at += (int)sequencer_apply(s->sequencer, s->fed + s->fed_at, (size_t)(s->fed_n - s->fed_at), out,
+                                          (size_t)max, &used);
+    }
+    s->top_ns = sequencer_time(s->sequencer);
+    return count(s, out, (int)used);
+}
+
+void stream_stop(struct stream *s) { s->stop = true; }
+const uint64_t *stream_counts(const struct stream *s) { return s->count; }
+void stream_stats(const struct stream *s, struct source_stats *out) { feed_stats(s->feed, out); }
+const char *stream_failure(const struct stream *s) { return feed_failure(s->feed); }
+uint64_t stream_last_seq(const struct stream *s) { return s->last_seq; }
+int64_t stream_time(const struct stream *s) { return s->top_ns; }
+uint32_t stream_symbol_count(const struct stream *s) { return feed_symbol_count(s->feed); }
+const struct source_symbol *stream_symbol(const struct stream *s, uint32_t id) { return feed_symbol(s->feed, id); }
+
+void stream_close(struct stream *s)
+{
+    if (!s)
+        return;
+    feed_close(s->feed);
+    if (s->history)
+        history_free(s->history);
+    free(s->sequencer);
+    free(s->opening);
+    free(s->fed);
+    free(s);
+}

@@ -1,0 +1,51 @@
+/* The stream: what ingest and replay apply. Sources, merged and stamped by the sequencer, opened by the settings and
+ * the rules in force; or a capture as it stands, with its seqs.
+ *
+ * Order: SETTINGs, RULEs, then the data, CLOCKs and trading days between; END last. The rules of --rules replace those
+ * of a capture, and take effect before its first message, without a seq. Settings that change results come from the
+ * capture, unless `override` says that the command line's do.
+ */
+#ifndef WORKERS_STREAM_H
+#define WORKERS_STREAM_H
+
+#include "net/feed.h"
+#include "net/history.h"
+#include "net/rules_file.h"
+#include "net/settings.h"
+
+struct stream_options {
+    const char *const *sources;
+    unsigned n_sources;
+    const char *rules;   /* file; NULL: none, or the capture's */
+    const char *history; /* file or NULL */
+    bool override;
+    uint64_t first_seq; /* of what is stamped here: 1, or 1 + the journal's last */
+    const struct settings *settings;
+    void (*log)(void *ctx, const char *line);
+    void *log_ctx;
+};
+
+struct stream;
+
+struct stream *stream_open(const struct stream_options *o, struct error *err);
+
+enum { STREAM_ROOM = 16384 }; /* `max` must be at least this */
+
+/* The next stamped records: how many slots, 0 after END. */
+int stream_read(struct stream *s, struct msg *out, int max);
+
+/* The next read ends the stream: END, without the CLOCKs that would close open bars. */
+void stream_stop(struct stream *s);
+
+/* What went by so far, by type. */
+const uint64_t *stream_counts(const struct stream *s);
+void stream_stats(const struct stream *s, struct source_stats *out);
+const char *stream_failure(const struct stream *s); /* of sources; NULL if none */
+uint64_t stream_last_seq(const struct stream *s);
+/* Running maximum of event time, INT64_MIN before the first tick. */
+int64_t stream_time(const struct stream *s);
+uint32_t stream_symbol_count(const struct stream *s);
+const struct source_symbol *stream_symbol(const struct stream *s, uint32_t id);
+void stream_close(struct stream *s);
+
+#endif

@@ -1,0 +1,13 @@
+/* The summary of a run or replay: what `--summary` writes. */
+#ifndef WORKERS_SUMMARY_H
+#define WORKERS_SUMMARY_H
+
+#include "core/error.h"
+#include "net/source.h"
+
+/* {"messages":{"trade":N,…},"skipped":{kind:N},"rejected":{reason:N},"bars":N,"alerts":N,"seconds":X}
+ * Types, kinds and reasons that did not occur are left out; trade, quote and clock always stand. */
+int summary_write(const char *path, const uint64_t count[MSG_TYPE_COUNT], const struct source_stats *stats,
+                  uint64_t bars, uint64_t alerts, double seconds, struct error *err);
+
+#endif
