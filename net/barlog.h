@@ -17,6 +17,7 @@
 #include "core/error.h"
 #include "core/message.h"
 #include "net/event_json.h"
+#include "net/outbox.h"
 
 struct barlog;
 
@@ -29,7 +30,7 @@ void barlog_add(struct barlog *b, const struct msg *bar, const struct event_symb
 
 /* Takes a bar as event_json_bar wrote it, so that a restarted publisher finds in the outbox what it had. 0,
  * or -1 with err set for what is no such text. */
-int barlog_add_json(struct barlog *b, uint32_t symbol, const char *json, size_t len, struct error *err)
+int barlog_add_record(struct barlog *b, const struct outbox_record *bar, struct error *err)
     __attribute__((warn_unused_result));
 
 uint64_t barlog_count(const struct barlog *b);
