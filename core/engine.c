@@ -119,16 +119,11 @@ static struct symbol *symbol_of(const struct engine *e, uint32_t id)
     return &e->symbol[e->local[id] - 1];
 }
 
-uint64_t engine_day_volume(const struct engine *e, uint32_t symbol)
+struct engine_view engine_view(const struct engine *e, uint32_t symbol)
 {
     const struct symbol *s = symbol_of(e, symbol);
-    return s ? s->day_volume : 0;
-}
-
-enum session_kind engine_session(const struct engine *e, uint32_t symbol)
-{
-    const struct symbol *s = symbol_of(e, symbol);
-    return s ? s->session : SESSION_CLOSED;
+    return s ? (struct engine_view){s->price_e9 == KEY_UNKNOWN ? 0 : s->price_e9, s->day_volume, s->session}
+             : (struct engine_view){0};
 }
 
 /* ---- events */

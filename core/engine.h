@@ -76,10 +76,13 @@ size_t engine_apply(struct engine *e, const struct msg *m, size_t n, struct engi
 
 const struct engine_counters *engine_counters(const struct engine *e);
 
-/* The volume of the symbol's trading day, at the symbol's scale; 0 for an unknown one. For the symbol table.
- */
-uint64_t engine_day_volume(const struct engine *e, uint32_t symbol);
-enum session_kind engine_session(const struct engine *e, uint32_t symbol);
+/* What readers may know of a symbol; zeros for an unknown one. */
+struct engine_view {
+    int64_t price_e9; /* 0 before the first trade */
+    uint64_t day_volume;
+    enum session_kind session;
+};
+struct engine_view engine_view(const struct engine *e, uint32_t symbol);
 
 /* The last error of a refused rule or setting, for the log; empty if none. */
 const char *engine_refusal(const struct engine *e);

@@ -81,6 +81,8 @@ SETTING_ENUMS(X)
       "Which scanner runs a bucket: evenly spread; for tests all on one, or in reverse.")                    \
     X(ENUM, shm, pages, "auto", 0, 0, "", "", 0,                                                             \
       "Pages of the workspace: huge (2 MiB; fails without them), normal (4 KiB), auto (huge if there are).") \
+    X(BOOL, journal, enabled, "true", 0, 0, "", "", 0,                                                       \
+      "Write the capture. Without it nothing can be replayed: for benchmarks.")                              \
     X(INT, journal, segment_mb, "256", 1, 65536, "MiB", "", 0, "A journal file is sealed at this size.")     \
     X(INT, journal, block_kb, "128", 4, 16384, "KiB", "", 0,                                                 \
       "A journal block, the unit of checksum and write.")                                                    \

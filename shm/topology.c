@@ -187,14 +187,7 @@ int topology_role(const struct topology *t, enum role_kind kind, uint32_t index)
 uint32_t topology_bucket_scanner(const struct topology *t, uint32_t bucket)
 {
     assert(bucket < BUCKET_COUNT);
-    switch (t->options.buckets) {
-    case BUCKETS_ONE:
-        return 0;
-    case BUCKETS_REVERSE:
-        return (BUCKET_COUNT - 1 - bucket) % t->options.scanners;
-    default:
-        return bucket % t->options.scanners;
-    }
+    return route_scanner((enum bucket_table)t->options.buckets, bucket, t->options.scanners);
 }
 
 static int check_end(const struct topology *t, const struct topology_object *o, const char *end,

@@ -3,12 +3,12 @@
  * workspace makes the same table again from the options in its header and compares the hash.
  *
  * topology_build makes the standard one; topology_add and topology_finish are its parts. No memory of its
- * own: a struct topology is plain data (about 60 KiB).
+ * own: a struct topology is plain data (about 40 KiB).
  */
 #ifndef SHM_TOPOLOGY_H
 #define SHM_TOPOLOGY_H
 
-#include "core/bucket.h"
+#include "core/route.h"
 #include "core/error.h"
 
 #include <stddef.h>
@@ -35,9 +35,6 @@ const char *role_name(unsigned kind);
 
 enum { TOPOLOGY_SCANNERS_MAX = 60, TOPOLOGY_SINKS_MAX = 16 };
 
-/* Which scanner runs a bucket. All but `even` are for tests: the results do not depend on it. */
-enum topology_buckets { BUCKETS_EVEN, BUCKETS_ONE, BUCKETS_REVERSE };
-
 /* What the operator may size; 0 = the default. It stands in the workspace's header. */
 struct topology_options {
     uint32_t scanners;         /* 1..60, default 1 */
@@ -48,7 +45,7 @@ struct topology_options {
     uint32_t rules_max;        /* versions of rules, default 10,000, at most 2^20 */
     uint64_t rules_bytes;      /* text of all of them, default 16 MiB, at most 2^32 - 1 */
     uint64_t staging_bytes;    /* the journal's, a multiple of 4,096, default 16 MiB, at most 2^36 */
-    uint32_t buckets;          /* enum topology_buckets */
+    uint32_t buckets;          /* enum bucket_table (core/route.h) */
     uint32_t pad;
 };
 

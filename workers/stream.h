@@ -29,7 +29,7 @@ struct stream;
 
 struct stream *stream_open(const struct stream_options *o, struct error *err);
 
-enum { STREAM_ROOM = 16384 }; /* `max` must be at least this */
+enum { STREAM_ROOM = 8192 }; /* `max` must be at least this */
 
 /* The next stamped records: how many slots, 0 after END. */
 int stream_read(struct stream *s, struct msg *out, int max);

@@ -1,0 +1,297 @@
+/* The ingest role: stream -> journal staging -> rings. It waits for a full ring or a journal that cannot be written
+ * (its sources can wait), never for a sink. */
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include <stdio.h>
+
+#include "core/parts.h"
+#include "core/route.h"
+#include "net/journal.h"
+#include "shm/ring.h"
+#include "shm/ruletab.h"
+#include "shm/symtab.h"
+#include "workers/instance.h"
+#include "workers/stream.h"
+
+enum { CHUNK = 256 }; /* slots that go to journal and rings while they are in the first-level cache */
+
+struct ingest {
+    struct instance in;
+    struct stream *stream;
+    struct journal *journal;
+    bool write_journal;
+    uint32_t scanners;
+    struct ring_producer ring[ROUTE_SCANNERS_MAX];
+    struct route route;
+    struct symtab *symtab;
+    struct ruletab *ruletab;
+    struct parts parts;
+    struct msg batch[STREAM_ROOM];
+    int n;         /* slots in batch */
+    int journaled; /* of them in the journal */
+    int pushed;    /* … in the rings */
+    int64_t start_event_ns, start_ns; /* of pacing */
+    bool ended, failing;
+    const char *told; /* the source failure that was logged */
+};
+
+static int64_t now_ns(clockid_t id)
+{
+    struct timespec t;
+    clock_gettime(id, &t);
+    return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
+}
+
+static void log_line(void *ctx, const char *line) { instance_log(ctx, SET_LOG_LEVEL_WARN, "%s", line); }
+
+/* Symbols and rules are in their tables before a message that names them is in a ring. */
+static void announce(struct ingest *g, const struct msg *m)
+{
+    if (m->type == MSG_SYMBOL) {
+        struct symtab_identity id = {.bucket = m->sym.bucket,
+                                     .name_len = m->sym.name_len,
+                                     .size_scale = m->sym.size_scale,
+                                     .calendar = m->sym.calendar,
+                                     .tick_e9 = m->sym.tick_e9};
+        msg_get(m, MSG_FIRST_BYTES, id.name, id.name_len);
+        g->route.bucket[m->symbol] = m->sym.bucket;
+        if (symtab_find(g->symtab, id.name, id.name_len) < 0 && symtab_add(g->symtab, &id) < 0)
+            instance_log(&g->in, SET_LOG_LEVEL_ERROR, "symbol %s: the symbol table is full; raise limits.symbols", id.name);
+    } else if (m->type == MSG_RULE && parts_add(&g->parts, m) > 0) {
+        if (ruletab_put(g->ruletab, m->part.id, g->parts.bytes, g->parts.len, 0) < 0)
+            instance_log(&g->in, SET_LOG_LEVEL_ERROR, "rule slot %u: the rule table is full; raise limits.rules", m->part.id);
+    }
+}
+
+static bool read_batch(struct ingest *g)
+{
+    if (instance_stopping(&g->in))
+        stream_stop(g->stream);
+    g->n = stream_read(g->stream, g->batch, STREAM_ROOM);
+    g->journaled = g->pushed = 0;
+    for (int at = 0; at < g->n; at += (int)msg_slot_count(&g->batch[at]))
+        if (g->batch[at].type == MSG_SYMBOL || g->batch[at].type == MSG_RULE)
+            announce(g, &g->batch[at]);
+    return g->n > 0;
+}
+
+/* How many slots from `at` on may go now: whole records, at most a chunk, none that is ahead of the pace. */
+static int allowed(struct ingest *g, int at)
+{
+    double speed = g->in.options->speed;
+    int end = at;
+    int64_t until = INT64_MAX;
+    if (speed > 0) {
+        int64_t now = now_ns(CLOCK_MONOTONIC);
+        if (g->start_ns)
+            until = g->start_event_ns + (int64_t)((double)(now - g->start_ns) * speed);
+    }
+    while (end < g->n && end - at < CHUNK) {
+        const struct msg *m = &g->batch[end];
+        bool timed = m->type == MSG_TRADE || m->type == MSG_QUOTE || m->type == MSG_CLOCK;
+        if (timed && m->event_ns > until)
+            break;
+        if (timed && speed > 0 && g->start_ns == 0) {
+            g->start_ns = now_ns(CLOCK_MONOTONIC);
+            g->start_event_ns = m->event_ns;
+            until = m->event_ns;
+        }
+        end += (int)msg_slot_count(m);
+    }
+    return end - at;
+}
+
+/* Puts [pushed, journaled) into the rings. False if one is full. */
+static bool push(struct ingest *g)
+{
+    if (g->scanners == 1) {
+        g->pushed += (int)ring_put_n(&g->ring[0], g->batch + g->pushed, (uint32_t)(g->journaled - g->pushed));
+        return g->pushed == g->journaled;
+    }
+    while (g->pushed < g->journaled) {
+        const struct msg *m = &g->batch[g->pushed];
+        uint64_t set = route_of(&g->route, m);
+        /* first see that each ring has room: a message is in all of its rings, or in none */
+        for (uint64_t left = set; left; left &= left - 1)
+            if (ring_room(&g->ring[__builtin_ctzll(left)], msg_slot_count(m)) < msg_slot_count(m))
+                return false;
+        for (uint64_t left = set; left; left &= left - 1)
+            if (ring_put(&g->ring[__builtin_ctzll(left)], m) != 0)
+                abort(); /* there was room */
+        g->pushed += (int)msg_slot_count(m);
+    }
+    return true;
+}
+
+static int step(void *ctx, uint64_t ticks)
+{
+    struct ingest *g = ctx;
+    (void)ticks;
+    if (g->ended)
+        return 0;
+    if (g->pushed < g->journaled && !push(g)) {
+        counter_add(g->in.counters, INGEST_RING_FULL_WAITS, 1);
+        return RUNLOOP_BACKPRESSURE;
+    }
+    if (g->journaled == g->n && !read_batch(g)) {
+        g->ended = true;
+        return 0;
+    }
+    int n = allowed(g, g->journaled);
+    if (n == 0)
+        return 0;
+    if (g->write_journal) {
+        size_t taken = journal_append(g->journal, g->batch + g->journaled, (size_t)n);
+        if (taken < (size_t)n)
+            journal_poll(g->journal, now_ns(CLOCK_REALTIME));
+        if (taken == 0)
+            return RUNLOOP_BACKPRESSURE;
+        n = (int)taken;
+    }
+    int64_t now = now_ns(CLOCK_REALTIME); /* when this host received them: for latency, never for results */
+    for (int i = g->journaled; i < g->journaled + n; i += (int)msg_slot_count(&g->batch[i]))
+        g->batch[i].recv_ns = now;
+    g->journaled += n;
+    push(g);
+    return n;
+}
+
+static void count(struct ingest *g)
+{
+    struct counters *c = g->in.counters;
+    struct control *k = g->in.control;
+    const uint64_t *n = stream_counts(g->stream);
+    uint64_t skipped = 0;
+    stream_stats(g->stream, &k->stats);
+    for (unsigned t = 0; t < MSG_TYPE_COUNT; t++)
+        counter_set(c, INGEST_MESSAGES + t, k->count[t] = n[t]);
+    for (unsigned r = 0; r < REJECT_COUNT; r++)
+        counter_set(c, INGEST_REJECTED + r, k->stats.rejected[r]);
+    for (unsigned i = 0; i < SOURCE_SKIP_KINDS; i++)
+        skipped += k->stats.skipped[i].count;
+    counter_set(c, INGEST_ROWS_READ, k->stats.rows);
+    counter_set(c, INGEST_BYTES_READ, k->stats.bytes);
+    counter_set(c, INGEST_SKIPPED, skipped);
+    counter_set(c, INGEST_SYMBOLS, stream_symbol_count(g->stream));
+    counter_set(c, INGEST_RULES, ruletab_count(g->ruletab));
+    counter_set(c, INGEST_LAST_SEQ, stream_last_seq(g->stream));
+    counter_set(c, INGEST_EVENT_TIME_NS, stream_time(g->stream) > 0 ? (uint64_t)stream_time(g->stream) : 0);
+    if (g->write_journal) {
+        const struct journal_state *j = journal_state(g->journal);
+        counter_set(c, INGEST_JOURNAL_BYTES, j->bytes);
+        counter_set(c, INGEST_JOURNAL_BLOCKS, j->blocks);
+        counter_set(c, INGEST_JOURNAL_WAITS, j->waits);
+        counter_set(c, INGEST_DURABLE_SEQ, j->durable_seq);
+    }
+}
+
+static void housekeeping(void *ctx, int64_t mono_ns)
+{
+    struct ingest *g = ctx;
+    (void)mono_ns;
+    if (g->write_journal) {
+        journal_poll(g->journal, now_ns(CLOCK_REALTIME));
+        const struct journal_state *j = journal_state(g->journal);
+        if (j->failing != g->failing)
+            instance_log(&g->in, j->failing ? SET_LOG_LEVEL_ERROR : SET_LOG_LEVEL_INFO, "journal: %s",
+                         j->failing ? j->failure.text : "written again; nothing was lost");
+        g->failing = j->failing;
+        if (g->failing && instance_stopping(&g->in)) {
+            instance_log(&g->in, SET_LOG_LEVEL_ERROR, "journal: stopping although it cannot be written: what is staged is lost");
+            g->ended = true;
+        }
+    }
+    count(g);
+    if (stream_failure(g->stream) && !g->told) {
+        g->told = stream_failure(g->stream);
+        instance_log(&g->in, SET_LOG_LEVEL_ERROR, "%s", g->told);
+    }
+    if (g->ended)
+        g->in.finished = true;
+}
+
+/* A capture that is run again without a journal of its own: the benchmark's case, run.journal = off. */
+static int open_journal(struct ingest *g, uint64_t *first_seq, struct error *err)
+{
+    const struct settings *s = g->in.settings;
+    char path[4096];
+    size_t bytes;
+    void *staging = workspace_object(g->in.ws, "staging", 0, &bytes);
+    struct journal_options o = {.segment_bytes = (uint64_t)s->journal_segment_mb << 20,
+                                .block_bytes = (uint32_t)s->journal_block_kb << 10,
+                                .sync = (enum journal_sync)s->journal_sync,
+                                .interval_ns = s->journal_interval_ms * 1000000,
+                                .now_ns = now_ns(CLOCK_REALTIME),
+                                .staging = staging,
+                                .staging_bytes = bytes};
+    *first_seq = 1;
+    g->write_journal = s->journal_enabled;
+    if (!g->write_journal)
+        return 0;
+    snprintf(path, sizeof path, "%s/capture", g->in.options->dir);
+    if (!(g->journal = journal_open(path, &o, err)))
+        return -1;
+    if (journal_last_seq(g->journal) != 0)
+        return error_set(err, "%s holds the %llu messages of an earlier run, and this version does not go on from there: "
+                              "run with another --dir, or move the old one away",
+                         path, (unsigned long long)journal_last_seq(g->journal));
+    return 0;
+}
+
+static int open_rings(struct ingest *g, struct error *err)
+{
+    const struct topology *t = workspace_topology(g->in.ws);
+    g->scanners = t->options.scanners;
+    g->symtab = workspace_symtab(g->in.ws);
+    g->ruletab = workspace_ruletab(g->in.ws);
+    g->route.ids = t->options.symbols_max;
+    g->route.bucket = calloc(g->route.ids, sizeof *g->route.bucket);
+    if (!g->route.bucket)
+        abort();
+    route_fill(&g->route, g->scanners, (enum bucket_table)g->in.settings->rings_bucket_table);
+    for (uint32_t k = 0; k < g->scanners; k++) {
+        size_t bytes;
+        void *mem = workspace_object(g->in.ws, "tick_ring", k, &bytes);
+        struct ring *r = ring_join(mem, bytes, err);
+        if (!r || ring_producer_join(&g->ring[k], r, err) < 0)
+            return error_prefix(err, "tick ring %u", k);
+    }
+    return 0;
+}
+
+int ingest_main(const struct run_options *o)
+{
+    struct ingest *g = aligned_alloc(64, sizeof *g);
+    struct error err;
+    if (!g)
+        abort();
+    memset(g, 0, sizeof *g);
+    if (instance_join(&g->in, o, ROLE_INGEST, 0, &err) < 0) {
+        fprintf(stderr, "ingest: %s\n", err.text);
+        return 1;
+    }
+    struct stream_options so = {.sources = o->sources,
+                                .n_sources = o->n_sources,
+                                .rules = o->rules,
+                                .history = o->history,
+                                .override = o->override,
+                                .settings = o->settings,
+                                .log = log_line,
+                                .log_ctx = &g->in};
+    if (open_rings(g, &err) < 0 || open_journal(g, &so.first_seq, &err) < 0 || !(g->stream = stream_open(&so, &err))) {
+        instance_log(&g->in, SET_LOG_LEVEL_ERROR, "%s", err.text);
+        return 2;
+    }
+    instance_run(&g->in, step, housekeeping, g);
+    int code = stream_failure(g->stream) ? 3 : 0;
+    if (g->write_journal && journal_close(g->journal, &err) < 0) {
+        instance_log(&g->in, SET_LOG_LEVEL_ERROR, "%s", err.text);
+        code = 1;
+    }
+    count(g);
+    atomics_store_release_u64(&g->in.control->ingest_ended, stream_failure(g->stream) ? 2 : 1);
+    stream_close(g->stream);
+    return code;
+}

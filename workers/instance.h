@@ -1,0 +1,73 @@
+/* What every process of a running instance shares: the workspace, the settings, its place among the roles. */
+#ifndef WORKERS_INSTANCE_H
+#define WORKERS_INSTANCE_H
+
+#include "core/engine.h"
+#include "net/settings.h"
+#include "net/source.h"
+#include "shm/counters.h"
+#include "shm/workspace.h"
+#include "workers/runloop.h"
+
+/* The workspace's object "control": how the supervisor and the roles tell each other of start and end. Each word has
+ * one writer. */
+struct control {
+    uint64_t stop;         /* supervisor: the signal that asked to stop */
+    uint64_t until_end;    /* supervisor: roles end with the source */
+    uint64_t ingest_ended; /* ingest: END is in every ring and the journal closed; 2 = a source failed */
+    uint64_t outbox_first; /* publisher, at its first start: 1 + the outbox' offset then */
+    uint64_t not_drained;  /* publisher: sinks that were not level when the time was up, by place */
+    struct source_stats stats; /* ingest */
+    uint64_t count[MSG_TYPE_COUNT];
+};
+_Static_assert(sizeof(struct control) <= 4096, "the control object is one page");
+
+struct run_options {
+    const char *dir;
+    const char *const *sources;
+    unsigned n_sources;
+    const char *rules, *history, *alerts, *bars;
+    bool override, show;
+    double speed; /* of event time over real time; 0 = as fast as it goes */
+    int64_t drain_timeout_ns;
+    const struct settings *settings;
+};
+
+struct instance {
+    const struct run_options *options;
+    const struct settings *settings;
+    struct workspace *ws;
+    struct control *control;
+    enum role_kind kind;
+    uint32_t index;
+    struct counters *counters;
+    uint32_t heartbeat; /* row */
+    int32_t parent;
+    bool finished; /* the role has nothing more to do: its loop ends */
+};
+
+/* schema hash of everything that lies in shared memory */
+uint64_t instance_schema_hash(void);
+
+/* Joins the workspace in options->dir as a role. 0, or -1 with err. */
+int instance_join(struct instance *in, const struct run_options *options, enum role_kind kind, uint32_t index,
+                  struct error *err);
+
+/* Runs the role's loop (step and housekeeping get `in`) until it is finished; beats, counts, pins. */
+void instance_run(struct instance *in, int (*step)(void *ctx, uint64_t now), void (*housekeeping)(void *ctx, int64_t now_ns),
+                  void *ctx);
+
+/* True once the instance is asked to stop, or its supervisor is gone. */
+bool instance_stopping(const struct instance *in);
+
+/* A line on standard error in the format of log.format, if `level` is within log.level, and in the error log if it is
+ * an error. */
+void instance_log(const struct instance *in, enum set_log_level level, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+
+/* The roles' mains: an exit code. */
+int ingest_main(const struct run_options *o);
+int scanner_main(const struct run_options *o, uint32_t index);
+int publisher_main(const struct run_options *o);
+
+#endif

@@ -1,0 +1,155 @@
+/* A scanner role: its tick ring -> engine -> its event ring, and the symbol table's rows. */
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "shm/ring.h"
+#include "shm/ruletab.h"
+#include "shm/symtab.h"
+#include "workers/engine_memory.h"
+#include "workers/instance.h"
+
+struct scanner {
+    struct instance in;
+    struct engine_memory memory;
+    struct ring_consumer ticks;
+    struct ring_producer events;
+    uint32_t release; /* slots applied whose events are not all in the event ring */
+    uint32_t sent;    /* slots of memory.out that are */
+    struct symtab *symtab;
+    uint64_t *seen; /* by symbol: the span in which its row was written last */
+    uint64_t span, applied_seq, refused;
+    bool ended;
+};
+
+/* The latest trade and quote of each symbol of the span go to the symbol table, once each. */
+static void show(struct scanner *s, const struct msg *m, uint32_t n)
+{
+    uint32_t rows = symtab_count(s->symtab);
+    s->span++;
+    for (uint32_t i = n; i-- > 0;) {
+        const struct msg *x = &m[i];
+        if ((x->flags & MSG_F_CONT) || x->symbol >= rows || (x->type != MSG_TRADE && x->type != MSG_QUOTE))
+            continue;
+        uint64_t *seen = &s->seen[2 * x->symbol + (x->type == MSG_QUOTE)];
+        if (*seen == s->span)
+            continue;
+        *seen = s->span;
+        if (x->type == MSG_QUOTE) {
+            struct symtab_quote q = {x->quote.bid_e9, x->quote.ask_e9, x->quote.bid_size, x->quote.ask_size, x->event_ns};
+            symtab_set_quote(s->symtab, x->symbol, &q);
+        } else {
+            struct engine_view v = engine_view(s->memory.engine, x->symbol);
+            struct symtab_trade t = {.price_e9 = v.price_e9,
+                                     .size = x->trade.size,
+                                     .event_ns = x->event_ns,
+                                     .day_volume = v.day_volume,
+                                     .session = (uint8_t)v.session};
+            symtab_set_trade(s->symtab, x->symbol, &t);
+        }
+    }
+}
+
+/* Gives each alert the receive time of its deciding message. Both are in the order of seq. */
+static void stamp_receive(struct engine_out *out, const struct msg *m, uint32_t n)
+{
+    uint32_t at = 0;
+    for (uint32_t k = 0; k < out->used; k += msg_slot_count(&out->slot[k])) {
+        struct msg *e = &out->slot[k];
+        if (e->type == MSG_END)
+            continue;
+        while (at < n && m[at].seq != e->seq)
+            at += msg_slot_count(&m[at]);
+        if (at < n && e->type == MSG_ALERT)
+            e->recv_ns = m[at].recv_ns;
+    }
+}
+
+static bool send(struct scanner *s)
+{
+    struct engine_out *out = &s->memory.out;
+    if (s->sent < out->used) {
+        uint32_t n = ring_put_n(&s->events, out->slot + s->sent, out->used - s->sent);
+        counter_add(s->in.counters, SCANNER_EVENTS, n);
+        s->sent += n;
+        if (s->sent < out->used)
+            return false;
+    }
+    out->used = s->sent = 0;
+    if (s->release)
+        ring_release(&s->ticks, s->release);
+    s->release = 0;
+    return true;
+}
+
+static int step(void *ctx, uint64_t ticks)
+{
+    struct scanner *s = ctx;
+    uint32_t n;
+    (void)ticks;
+    if (!send(s)) {
+        counter_add(s->in.counters, SCANNER_EVENT_RING_WAITS, 1);
+        return RUNLOOP_BACKPRESSURE;
+    }
+    const struct msg *m = ring_peek(&s->ticks, &n);
+    if (!n)
+        return 0;
+    uint32_t done = (uint32_t)engine_apply(s->memory.engine, m, n, &s->memory.out);
+    if (done) {
+        show(s, m, done);
+        s->applied_seq = m[done - 1].seq > s->applied_seq ? m[done - 1].seq : s->applied_seq;
+        s->ended = s->ended || m[done - 1].type == MSG_END;
+    }
+    if (s->memory.out.used)
+        stamp_receive(&s->memory.out, m, n);
+    s->release = done;
+    send(s);
+    return (int)(done + 1);
+}
+
+static void housekeeping(void *ctx, int64_t now_ns)
+{
+    struct scanner *s = ctx;
+    const struct engine_counters *c = engine_counters(s->memory.engine);
+    (void)now_ns;
+    counters_copy(s->in.counters, SCANNER_ENGINE, (const uint64_t *)c, sizeof *c / sizeof(uint64_t));
+    counter_set(s->in.counters, SCANNER_APPLIED_SEQ, s->applied_seq);
+    uint64_t refused = c->rules_refused + c->rules_full + c->metrics_full + c->settings_refused;
+    if (refused != s->refused)
+        instance_log(&s->in, SET_LOG_LEVEL_ERROR, "refused: %s", engine_refusal(s->memory.engine));
+    s->refused = refused;
+    bool orphan = instance_stopping(&s->in) && s->in.control->ingest_ended == 0 && atomics_load_relaxed_u64(&s->in.control->stop) == 0;
+    if ((s->ended && s->memory.out.used == 0 &&
+         (s->in.control->until_end || instance_stopping(&s->in))) || orphan)
+        s->in.finished = true;
+}
+
+int scanner_main(const struct run_options *o, uint32_t index)
+{
+    struct scanner *s = aligned_alloc(64, sizeof *s);
+    struct error err;
+    size_t bytes;
+    if (!s)
+        abort();
+    memset(s, 0, sizeof *s);
+    if (instance_join(&s->in, o, ROLE_SCANNER, index, &err) < 0) {
+        fprintf(stderr, "scanner %u: %s\n", index, err.text);
+        return 1;
+    }
+    struct rule_stats *stats = rule_stats_rows(workspace_rule_stats(s->in.ws, index));
+    void *tick_mem = workspace_object(s->in.ws, "tick_ring", index, &bytes);
+    struct ring *ticks = ring_join(tick_mem, bytes, &err);
+    void *event_mem = workspace_object(s->in.ws, "event_ring", index, &bytes);
+    struct ring *events = ticks ? ring_join(event_mem, bytes, &err) : NULL;
+    if (!events || ring_producer_join(&s->events, events, &err) < 0 ||
+        engine_memory_open(&s->memory, o->settings, stats, &err) < 0) {
+        instance_log(&s->in, SET_LOG_LEVEL_ERROR, "%s", err.text);
+        return 1;
+    }
+    ring_consumer_join(&s->ticks, ticks);
+    s->symtab = workspace_symtab(s->in.ws);
+    s->seen = calloc(2u * symtab_rows_max(s->symtab), sizeof *s->seen);
+    if (!s->seen)
+        abort();
+    instance_run(&s->in, step, housekeeping, s);
+    return 0;
+}
