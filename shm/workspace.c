@@ -210,6 +210,8 @@ static int explain_huge(bool mounted, uint64_t pages, const struct error *failur
     if (unused < (int64_t)pages)
         snprintf(fix, sizeof fix, "sysctl -w vm.nr_hugepages=%lld",
                  (long long)(all + (int64_t)pages - unused));
+    else if (mounted) /* enough pages, and yet the mount gave none */
+        snprintf(fix, sizeof fix, "let this user write to the mount (mode=, uid=), or give it room (size=)");
     if (!mounted)
         snprintf(
             fix + strlen(fix), sizeof fix - strlen(fix),
@@ -272,7 +274,7 @@ static int make_by_policy(struct file *f, const char *dir, uint64_t bytes, enum 
     if (make_small_file(f, dir, bytes, err))
         return -1;
     if (warning)
-        error_set(warning, "workspace: 4 KiB pages, slower by some TLB misses: %s", failure.text);
+        error_set(warning, "workspace: 4 KiB pages, which are slower: %s", failure.text);
     return 0;
 }
 
