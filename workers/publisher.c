@@ -1,0 +1,400 @@
+/* The publisher role: event rings -> outbox -> sinks, one thread and one cursor each. It waits only for the disk of the
+ * outbox. What it had stored when it died it knows from the outbox; what it had not released comes again from the rings
+ * and is dropped there. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "core/route.h"
+#include "net/barlog.h"
+#include "net/outbox.h"
+#include "net/sink.h"
+#include "shm/histogram.h"
+#include "shm/ring.h"
+#include "shm/ruletab.h"
+#include "shm/symtab.h"
+#include "workers/instance.h"
+#include "workers/rule_names.h"
+
+enum { COMMIT_EVENTS = 4096, SINKS = 2, PENDING = 2 * COMMIT_EVENTS };
+
+struct publisher {
+    struct instance in;
+    uint32_t scanners, ends;
+    struct ring_consumer ring[ROUTE_SCANNERS_MAX];
+    bool ended[ROUTE_SCANNERS_MAX];
+    uint32_t taken[ROUTE_SCANNERS_MAX]; /* slots in the outbox' batch, not yet released */
+    uint32_t batch;                     /* events in the batch */
+    int64_t received_ns[PENDING];       /* of its alerts */
+    uint32_t n_received;
+    struct symtab *symtab;
+    struct ruletab *ruletab;
+    struct rule_names *names;
+    struct outbox *outbox;
+    char outbox_dir[4096];
+    bool failing;
+    struct sink *sink[SINKS];
+    struct counters *sink_counters[SINKS];
+    uint32_t n_sinks;
+    struct barlog *bars;
+    struct alertlog *alerts;
+    struct histogram *latency, *commit_ns;
+    int64_t draining_since; /* 0 = not yet */
+    int code;
+};
+
+static int64_t now_ns(clockid_t id)
+{
+    struct timespec t;
+    clock_gettime(id, &t);
+    return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
+}
+
+static const struct event_rule *rule_of(struct publisher *p, uint32_t slot)
+{
+    struct rule_blob blob;
+    const struct event_rule *r = rule_names_get(p->names, slot);
+    if (r || !ruletab_get(p->ruletab, slot, &blob))
+        return r;
+    rule_names_add(p->names, slot, (const uint8_t *)blob.bytes, blob.len);
+    return rule_names_get(p->names, slot);
+}
+
+static int write_alert(struct publisher *p, const char *json, size_t len)
+{
+    struct error err;
+    if (p->in.options->show) { /* for a person: the time in the exchange's zone, symbol and message */
+        const char *t = strstr(json, "\"timestamp\":\""), *m = strstr(json, "\"message\":\"");
+        struct tm tm = {0};
+        char clock[16] = "";
+        if (t && m && strptime(t + 13, "%Y-%m-%dT%H:%M:%S", &tm)) {
+            time_t utc = timegm(&tm);
+            localtime_r(&utc, &tm);
+            strftime(clock, sizeof clock, "%H:%M:%S", &tm);
+            printf("%s  %.*s\n", clock, (int)strcspn(m + 11, "\""), m + 11);
+            fflush(stdout);
+        }
+    }
+    if (p->alerts && alertlog_add(p->alerts, json, len, &err) < 0) {
+        instance_log(&p->in, SET_LOG_LEVEL_ERROR, "%s", err.text);
+        return -1;
+    }
+    return 0;
+}
+
+/* One event into the outbox' batch. False if it could not be taken now. */
+static bool take(struct publisher *p, const struct msg *m)
+{
+    char json[EVENT_JSON_MAX];
+    struct error err = {""};
+    const struct symtab_identity *id = symtab_identity(p->symtab, m->symbol);
+    struct event_symbol symbol = {id->name, id->name_len, id->size_scale};
+    bool alert = m->type == MSG_ALERT;
+    uint32_t sub = alert ? ((const struct msg_alert *)m->first)->sub : msg_bar_get(m).sub;
+    counter_add(p->in.counters, PUBLISHER_EVENTS, 1);
+    if (outbox_has(p->outbox, id->bucket, m->seq, m->symbol, sub)) {
+        counter_add(p->in.counters, PUBLISHER_DUPLICATES_DROPPED, 1);
+        return true;
+    }
+    const struct event_rule *rule = alert ? rule_of(p, ((const struct msg_alert *)m->first)->rule) : NULL;
+    int len = !alert ? event_json_bar(m, &symbol, json, sizeof json)
+              : rule ? event_json_alert(m, rule, &symbol, json, sizeof json)
+                     : EVENT_JSON_MISMATCH;
+    if (len < 0) {
+        instance_log(&p->in, SET_LOG_LEVEL_ERROR, "event seq %llu of %s: its rule is not in the rule table",
+                     (unsigned long long)m->seq, id->name);
+        return true;
+    }
+    struct outbox_record r = {.seq = m->seq,
+                              .symbol = m->symbol,
+                              .sub = sub,
+                              .bucket = id->bucket,
+                              .kind = alert ? OUTBOX_ALERT : OUTBOX_BAR,
+                              .event_ns = m->event_ns,
+                              .name = id->name,
+                              .name_len = id->name_len,
+                              .json = json,
+                              .json_len = (uint32_t)len};
+    if (outbox_append(p->outbox, &r, &err) < 0) {
+        if (!p->failing)
+            instance_log(&p->in, SET_LOG_LEVEL_ERROR, "%s", err.text);
+        p->failing = true;
+        return false;
+    }
+    p->batch++;
+    if (!alert) {
+        if (p->bars)
+            barlog_add(p->bars, m, &symbol);
+        counter_add(p->in.counters, PUBLISHER_BARS, 1);
+        return true;
+    }
+    if (m->recv_ns && p->n_received < PENDING)
+        p->received_ns[p->n_received++] = m->recv_ns;
+    counter_add(p->in.counters, PUBLISHER_ALERTS, 1);
+    write_alert(p, json, (size_t)len);
+    return true;
+}
+
+/* Makes the batch durable, then releases the rings and wakes the sinks. False if the disk refuses. */
+static bool commit(struct publisher *p)
+{
+    struct error err;
+    int64_t t0 = now_ns(CLOCK_MONOTONIC);
+    if (p->batch && outbox_commit(p->outbox, &err) < 0) {
+        if (!p->failing)
+            instance_log(&p->in, SET_LOG_LEVEL_ERROR, "%s", err.text);
+        p->failing = true;
+        counter_add(p->in.counters, PUBLISHER_OUTBOX_WAITS, 1);
+        return false;
+    }
+    if (p->failing)
+        instance_log(&p->in, SET_LOG_LEVEL_INFO, "outbox: written again; nothing was lost");
+    p->failing = false;
+    if (p->batch) {
+        int64_t now = now_ns(CLOCK_REALTIME);
+        histogram_record(p->commit_ns, (uint64_t)(now_ns(CLOCK_MONOTONIC) - t0));
+        for (uint32_t i = 0; i < p->n_received; i++)
+            histogram_record(p->latency, (uint64_t)(now > p->received_ns[i] ? now - p->received_ns[i] : 0));
+        counter_add(p->in.counters, PUBLISHER_OUTBOX_COMMITS, 1);
+    }
+    p->n_received = p->batch = 0;
+    for (uint32_t k = 0; k < p->scanners; k++)
+        if (p->taken[k]) {
+            ring_release(&p->ring[k], p->taken[k]);
+            p->taken[k] = 0;
+        }
+    uint64_t next = outbox_next_offset(p->outbox);
+    counter_set(p->in.counters, PUBLISHER_OUTBOX_OFFSET, next);
+    for (uint32_t i = 0; i < p->n_sinks; i++)
+        sink_published(p->sink[i], next);
+    return true;
+}
+
+static int step(void *ctx, uint64_t ticks)
+{
+    struct publisher *p = ctx;
+    int done = 0;
+    (void)ticks;
+    for (uint32_t k = 0; k < p->scanners; k++) {
+        uint32_t n, at = p->taken[k];
+        const struct msg *m = ring_peek(&p->ring[k], &n);
+        while (at < n) {
+            if (m[at].type == MSG_END) {
+                p->ends += !p->ended[k];
+                p->ended[k] = true;
+            } else if ((m[at].type == MSG_ALERT || m[at].type == MSG_BAR) && !take(p, &m[at])) {
+                break;
+            }
+            at += msg_slot_count(&m[at]);
+            done++;
+        }
+        p->taken[k] = at;
+    }
+    if (done == 0 && !p->batch)
+        return 0;
+    return commit(p) ? done : RUNLOOP_BACKPRESSURE;
+}
+
+static void copy_sink_stats(struct publisher *p, uint32_t i)
+{
+    struct counters *c = p->sink_counters[i];
+    struct sink_stats s;
+    sink_stats(p->sink[i], &s);
+    counter_set(c, SINK_DELIVERED, s.delivered);
+    counter_set(c, SINK_BYTES, s.bytes);
+    counter_set(c, SINK_RETRIES, s.retries);
+    counter_set(c, SINK_ERRORS, s.errors);
+    counter_set(c, SINK_CONNECTS, s.connects);
+    counter_set(c, SINK_UP, s.up);
+    counter_set(c, SINK_OFFSET, s.offset);
+    counter_set(c, SINK_LAG, s.lag);
+}
+
+static bool all_level(const struct publisher *p)
+{
+    for (uint32_t i = 0; i < p->n_sinks; i++)
+        if (!sink_level(p->sink[i], outbox_next_offset(p->outbox)))
+            return false;
+    return true;
+}
+
+/* The end: every END is in and every sink level, or the time is up. */
+static void housekeeping(void *ctx, int64_t mono_ns)
+{
+    struct publisher *p = ctx;
+    struct control *c = p->in.control;
+    struct error why;
+    for (uint32_t i = 0; i < p->n_sinks; i++)
+        copy_sink_stats(p, i);
+    if (p->alerts && alertlog_flush(p->alerts, &why) < 0)
+        instance_log(&p->in, SET_LOG_LEVEL_ERROR, "%s", why.text);
+    bool stopping = instance_stopping(&p->in), orphan = stopping && atomics_load_relaxed_u64(&c->stop) == 0;
+    if (orphan) {
+        p->in.finished = true; /* nobody will end the source any more */
+        return;
+    }
+    if (p->ends < p->scanners || !(c->until_end || stopping) || p->batch)
+        return;
+    if (!p->draining_since)
+        p->draining_since = mono_ns;
+    bool late = mono_ns - p->draining_since > p->in.options->drain_timeout_ns;
+    if (!all_level(p) && !late)
+        return;
+    for (uint32_t i = 0; i < p->n_sinks; i++)
+        if (!sink_level(p->sink[i], outbox_next_offset(p->outbox))) {
+            struct sink_stats s;
+            sink_stats(p->sink[i], &s);
+            sink_last_error(p->sink[i], &why);
+            instance_log(&p->in, SET_LOG_LEVEL_ERROR,
+                         "sink %s did not take the last %llu events within the drain timeout; they stay in the outbox (%s)",
+                         sink_name(p->sink[i]), (unsigned long long)s.lag, why.text[0] ? why.text : "it is slow");
+            p->code = 4;
+        }
+    p->in.finished = true;
+}
+
+/* The latest price of a symbol, for sinks that publish it. */
+static int read_price(void *ctx, uint32_t id, struct sink_price *out)
+{
+    const struct publisher *p = ctx;
+    struct symtab_row row;
+    int r = symtab_read(p->symtab, id, &row);
+    if (r == SYMTAB_NONE)
+        return -1;
+    if (r != 0 || row.trade.price_e9 == 0)
+        return 0;
+    const struct symtab_identity *s = symtab_identity(p->symtab, id);
+    *out = (struct sink_price){s->name, s->name_len, s->size_scale, row.trade.price_e9, row.trade.size, row.trade.event_ns};
+    return 1;
+}
+
+static void log_sink(void *ctx, const char *line) { instance_log(ctx, SET_LOG_LEVEL_WARN, "%s", line); }
+
+static int start_sink(struct publisher *p, const struct sink_ops *ops, struct error *err)
+{
+    const struct settings *s = p->in.settings;
+    struct sink_config c = {.ops = ops,
+                            .node = s->node_name[0] ? s->node_name : outbox_id(p->outbox),
+                            .outbox_dir = p->outbox_dir,
+                            .outbox_id = outbox_id(p->outbox),
+                            .next_offset = outbox_next_offset(p->outbox),
+                            .batch = (uint32_t)s->redis_batch,
+                            .path = s->sinks_jsonl,
+                            .redis_url = s->sinks_redis,
+                            .redis_password_file = s->redis_password_file,
+                            .redis_trade_channel = s->redis_trade_channel,
+                            .redis_alerts_maxlen = (uint64_t)s->redis_alerts_maxlen,
+                            .redis_bars_maxlen = (uint64_t)s->redis_bars_maxlen,
+                            .log = log_sink,
+                            .log_ctx = &p->in};
+    if (s->redis_publish_prices)
+        c.prices = (struct sink_price_source){read_price, p};
+    uint32_t i = p->n_sinks;
+    if (!(p->sink[i] = sink_start(&c, err)))
+        return -1;
+    p->sink_counters[i] = workspace_counters(p->in.ws, ROLE_SINK, i);
+    counters_set_label(p->sink_counters[i], sink_name(p->sink[i]));
+    p->n_sinks++;
+    return 0;
+}
+
+/* After a restart --alerts and --bars begin with what the outbox has of this run. */
+static int restore_files(struct publisher *p, struct error *err)
+{
+    const struct run_options *o = p->in.options;
+    struct outbox_record r;
+    uint64_t first;
+    int got;
+    if (p->in.control->outbox_first == 0)
+        atomics_store_release_u64(&p->in.control->outbox_first, 1 + outbox_next_offset(p->outbox));
+    if (o->bars)
+        p->bars = barlog_new();
+    if (o->alerts && !(p->alerts = alertlog_open(o->alerts, err)))
+        return -1;
+    if (!o->bars && !o->alerts)
+        return 0;
+    struct outbox_reader *reader = outbox_reader_open(p->outbox_dir, p->in.control->outbox_first - 1, &first, err);
+    if (!reader)
+        return -1;
+    while ((got = outbox_read(reader, &r, err)) > 0) {
+        if (r.kind == OUTBOX_ALERT && p->alerts)
+            got = alertlog_add(p->alerts, r.json, r.json_len, err);
+        else if (r.kind == OUTBOX_BAR && p->bars)
+            got = barlog_add_record(p->bars, &r, err);
+        if (got < 0)
+            break;
+    }
+    outbox_reader_close(reader);
+    return got < 0 ? -1 : 0;
+}
+
+static int prepare(struct publisher *p, struct error *err)
+{
+    const struct run_options *o = p->in.options;
+    uint64_t torn = 0;
+    p->scanners = workspace_topology(p->in.ws)->options.scanners;
+    p->symtab = workspace_symtab(p->in.ws);
+    p->ruletab = workspace_ruletab(p->in.ws);
+    p->names = rule_names_new(workspace_topology(p->in.ws)->options.rules_max);
+    p->latency = workspace_histogram(p->in.ws, ROLE_PUBLISHER, 0, PUBLISHER_TICK_TO_ALERT_NS);
+    p->commit_ns = workspace_histogram(p->in.ws, ROLE_PUBLISHER, 0, PUBLISHER_OUTBOX_COMMIT_NS);
+    snprintf(p->outbox_dir, sizeof p->outbox_dir, "%s/outbox", o->dir);
+    if (!(p->outbox = outbox_open(p->outbox_dir, (uint64_t)o->settings->outbox_segment_mb << 20, &torn, err)))
+        return -1;
+    if (torn)
+        instance_log(&p->in, SET_LOG_LEVEL_WARN, "outbox: cut off %llu bytes of a batch that was not committed",
+                     (unsigned long long)torn);
+    if (restore_files(p, err) < 0)
+        return -1;
+    for (uint32_t k = 0; k < p->scanners; k++) {
+        size_t bytes;
+        void *mem = workspace_object(p->in.ws, "event_ring", k, &bytes);
+        struct ring *r = ring_join(mem, bytes, err);
+        if (!r)
+            return error_prefix(err, "event ring %u", k);
+        ring_consumer_join(&p->ring[k], r);
+    }
+    if (o->settings->sinks_jsonl[0] && start_sink(p, &sink_jsonl, err) < 0)
+        return -1;
+    if (o->settings->sinks_redis[0] && start_sink(p, &sink_redis, err) < 0)
+        return -1;
+    return 0;
+}
+
+static int finish(struct publisher *p)
+{
+    struct error err;
+    for (uint32_t i = 0; i < p->n_sinks; i++) {
+        copy_sink_stats(p, i);
+        if (sink_stop(p->sink[i], 5000) < 0)
+            p->code = p->code ? p->code : 4;
+    }
+    if ((p->alerts && alertlog_close(p->alerts, &err) < 0) ||
+        (p->bars && barlog_write(p->bars, p->in.options->bars, &err) < 0)) {
+        instance_log(&p->in, SET_LOG_LEVEL_ERROR, "%s", err.text);
+        p->code = p->code ? p->code : 1;
+    }
+    outbox_close(p->outbox);
+    return p->code;
+}
+
+int publisher_main(const struct run_options *o)
+{
+    struct publisher *p = aligned_alloc(64, (sizeof *p + 63) & ~(size_t)63);
+    struct error err;
+    if (!p)
+        abort();
+    memset(p, 0, sizeof *p);
+    if (instance_join(&p->in, o, ROLE_PUBLISHER, 0, &err) < 0) {
+        fprintf(stderr, "publisher: %s\n", err.text);
+        return 1;
+    }
+    if (prepare(p, &err) < 0) {
+        instance_log(&p->in, SET_LOG_LEVEL_ERROR, "%s", err.text);
+        return 2;
+    }
+    instance_run(&p->in, step, housekeeping, p);
+    return finish(p);
+}
