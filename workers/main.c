@@ -2,6 +2,10 @@
 #include "core/version.h"
 #include "workers/cli.h"
 #include "workers/cmd_config.h"
+#include "workers/cmd_import.h"
+#include "workers/cmd_replay.h"
+#include "workers/cmd_rules.h"
+#include "workers/cmd_run.h"
 
 static const struct cli_option version_options[] = {
     {.name = "json", .help = "print it as JSON"},
@@ -18,6 +22,31 @@ static int cmd_version(const struct cli_args *args)
 }
 
 static const struct cli_command commands[] = {
+    {.name = "run",
+     .help = "run an instance: ingest, scanners, publisher, one process each",
+     .options = cmd_run_options,
+     .run = cmd_run},
+    {.name = "replay",
+     .help = "apply sources to rules in one process, at full speed",
+     .positional = "SOURCE…",
+     .positional_min = 1,
+     .positional_max = 64,
+     .options = cmd_replay_options,
+     .run = cmd_replay},
+    {.name = "rules",
+     .help = "check a file of rules, alone or against a source",
+     .positional = "check FILE",
+     .positional_min = 2,
+     .positional_max = 2,
+     .options = cmd_rules_options,
+     .run = cmd_rules},
+    {.name = "import",
+     .help = "turn sources into a capture",
+     .positional = "SOURCE… OUT",
+     .positional_min = 2,
+     .positional_max = 65,
+     .options = cmd_import_options,
+     .run = cmd_import},
     {.name = "config",
      .help = "show the settings in force, and where each came from",
      .no_settings = true,
