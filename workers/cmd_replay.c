@@ -22,6 +22,7 @@ const struct cli_option cmd_replay_options[] = {
     {.name = "from", .arg = "TIME", .help = "leave out alerts and bars before (RFC 3339 or ns)", .kind = CLI_TEXT},
     {.name = "to", .arg = "TIME", .help = "leave out alerts and bars from here on", .kind = CLI_TEXT},
     {.name = "symbols", .arg = "A,B", .help = "only alerts and bars of these", .kind = CLI_TEXT},
+    {.name = "messages", .arg = "FILE", .help = "write the messages as they enter the engine, raw 64-byte slots", .kind = CLI_TEXT},
     {.name = "override", .help = "use the command line's settings, not the capture's", .kind = CLI_FLAG},
     {0},
 };
@@ -34,6 +35,7 @@ struct replay {
     struct parts parts;
     struct barlog *bars;
     struct alertlog *alerts;
+    FILE *messages;
     const char *symbols;
     int64_t from_ns, to_ns;
     uint64_t n_bars, n_alerts, refused;
@@ -114,6 +116,8 @@ static int run(struct replay *r)
     for (int n; (n = stream_read(r->stream, batch, STREAM_ROOM)) > 0;) {
         if (stream_counts(r->stream)[MSG_RULE] || r->parts.more)
             see_rules(r, batch, n);
+        if (r->messages && fwrite(batch, sizeof *batch, (size_t)n, r->messages) != (size_t)n)
+            return cli_fail(a, CLI_FAILED, "%s: cannot be written", cli_text(a, "messages", NULL));
         if (apply(r, batch, n) < 0)
             return cli_fail(a, CLI_FAILED, "%s", r->err.text);
     }
@@ -163,6 +167,8 @@ static int prepare(struct replay *r)
         return cli_fail(a, CLI_FAILED, "%s", r->err.text);
     r->names = rule_names_new((uint32_t)a->settings.limits_rules);
     r->bars = cli_has(a, "bars") ? barlog_new() : NULL;
+    if (cli_has(a, "messages") && !(r->messages = fopen(cli_text(a, "messages", NULL), "wbe")))
+        return cli_fail(a, CLI_FAILED, "%s: cannot be written", cli_text(a, "messages", NULL));
     if (cli_has(a, "alerts") && !(r->alerts = alertlog_open(cli_text(a, "alerts", NULL), &r->err)))
         return cli_fail(a, CLI_FAILED, "%s", r->err.text);
     return CLI_OK;
@@ -181,6 +187,8 @@ int cmd_replay(const struct cli_args *args)
         code = run(r);
     if (r->alerts && alertlog_close(r->alerts, NULL) < 0)
         code = code ? code : CLI_FAILED;
+    if (r->messages && fclose(r->messages) != 0)
+        code = code ? code : cli_fail(args, CLI_FAILED, "%s: cannot be written", cli_text(args, "messages", NULL));
     if (r->bars)
         barlog_free(r->bars);
     rule_names_free(r->names);
