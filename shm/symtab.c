@@ -16,13 +16,14 @@ enum { TRADE_WORDS = sizeof(struct symtab_trade) / 8, QUOTE_WORDS = sizeof(struc
 struct row {
     uint64_t trade_seq;
     uint64_t trade[TRADE_WORDS];
+    uint64_t trade_pad[8 - 1 - TRADE_WORDS];
     uint64_t quote_seq;
     uint64_t quote[QUOTE_WORDS];
     uint64_t quote_pad[8 - 1 - QUOTE_WORDS];
     struct symtab_identity identity __attribute__((aligned(128)));
 } __attribute__((aligned(128)));
 
-_Static_assert(sizeof(struct symtab_trade) == 56 && sizeof(struct symtab_quote) == 40, "whole words");
+_Static_assert(sizeof(struct symtab_trade) == 40 && sizeof(struct symtab_quote) == 40, "whole words");
 _Static_assert(offsetof(struct row, quote_seq) == 64 && sizeof(struct row) == 256,
                "one line for each writer");
 

@@ -1,6 +1,6 @@
 /* The symbol table: what every process may know of a symbol. A row per symbol id (dense, from 0), 256 bytes:
  *
- *   line 0   seqlock, last trade, the day so far      written by the symbol's scanner
+ *   line 0   seqlock, last trade, the day's volume    written by the symbol's scanner
  *   line 1   seqlock, last quote                      written by the symbol's scanner
  *   line 2-3 identity                                 written once by ingest, before the row counts as there
  *
@@ -40,12 +40,9 @@ struct symtab_trade {
     int64_t price_e9;
     uint64_t size;
     int64_t event_ns;
-    int64_t high_e9, low_e9; /* of the trading day */
     uint64_t day_volume;
-    uint32_t day_trades;
     uint8_t session; /* enum session_kind */
-    uint8_t halted;
-    uint8_t pad[2];
+    uint8_t pad[7];
 };
 
 struct symtab_quote {

@@ -111,15 +111,7 @@ static void test_rows(void **state)
     assert_string_equal(row.identity.name, "QQQ");
     assert_int_equal(row.identity.size_scale, 8);
     assert_int_equal(row.trade.price_e9, 0);
-    struct symtab_trade trade = {.price_e9 = 1,
-                                 .size = 2,
-                                 .event_ns = 3,
-                                 .high_e9 = 4,
-                                 .low_e9 = 5,
-                                 .day_volume = 6,
-                                 .day_trades = 7,
-                                 .session = 2,
-                                 .halted = 1};
+    struct symtab_trade trade = {.price_e9 = 1, .size = 2, .event_ns = 3, .day_volume = 6, .session = 2};
     struct symtab_quote quote = {.bid_e9 = 10, .ask_e9 = 11, .bid_size = 12, .ask_size = 13, .event_ns = 14};
     symtab_set_trade(t, 1, &trade);
     symtab_set_quote(t, 1, &quote);
@@ -183,11 +175,8 @@ static uint64_t stop;
 static void *write_rows(void *arg)
 {
     for (uint64_t i = 1; !atomics_load_acquire_u64(&stop) || symtab_count(t) < SYMBOLS_ADDED; i++) {
-        struct symtab_trade trade = {.price_e9 = (int64_t)i,
-                                     .size = i * 3,
-                                     .event_ns = (int64_t)i * 5,
-                                     .day_volume = i * 7,
-                                     .day_trades = (uint32_t)i};
+        struct symtab_trade trade = {
+            .price_e9 = (int64_t)i, .size = i * 3, .event_ns = (int64_t)i * 5, .day_volume = i * 7};
         struct symtab_quote quote = {
             .bid_e9 = (int64_t)i, .ask_e9 = (int64_t)i + 1, .event_ns = (int64_t)i * 5};
         symtab_set_trade(t, i & 1, &trade);
@@ -206,7 +195,7 @@ static void check_row(const struct symtab_row *row)
 {
     uint64_t i = (uint64_t)row->trade.price_e9;
     assert_true(row->trade.size == i * 3 && row->trade.event_ns == (int64_t)i * 5 &&
-                row->trade.day_volume == i * 7 && row->trade.day_trades == (uint32_t)i);
+                row->trade.day_volume == i * 7);
     assert_true(row->quote.ask_e9 - row->quote.bid_e9 == (row->quote.bid_e9 != 0));
 }
 
