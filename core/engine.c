@@ -1,5 +1,5 @@
 /* Messages, time, bars. */
-#include "core/engine_int.h"
+#include "core/metric_value.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -272,6 +272,8 @@ static void session_switch(struct engine *e, struct symbol *s)
     s->session_end_ns = at.end_ns;
     if (at.start_ns == s->session_start_ns && at.kind == s->session)
         return;
+    if (s->session == SESSION_MARKET)
+        s->market_close_e9 = s->price_e9;
     s->session_start_ns = at.start_ns;
     s->session = (uint8_t)at.kind;
     s->session_pv = 0;
@@ -381,6 +383,8 @@ static void advance(struct engine *e, struct symbol *s, int64_t t)
 
 static void bar_add(struct bar *b, int64_t p, uint64_t size)
 {
+    if (b->volume > UINT64_MAX - size || b->trades == UINT32_MAX)
+        return; /* only a hostile tape has such a minute */
     b->high_e9 = p > b->high_e9 ? p : b->high_e9;
     b->low_e9 = p < b->low_e9 ? p : b->low_e9;
     b->close_e9 = p;
@@ -459,13 +463,39 @@ static inline void evaluate(struct engine *e, struct symbol *s, enum eval what)
     }
 }
 
-static bool sums_fit(const struct symbol *s, uint64_t size, __int128 pv)
+/* The indexes that a tick can move, of the market's rules and of the symbol's own. */
+static inline void touch_on_price(struct engine *e, struct symbol *s, const struct plan *q)
 {
-    uint64_t v;
-    __int128 x;
-    return !__builtin_add_overflow(s->day_volume, size, &v) &&
-           !__builtin_add_overflow(s->live_volume, size, &v) &&
-           !__builtin_add_overflow(s->session_pv, pv, &x) && !__builtin_add_overflow(s->live_pv, pv, &x);
+    if (e->market.n_on_price)
+        rules_touch(e, s, &e->market, e->market.on_price, e->market.n_on_price);
+    if (q && q->n_on_price)
+        rules_touch(e, s, q, q->on_price, q->n_on_price);
+}
+
+static inline void touch_on_trade(struct engine *e, struct symbol *s, const struct plan *q)
+{
+    if (e->market.n_on_trade)
+        rules_touch(e, s, &e->market, e->market.on_trade, e->market.n_on_trade);
+    if (q && q->n_on_trade)
+        rules_touch(e, s, q, q->on_trade, q->n_on_trade);
+}
+
+/* Adds to the sums of session and day. False if they would not fit: the live bar's are within them. */
+static inline bool sums_add(struct symbol *s, int64_t ev, uint64_t size, __int128 pv)
+{
+    if (likely(ev >= s->session_start_ns)) {
+        uint64_t day;
+        __int128 session;
+        if (unlikely(__builtin_add_overflow(s->day_volume, size, &day) |
+                     __builtin_add_overflow(s->session_pv, pv, &session)))
+            return false;
+        s->day_volume = day;
+        s->session_pv = session;
+        s->session_volume += size;
+    } else if (ev >= s->day_start_ns) {
+        return !__builtin_add_overflow(s->day_volume, size, &s->day_volume);
+    }
+    return true;
 }
 
 static inline void apply_trade(struct engine *e, const struct msg *m)
@@ -479,54 +509,40 @@ static inline void apply_trade(struct engine *e, const struct msg *m)
     }
     arrive(e, s, ev);
     __int128 pv = (__int128)p * size;
-    if (unlikely(!sums_fit(s, size, pv))) {
+    if (unlikely(!sums_add(s, ev, size, pv))) {
         e->count.sum_overflow++;
         return;
     }
     e->count.trades++;
-    bool moved, late = false;
-    if (likely(ev >= s->live_start_ns)) {
-        if (unlikely(s->live_trades == 0)) {
-            s->open_e9 = s->high_e9 = s->low_e9 = p;
-            moved = true;
-        } else {
-            moved = p != s->price_e9 || p != s->close_e9;
-            s->high_e9 = p > s->high_e9 ? p : s->high_e9;
-            s->low_e9 = p < s->low_e9 ? p : s->low_e9;
+    bool moved = true;
+    if (unlikely(ev < s->live_start_ns)) {
+        if (print_into_past(e, s, ev, p, size)) {
+            evaluate(e, s, EVAL_SILENT);
+            return;
         }
+    } else if (unlikely(s->live_trades == 0)) {
+        s->open_e9 = s->high_e9 = s->low_e9 = p;
+    } else {
+        moved = p != s->price_e9 || p != s->close_e9;
+        s->high_e9 = p > s->high_e9 ? p : s->high_e9;
+        s->low_e9 = p < s->low_e9 ? p : s->low_e9;
+    }
+    if (likely(ev >= s->live_start_ns)) {
         s->close_e9 = p;
         s->live_volume += size;
         s->live_pv += pv;
         s->live_trades++;
-    } else {
-        moved = true;
-        late = print_into_past(e, s, ev, p, size);
     }
-    if (ev >= s->session_start_ns) {
-        s->session_volume += size;
-        s->session_pv += pv;
-        if (s->session == SESSION_MARKET && !late) {
-            if (unlikely(s->day_open_e9 == KEY_UNKNOWN))
-                s->day_open_e9 = p;
-            s->market_close_e9 = p;
-        }
-    }
-    if (ev >= s->day_start_ns)
-        s->day_volume += size;
-    if (!late)
-        s->price_e9 = p;
-    if (!s->stale) {
+    s->price_e9 = p;
+    if (unlikely(s->day_open_e9 == KEY_UNKNOWN) && s->session == SESSION_MARKET && ev >= s->session_start_ns)
+        s->day_open_e9 = p;
+    if (likely(!s->stale)) {
         const struct plan *q = scope_plan(e, s);
-        if (moved) {
-            rules_touch(e, s, &e->market, e->market.on_price, e->market.n_on_price);
-            if (q)
-                rules_touch(e, s, q, q->on_price, q->n_on_price);
-        }
-        rules_touch(e, s, &e->market, e->market.on_trade, e->market.n_on_trade);
-        if (q)
-            rules_touch(e, s, q, q->on_trade, q->n_on_trade);
+        if (moved)
+            touch_on_price(e, s, q);
+        touch_on_trade(e, s, q);
     }
-    evaluate(e, s, unlikely(late) ? EVAL_SILENT : EVAL_TICK);
+    evaluate(e, s, EVAL_TICK);
 }
 
 static inline void apply_quote(struct engine *e, const struct msg *m)
@@ -702,7 +718,8 @@ static void apply_part(struct engine *e, const struct msg *m)
     if (m->type == MSG_SETTING) {
         if (whole < 0 || !setting(e, (const char *)p->bytes)) {
             e->count.settings_refused++;
-            snprintf(e->refusal, sizeof e->refusal, "setting '%.200s': unknown, or out of bounds", (const char *)p->bytes);
+            snprintf(e->refusal, sizeof e->refusal, "setting '%.200s': unknown, or out of bounds",
+                     (const char *)p->bytes);
         }
     } else if (whole < 0 || rule_decode(p->bytes, p->len, &r, &err) < 0) {
         e->count.rules_refused++;
@@ -752,6 +769,22 @@ static bool apply_one(struct engine *e, const struct msg *m)
     return true;
 }
 
+/* With more symbols than the second-level cache holds, a message's state is asked for some messages ahead. */
+enum { PREFETCH_SYMBOLS = 512, PREFETCH_SLOTS = 8 };
+
+static inline void prefetch(const struct engine *e, uint32_t id)
+{
+    const struct symbol *s = symbol_of(e, id);
+    if (!s)
+        return;
+    for (int line = 0; line < 3; line++)
+        __builtin_prefetch((const char *)s + 64 * line, 1);
+    if (e->market.n_indexes) {
+        __builtin_prefetch(e->cursor + (size_t)place_of(e, s) * e->cursor_stride, 1);
+        __builtin_prefetch(e->state + (size_t)place_of(e, s) * e->state_stride);
+    }
+}
+
 size_t engine_apply(struct engine *e, const struct msg *m, size_t n, struct engine_out *out)
 {
     assert(out->capacity >= engine_out_capacity(&e->limits));
@@ -760,6 +793,8 @@ size_t engine_apply(struct engine *e, const struct msg *m, size_t n, struct engi
     while (at < n) {
         if (unlikely(out->used + e->step_slots > out->capacity))
             break;
+        if (e->n_symbols > PREFETCH_SYMBOLS && at + PREFETCH_SLOTS < n)
+            prefetch(e, m[at + PREFETCH_SLOTS].symbol);
         if (unlikely(!apply_one(e, &m[at])))
             break;
         at += msg_slot_count(&m[at]);

@@ -40,44 +40,41 @@ struct calendar {
 };
 
 struct symbol {
-    /* what every trade touches */
+    /* what every trade touches: three lines */
     int64_t live_start_ns; /* start of the live minute; far in the past before the first message */
     int64_t time_ns;       /* as of its own messages and processed clocks; its bucket's clock may be later */
     int64_t price_e9;      /* KEY_UNKNOWN before the first trade */
     int64_t final_ns;      /* when the oldest provisional bar becomes final; NEVER_NS */
     int64_t open_e9, high_e9, low_e9, close_e9; /* of the live bar, if live_trades */
     __int128 live_pv;
-    uint64_t live_volume;
-    uint32_t live_trades;
-    uint32_t epoch; /* of the rules that its cursors are of */
     __int128 session_pv;
+    uint64_t live_volume;
     uint64_t session_volume;
     uint64_t day_volume;
-    /* quotes, session, day */
-    int64_t bid_e9, ask_e9;
-    int64_t session_start_ns, session_end_ns;
-    int64_t day_start_ns;
-    int64_t prev_close_e9;   /* of the trading day before; KEY_UNKNOWN */
-    int64_t day_open_e9;     /* of today's market session */
-    int64_t market_close_e9; /* last price of today's market session so far */
-    /* bars */
-    uint64_t bars_end;    /* bars ever kept; the ring holds the last limits.bars */
-    uint64_t bars_first;  /* where recursive metrics start: the anchor less bars.keep */
-    uint32_t provisional; /* how many bars at the end are not final */
-    /* rules */
-    uint32_t heap;  /* root of the fires by due time */
-    int64_t due_ns; /* its least */
-    uint32_t scope; /* rules of this symbol alone; NONE */
-    /* identity */
-    uint32_t id;
-    uint32_t next_in_bucket;
+    uint32_t live_trades;
+    uint32_t epoch; /* of the rules that its cursors are of */
+    int64_t due_ns; /* when the next fire is to be looked at; NEVER_NS */
+    int64_t session_start_ns, day_start_ns;
+    int64_t day_open_e9; /* first price of today's market session; KEY_UNKNOWN */
+    uint32_t scope;      /* rules of this symbol alone; NONE */
     uint16_t bucket;
     uint8_t calendar;
     uint8_t size_scale;
-    uint8_t session; /* enum session_kind */
-    bool stale;      /* ended bars, minute, session or day changed: evaluate every metric */
-    bool rebuild;    /* … and metric state must be made anew from the kept bars */
-    bool restart;    /* the trading day switched: crossings of recursive metrics restart from unknown */
+    uint8_t session;      /* enum session_kind */
+    bool stale;           /* ended bars, minute, session or day changed: evaluate every metric */
+    bool rebuild;         /* … and metric state must be made anew from the kept bars */
+    bool restart;         /* the trading day switched: crossings of recursive metrics restart from unknown */
+    uint32_t provisional; /* how many bars at the end are not final */
+    uint64_t bars_end;    /* bars ever kept; the ring holds the last limits.bars */
+    uint64_t bars_first;  /* where recursive metrics start: the anchor less bars.keep */
+    /* the rest */
+    int64_t bid_e9, ask_e9;
+    int64_t session_end_ns;
+    int64_t prev_close_e9;   /* of the trading day before; KEY_UNKNOWN */
+    int64_t market_close_e9; /* last price of today's market session once it is over; KEY_UNKNOWN */
+    uint32_t heap;           /* root of the fires by due time */
+    uint32_t id;
+    uint32_t next_in_bucket;
 } __attribute__((aligned(64)));
 
 /* A metric in use. Its state lies at state_at in each symbol's block. */
@@ -180,6 +177,8 @@ struct change {
     const struct index *index;
     uint32_t from, to;
 };
+
+_Static_assert(offsetof(struct symbol, bid_e9) == 192, "the hot part of a symbol is three lines");
 
 struct fired {
     uint32_t rule, k;
@@ -284,7 +283,6 @@ static inline const struct plan *scope_plan(const struct engine *e, const struct
 }
 
 /* metric_state.c */
-int64_t node_key(const struct engine *e, const struct symbol *s, uint32_t node);
 /* After the roll to a new minute: `pushed` if the last ended bar is new. */
 void metrics_roll(const struct engine *e, struct symbol *s, bool pushed);
 void metrics_rebuild(const struct engine *e, struct symbol *s);

@@ -6,7 +6,7 @@
  *
  * A rule's expression is in negation normal form: it can only become true when one of its comparisons does.
  */
-#include "core/engine_int.h"
+#include "core/metric_value.h"
 
 #include <stdio.h>
 
