@@ -88,6 +88,7 @@ static int on_header_value(http_parser *p, const char *at, size_t len)
 static int on_headers_complete(http_parser *p)
 {
     struct http_exchange *x = exchange_of(p);
+    x->head = p->method == HTTP_HEAD;
     if (p->http_major != 1)
         return refuse(x, 505, "version_not_supported", "expected HTTP/1.1 or HTTP/1.0");
     if (x->hosts > 1 || (x->hosts == 0 && p->http_minor > 0))
@@ -128,7 +129,7 @@ void http_exchange_next(struct http_exchange *x)
     x->parser.data = x;
     x->head_bytes = x->url_len = x->field_len = 0;
     x->url[0] = 0;
-    x->in_value = x->complete = x->close = false;
+    x->in_value = x->complete = x->close = x->head = false;
     x->hosts = 0;
     x->status = 0;
     text_clear(&x->out);
@@ -185,7 +186,7 @@ static void write_reply(struct http_exchange *x)
     if (r->status == 405)
         text_printf(&x->out, "Allow: GET, HEAD\r\n");
     text_printf(&x->out, "Connection: %s\r\n\r\n", x->close ? "close" : "keep-alive");
-    if (x->parser.method != HTTP_HEAD || x->url_len == 0) /* before the target the method is a guess */
+    if (!x->head)
         text_append(&x->out, r->body.data, r->body.len);
     if (x->out.failed) { /* nothing can be said */
         text_free(&x->out);

@@ -54,6 +54,7 @@ struct http_exchange {
     char field[8]; /* the start of the header's name, lower case */
     size_t field_len;
     bool in_value, complete;
+    bool head;      /* the method is HEAD, known once the headers are complete */
     unsigned hosts; /* Host headers */
     int status;     /* of an error found while parsing, 0 = none */
     const char *code, *why;

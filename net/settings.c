@@ -379,6 +379,8 @@ static void check_section(struct reader *r, const char *line)
         reader_fail(r);
     } else if (!section_known(line + 1, len)) {
         snprintf(name, sizeof name, "%.*s", (int)(len < sizeof name ? len : sizeof name - 1), line + 1);
+        for (char *c = name; *c; c++)
+            *c = iscntrl((unsigned char)*c) ? '?' : *c;
         error_set(&r->err, "there is no section [%s]%s", name, hint(name, true, more, sizeof more));
         reader_fail(r);
     }

@@ -84,6 +84,7 @@ static const struct {
     {"[limits]\nsymbols = 5\nsymbls = 6\n",
      "t.ini:3: there is no setting \"limits.symbls\"; did you mean limits.symbols?"},
     {"[limts]\n", "t.ini:1: there is no section [limts]; did you mean limits?"},
+    {"[a\x01z]\n", "t.ini:1: there is no section [a?z]"},
     {"[zzzzzzzzzz]\n", "t.ini:1: there is no section [zzzzzzzzzz]; `ringtape config` lists all"},
     {"\n\nsymbols = 5\n", "t.ini:3: found a value before any section; expected [section] first"},
     {"[limits]\nsymbols\n",
