@@ -1,5 +1,5 @@
 /* Applies raw message slots from a file (ringtape replay --messages) to the engine and prints every event, bit for bit.
- * Core alone, so that it builds for any machine: the test compares what two of them print. */
+ * A second argument is how many messages a call gets at most. Core alone, so that it builds for any machine: the test compares what two of them print. */
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -33,9 +33,10 @@ static void *zeroed(size_t bytes)
 int main(int argc, char **argv)
 {
     static struct msg batch[4096];
-    FILE *in = argc == 2 ? fopen(argv[1], "rb") : NULL;
+    size_t most = argc == 3 ? strtoul(argv[2], NULL, 10) : 4096;
+    FILE *in = (argc == 2 || argc == 3) && most ? fopen(argv[1], "rb") : NULL;
     if (!in) {
-        fprintf(stderr, "usage: replay_digest MESSAGES\n");
+        fprintf(stderr, "usage: replay_digest MESSAGES [BATCH]\n");
         return 2;
     }
     struct engine *e =
@@ -51,7 +52,10 @@ int main(int argc, char **argv)
         if (!whole)
             break;
         for (size_t at = 0; at < whole; out.used = 0) {
-            at += engine_apply(e, batch + at, whole - at, &out);
+            size_t n = 0;
+            for (size_t k = 0; k < most && at + n < whole; k++)
+                n += msg_slot_count(&batch[at + n]);
+            at += engine_apply(e, batch + at, n, &out);
             for (uint32_t k = 0; k < out.used; k += msg_slot_count(&out.slot[k]))
                 print(&out.slot[k]);
         }

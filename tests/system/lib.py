@@ -1,0 +1,113 @@
+"""What the system tests share: the binary, the data beside the project, TAP lines."""
+import csv, json, os, shutil, signal, subprocess, sys, tempfile, time
+
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+BIN = os.path.join(ROOT, "build", "ringtape")
+SHARED = os.path.join(ROOT, "..", "shared")
+DATA = os.path.join(SHARED, "data")
+EQUITY = os.path.join(DATA, "ticks", "us-equity-lean")
+TAPE = os.path.join(EQUITY, "tape_20131008_trades.csv.zst")
+BARS = os.path.join(EQUITY, "tape_20131008_strict_1m_bars.csv")
+BINANCE = os.path.join(DATA, "ticks", "crypto-binance-ws")
+USDM = [os.path.join(BINANCE, f"usdm_{s}usdt_20240808.jsonl.zst") for s in ("btc", "eth")]
+
+failed = 0
+tmp = tempfile.mkdtemp(prefix="ringtape-test-")
+
+
+def ok(condition, what, detail=""):
+    """Prints the TAP line of one check."""
+    global failed
+    print(("ok - " if condition else "not ok - ") + what, flush=True)
+    if not condition:
+        failed += 1
+        for line in str(detail).splitlines()[:20]:
+            print("    " + line, flush=True)
+    return condition
+
+
+def need_data(*paths):
+    """Ends the test as skipped where the data beside the project is missing."""
+    for p in paths or (DATA,):
+        if not os.path.exists(p):
+            print(f"ok - data # SKIP {os.path.relpath(p, ROOT)} is not there")
+            sys.exit(0)
+
+
+def done():
+    shutil.rmtree(tmp, ignore_errors=True)
+    sys.exit(1 if failed else 0)
+
+
+def path(name):
+    return os.path.join(tmp, name)
+
+
+def write(name, text):
+    with open(path(name), "wb" if isinstance(text, bytes) else "w") as f:
+        f.write(text)
+    return path(name)
+
+
+def rules(name, *rows):
+    return write(name, json.dumps(list(rows)))
+
+
+def ringtape(*args, code=0, timeout=300, env=None):
+    """Runs ringtape; checks its exit code unless code is None. Returns the finished process."""
+    p = subprocess.run([BIN, *map(str, args)], capture_output=True, text=True, errors="replace", timeout=timeout,
+                       env=None if env is None else {**os.environ, **env})
+    if code is not None and p.returncode != code:
+        ok(False, f"exit code of ringtape {' '.join(map(str, args))[:120]}", f"{p.returncode}, expected {code}\n{p.stderr}")
+    return p
+
+
+_dirs = 0
+
+
+def new_dir():
+    global _dirs
+    _dirs += 1
+    return path(f"instance{_dirs}")
+
+
+def alerts(file):
+    """The alert log as lines sorted by (seq, id)."""
+    with open(file, "rb") as f:
+        lines = f.readlines()
+    keys = [(json.loads(l)["seq"], json.loads(l)["id"]) for l in lines]
+    return [l for _, l in sorted(zip(keys, lines))]
+
+
+def zstd_lines(file):
+    p = subprocess.Popen(["zstd", "-dcq", file], stdout=subprocess.PIPE, text=True)
+    yield from p.stdout
+    p.wait()
+
+
+def wait_for(what, seconds=20.0):
+    """Waits until what() is true; returns whether it became so."""
+    end = time.time() + seconds
+    while time.time() < end:
+        if what():
+            return True
+        time.sleep(0.02)
+    return False
+
+
+# Rules of every metric and form that this version knows, for determinism and recovery.
+EVERYTHING = [
+    {"id": "level", "conditions": [{"metric": "price", "operator": ">", "value": 167.5}]},
+    {"id": "cross", "trigger": "cross", "cooldown": 0,
+     "expr": "change_pct_1m > 0.03 and (rsi(14)@1m > 55 or not volume_5m < 100000)"},
+    {"id": "vwap", "trigger": "cross", "cooldown": 5, "expr": "price > vwap(session)"},
+    {"id": "ema", "trigger": "cross", "cooldown": 30, "expr": "ema(5) > ema(20) and trade_count_2m >= 3"},
+    {"id": "sma", "trigger": "cross", "cooldown": 1, "expr": "price < sma(10) and volume_live > 1000"},
+    {"id": "bar", "trigger": "cross", "cooldown": 0, "expr": "close > open and high != low and vwap > 0 and volume > 500"},
+    {"id": "live", "cooldown": 60, "expr": "vwap_live > 0 and trade_count_live > 200 and change_5m < -0.01"},
+    {"id": "day", "cooldown": 600, "expr": "volume_daily > 1000000 and session == \"market\""},
+    {"id": "quote", "trigger": "cross", "cooldown": 10, "expr": "spread > 0.02 and bid > 1 and ask > bid"},
+    {"id": "own", "symbols": ["SPY", "S0007", "SIM0007"], "trigger": "cross", "cooldown": 2, "expr": "change_2m > 0.01"},
+    {"id": "quiet", "trigger": "cross", "cooldown": 0, "expr": "volume_2m == 0 and volume_60m > 0"},
+    {"id": "gap", "trigger": "cross", "cooldown": 60, "expr": "gap_from_close_pct > -100 or change_from_close > -1000000"},
+]

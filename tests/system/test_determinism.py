@@ -1,0 +1,63 @@
+#!/usr/bin/env python3
+"""The alert log, sorted by (seq, id), is byte-identical however the same input is run."""
+from lib import *
+
+SIM = "sim:symbols=500,seed=7,start=2026-03-02T09:20:00-05:00,minutes=25,rate=1500"
+
+
+def check(name, source, rule_file, ten_minutes):
+    log = path(f"{name}.jsonl")
+    ringtape("replay", source, "--rules", rule_file, "--alerts", log)
+    want = alerts(log)
+    ok(len(want) > 100, f"{name}: the rules fire often enough to compare ({len(want)} alerts)")
+    kept = new_dir()
+    runs = [
+        ("1 scanner", kept, ["--speed", "max"]),
+        ("2 scanners", new_dir(), ["--speed", "max", "--scanners", 2]),
+        ("4 scanners", new_dir(), ["--speed", "max", "--scanners", 4]),
+        ("64-slot rings", new_dir(), ["--speed", "max", "--set", "rings.tick_slots=64", "--set", "rings.event_slots=64"]),
+        ("64-slot rings, 3 scanners", new_dir(), ["--speed", "max", "--scanners", 3, "--set", "rings.tick_slots=64", "--set", "rings.event_slots=64"]),
+        ("all buckets on one of 2 scanners", new_dir(), ["--speed", "max", "--scanners", 2, "--set", "rings.bucket_table=one"]),
+        ("buckets in reverse", new_dir(), ["--speed", "max", "--scanners", 3, "--set", "rings.bucket_table=reverse"]),
+        ("speed 5000", new_dir(), ["--speed", 5000]),
+    ]
+    for what, directory, args in runs:
+        out = path("run.jsonl")
+        ringtape("run", "--source", source, "--rules", rule_file, "--dir", directory, "--until-end", "--alerts", out, *args)
+        ok(alerts(out) == want, f"{name}: run with {what} gives the same log")
+        if directory != kept:
+            shutil.rmtree(directory)
+    capture = f"capture:{kept}/capture"
+    ringtape("replay", capture, "--alerts", path("c.jsonl"))
+    ok(alerts(path("c.jsonl")) == want, f"{name}: replay of the capture, with its own rules")
+    ringtape("replay", capture, "--rules", rule_file, "--alerts", path("c2.jsonl"))
+    ok(alerts(path("c2.jsonl")) == want, f"{name}: replay of the capture, with rules from the command line")
+    out = path("rc.jsonl")
+    ringtape("run", "--source", capture, "--dir", new_dir(), "--speed", "max", "--until-end", "--alerts", out)
+    ok(alerts(out) == want, f"{name}: run of the capture")
+    ringtape("replay", source, "--rules", rule_file, "--messages", path("messages"))
+    native = subprocess.run([os.path.join(ROOT, "build/replay_digest"), path("messages")], capture_output=True)
+    single = subprocess.run([os.path.join(ROOT, "build/replay_digest"), path("messages"), "1"], capture_output=True)
+    ok(native.returncode == 0 and native.stdout == single.stdout and native.stdout.count(b"\nalert ") >= len(want) - 1,
+       f"{name}: single-message batches", native.stderr)
+    cross = os.path.join(ROOT, "build/aarch64/replay_digest")
+    if shutil.which("qemu-aarch64"):
+        other = subprocess.run(["qemu-aarch64", cross, path("messages")], capture_output=True)
+        ok(other.returncode == 0 and other.stdout == native.stdout, f"{name}: the engine for aarch64 under qemu-user", other.stderr)
+    else:
+        print("ok - aarch64 # SKIP no qemu-aarch64")
+    if ten_minutes:
+        lines = [l for i, l in enumerate(zstd_lines(TAPE)) if i == 0 or 1381239000 <= int(l[:10]) < 1381239600]
+        part = write("ten.csv", "".join(lines))
+        ringtape("replay", f"csv:{part}", "--rules", rule_file, "--alerts", path("t1.jsonl"))
+        ringtape("run", "--source", f"csv:{part}", "--rules", rule_file, "--dir", new_dir(), "--speed", 50, "--until-end",
+                 "--alerts", path("t2.jsonl"))
+        t1 = alerts(path("t1.jsonl"))
+        ok(len(t1) > 20 and alerts(path("t2.jsonl")) == t1, f"{name}: speed 50 on ten minutes ({len(t1)} alerts)")
+
+
+everything = rules("everything.json", *EVERYTHING)
+check("simulated market", SIM, everything, False)
+need_data(TAPE)
+check("tape", f"csv:{TAPE}", everything, True)
+done()
