@@ -227,3 +227,19 @@ int event_json_bar(const struct msg *m, const struct event_symbol *symbol, char 
     PUT(&t, "}");
     return t.full ? EVENT_JSON_SMALL : (int)(t.at - out);
 }
+
+int event_json_price(const struct event_symbol *symbol, int64_t price_e9, uint64_t size, int64_t event_ns,
+                     char *out, size_t out_size)
+{
+    struct text t = {out, out + out_size, false};
+    PUT(&t, "{\"symbol\":\"");
+    put_escaped(&t, symbol->name, symbol->name_len);
+    PUT(&t, "\",\"price\":");
+    put_price(&t, price_e9);
+    PUT(&t, ",\"size\":");
+    put_unsigned(&t, size, symbol->size_scale);
+    PUT(&t, ",\"timestamp\":");
+    put_time(&t, event_ns);
+    PUT(&t, "}");
+    return t.full ? EVENT_JSON_SMALL : (int)(t.at - out);
+}

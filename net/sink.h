@@ -132,8 +132,11 @@ struct sink_ops {
      */
     int (*deliver)(void *state, const struct outbox_record *record, uint32_t n, uint32_t *accepted,
                    struct error *err);
-    /* Publishes latest prices; NULL: has none. 0, or -1 with err; the sink is then closed. */
+    /* Publishes latest prices; NULL: has none. 0; 1 with err if they are refused; -1 with err if the sink is
+     * to be closed. */
     int (*publish_prices)(void *state, const struct sink_price *price, uint32_t n, struct error *err);
+    /* Asked once a second while there is nothing to do: is it still there? NULL: it is. 0, or -1 with err. */
+    int (*probe)(void *state, struct error *err);
     void (*close)(void *state);
 };
 

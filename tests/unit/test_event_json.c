@@ -186,6 +186,21 @@ static void test_bar(void **state)
     assert_non_null(strstr(out, "\"volume\":1.5,\"vwap\":1,"));
 }
 
+static void test_price(void **state)
+{
+    (void)state;
+    char out[256];
+    struct event_symbol btc = {"BTC\"", 4, 8};
+    int n = event_json_price(&btc, 61685990000000, 150000000, 1381239927122000000, out, sizeof out);
+    static const char expected[] = "{\"symbol\":\"BTC\\\"\",\"price\":61685.99,\"size\":1.5,"
+                                   "\"timestamp\":\"2013-10-08T13:45:27.122000000Z\"}";
+    assert_int_equal(n, sizeof expected - 1);
+    out[n] = 0;
+    assert_string_equal(out, expected);
+    assert_int_equal(event_json_price(&btc, 61685990000000, 150000000, 0, out, sizeof expected - 2),
+                     EVENT_JSON_SMALL);
+}
+
 static void test_vwap(void **state)
 {
     (void)state;
@@ -232,7 +247,8 @@ int main(void)
         cmocka_unit_test(test_alert),    cmocka_unit_test(test_alert_without_price),
         cmocka_unit_test(test_mismatch), cmocka_unit_test(test_strings),
         cmocka_unit_test(test_longest),  cmocka_unit_test(test_bar),
-        cmocka_unit_test(test_vwap),     cmocka_unit_test(test_speed),
+        cmocka_unit_test(test_price),    cmocka_unit_test(test_vwap),
+        cmocka_unit_test(test_speed),
     };
     return cmocka_run_group_tests_name("event_json", tests, NULL, NULL);
 }

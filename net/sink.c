@@ -1,0 +1,473 @@
+#include "net/sink.h"
+
+#include "shm/atomics.h"
+#include "shm/histogram.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+enum {
+    BACKOFF_MIN_MS = 50,
+    BACKOFF_MAX_MS = 5000,
+    PROBE_INTERVAL_MS = 1000,
+    EVENT_BYTES_MAX = 1 << 18, /* JSON and name of one event */
+    PRICE_CHUNK = 512,
+    PRICE_RETRY_MS = 5000,
+};
+
+/* What was published of a symbol. */
+struct published {
+    int64_t price_e9, event_ns;
+    uint64_t size;
+};
+
+struct sink {
+    struct sink_config config;
+    pthread_t thread;
+    struct sink_stats stats; /* written by the thread, read by any: atomics */
+
+    pthread_mutex_t lock;
+    pthread_cond_t wake;
+    uint64_t next_offset; /* of the outbox; changed under the lock, read by any */
+    bool stop;            /* under the lock */
+    struct error failure; /* under the lock */
+    bool failing;         /* under the lock */
+
+    /* The thread's own. */
+    void *state;
+    bool open, opened_before;
+    struct outbox_reader *reader;
+    uint64_t offset; /* the cursor */
+    unsigned backoff_ms;
+    uint64_t random;
+    uint64_t failures; /* in a row */
+    int64_t prices_due_ms, probe_due_ms;
+    struct published *published;
+    uint32_t published_count;
+    struct outbox_record *record; /* the batch; its texts are in `bytes` */
+    char *bytes;
+};
+
+static int64_t now_ns(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return t.tv_sec * 1000000000ll + t.tv_nsec;
+}
+
+static int64_t now_ms(void)
+{
+    return now_ns() / 1000000;
+}
+
+static void count(uint64_t *counter, uint64_t n)
+{
+    atomics_store_relaxed_u64(counter, *counter + n);
+}
+
+__attribute__((format(printf, 2, 3))) static void say(struct sink *s, const char *format, ...)
+{
+    char line[1024];
+    va_list args;
+    int at = snprintf(line, sizeof line, "sink %s: ", s->config.ops->name);
+    va_start(args, format);
+    vsnprintf(line + at, sizeof line - (size_t)at, format, args);
+    va_end(args);
+    if (s->config.log)
+        s->config.log(s->config.log_ctx, line);
+}
+
+static void set_offset(struct sink *s, uint64_t offset)
+{
+    s->offset = offset;
+    atomics_store_release_u64(&s->stats.offset, offset);
+}
+
+/* Sleeps until `deadline_ms`, or the stop, or (if asked) until the outbox has more. True if it is to stop. */
+static bool wait_until(struct sink *s, int64_t deadline_ms, bool for_events)
+{
+    struct timespec t = {deadline_ms / 1000, deadline_ms % 1000 * 1000000};
+    pthread_mutex_lock(&s->lock);
+    while (!s->stop && !(for_events && s->next_offset > s->offset))
+        if (pthread_cond_timedwait(&s->wake, &s->lock, &t) == ETIMEDOUT)
+            break;
+    bool stop = s->stop;
+    pthread_mutex_unlock(&s->lock);
+    return stop;
+}
+
+static void close_sink(struct sink *s)
+{
+    if (s->reader)
+        outbox_reader_close(s->reader);
+    s->reader = NULL;
+    if (s->open)
+        s->config.ops->close(s->state);
+    s->open = false;
+    atomics_store_relaxed_u64(&s->stats.up, 0);
+}
+
+/* Counts a failure, keeps its text, says it if it is another than before. */
+static void note(struct sink *s, const struct error *err, bool failing)
+{
+    count(&s->stats.errors, 1);
+    pthread_mutex_lock(&s->lock);
+    bool news = strcmp(s->failure.text, err->text) || (failing && !s->failing);
+    s->failure = *err;
+    s->failing = failing;
+    pthread_mutex_unlock(&s->lock);
+    if (news)
+        say(s, "%s; trying again", err->text);
+}
+
+/* Closes, and waits before the next try. */
+static void failed(struct sink *s, const struct error *err)
+{
+    close_sink(s);
+    note(s, err, true);
+    s->failures++;
+    s->random ^= s->random << 13; /* xorshift: only to spread the retries of many nodes */
+    s->random ^= s->random >> 7;
+    s->random ^= s->random << 17;
+    unsigned wait_ms = s->backoff_ms / 2 + (unsigned)(s->random % s->backoff_ms);
+    s->backoff_ms = s->backoff_ms * 2 < BACKOFF_MAX_MS ? s->backoff_ms * 2 : BACKOFF_MAX_MS;
+    if (!wait_until(s, now_ms() + wait_ms, false))
+        count(&s->stats.retries, 1);
+}
+
+static void succeeded(struct sink *s)
+{
+    atomics_store_relaxed_u64(&s->stats.up, 1);
+    s->backoff_ms = BACKOFF_MIN_MS;
+    if (!s->failures)
+        return;
+    pthread_mutex_lock(&s->lock);
+    s->failing = false;
+    pthread_mutex_unlock(&s->lock);
+    say(s, "works again after %llu failure%s", (unsigned long long)s->failures, s->failures > 1 ? "s" : "");
+    s->failures = 0;
+}
+
+/* Where to start, given the cursor that the sink has. */
+static int start_offset(struct sink *s, const struct sink_cursor *cursor, uint64_t *offset, struct error *err)
+{
+    const struct sink_config *c = &s->config;
+    uint64_t end = atomics_load_relaxed_u64(&s->next_offset);
+    if (!*cursor->outbox_id) {
+        *offset = 0;
+        return 0;
+    }
+    if (strcmp(cursor->outbox_id, c->outbox_id)) {
+        *offset = c->delivered < end ? c->delivered : end;
+        count(&s->stats.unknown_outbox, 1);
+        say(s,
+            "its cursor is of another outbox (%s, offset %llu; ours is %s): starting at offset %llu, the "
+            "first "
+            "event that is not known as delivered; events may be there twice",
+            cursor->outbox_id, (unsigned long long)cursor->offset, c->outbox_id, (unsigned long long)*offset);
+        return 0;
+    }
+    if (cursor->offset > end)
+        return error_set(
+            err,
+            "its cursor is %llu, the outbox in %s ends at %llu: an older copy of the outbox was put in its "
+            "place; put the newer one back, or delete the cursor to deliver all of this one",
+            (unsigned long long)cursor->offset, c->outbox_dir, (unsigned long long)end);
+    *offset = cursor->offset;
+    return 0;
+}
+
+static int connect_sink(struct sink *s, struct error *err)
+{
+    struct sink_cursor cursor = {"", 0};
+    uint64_t start = 0, first = 0;
+    memset(s->state, 0, s->config.ops->state_bytes);
+    if (s->config.ops->open(s->state, &s->config, &cursor, err))
+        return -1;
+    s->open = true;
+    if (start_offset(s, &cursor, &start, err))
+        return -1;
+    s->reader = outbox_reader_open(s->config.outbox_dir, start, &first, err);
+    if (!s->reader)
+        return -1;
+    if (strcmp(outbox_reader_id(s->reader), s->config.outbox_id))
+        return error_set(err,
+                         "the outbox in %s is %s, expected %s: it was replaced while it was in use; restart",
+                         s->config.outbox_dir, outbox_reader_id(s->reader), s->config.outbox_id);
+    if (first > start) {
+        count(&s->stats.skipped, first - start);
+        say(s, "the events %llu to %llu are no longer in the outbox: they are not delivered",
+            (unsigned long long)start, (unsigned long long)first - 1);
+        start = first;
+    }
+    if (s->opened_before && start < s->offset) {
+        count(&s->stats.rewound, s->offset - start);
+        say(s, "its cursor went back from %llu to %llu: delivering again from there",
+            (unsigned long long)s->offset, (unsigned long long)start);
+    }
+    set_offset(s, start);
+    count(&s->stats.connects, 1);
+    if (!s->opened_before)
+        say(s, "at offset %llu", (unsigned long long)start);
+    s->opened_before = true;
+    s->published_count = 0; /* all prices anew: who knows what it kept */
+    s->prices_due_ms = s->probe_due_ms = now_ms();
+    return 0;
+}
+
+/* Copies the next events of the outbox into the batch. How many, or -1 with err. */
+static int gather(struct sink *s, struct error *err)
+{
+    uint32_t n = 0;
+    size_t used = 0;
+    uint64_t end = atomics_load_acquire_u64(&s->next_offset);
+    while (n < s->config.batch && s->offset + n < end && SINK_BATCH_BYTES - used >= EVENT_BYTES_MAX) {
+        struct outbox_record *r = &s->record[n];
+        int got = outbox_read(s->reader, r, err);
+        if (got < 0)
+            return -1;
+        if (got == 0)
+            return error_set(
+                err, "the outbox in %s has no event %llu yet, though it was committed up to %llu",
+                s->config.outbox_dir, (unsigned long long)s->offset + n, (unsigned long long)end);
+        if (r->offset != s->offset + n || r->json_len > EVENT_BYTES_MAX / 2 ||
+            r->name_len > EVENT_BYTES_MAX / 2)
+            return error_set(
+                err, "the outbox in %s gave event %llu of %u bytes, expected event %llu of at most %u",
+                s->config.outbox_dir, (unsigned long long)r->offset, r->json_len,
+                (unsigned long long)s->offset + n, EVENT_BYTES_MAX / 2);
+        r->json = memcpy(s->bytes + used, r->json, r->json_len);
+        used += r->json_len;
+        r->name = memcpy(s->bytes + used, r->name, r->name_len);
+        used += r->name_len;
+        n++;
+    }
+    return (int)n;
+}
+
+static int deliver(struct sink *s, uint32_t n, struct error *err)
+{
+    uint32_t accepted = 0;
+    uint64_t bytes = 0;
+    int64_t from = now_ns();
+    int result = s->config.ops->deliver(s->state, s->record, n, &accepted, err);
+    assert(accepted <= n && (result == 0) == (accepted == n));
+    if (s->config.deliver_ns)
+        histogram_record(s->config.deliver_ns, (uint64_t)(now_ns() - from));
+    for (uint32_t i = 0; i < accepted; i++)
+        bytes += s->record[i].json_len;
+    count(&s->stats.delivered, accepted);
+    count(&s->stats.bytes, bytes);
+    count(&s->stats.batches, accepted > 0);
+    set_offset(s, s->offset + accepted);
+    if (result == 0)
+        succeeded(s);
+    return result;
+}
+
+/* True if it is not what was published last of this symbol; remembers it. */
+static bool price_is_new(struct sink *s, uint32_t id, const struct sink_price *p)
+{
+    if (id >= s->published_count) {
+        struct published *grown = realloc(s->published, (id + 1024u) * sizeof *grown);
+        if (!grown)
+            return true; /* published more often than needed */
+        memset(grown + s->published_count, 0, (id + 1024u - s->published_count) * sizeof *grown);
+        s->published = grown;
+        s->published_count = id + 1024;
+    }
+    struct published *old = &s->published[id];
+    if (old->price_e9 == p->price_e9 && old->event_ns == p->event_ns && old->size == p->size)
+        return false;
+    *old = (struct published){p->price_e9, p->event_ns, p->size};
+    return true;
+}
+
+/* As sink_ops.publish_prices. */
+static int publish_prices(struct sink *s, struct error *err)
+{
+    const struct sink_price_source *source = &s->config.prices;
+    struct sink_price chunk[PRICE_CHUNK];
+    for (uint32_t id = 0, n = PRICE_CHUNK; n == PRICE_CHUNK;) {
+        int got;
+        for (n = 0; n < PRICE_CHUNK && (got = source->read(source->ctx, id, &chunk[n])) >= 0; id++)
+            n += got && price_is_new(s, id, &chunk[n]);
+        int result = n ? s->config.ops->publish_prices(s->state, chunk, n, err) : 0;
+        if (result)
+            return result;
+        count(&s->stats.prices, n);
+    }
+    return 0;
+}
+
+static bool has_prices(const struct sink *s)
+{
+    return s->config.prices.read && s->config.ops->publish_prices;
+}
+
+/* One round: connect if need be, one batch, what else is due. -1 with err: the sink has to be opened again.
+ */
+static int step(struct sink *s, struct error *err)
+{
+    if (!s->open && connect_sink(s, err))
+        return -1;
+    int n = gather(s, err);
+    if (n < 0 || (n > 0 && deliver(s, (uint32_t)n, err)))
+        return -1;
+    int64_t now = now_ms();
+    if (has_prices(s) && now >= s->prices_due_ms) {
+        int result = publish_prices(s, err);
+        if (result < 0)
+            return -1;
+        s->prices_due_ms = now + (result ? PRICE_RETRY_MS : SINK_PRICE_INTERVAL_MS);
+        if (result) {
+            s->published_count = 0;
+            note(s, err, false);
+        }
+    }
+    if (n > 0)
+        return 0;
+    if (now >= s->probe_due_ms) {
+        if (s->config.ops->probe && s->config.ops->probe(s->state, err))
+            return -1;
+        s->probe_due_ms = now + PROBE_INTERVAL_MS;
+    }
+    succeeded(s);
+    bool prices_first = has_prices(s) && s->prices_due_ms < s->probe_due_ms;
+    (void)wait_until(s, prices_first ? s->prices_due_ms : s->probe_due_ms, true);
+    return 0;
+}
+
+static bool stopping(struct sink *s)
+{
+    pthread_mutex_lock(&s->lock);
+    bool stop = s->stop;
+    pthread_mutex_unlock(&s->lock);
+    return stop;
+}
+
+static void *run(void *arg)
+{
+    struct sink *s = arg;
+    struct error err = {""};
+    while (!stopping(s))
+        if (step(s, &err))
+            failed(s, &err);
+    if (s->open && has_prices(s) && publish_prices(s, &err))
+        say(s, "the latest prices did not go out at the end: %s", err.text);
+    close_sink(s);
+    return NULL;
+}
+
+static void free_sink(struct sink *s)
+{
+    pthread_cond_destroy(&s->wake);
+    pthread_mutex_destroy(&s->lock);
+    free(s->published);
+    free(s->state);
+    free(s->record);
+    free(s->bytes);
+    free(s);
+}
+
+struct sink *sink_start(const struct sink_config *config, struct error *err)
+{
+    const struct sink_ops *ops = config->ops;
+    assert(ops && config->outbox_dir && strlen(config->outbox_id) == SINK_OUTBOX_ID_MAX && config->batch > 0);
+    if (ops->check && ops->check(config, err)) {
+        error_prefix(err, "sink %s", ops->name);
+        return NULL;
+    }
+    struct sink *s = calloc(1, sizeof *s);
+    if (!s) {
+        error_set(err, "sink %s: no memory", ops->name);
+        return NULL;
+    }
+    pthread_condattr_t monotonic;
+    pthread_condattr_init(&monotonic);
+    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+    pthread_cond_init(&s->wake, &monotonic);
+    pthread_mutex_init(&s->lock, NULL);
+    s->config = *config;
+    s->next_offset = config->next_offset;
+    s->backoff_ms = BACKOFF_MIN_MS;
+    s->random = (uint64_t)now_ns() ^ (uintptr_t)s;
+    s->random |= s->random == 0;
+    s->state = calloc(1, ops->state_bytes);
+    s->record = calloc(config->batch, sizeof *s->record);
+    s->bytes = malloc(SINK_BATCH_BYTES);
+    int failure = s->state && s->record && s->bytes ? 0 : ENOMEM;
+    sigset_t all, before;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all,
+                    &before); /* signals are the role's; a broken socket is an error code */
+    if (!failure)
+        failure = pthread_create(&s->thread, NULL, run, s);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    if (!failure)
+        return s;
+    error_set(err, "sink %s: cannot start its thread: %s", ops->name, strerror(failure));
+    free_sink(s);
+    return NULL;
+}
+
+void sink_published(struct sink *s, uint64_t next_offset)
+{
+    pthread_mutex_lock(&s->lock);
+    atomics_store_release_u64(&s->next_offset, next_offset);
+    pthread_cond_signal(&s->wake);
+    pthread_mutex_unlock(&s->lock);
+}
+
+bool sink_level(const struct sink *s, uint64_t offset)
+{
+    return atomics_load_acquire_u64(&s->stats.offset) >= offset;
+}
+
+void sink_stats(const struct sink *s, struct sink_stats *out)
+{
+    const uint64_t *from = (const uint64_t *)&s->stats;
+    uint64_t *to = (uint64_t *)out;
+    for (size_t i = 0; i < sizeof *out / sizeof *to; i++)
+        to[i] = atomics_load_relaxed_u64(&from[i]);
+    uint64_t end = atomics_load_relaxed_u64(&s->next_offset);
+    out->lag = end > out->offset ? end - out->offset : 0;
+}
+
+const char *sink_name(const struct sink *s)
+{
+    return s->config.ops->name;
+}
+
+bool sink_last_error(struct sink *s, struct error *out)
+{
+    pthread_mutex_lock(&s->lock);
+    *out = s->failure;
+    bool failing = s->failing;
+    pthread_mutex_unlock(&s->lock);
+    return failing;
+}
+
+int sink_stop(struct sink *s, unsigned timeout_ms)
+{
+    struct timespec deadline;
+    pthread_mutex_lock(&s->lock);
+    s->stop = true;
+    pthread_cond_signal(&s->wake);
+    pthread_mutex_unlock(&s->lock);
+    clock_gettime(CLOCK_REALTIME, &deadline);
+    uint64_t ns = (uint64_t)deadline.tv_nsec + timeout_ms * UINT64_C(1000000);
+    deadline.tv_sec += (time_t)(ns / 1000000000);
+    deadline.tv_nsec = (long)(ns % 1000000000);
+    if (pthread_timedjoin_np(s->thread, NULL, &deadline))
+        return -1;
+    free_sink(s);
+    return 0;
+}
