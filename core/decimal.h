@@ -57,59 +57,95 @@ size_t decimal_format_double(double value, char *out);
 /* "2013-10-08T13:45:27.122000000Z", ns from 0 to INT64_MAX. */
 size_t decimal_format_time(int64_t ns, char *out);
 
-/* The fast path of ingest, inline: the digits text[0..n), n from 1 to 8, as a number; false if one is no
- * digit. Reads 8 bytes. Digits are joined in pairs, pairs in fours, fours in eights: 3 multiplications for up
- * to 8 digits. */
-static inline bool decimal_digits8(const char *text, size_t n, uint64_t *value)
+/* The fast path of ingest, inline. Eight bytes that are digit values, the first in the lowest byte, as a
+ * number: pairs are joined, then fours, then eights. */
+static inline uint64_t decimal_join8(uint64_t x)
+{
+    x = x * 10 + (x >> 8);
+    return ((x & 0x000000ff000000ffu) * (100 + (UINT64_C(1000000) << 32)) +
+            ((x >> 16) & 0x000000ff000000ffu) * (1 + (UINT64_C(10000) << 32))) >>
+           32;
+}
+
+/* Not 0 if a byte is over 9. */
+static inline uint64_t decimal_over9(uint64_t x)
+{
+    return (x | (x + 0x7676767676767676u)) & 0x8080808080808080u;
+}
+
+/* text[0..n), n from 1 to 8, as digit values, 0 for what is missing in front. Reads 8 bytes. */
+static inline uint64_t decimal_load8(const char *text, size_t n)
 {
     uint64_t x;
     memcpy(&x, text, 8);
-    x = (x ^ 0x3030303030303030u) << (64 - 8 * n); /* what is missing in front is 0 */
-    *value = x * 10 + (x >> 8);
-    *value = ((*value & 0x000000ff000000ffu) * (100 + (UINT64_C(1000000) << 32)) +
-              ((*value >> 16) & 0x000000ff000000ffu) * (1 + (UINT64_C(10000) << 32))) >>
-             32;
-    return ((x | (x + 0x7676767676767676u)) & 0x8080808080808080u) == 0;
+    return (x ^ 0x3030303030303030u) << (64 - 8 * n);
 }
 _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "digits are taken from little-endian words");
 
 extern const uint64_t decimal_power[20]; /* 10^i */
 
-/* As decimal_parse_unsigned, where DECIMAL_PAD bytes behind the text can be read (whatever they are). Up to 7
- * digits, a point, up to 8 decimals take the short way, any other text the long one. */
-static inline enum decimal_result decimal_parse_padded(const char *text, size_t len, unsigned scale,
+/* As decimal_parse_unsigned, where DECIMAL_PAD bytes behind the text can be read (whatever they are). Short
+ * texts
+ * ("167.4200", "61685.99000000", "210") take the short way, any other the long one. */
+static inline __attribute__((always_inline)) enum decimal_result decimal_parse_padded(const char *text, size_t len, unsigned scale,
                                                        uint64_t *value)
 {
-    uint64_t head, whole, part;
+    if (len - 1 >= 16 || scale > 9)
+        return decimal_parse_unsigned(text, len, scale, value);
+    uint64_t head;
     memcpy(&head, text, 8);
-    head ^= 0x2e2e2e2e2e2e2e2eu; /* '.' becomes 0 */
-    /* 0x80 in each byte that is 0, exact up to the first of them */
-    uint64_t points = (head - 0x0101010101010101u) & ~head & 0x8080808080808080u;
+    head ^= 0x3030303030303030u;
+    /* 0x80 where a byte is '.', exact up to the first */
+    uint64_t points = head ^ 0x1e1e1e1e1e1e1e1eu;
+    points = (points - 0x0101010101010101u) & ~points & 0x8080808080808080u;
     size_t point = points ? (size_t)__builtin_ctzll(points) / 8 : 8;
-    if (point < len) {
-        size_t places = len - point - 1;
-        if (point - 1 < 7 && places - 1 < 8 && places <= scale && decimal_digits8(text, point, &whole) &&
-            decimal_digits8(text + point + 1, places, &part) && scale <= 9) {
-            *value = whole * decimal_power[scale] + part * decimal_power[scale - places];
+    if (len <= 8) {
+        size_t places = 0;
+        if (point < len) { /* close the gap */
+            uint64_t before = (UINT64_C(1) << (8 * point)) - 1;
+            head = (head & before) | (head >> 8 & ~before);
+            places = len - 1 - point;
+            len--;
+            if (len == 0)
+                return DECIMAL_JUNK;
+        }
+        head <<= 64 - 8 * len;
+        if (decimal_over9(head) == 0 && places <= scale) {
+            *value = decimal_join8(head) * decimal_power[scale - places];
             return DECIMAL_OK;
         }
-    } else if (len - 1 < 8 && scale <= 9 && decimal_digits8(text, len, &whole)) {
-        *value = whole * decimal_power[scale];
-        return DECIMAL_OK;
+    } else if (point - 1 < 7 && len - point - 2 < 8 && len - point - 1 <= scale) {
+        size_t places = len - point - 1;
+        uint64_t whole = head << (64 - 8 * point), part = decimal_load8(text + point + 1, places);
+        if (decimal_over9(whole) == 0 && decimal_over9(part) == 0) {
+            *value = decimal_join8(whole) * decimal_power[scale] +
+                     decimal_join8(part) * decimal_power[scale - places];
+            return DECIMAL_OK;
+        }
     }
     return decimal_parse_unsigned(text, len, scale, value);
 }
 
-/* A time in ns: digits alone, within int64. Same padding. */
-static inline enum decimal_result decimal_parse_ns_padded(const char *text, size_t len, int64_t *ns)
+/* A whole number, same padding: an id, a time. */
+static inline enum decimal_result decimal_parse_whole_padded(const char *text, size_t len, uint64_t *value)
 {
-    uint64_t high, middle, low;
-    if (len == 19 && text[0] < '9' && decimal_digits8(text, 8, &high) &&
-        decimal_digits8(text + 8, 8, &middle) && decimal_digits8(text + 16, 3, &low)) {
-        *ns = (int64_t)(high * 100000000000u + middle * 1000 + low);
-        return DECIMAL_OK;
+    size_t tail = (len - 1) % 8 + 1; /* digits of the last, perhaps shorter, eight */
+    if (len - 1 >= 19)
+        return decimal_parse_unsigned(text, len, 0, value);
+    uint64_t x = decimal_load8(text + len - tail, tail), bad = decimal_over9(x), v = decimal_join8(x);
+    if (len > 8) {
+        x = decimal_load8(text, 8);
+        bad |= decimal_over9(x);
+        if (len <= 16) {
+            v += decimal_join8(x) * decimal_power[tail];
+        } else {
+            uint64_t y = decimal_load8(text + 8, 8);
+            bad |= decimal_over9(y);
+            v += (decimal_join8(x) * 100000000u + decimal_join8(y)) * decimal_power[tail];
+        }
     }
-    return decimal_parse(text, len, 0, ns);
+    *value = v;
+    return bad == 0 ? DECIMAL_OK : decimal_parse_unsigned(text, len, 0, value);
 }
 
 #endif

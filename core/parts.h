@@ -11,9 +11,9 @@ struct parts {
     uint8_t bytes[RULE_BYTES_MAX + 1];
 };
 
-/* Adds a record. 1: it was the last, bytes[0..len) is the content, followed by a NUL; 0: more are to come; -1: the
- * content that ends here is longer than RULE_BYTES_MAX, or a record lied about its length. After 1 or -1 the next
- * call starts anew. */
+/* Adds a record. 1: it was the last, bytes[0..len) is the content, followed by a NUL; 0: more are to come;
+ * -1: the content that ends here is longer than RULE_BYTES_MAX, or a record lied about its length. After 1 or
+ * -1 the next call starts anew. */
 static inline int parts_add(struct parts *p, const struct msg *m)
 {
     uint32_t len = m->part.len;

@@ -17,11 +17,13 @@ struct route {
 
 enum bucket_table { BUCKETS_EVEN, BUCKETS_ONE, BUCKETS_REVERSE };
 
-/* EVEN deals buckets out in turn; ONE gives all to the first scanner; REVERSE deals in turn from the end. The result of
- * a run does not depend on it. */
+/* EVEN deals buckets out in turn; ONE gives all to the first scanner; REVERSE deals in turn from the end. The
+ * result of a run does not depend on it. */
 static inline uint32_t route_scanner(enum bucket_table table, uint32_t bucket, uint32_t scanners)
 {
-    return table == BUCKETS_EVEN ? bucket % scanners : table == BUCKETS_ONE ? 0 : (BUCKET_COUNT - 1 - bucket) % scanners;
+    return table == BUCKETS_EVEN  ? bucket % scanners
+           : table == BUCKETS_ONE ? 0
+                                  : (BUCKET_COUNT - 1 - bucket) % scanners;
 }
 
 static inline void route_fill(struct route *r, uint32_t scanners, enum bucket_table table)

@@ -13,7 +13,9 @@ static const char zone[] = "America/New_York";
 int calendar_init(struct error *err)
 {
     if (access("/usr/share/zoneinfo/America/New_York", R_OK) != 0)
-        return error_set(err, "no time zone data: /usr/share/zoneinfo/%s cannot be read; install the package tzdata", zone);
+        return error_set(
+            err, "no time zone data: /usr/share/zoneinfo/%s cannot be read; install the package tzdata",
+            zone);
     setenv("TZ", zone, 1); /* the process's local time is the exchange's; what it prints is UTC by gmtime */
     tzset();
     return 0;

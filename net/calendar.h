@@ -1,4 +1,5 @@
-/* Trading days at the edge: local times of an exchange, by its IANA zone, as UTC intervals. Core gets them as messages.
+/* Trading days at the edge: local times of an exchange, by its IANA zone, as UTC intervals. Core gets them as
+ * messages.
  *
  *   us-equity  Monday to Friday, premarket 04:00, market 09:30, postmarket 16:00 to 20:00 New York
  *   utc24      every day, one market session from 00:00 to 24:00 UTC

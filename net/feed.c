@@ -18,8 +18,8 @@ struct input {
     struct msg *slot; /* BATCH read ahead */
     int at, n;
     bool ended;
-    int64_t top_ns;    /* running maximum of event time; INT64_MIN */
-    uint32_t *id;      /* source's symbol id -> node's id + 1 */
+    int64_t top_ns; /* running maximum of event time; INT64_MIN */
+    uint32_t *id;   /* source's symbol id -> node's id + 1 */
     uint32_t id_room;
 };
 
@@ -54,7 +54,8 @@ static void fill(struct feed *f, struct input *in)
     in->ended = true;
     if (got == SOURCE_FAILED) {
         size_t len = strlen(f->failure);
-        snprintf(f->failure + len, sizeof f->failure - len, "%s%s", len ? "\n" : "", in->source->failure.text);
+        snprintf(f->failure + len, sizeof f->failure - len, "%s%s", len ? "\n" : "",
+                 in->source->failure.text);
     }
 }
 
@@ -118,7 +119,8 @@ static int put_history(const struct feed *f, uint32_t id, int64_t now_ns, struct
 }
 
 /* The node's id + 1 of the source's symbol, 0 if it was refused; a new one's records go to *out. */
-static uint32_t map_symbol(struct feed *f, struct input *in, uint32_t local, int64_t now_ns, struct msg *out, int *used)
+static uint32_t map_symbol(struct feed *f, struct input *in, uint32_t local, int64_t now_ns, struct msg *out,
+                           int *used)
 {
     const struct source *s = in->source;
     if (local >= s->symbol_count)
@@ -146,11 +148,15 @@ static uint32_t map_symbol(struct feed *f, struct input *in, uint32_t local, int
     return in->id[local];
 }
 
-static bool is_tick(const struct msg *m) { return m->type == MSG_TRADE || m->type == MSG_QUOTE; }
+static bool is_tick(const struct msg *m)
+{
+    return m->type == MSG_TRADE || m->type == MSG_QUOTE;
+}
 
 static bool jumps(const struct input *in, const struct msg *m)
 {
-    return in->top_ns != INT64_MIN && (m->event_ns - in->top_ns > JUMP_NS || in->top_ns - m->event_ns > JUMP_NS);
+    return in->top_ns != INT64_MIN &&
+           (m->event_ns - in->top_ns > JUMP_NS || in->top_ns - m->event_ns > JUMP_NS);
 }
 
 /* Makes the input's row at `at` one that counts, or finds its end. */
@@ -162,7 +168,8 @@ static bool head_ready(struct feed *f, struct input *in)
         if (in->at == in->n)
             return false;
         struct msg *m = &in->slot[in->at];
-        if (!is_tick(m)) { /* a capture among several sources: only its ticks count, symbols come from its table */
+        if (!is_tick(
+                m)) { /* a capture among several sources: only its ticks count, symbols come from its table */
             in->at += (int)msg_slot_count(m);
             continue;
         }
@@ -172,7 +179,8 @@ static bool head_ready(struct feed *f, struct input *in)
             fill(f, in);
         m = &in->slot[in->at];
         const struct msg *after = in->at + 1 < in->n ? m + 1 : NULL;
-        if (after && is_tick(after) && jumps(in, after) && (after->event_ns > in->top_ns) == (m->event_ns > in->top_ns)) {
+        if (after && is_tick(after) && jumps(in, after) &&
+            (after->event_ns > in->top_ns) == (m->event_ns > in->top_ns)) {
             in->top_ns = m->event_ns; /* confirmed; a step back counts from here on too */
             return true;
         }
@@ -287,10 +295,22 @@ struct feed *feed_open(const char *const specs[], unsigned n, const struct sourc
     return f;
 }
 
-bool feed_is_journal(const struct feed *f) { return f->journal; }
-const char *feed_failure(const struct feed *f) { return f->failure[0] ? f->failure : NULL; }
-uint32_t feed_symbol_count(const struct feed *f) { return f->symbols; }
-const struct source_symbol *feed_symbol(const struct feed *f, uint32_t id) { return &f->symbol[id]; }
+bool feed_is_journal(const struct feed *f)
+{
+    return f->journal;
+}
+const char *feed_failure(const struct feed *f)
+{
+    return f->failure[0] ? f->failure : NULL;
+}
+uint32_t feed_symbol_count(const struct feed *f)
+{
+    return f->symbols;
+}
+const struct source_symbol *feed_symbol(const struct feed *f, uint32_t id)
+{
+    return &f->symbol[id];
+}
 
 static void add_skipped(struct source_stats *out, const char *kind, uint64_t count)
 {
@@ -298,7 +318,8 @@ static void add_skipped(struct source_stats *out, const char *kind, uint64_t cou
     while (k < SOURCE_SKIP_KINDS - 1 && out->skipped[k].kind[0] && strcmp(out->skipped[k].kind, kind))
         k++;
     if (!out->skipped[k].kind[0])
-        snprintf(out->skipped[k].kind, sizeof out->skipped[k].kind, "%s", k == SOURCE_SKIP_KINDS - 1 ? "other" : kind);
+        snprintf(out->skipped[k].kind, sizeof out->skipped[k].kind, "%s",
+                 k == SOURCE_SKIP_KINDS - 1 ? "other" : kind);
     out->skipped[k].count += count;
 }
 

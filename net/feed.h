@@ -1,11 +1,12 @@
 /* The feed: several sources as one stream of unstamped messages with the node's symbol ids.
  *
- * Rows merge by receive time, then by the order of the sources. A symbol's first tick is preceded by its SYMBOL and
- * its HISTORY_BARs. A row whose event time is more than an hour from its source's running maximum counts only if the
- * source's next row confirms it (is as far off, in the same direction); else it is refused (REJECT_TIME_JUMP).
+ * Rows merge by receive time, then by the order of the sources. A symbol's first tick is preceded by its
+ * SYMBOL and its HISTORY_BARs. A row whose event time is more than an hour from its source's running maximum
+ * counts only if the source's next row confirms it (is as far off, in the same direction); else it is refused
+ * (REJECT_TIME_JUMP).
  *
- * One capture alone is passed through as it is, with its seqs, clocks, rules and settings (feed_is_journal). Among
- * several sources a capture gives its symbols and ticks.
+ * One capture alone is passed through as it is, with its seqs, clocks, rules and settings (feed_is_journal).
+ * Among several sources a capture gives its symbols and ticks.
  */
 #ifndef NET_FEED_H
 #define NET_FEED_H
@@ -21,7 +22,8 @@ struct feed;
 struct feed *feed_open(const char *const specs[], unsigned n, const struct source_config *config,
                        const struct history *history, struct error *err);
 
-/* Up to `max` (>= 4096) slots of whole records: how many, 0 at the end. A source that fails ends; the others go on. */
+/* Up to `max` (>= 4096) slots of whole records: how many, 0 at the end. A source that fails ends; the others
+ * go on. */
 int feed_read(struct feed *f, struct msg *out, int max);
 
 bool feed_is_journal(const struct feed *f);

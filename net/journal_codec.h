@@ -1,26 +1,25 @@
 /* The compact form of messages in a journal block. Each block is coded on its own: what is predicted is
  * predicted from the block's earlier messages.
  *
- * A record starts with a control word, little-endian, whose two low bits say what it is. Fields follow in the
- * order of the table, each in as many bytes as its length code says; 0 bytes = as predicted.
+ * A record starts with a control word of 16 bits, little-endian, whose two low bits say what it is. Fields
+ * follow, each in as many bytes as its length code says: 1, 2, 4 or 8 but where noted. Lengths are found and
+ * used without branches, since nobody can predict them.
  *
- *   TRADE (3 bytes of control), QUOTE (4):
- *     symbol    0, 1, 2, 4 bytes     predicted: that of the tick before
- *     event_ns  zigzag difference to the tick before, in ms if that is exact, else in ns
- *     recv_ns   0, 2, 4, 8 bytes     predicted: event_ns; else zigzag difference to the message before
- *     prices    zigzag difference to the symbol's last, in the largest of 1e7, 1e5, 1e3, 1 that is exact
- *     sizes     predicted: the symbol's last; else the number, in hundreds if that is exact
- *     trade_id  0, 2, 4, 8 bytes     predicted: the symbol's last + 1 (0 stays 0); else zigzag difference to
- * the last venue     predicted: that of the tick of this type before attributes (conditions, tape, flags):
- * predicted: the symbol's last; else one byte: a place in a table of 64, or 64 + the place into which the 6
- * bytes that follow go CLOCK (2 bytes): bucket; event_ns predicted: 1 s after the bucket's last; recv_ns:
- * event_ns or that of before anything else: a byte 0, then the slots as they are; a byte 4 and 8 bytes: the
- * next message's seq is these
+ *   TRADE: control, venue, attributes (1 byte: the place in a table of 256 of conditions, tape and flags),
+ * symbol (2 or 4), then: event_ns, zigzag difference to the tick before; recv_ns (0, 3, 4, 8), nothing if it
+ * is event_ns, else zigzag difference to the message before; price, zigzag difference to the symbol's last,
+ * in the largest of 1e7, 1e5, 1e3, 1 that is exact; size; trade_id (0, 2, 4, 8), nothing if it is the
+ * symbol's last + 1 (or 0 after 0), else zigzag difference to the last QUOTE: control, venue, symbol (2 or
+ * 4), then event_ns, recv_ns, bid, ask (one unit), bid size, ask size (one length) CLOCK: control with the
+ * bucket, then event_ns (0, 4, 8), nothing if it is the bucket's last + 1 s, else zigzag difference to the
+ * tick before; recv_ns (0, 4, 8), nothing if it is event_ns or that of the message before a byte 0 and the
+ * slots as they are: any other record, and ticks that the compact form cannot hold (reserved bits, padding
+ * that is not 0) a byte 4 and 8 bytes: the next message's seq is these, not that of the message before + 1 a
+ * byte 8: from here on event times are in ns (before: ms) a byte 12, a place, 6 bytes: from here on this is
+ * what the place of attributes holds
  *
  * "The symbol's last" is a table of 2,048 places that symbols share modulo: a clash costs bytes, never truth.
- * seq is the message's before + 1. A tick that the compact form cannot hold (reserved bits, padding that is
- * not 0) is stored as it is. The phase bit is not stored. Decoding gives each other bit back exactly, and is
- * safe for any input.
+ * The phase bit is not stored. Decoding gives each other bit back exactly, and is safe for any input.
  */
 #ifndef NET_JOURNAL_CODEC_H
 #define NET_JOURNAL_CODEC_H
@@ -30,22 +29,22 @@
 
 enum {
     CODEC_SYMBOLS = 2048,
-    CODEC_ATTRIBUTES = 64,
-    CODEC_RECORD_BYTES_MAX = 9 + 1 + MSG_SLOTS_MAX * MSG_SLOT_BYTES,
+    CODEC_ATTRIBUTES = 256,
+    CODEC_RECORD_BYTES_MAX = 9 + 1 + 8 + 1 + MSG_SLOTS_MAX * MSG_SLOT_BYTES,
     CODEC_SLACK_BYTES = 64 /* readable behind what is decoded, writable behind what is encoded */
 };
 
 struct codec_symbol {
-    uint64_t price_e9, size, trade_id, attributes;
-    uint64_t bid_e9, ask_e9, bid_size, ask_size;
+    uint64_t price_e9, trade_id;
+    uint64_t bid_e9, ask_e9;
 };
 
-/* What both sides know of the block so far. About 140 KiB. */
+/* What both sides know of the block so far. About 75 KiB. */
 struct codec {
-    uint64_t seq; /* of the message before */
-    uint64_t event_ns, recv_ns;
-    uint32_t symbol;
-    uint8_t trade_venue, quote_venue;
+    uint64_t seq;        /* of the message before */
+    uint64_t event_ns;   /* of the tick before */
+    uint64_t recv_ns;    /* of the tick or CLOCK before */
+    uint64_t event_unit; /* ns */
     struct codec_symbol symbols[CODEC_SYMBOLS];
     uint64_t attributes[CODEC_ATTRIBUTES];
     uint64_t clock_ns[BUCKET_COUNT];

@@ -14,7 +14,8 @@ struct place {
     const char *id;
 };
 
-static int wrong(struct error *err, const struct place *p, const char *format, ...) __attribute__((format(printf, 3, 4)));
+static int wrong(struct error *err, const struct place *p, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
 
 static int wrong(struct error *err, const struct place *p, const char *format, ...)
 {
@@ -56,8 +57,8 @@ static void number_text(char out[32], double d)
     }
 }
 
-static int known_fields(const json_t *o, const char *const names[], unsigned n, const char *what, const struct place *p,
-                        struct error *err)
+static int known_fields(const json_t *o, const char *const names[], unsigned n, const char *what,
+                        const struct place *p, struct error *err)
 {
     const char *key;
     json_t *v;
@@ -84,13 +85,13 @@ static int check_timeframe(const struct metric *m, const char *tf, const char *w
         snprintf(expected, sizeof expected, "%um", m->period);
     metric_name(m, name);
     if (strcmp(tf, expected))
-        return wrong(err, p, "%s.timeframe: '%.20s' differs from that of %s, expected \"%s\" or none", where, tf, name,
-                     expected);
+        return wrong(err, p, "%s.timeframe: '%.20s' differs from that of %s, expected \"%s\" or none", where,
+                     tf, name, expected);
     return 0;
 }
 
-static int check_value_type(const struct metric *m, const char *type, const char *where, const struct place *p,
-                            struct error *err)
+static int check_value_type(const struct metric *m, const char *type, const char *where,
+                            const struct place *p, struct error *err)
 {
     char name[METRIC_NAME_MAX];
     enum metric_unit u = metric_unit(m);
@@ -98,15 +99,17 @@ static int check_value_type(const struct metric *m, const char *type, const char
     bool price = u == UNIT_PRICE || u == UNIT_VWAP;
     if (!strcmp(type, "$") ? !price : !strcmp(type, "%") ? u != UNIT_PERCENT : true)
         return wrong(err, p, "%s.value_type: '%.8s', but %s is %s", where, type, name,
-                     price ? "in \"$\"" : u == UNIT_PERCENT ? "in \"%\"" : "a plain number");
+                     price               ? "in \"$\""
+                     : u == UNIT_PERCENT ? "in \"%\""
+                                         : "a plain number");
     return 0;
 }
 
 /* One condition, appended to `out` as "metric op value" and its gates. */
 static int condition(const json_t *c, size_t index, FILE *out, const struct place *p, struct error *err)
 {
-    static const char *const fields[] = {"metric",    "operator", "value", "volume_threshold", "calculated_during",
-                                         "timeframe", "value_type"};
+    static const char *const fields[] = {
+        "metric", "operator", "value", "volume_threshold", "calculated_during", "timeframe", "value_type"};
     static const char *const ops[] = {">", "<", ">=", "<=", "==", "!="};
     char where[40], text[32], name[METRIC_NAME_MAX];
     struct metric m;
@@ -148,7 +151,9 @@ static int condition(const json_t *c, size_t index, FILE *out, const struct plac
         if (!strcmp(s, "premarket") || !strcmp(s, "market") || !strcmp(s, "postmarket"))
             fprintf(out, " and session == \"%s\"", s);
         else if (strcmp(s, "all"))
-            return wrong(err, p, "%s.calculated_during: '%.20s', expected premarket, market, postmarket or all", where, s);
+            return wrong(err, p,
+                         "%s.calculated_during: '%.20s', expected premarket, market, postmarket or all",
+                         where, s);
     }
     if ((v = json_object_get(c, "timeframe")) && !json_is_null(v) &&
         check_timeframe(&m, json_is_string(v) ? json_string_value(v) : "", where, p, err) < 0)
@@ -224,14 +229,15 @@ static char *symbol_list(const json_t *v, const struct place *p, struct error *e
     fclose(out);
     if (!bad && len <= RULE_SYMBOLS_MAX && (!v || len))
         return text;
-    wrong(err, p, "symbols: expected names of 1 to 63 characters without commas, at least one, %d bytes in all",
+    wrong(err, p,
+          "symbols: expected names of 1 to 63 characters without commas, at least one, %d bytes in all",
           RULE_SYMBOLS_MAX);
     free(text);
     return NULL;
 }
 
-static int text_field(const json_t *o, const char *key, char *out, size_t max, const char *fallback, const struct place *p,
-                      struct error *err)
+static int text_field(const json_t *o, const char *key, char *out, size_t max, const char *fallback,
+                      const struct place *p, struct error *err)
 {
     const json_t *v = json_object_get(o, key);
     const char *s = v && !json_is_null(v) ? json_string_value(v) : fallback;
@@ -250,7 +256,8 @@ static int unsupported(const json_t *o, const struct place *p, struct error *err
     if (mode && !json_is_null(mode) && !(json_is_string(mode) && !strcmp(json_string_value(mode), "live")))
         return wrong(err, p, "mode: only \"live\" is known to this version");
     if (sessions && !json_is_null(sessions) && json_array_size(sessions))
-        return wrong(err, p, "sessions: not known to this version; use `session == \"market\"` in the expression");
+        return wrong(err, p,
+                     "sessions: not known to this version; use `session == \"market\"` in the expression");
     if (expires && !json_is_null(expires))
         return wrong(err, p, "expires_at: not known to this version");
     return 0;
@@ -258,9 +265,9 @@ static int unsupported(const json_t *o, const struct place *p, struct error *err
 
 static int read_rule(const json_t *o, double cooldown_s, struct rule *r, struct place *p, struct error *err)
 {
-    static const char *const fields[] = {"id",       "name",     "description", "enabled",  "owner", "version",
-                                         "created_at", "updated_at", "conditions", "expr", "cooldown", "symbols",
-                                         "sessions", "trigger",  "expires_at",  "mode"};
+    static const char *const fields[] = {
+        "id",         "name", "description", "enabled", "owner",    "version", "created_at", "updated_at",
+        "conditions", "expr", "cooldown",    "symbols", "sessions", "trigger", "expires_at", "mode"};
     if (!json_is_object(o))
         return wrong(err, p, "%s, expected an object", kind_of(o));
     if (text_field(o, "id", r->id, sizeof r->id, NULL, p, err) < 0)
@@ -272,7 +279,8 @@ static int read_rule(const json_t *o, double cooldown_s, struct rule *r, struct 
         text_field(o, "name", r->name, sizeof r->name, r->id, p, err) < 0 || unsupported(o, p, err) < 0)
         return -1;
     const json_t *v = json_object_get(o, "version");
-    if (v && !json_is_null(v) && (!json_is_integer(v) || json_integer_value(v) < 1 || json_integer_value(v) > INT32_MAX))
+    if (v && !json_is_null(v) &&
+        (!json_is_integer(v) || json_integer_value(v) < 1 || json_integer_value(v) > INT32_MAX))
         return wrong(err, p, "version: expected a whole number from 1");
     r->version = json_is_integer(v) ? (uint32_t)json_integer_value(v) : 1;
     v = json_object_get(o, "enabled");
@@ -289,8 +297,10 @@ static int read_rule(const json_t *o, double cooldown_s, struct rule *r, struct 
     while (json_is_string(v) && t < TRIGGER_COUNT && strcmp(rule_trigger_names[t], json_string_value(v)))
         t++;
     if (t == TRIGGER_COUNT || (v && !json_is_string(v) && !json_is_null(v)))
-        return wrong(err, p, "trigger: '%.20s', expected \"level\" or \"cross\" (others are not known to this version)",
-                     json_is_string(v) ? json_string_value(v) : kind_of(v));
+        return wrong(
+            err, p,
+            "trigger: '%.20s', expected \"level\" or \"cross\" (others are not known to this version)",
+            json_is_string(v) ? json_string_value(v) : kind_of(v));
     r->trigger = (enum rule_trigger)t;
     v = json_object_get(o, "symbols");
     r->symbols = symbol_list(json_is_null(v) ? NULL : v, p, err);
@@ -302,7 +312,8 @@ static int read_rule(const json_t *o, double cooldown_s, struct rule *r, struct 
     return 0;
 }
 
-static int add_rule(struct rules_file *f, const json_t *o, const char *file, double cooldown_s, struct error *err)
+static int add_rule(struct rules_file *f, const json_t *o, const char *file, double cooldown_s,
+                    struct error *err)
 {
     struct place p = {.file = file, .rule = f->n + 1u};
     if ((f->n & (f->n - 1)) == 0) {
@@ -337,8 +348,8 @@ static int unique_ids(const struct rules_file *f, const char *file, struct error
 }
 
 /* One rule a line. */
-static int parse_lines(struct rules_file *f, const char *text, size_t len, const char *name, double cooldown_s,
-                       struct error *err)
+static int parse_lines(struct rules_file *f, const char *text, size_t len, const char *name,
+                       double cooldown_s, struct error *err)
 {
     unsigned line = 0;
     for (const char *p = text, *end = text + len; p < end;) {
@@ -360,7 +371,8 @@ static int parse_lines(struct rules_file *f, const char *text, size_t len, const
     return 0;
 }
 
-struct rules_file *rules_file_parse(const char *text, size_t len, const char *name, double cooldown_s, struct error *err)
+struct rules_file *rules_file_parse(const char *text, size_t len, const char *name, double cooldown_s,
+                                    struct error *err)
 {
     struct rules_file *f = calloc(1, sizeof *f);
     json_error_t je;
@@ -381,8 +393,8 @@ struct rules_file *rules_file_parse(const char *text, size_t len, const char *na
         else if (list == root && json_is_object(root))
             bad = add_rule(f, root, name, cooldown_s, err);
         else
-            bad = error_set(err, "%s: %s, expected an array of rules, {\"rules\":[…]} or one rule a line", name,
-                            kind_of(list));
+            bad = error_set(err, "%s: %s, expected an array of rules, {\"rules\":[…]} or one rule a line",
+                            name, kind_of(list));
     }
     json_decref(root);
     if (!bad && unique_ids(f, name, err) == 0)

@@ -12,6 +12,7 @@
 #ifndef NET_SOURCE_H
 #define NET_SOURCE_H
 
+#include "core/decimal.h"
 #include "core/error.h"
 #include "core/message.h"
 #include "core/reject.h"
@@ -124,6 +125,45 @@ void source_skip(struct source *s, const char *kind, size_t len);
 /* The id of a name, new or known; -1 and counted where it cannot be taken. O(1), allocation only for a new
  * one. */
 int32_t source_symbol_id(struct source *s, const char *name, size_t len, uint64_t row);
+
+/* A price above 0, a time, the size of a trade (above 0) or of a quote out of a field's text (DECIMAL_PAD
+ * bytes behind it can be read): REJECT_NONE, or why the row is refused. */
+#define REJECT_NONE REJECT_COUNT
+enum { SOURCE_SIZE_SCALE_MAX = 9 };
+enum reject_reason source_price_reason(enum decimal_result r);
+enum reject_reason source_size_reason(enum decimal_result r);
+
+static inline enum reject_reason source_price(const char *text, size_t len, int64_t *price_e9)
+{
+    uint64_t value = 0;
+    enum decimal_result r = decimal_parse_padded(text, len, 9, &value);
+    *price_e9 = (int64_t)value;
+    if (r == DECIMAL_OK && *price_e9 > 0)
+        return REJECT_NONE;
+    return source_price_reason(r != DECIMAL_OK ? r : value ? DECIMAL_OVERFLOW : DECIMAL_NEGATIVE);
+}
+
+/* A time in nanoseconds since 1970. */
+static inline enum reject_reason source_time(const char *text, size_t len, int64_t *ns)
+{
+    uint64_t value = 0;
+    enum decimal_result r = decimal_parse_whole_padded(text, len, &value);
+    *ns = (int64_t)value;
+    return r == DECIMAL_OK && *ns >= 0 ? REJECT_NONE : len ? REJECT_TIME_FORMAT : REJECT_TIME_MISSING;
+}
+
+static inline enum reject_reason source_quote_size(const char *text, size_t len, unsigned scale,
+                                                   uint64_t *size)
+{
+    enum decimal_result r = decimal_parse_padded(text, len, scale, size);
+    return r == DECIMAL_OK ? REJECT_NONE : source_size_reason(r);
+}
+
+static inline enum reject_reason source_size(const char *text, size_t len, unsigned scale, uint64_t *size)
+{
+    enum reject_reason bad = source_quote_size(text, len, scale, size);
+    return bad == REJECT_NONE && *size == 0 ? REJECT_SIZE_FORMAT : bad;
+}
 
 /* The same for a name behind which 8 bytes can be read. */
 static inline int32_t source_symbol_id_padded(struct source *s, const char *name, size_t len, uint64_t row)

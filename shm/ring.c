@@ -109,6 +109,7 @@ static int find_tail(const struct ring *r, uint64_t *tail, struct error *err)
 {
     uint64_t head = atomics_load_acquire_u64(&r->consumer.head), pos = head;
     for (;;) {
+        RING_HOOK(find_tail);
         uint64_t word = atomics_load_acquire_u64(&r->slots[pos & (r->capacity - 1)].word);
         if (pos - head == r->capacity || !begins(word, ring_phase(pos, phase_shift(r->capacity))))
             break;
@@ -127,7 +128,7 @@ static int find_tail(const struct ring *r, uint64_t *tail, struct error *err)
 
 int ring_producer_join(struct ring_producer *p, struct ring *r, struct error *err)
 {
-    uint64_t tail;
+    uint64_t tail = 0;
     if (find_tail(r, &tail, err))
         return -1;
     *p = (struct ring_producer){
@@ -157,6 +158,7 @@ void ring_consumer_join(struct ring_consumer *c, struct ring *r)
 void ring_sample(struct ring_producer *p)
 {
     struct ring *r = p->ring;
+    RING_HOOK(sample);
     p->head = atomics_load_acquire_u64(&r->consumer.head);
     p->sample_at = p->tail + r->capacity / 16;
     if (p->tail - p->head > r->producer.high_water)
@@ -180,21 +182,28 @@ uint64_t ring_room(struct ring_producer *p, uint64_t want)
     if (capacity - (p->tail - p->head) < want) {
         RING_HOOK(read_head);
         p->head = atomics_load_acquire_u64(&p->ring->consumer.head);
-        if (capacity - (p->tail - p->head) < want)
-            count_stall(p);
     }
     return capacity - (p->tail - p->head);
+}
+
+bool ring_full(struct ring_producer *p)
+{
+    if (ring_room(p, 1))
+        return false;
+    count_stall(p);
+    return true;
 }
 
 /* Slot `pos` gets all of *m, its word last. */
 static inline void put_slot(struct ring_producer *p, uint64_t pos, const struct msg *m)
 {
     struct msg *slot = &p->ring->slots[pos & p->mask];
+    RING_HOOK(put_slot);
     slot->seq = m->seq;
+    RING_HOOK(put_body);
     memcpy(slot->body, m->body, sizeof slot->body);
     RING_HOOK(put_word);
     atomics_store_release_u64(&slot->word, (m->word & ~RING_WORD_PHASE) | ring_phase(pos, p->phase_shift));
-    RING_HOOK(put_slot);
 }
 
 uint32_t ring_put_n(struct ring_producer *p, const struct msg *m, uint32_t n)
@@ -204,10 +213,16 @@ uint32_t ring_put_n(struct ring_producer *p, const struct msg *m, uint32_t n)
     while (i < n) {
         uint32_t slots = msg_slot_count(&m[i]);
         assert(slots <= MSG_SLOTS_MAX && slots <= n - i && !(m[i].flags & MSG_F_CONT));
-        if (slots > room - i)
+        if (slots > room - i) {
+            count_stall(p);
             break;
-        for (uint32_t s = slots; s-- > 0;)
+        }
+        for (uint32_t s = slots - 1; s > 0; s--) {
+            assert(m[i + s].flags &
+                   MSG_F_CONT); /* or a crash before the first slot would leave a false record */
             put_slot(p, p->tail + s, &m[i + s]);
+        }
+        put_slot(p, p->tail, &m[i]);
         p->tail += slots;
         i += slots;
     }
@@ -223,8 +238,10 @@ int ring_put(struct ring_producer *p, const struct msg *record)
 /* Copies the record of `slots` slots at head, which goes on at the ring's start, to one piece. */
 static const struct msg *bounce(struct ring_consumer *c, uint32_t slots)
 {
-    for (uint32_t i = 0; i < slots; i++)
+    for (uint32_t i = 0; i < slots; i++) {
+        RING_HOOK(bounce);
         c->bounce[i] = c->ring->slots[(c->head + i) & c->mask];
+    }
     return c->bounce;
 }
 
@@ -233,8 +250,10 @@ static const struct msg *bounce(struct ring_consumer *c, uint32_t slots)
 static inline bool eight_ready(const struct msg *m, uint64_t phase)
 {
     uint64_t differ = 0;
-    for (int i = 0; i < 8; i++)
+    for (int i = 0; i < 8; i++) {
+        RING_HOOK(peek_word);
         differ |= atomics_load_acquire_u64(&m[i].word) ^ phase;
+    }
     return (differ & RING_WORD_FRAME) == 0;
 }
 
@@ -244,8 +263,8 @@ const struct msg *ring_peek(struct ring_consumer *c, uint32_t *n)
     const uint64_t phase = ring_phase(c->head, c->phase_shift), to_end = c->mask + 1 - (c->head & c->mask);
     const uint64_t limit = c->idle ? 1 : to_end < RING_SPAN_MAX ? to_end : RING_SPAN_MAX;
     uint64_t i = 0;
-    RING_HOOK(peek);
     while (i < limit) {
+        RING_HOOK(peek_record);
         uint64_t word = atomics_load_acquire_u64(&m[i].word);
         if (!begins(word, phase))
             break;
@@ -281,6 +300,7 @@ uint64_t ring_occupancy(const struct ring *r)
     int tries = 16;
     do {
         before = head;
+        RING_HOOK(observe);
         tail = atomics_load_acquire_u64(&r->producer.tail);
         head = atomics_load_acquire_u64(&r->consumer.head);
     } while (head != before && --tries);

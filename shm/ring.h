@@ -42,7 +42,8 @@ struct ring {
     struct {
         uint64_t
             tail; /* position after the last record of the last batch: for observers, not for the consumer */
-        uint64_t stalls;     /* times that the producer found the ring full */
+        uint64_t
+            stalls; /* times that the ring became full for the producer; tries while it stays so count once */
         uint64_t high_water; /* slots; sampled, at most 1/16 of the capacity too low */
     } producer __attribute__((aligned(RING_PAD_BYTES)));
     struct {
@@ -143,10 +144,11 @@ static inline uint64_t ring_phase(uint64_t pos, unsigned phase_shift)
 }
 
 void ring_sample(struct ring_producer *p);
+bool ring_full(struct ring_producer *p);
 
 static inline struct msg *ring_claim(struct ring_producer *p)
 {
-    if (__builtin_expect(p->tail - p->head > p->mask, 0) && ring_room(p, 1) == 0)
+    if (__builtin_expect(p->tail - p->head > p->mask, 0) && ring_full(p))
         return NULL;
     return &p->ring->slots[p->tail & p->mask];
 }

@@ -10,7 +10,10 @@
 
 const struct cli_option cmd_import_options[] = {
     {.name = "rules", .arg = "FILE", .help = "rules that go into the capture", .kind = CLI_TEXT},
-    {.name = "history", .arg = "FILE", .help = "daily bars from before (date,symbol,open,high,low,close,volume)", .kind = CLI_TEXT},
+    {.name = "history",
+     .arg = "FILE",
+     .help = "daily bars from before (date,symbol,open,high,low,close,volume)",
+     .kind = CLI_TEXT},
     {0},
 };
 
@@ -73,7 +76,8 @@ int cmd_import(const struct cli_args *args)
         if (journal_flush(j, &err) < 0)
             code = cli_fail(args, CLI_FAILED, "%s", err.text);
         else
-            fprintf(args->out, "%s: %" PRIu64 " messages, %" PRIu64 " bytes\n", out, records, journal_state(j)->bytes);
+            fprintf(args->out, "%s: %" PRIu64 " messages, %" PRIu64 " bytes\n", out, records,
+                    journal_state(j)->bytes);
     }
     if (journal_close(j, &err) < 0 && code == CLI_OK)
         code = cli_fail(args, CLI_FAILED, "%s", err.text);

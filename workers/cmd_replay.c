@@ -14,15 +14,33 @@
 #include "workers/summary.h"
 
 const struct cli_option cmd_replay_options[] = {
-    {.name = "rules", .arg = "FILE", .help = "the rules (JSON); a capture has its own otherwise", .kind = CLI_TEXT},
-    {.name = "alerts", .arg = "FILE", .help = "write alerts here, one JSON object a line (- is the screen)", .kind = CLI_TEXT},
+    {.name = "rules",
+     .arg = "FILE",
+     .help = "the rules (JSON); a capture has its own otherwise",
+     .kind = CLI_TEXT},
+    {.name = "alerts",
+     .arg = "FILE",
+     .help = "write alerts here, one JSON object a line (- is the screen)",
+     .kind = CLI_TEXT},
     {.name = "bars", .arg = "FILE", .help = "write the bars here at the end (CSV)", .kind = CLI_TEXT},
-    {.name = "summary", .arg = "FILE", .help = "write what was read, refused, made here (JSON)", .kind = CLI_TEXT},
-    {.name = "history", .arg = "FILE", .help = "daily bars from before (date,symbol,open,high,low,close,volume)", .kind = CLI_TEXT},
-    {.name = "from", .arg = "TIME", .help = "leave out alerts and bars before (RFC 3339 or ns)", .kind = CLI_TEXT},
+    {.name = "summary",
+     .arg = "FILE",
+     .help = "write what was read, refused, made here (JSON)",
+     .kind = CLI_TEXT},
+    {.name = "history",
+     .arg = "FILE",
+     .help = "daily bars from before (date,symbol,open,high,low,close,volume)",
+     .kind = CLI_TEXT},
+    {.name = "from",
+     .arg = "TIME",
+     .help = "leave out alerts and bars before (RFC 3339 or ns)",
+     .kind = CLI_TEXT},
     {.name = "to", .arg = "TIME", .help = "leave out alerts and bars from here on", .kind = CLI_TEXT},
     {.name = "symbols", .arg = "A,B", .help = "only alerts and bars of these", .kind = CLI_TEXT},
-    {.name = "messages", .arg = "FILE", .help = "write the messages as they enter the engine, raw 64-byte slots", .kind = CLI_TEXT},
+    {.name = "messages",
+     .arg = "FILE",
+     .help = "write the messages as they enter the engine, raw 64-byte slots",
+     .kind = CLI_TEXT},
     {.name = "override", .help = "use the command line's settings, not the capture's", .kind = CLI_FLAG},
     {0},
 };
@@ -77,7 +95,8 @@ static int event(struct replay *r, const struct msg *m)
     const struct event_rule *rule = rule_names_get(r->names, ((const struct msg_alert *)m->first)->rule);
     int len = rule ? event_json_alert(m, rule, &symbol, json, sizeof json) : EVENT_JSON_MISMATCH;
     if (len < 0)
-        return error_set(&r->err, "an alert of rule slot %u cannot be written", ((const struct msg_alert *)m->first)->rule);
+        return error_set(&r->err, "an alert of rule slot %u cannot be written",
+                         ((const struct msg_alert *)m->first)->rule);
     return alertlog_add(r->alerts, json, (size_t)len, &r->err);
 }
 
@@ -130,8 +149,8 @@ static int run(struct replay *r)
         return cli_fail(a, CLI_FAILED, "%s", r->err.text);
     struct source_stats stats;
     stream_stats(r->stream, &stats);
-    if (cli_has(a, "summary") && summary_write(cli_text(a, "summary", NULL), stream_counts(r->stream), &stats, r->n_bars,
-                                               r->n_alerts, seconds, &r->err) < 0)
+    if (cli_has(a, "summary") && summary_write(cli_text(a, "summary", NULL), stream_counts(r->stream), &stats,
+                                               r->n_bars, r->n_alerts, seconds, &r->err) < 0)
         return cli_fail(a, CLI_FAILED, "%s", r->err.text);
     if (stream_failure(r->stream))
         return cli_fail(a, CLI_DAMAGED, "%s", stream_failure(r->stream));
@@ -142,7 +161,9 @@ static int time_option(const struct cli_args *a, const char *name, int64_t *ns)
 {
     const char *text = cli_text(a, name, NULL);
     if (text && decimal_parse_time(text, strlen(text), ns) != DECIMAL_OK)
-        return cli_fail(a, CLI_USAGE, "--%s: '%s', expected a time such as 2013-10-08T14:30:00Z, or ns since 1970", name, text);
+        return cli_fail(a, CLI_USAGE,
+                        "--%s: '%s', expected a time such as 2013-10-08T14:30:00Z, or ns since 1970", name,
+                        text);
     return CLI_OK;
 }
 
@@ -188,7 +209,8 @@ int cmd_replay(const struct cli_args *args)
     if (r->alerts && alertlog_close(r->alerts, NULL) < 0)
         code = code ? code : CLI_FAILED;
     if (r->messages && fclose(r->messages) != 0)
-        code = code ? code : cli_fail(args, CLI_FAILED, "%s: cannot be written", cli_text(args, "messages", NULL));
+        code = code ? code
+                    : cli_fail(args, CLI_FAILED, "%s: cannot be written", cli_text(args, "messages", NULL));
     if (r->bars)
         barlog_free(r->bars);
     rule_names_free(r->names);

@@ -12,8 +12,17 @@
 #include "workers/stream.h"
 
 const struct cli_option cmd_rules_options[] = {
-    {.name = "against", .arg = "SOURCE", .help = "replay this, and warn of rules that fire too often or never", .kind = CLI_TEXT, .many = true},
-    {.name = "max-per-hour", .arg = "N", .help = "what is too often: alerts an hour (60)", .kind = CLI_NUMBER, .min = 1, .max = 1000000},
+    {.name = "against",
+     .arg = "SOURCE",
+     .help = "replay this, and warn of rules that fire too often or never",
+     .kind = CLI_TEXT,
+     .many = true},
+    {.name = "max-per-hour",
+     .arg = "N",
+     .help = "what is too often: alerts an hour (60)",
+     .kind = CLI_NUMBER,
+     .min = 1,
+     .max = 1000000},
     {.name = "json", .help = "print it as JSON", .kind = CLI_FLAG},
     {0},
 };
@@ -66,16 +75,19 @@ static const char *verdict(const struct rule *r, const struct rule_stats *st, do
     return "";
 }
 
-static json_t *rule_json(const struct rule *r, const struct rule_stats *st, double per_hour, const char *warning)
+static json_t *rule_json(const struct rule *r, const struct rule_stats *st, double per_hour,
+                         const char *warning)
 {
-    json_t *o = json_pack("{s:s,s:s,s:i,s:s,s:f,s:b,s:s#}", "id", r->id, "name", r->name, "version", (int)r->version,
-                          "trigger", rule_trigger_names[r->trigger], "cooldown", (double)r->cooldown_ns / 1e9, "enabled",
-                          r->enabled, "expr", r->expr, (int)r->expr_len);
+    json_t *o =
+        json_pack("{s:s,s:s,s:i,s:s,s:f,s:b,s:s#}", "id", r->id, "name", r->name, "version", (int)r->version,
+                  "trigger", rule_trigger_names[r->trigger], "cooldown", (double)r->cooldown_ns / 1e9,
+                  "enabled", r->enabled, "expr", r->expr, (int)r->expr_len);
     if (st)
-        json_object_update_new(o, json_pack("{s:I,s:I,s:I,s:I,s:I,s:f,s:s}", "evaluated", (json_int_t)st->evaluated, "true",
-                                            (json_int_t)st->truths, "held_warmup", (json_int_t)st->held_warmup,
-                                            "held_cooldown", (json_int_t)st->held_cooldown, "fired",
-                                            (json_int_t)st->fired, "alerts_per_hour", per_hour, "warning", warning));
+        json_object_update_new(o, json_pack("{s:I,s:I,s:I,s:I,s:I,s:f,s:s}", "evaluated",
+                                            (json_int_t)st->evaluated, "true", (json_int_t)st->truths,
+                                            "held_warmup", (json_int_t)st->held_warmup, "held_cooldown",
+                                            (json_int_t)st->held_cooldown, "fired", (json_int_t)st->fired,
+                                            "alerts_per_hour", per_hour, "warning", warning));
     return o;
 }
 
@@ -94,10 +106,11 @@ static int report(const struct cli_args *a, const struct rules_file *f, const st
         if (list)
             json_array_append_new(list, rule_json(r, st, per_hour, warning));
         else if (st)
-            fprintf(a->out, "%-20s %-6s %10" PRIu64 " %12.1f %s\n", r->id, rule_trigger_names[r->trigger], st->fired,
-                    per_hour, warning);
+            fprintf(a->out, "%-20s %-6s %10" PRIu64 " %12.1f %s\n", r->id, rule_trigger_names[r->trigger],
+                    st->fired, per_hour, warning);
         else
-            fprintf(a->out, "%-20s %-6s %.*s\n", r->id, rule_trigger_names[r->trigger], (int)r->expr_len, r->expr);
+            fprintf(a->out, "%-20s %-6s %.*s\n", r->id, rule_trigger_names[r->trigger], (int)r->expr_len,
+                    r->expr);
     }
     if (list) {
         json_dumpf(list, a->out, JSON_INDENT(2));
@@ -115,7 +128,8 @@ int cmd_rules(const struct cli_args *args)
     struct trial t = {0};
     if (strcmp(args->positional[0], "check"))
         return cli_fail(args, CLI_USAGE, "'%s', expected: rules check FILE", args->positional[0]);
-    struct rules_file *f = rules_file_read(args->positional[1], (double)args->settings.rules_cooldown_default, &err);
+    struct rules_file *f =
+        rules_file_read(args->positional[1], (double)args->settings.rules_cooldown_default, &err);
     if (!f)
         return cli_fail(args, CLI_USAGE, "%s", err.text);
     bool against = cli_has(args, "against");

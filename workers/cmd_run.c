@@ -1,5 +1,5 @@
-/* ringtape run: the supervisor. Makes the workspace, starts one process for each role, restarts the publisher if it
- * dies, passes on the end. */
+/* ringtape run: the supervisor. Makes the workspace, starts one process for each role, restarts the publisher
+ * if it dies, passes on the end. */
 #include "workers/cmd_run.h"
 
 #include <errno.h>
@@ -18,20 +18,46 @@
 #include "workers/summary.h"
 
 const struct cli_option cmd_run_options[] = {
-    {.name = "source", .arg = "SOURCE", .help = "where ticks come from, kind:argument (repeatable)", .kind = CLI_TEXT, .many = true},
+    {.name = "source",
+     .arg = "SOURCE",
+     .help = "where ticks come from, kind:argument (repeatable)",
+     .kind = CLI_TEXT,
+     .many = true},
     {.name = "rules", .arg = "FILE", .help = "the rules (JSON)", .kind = CLI_TEXT},
-    {.name = "dir", .arg = "DIR", .help = "the instance's directory: capture, outbox, link to shared memory", .kind = CLI_TEXT},
+    {.name = "dir",
+     .arg = "DIR",
+     .help = "the instance's directory: capture, outbox, link to shared memory",
+     .kind = CLI_TEXT},
     {.name = "speed", .arg = "max|N", .help = "event time over real time (1)", .kind = CLI_TEXT},
-    {.name = "scanners", .arg = "N", .help = "scanner processes (run.scanners)", .kind = CLI_NUMBER, .min = 1, .max = ROUTE_SCANNERS_MAX},
+    {.name = "scanners",
+     .arg = "N",
+     .help = "scanner processes (run.scanners)",
+     .kind = CLI_NUMBER,
+     .min = 1,
+     .max = ROUTE_SCANNERS_MAX},
     {.name = "until-end", .help = "end with the source, when every sink has everything", .kind = CLI_FLAG},
-    {.name = "drain-timeout", .arg = "S", .help = "how long sinks may take for that (60); exit 4 after it", .kind = CLI_NUMBER, .min = 0, .max = 86400},
+    {.name = "drain-timeout",
+     .arg = "S",
+     .help = "how long sinks may take for that (60); exit 4 after it",
+     .kind = CLI_NUMBER,
+     .min = 0,
+     .max = 86400},
     {.name = "alerts", .arg = "FILE", .help = "write alerts here as JSON lines", .kind = CLI_TEXT},
     {.name = "bars", .arg = "FILE", .help = "write the bars here at the end (CSV)", .kind = CLI_TEXT},
-    {.name = "summary", .arg = "FILE", .help = "write what was read, refused, made here at the end (JSON)", .kind = CLI_TEXT},
-    {.name = "history", .arg = "FILE", .help = "daily bars from before (date,symbol,open,high,low,close,volume)", .kind = CLI_TEXT},
+    {.name = "summary",
+     .arg = "FILE",
+     .help = "write what was read, refused, made here at the end (JSON)",
+     .kind = CLI_TEXT},
+    {.name = "history",
+     .arg = "FILE",
+     .help = "daily bars from before (date,symbol,open,high,low,close,volume)",
+     .kind = CLI_TEXT},
     {.name = "override", .help = "use the command line's settings, not the capture's", .kind = CLI_FLAG},
     {.name = "show", .help = "print a line for each alert", .kind = CLI_FLAG},
-    {.name = "role", .arg = "ROLE", .help = "(started by run itself) ingest, scanner:K or publisher of the running instance", .kind = CLI_TEXT},
+    {.name = "role",
+     .arg = "ROLE",
+     .help = "(started by run itself) ingest, scanner:K or publisher of the running instance",
+     .kind = CLI_TEXT},
     {0},
 };
 
@@ -59,8 +85,14 @@ struct supervisor {
 
 static volatile sig_atomic_t stop_signal;
 
-static void on_stop(int signal) { stop_signal = signal; }
-static void on_child(int signal) { (void)signal; }
+static void on_stop(int signal)
+{
+    stop_signal = signal;
+}
+static void on_child(int signal)
+{
+    (void)signal;
+}
 
 static int64_t mono_ns(void)
 {
@@ -82,15 +114,18 @@ static int parse_speed(const struct cli_args *a, double *speed)
     return CLI_OK;
 }
 
-static int options_from(const struct cli_args *a, struct settings *settings, struct run_options *o, const char **sources)
+static int options_from(const struct cli_args *a, struct settings *settings, struct run_options *o,
+                        const char **sources)
 {
     unsigned n = 0;
     while (n < 64 && (sources[n] = cli_nth(a, "source", (int)n)))
         n++;
     if (n == 0)
-        return cli_fail(a, CLI_USAGE, "no --source; expected kind:argument, such as --source sim: or --source csv:FILE");
+        return cli_fail(a, CLI_USAGE,
+                        "no --source; expected kind:argument, such as --source sim: or --source csv:FILE");
     if (!cli_text(a, "dir", NULL))
-        return cli_fail(a, CLI_USAGE, "no --dir; expected the directory of the instance (it is made if missing)");
+        return cli_fail(a, CLI_USAGE,
+                        "no --dir; expected the directory of the instance (it is made if missing)");
     *settings = a->settings;
     settings->run_scanners = cli_number(a, "scanners", settings->run_scanners);
     *o = (struct run_options){.dir = cli_text(a, "dir", NULL),
@@ -166,7 +201,8 @@ static void ended(struct supervisor *s, struct child *c, int status)
     const char *how = WIFEXITED(status) ? "failed" : "was killed";
     c->failures = mono_ns() - c->started_ns < SECOND_NS ? c->failures + 1 : 0;
     if (c->kind == ROLE_PUBLISHER && c->code != CLI_USAGE && c->failures < RESTARTS_MAX) {
-        instance_log(&s->in, SET_LOG_LEVEL_WARN, "the publisher %s (%d); starting it again: nothing is lost", how, c->code);
+        instance_log(&s->in, SET_LOG_LEVEL_WARN, "the publisher %s (%d); starting it again: nothing is lost",
+                     how, c->code);
         counter_add(s->in.counters, SUPERVISOR_RESTARTS, 1);
         if (c->failures) {
             struct timespec wait = {0, 100000000};
@@ -176,7 +212,8 @@ static void ended(struct supervisor *s, struct child *c, int status)
         return;
     }
     instance_log(&s->in, SET_LOG_LEVEL_ERROR,
-                 "%s %u %s (%d); this version does not recover it: the instance stops. What it stamped until then is in %s/capture",
+                 "%s %u %s (%d); this version does not recover it: the instance stops. What it stamped until "
+                 "then is in %s/capture",
                  role_name(c->kind), c->index, how, c->code, s->options.dir);
     s->broken = true;
     stop_all(s, SIGTERM);
@@ -238,7 +275,8 @@ static int create(struct supervisor *s)
     if (!t)
         abort();
     if (topology_build(t, &o, &err) < 0 ||
-        !(s->in.ws = workspace_create(s->options.dir, t, instance_schema_hash(), pages[set->shm_pages], &warning, &err))) {
+        !(s->in.ws = workspace_create(s->options.dir, t, instance_schema_hash(), pages[set->shm_pages],
+                                      &warning, &err))) {
         free(t);
         return cli_fail(s->args, CLI_USAGE, "%s", err.text);
     }
@@ -276,7 +314,8 @@ static int supervise(struct supervisor *s)
     sigaction(SIGCHLD, &child, NULL);
     struct timespec now;
     clock_gettime(CLOCK_REALTIME, &now);
-    heartbeat_start(workspace_heartbeats(s->in.ws), s->in.heartbeat, "waits", -1, now.tv_sec * SECOND_NS + now.tv_nsec, t0);
+    heartbeat_start(workspace_heartbeats(s->in.ws), s->in.heartbeat, "waits", -1,
+                    now.tv_sec * SECOND_NS + now.tv_nsec, t0);
     heartbeat_set_state(workspace_heartbeats(s->in.ws), s->in.heartbeat, HEARTBEAT_RUNNING);
     s->child[s->n++] = (struct child){.kind = ROLE_PUBLISHER};
     for (uint32_t k = 0; k < s->settings.run_scanners; k++)
@@ -295,7 +334,8 @@ static int supervise(struct supervisor *s)
     const struct counters *p = workspace_counters(s->in.ws, ROLE_PUBLISHER, 0);
     if (cli_has(s->args, "summary") &&
         summary_write(cli_text(s->args, "summary", NULL), s->in.control->count, &s->in.control->stats,
-                      counter_get(p, PUBLISHER_BARS), counter_get(p, PUBLISHER_ALERTS), (double)(mono_ns() - t0) / 1e9, &err) < 0)
+                      counter_get(p, PUBLISHER_BARS), counter_get(p, PUBLISHER_ALERTS),
+                      (double)(mono_ns() - t0) / 1e9, &err) < 0)
         code = cli_fail(s->args, CLI_FAILED, "%s", err.text);
     workspace_remove(s->in.ws);
     return code;

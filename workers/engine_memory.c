@@ -16,19 +16,26 @@ void engine_limits_from(const struct settings *s, struct engine_limits *l)
         l->bars *= 2;
 }
 
-static size_t align(size_t n) { return (n + 4095) & ~(size_t)4095; }
+static size_t align(size_t n)
+{
+    return (n + 4095) & ~(size_t)4095;
+}
 
-int engine_memory_open(struct engine_memory *m, const struct settings *s, struct rule_stats *stats, struct error *err)
+int engine_memory_open(struct engine_memory *m, const struct settings *s, struct rule_stats *stats,
+                       struct error *err)
 {
     struct engine_limits l;
     engine_limits_from(s, &l);
-    size_t engine = align(engine_footprint(&l)), out = align((size_t)engine_out_capacity(&l) * sizeof(struct msg)),
+    size_t engine = align(engine_footprint(&l)),
+           out = align((size_t)engine_out_capacity(&l) * sizeof(struct msg)),
            own = stats ? 0 : align(l.rules * sizeof *stats);
     m->bytes = engine + out + own;
     m->mem = mmap(NULL, m->bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (m->mem == MAP_FAILED)
-        return error_set(err, "no memory for the engine (%zu MiB of address space: %s); lower limits.symbols or limits.rules",
-                         m->bytes >> 20, strerror(errno));
+        return error_set(
+            err,
+            "no memory for the engine (%zu MiB of address space: %s); lower limits.symbols or limits.rules",
+            m->bytes >> 20, strerror(errno));
     uint8_t *at = m->mem;
     m->out = (struct engine_out){.slot = (struct msg *)(at + engine), .capacity = engine_out_capacity(&l)};
     m->stats = stats ? stats : (struct rule_stats *)(at + engine + out);

@@ -15,8 +15,10 @@ struct engine_memory {
 
 void engine_limits_from(const struct settings *s, struct engine_limits *l);
 
-/* `stats`: limits.rules entries, or NULL for memory of its own. 0, or -1 with err. Pages come as they are touched. */
-int engine_memory_open(struct engine_memory *m, const struct settings *s, struct rule_stats *stats, struct error *err);
+/* `stats`: limits.rules entries, or NULL for memory of its own. 0, or -1 with err. Pages come as they are
+ * touched. */
+int engine_memory_open(struct engine_memory *m, const struct settings *s, struct rule_stats *stats,
+                       struct error *err);
 void engine_memory_close(struct engine_memory *m);
 
 #endif

@@ -1,5 +1,5 @@
-/* The ingest role: stream -> journal staging -> rings. It waits for a full ring or a journal that cannot be written
- * (its sources can wait), never for a sink. */
+/* The ingest role: stream -> journal staging -> rings. It waits for a full ring or a journal that cannot be
+ * written (its sources can wait), never for a sink. */
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -29,9 +29,9 @@ struct ingest {
     struct ruletab *ruletab;
     struct parts parts;
     struct msg batch[STREAM_ROOM];
-    int n;         /* slots in batch */
-    int journaled; /* of them in the journal */
-    int pushed;    /* … in the rings */
+    int n;                            /* slots in batch */
+    int journaled;                    /* of them in the journal */
+    int pushed;                       /* … in the rings */
     int64_t start_event_ns, start_ns; /* of pacing */
     bool ended, failing;
     const char *told; /* the source failure that was logged */
@@ -44,7 +44,10 @@ static int64_t now_ns(clockid_t id)
     return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
 }
 
-static void log_line(void *ctx, const char *line) { instance_log(ctx, SET_LOG_LEVEL_WARN, "%s", line); }
+static void log_line(void *ctx, const char *line)
+{
+    instance_log(ctx, SET_LOG_LEVEL_WARN, "%s", line);
+}
 
 /* Symbols and rules are in their tables before a message that names them is in a ring. */
 static void announce(struct ingest *g, const struct msg *m)
@@ -58,10 +61,12 @@ static void announce(struct ingest *g, const struct msg *m)
         msg_get(m, MSG_FIRST_BYTES, id.name, id.name_len);
         g->route.bucket[m->symbol] = m->sym.bucket;
         if (symtab_find(g->symtab, id.name, id.name_len) < 0 && symtab_add(g->symtab, &id) < 0)
-            instance_log(&g->in, SET_LOG_LEVEL_ERROR, "symbol %s: the symbol table is full; raise limits.symbols", id.name);
+            instance_log(&g->in, SET_LOG_LEVEL_ERROR,
+                         "symbol %s: the symbol table is full; raise limits.symbols", id.name);
     } else if (m->type == MSG_RULE && parts_add(&g->parts, m) > 0) {
         if (ruletab_put(g->ruletab, m->part.id, g->parts.bytes, g->parts.len, 0) < 0)
-            instance_log(&g->in, SET_LOG_LEVEL_ERROR, "rule slot %u: the rule table is full; raise limits.rules", m->part.id);
+            instance_log(&g->in, SET_LOG_LEVEL_ERROR,
+                         "rule slot %u: the rule table is full; raise limits.rules", m->part.id);
     }
 }
 
@@ -199,7 +204,8 @@ static void housekeeping(void *ctx, int64_t mono_ns)
                          j->failing ? j->failure.text : "written again; nothing was lost");
         g->failing = j->failing;
         if (g->failing && instance_stopping(&g->in)) {
-            instance_log(&g->in, SET_LOG_LEVEL_ERROR, "journal: stopping although it cannot be written: what is staged is lost");
+            instance_log(&g->in, SET_LOG_LEVEL_ERROR,
+                         "journal: stopping although it cannot be written: what is staged is lost");
             g->ended = true;
         }
     }
@@ -234,9 +240,11 @@ static int open_journal(struct ingest *g, uint64_t *first_seq, struct error *err
     if (!(g->journal = journal_open(path, &o, err)))
         return -1;
     if (journal_last_seq(g->journal) != 0)
-        return error_set(err, "%s holds the %llu messages of an earlier run, and this version does not go on from there: "
-                              "run with another --dir, or move the old one away",
-                         path, (unsigned long long)journal_last_seq(g->journal));
+        return error_set(
+            err,
+            "%s holds the %llu messages of an earlier run, and this version does not go on from there: "
+            "run with another --dir, or move the old one away",
+            path, (unsigned long long)journal_last_seq(g->journal));
     return 0;
 }
 
@@ -280,7 +288,8 @@ int ingest_main(const struct run_options *o)
                                 .settings = o->settings,
                                 .log = log_line,
                                 .log_ctx = &g->in};
-    if (open_rings(g, &err) < 0 || open_journal(g, &so.first_seq, &err) < 0 || !(g->stream = stream_open(&so, &err))) {
+    if (open_rings(g, &err) < 0 || open_journal(g, &so.first_seq, &err) < 0 ||
+        !(g->stream = stream_open(&so, &err))) {
         instance_log(&g->in, SET_LOG_LEVEL_ERROR, "%s", err.text);
         return 2;
     }

@@ -34,7 +34,8 @@ uint64_t instance_schema_hash(void)
     return XXH3_64bits_withSeed("control", 7, h + sizeof(struct control));
 }
 
-int instance_join(struct instance *in, const struct run_options *o, enum role_kind kind, uint32_t index, struct error *err)
+int instance_join(struct instance *in, const struct run_options *o, enum role_kind kind, uint32_t index,
+                  struct error *err)
 {
     in->options = o;
     in->settings = o->settings;
@@ -42,7 +43,7 @@ int instance_join(struct instance *in, const struct run_options *o, enum role_ki
     in->index = index;
     in->parent = getppid();
     prctl(PR_SET_PDEATHSIG, SIGHUP); /* wakes a waiting role: it then sees that its parent is gone */
-    signal(SIGINT, SIG_IGN);         /* the supervisor takes the terminal's ctrl-C, and tells by control->stop */
+    signal(SIGINT, SIG_IGN); /* the supervisor takes the terminal's ctrl-C, and tells by control->stop */
     signal(SIGHUP, SIG_IGN);
     signal(SIGPIPE, SIG_IGN);
     in->ws = workspace_join(o->dir, WORKSPACE_WRITE, instance_schema_hash(), err);
@@ -83,11 +84,14 @@ static void loop_housekeeping(void *ctx, int64_t now_ns)
     loop.stop = loop.in->finished;
 }
 
-/* With as many CPUs as roles each of ingest, scanners and publisher has its own; else the system places them. */
+/* With as many CPUs as roles each of ingest, scanners and publisher has its own; else the system places them.
+ */
 static int choose_cpu(const struct instance *in)
 {
     uint16_t cpus[SETTING_CPUS_MAX];
-    int n, place = in->kind == ROLE_INGEST ? 0 : in->kind == ROLE_SCANNER ? 1 + (int)in->index : 1 + (int)in->settings->run_scanners;
+    int n, place = in->kind == ROLE_INGEST    ? 0
+                   : in->kind == ROLE_SCANNER ? 1 + (int)in->index
+                                              : 1 + (int)in->settings->run_scanners;
     if (!strcmp(in->settings->loop_pin, "off"))
         return -1;
     if (strcmp(in->settings->loop_pin, "auto")) {
@@ -98,8 +102,8 @@ static int choose_cpu(const struct instance *in)
     return n >= 3 + (int)in->settings->run_scanners ? cpus[place + 1] : -1; /* CPU 0 is the system's */
 }
 
-void instance_run(struct instance *in, int (*step)(void *ctx, uint64_t now), void (*housekeeping)(void *ctx, int64_t now_ns),
-                  void *ctx)
+void instance_run(struct instance *in, int (*step)(void *ctx, uint64_t now),
+                  void (*housekeeping)(void *ctx, int64_t now_ns), void *ctx)
 {
     struct heartbeats *beats = workspace_heartbeats(in->ws);
     struct runloop run;
@@ -147,7 +151,8 @@ void instance_log(const struct instance *in, enum set_log_level level, const cha
         return;
     }
     decimal_format_time(clock_ns(CLOCK_REALTIME), time);
-    json_t *o = json_pack("{s:s,s:s,s:s,s:s}", "timestamp", time, "level", names[level], "role", role, "message", text);
+    json_t *o = json_pack("{s:s,s:s,s:s,s:s}", "timestamp", time, "level", names[level], "role", role,
+                          "message", text);
     char *line = json_dumps(o, JSON_COMPACT);
     if (line)
         fprintf(stderr, "%s\n", line);

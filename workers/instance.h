@@ -9,14 +9,14 @@
 #include "shm/workspace.h"
 #include "workers/runloop.h"
 
-/* The workspace's object "control": how the supervisor and the roles tell each other of start and end. Each word has
- * one writer. */
+/* The workspace's object "control": how the supervisor and the roles tell each other of start and end. Each
+ * word has one writer. */
 struct control {
-    uint64_t stop;         /* supervisor: the signal that asked to stop */
-    uint64_t until_end;    /* supervisor: roles end with the source */
-    uint64_t ingest_ended; /* ingest: END is in every ring and the journal closed; 2 = a source failed */
-    uint64_t outbox_first; /* publisher, at its first start: 1 + the outbox' offset then */
-    uint64_t not_drained;  /* publisher: sinks that were not level when the time was up, by place */
+    uint64_t stop;             /* supervisor: the signal that asked to stop */
+    uint64_t until_end;        /* supervisor: roles end with the source */
+    uint64_t ingest_ended;     /* ingest: END is in every ring and the journal closed; 2 = a source failed */
+    uint64_t outbox_first;     /* publisher, at its first start: 1 + the outbox' offset then */
+    uint64_t not_drained;      /* publisher: sinks that were not level when the time was up, by place */
     struct source_stats stats; /* ingest */
     uint64_t count[MSG_TYPE_COUNT];
 };
@@ -54,14 +54,14 @@ int instance_join(struct instance *in, const struct run_options *options, enum r
                   struct error *err);
 
 /* Runs the role's loop (step and housekeeping get `in`) until it is finished; beats, counts, pins. */
-void instance_run(struct instance *in, int (*step)(void *ctx, uint64_t now), void (*housekeeping)(void *ctx, int64_t now_ns),
-                  void *ctx);
+void instance_run(struct instance *in, int (*step)(void *ctx, uint64_t now),
+                  void (*housekeeping)(void *ctx, int64_t now_ns), void *ctx);
 
 /* True once the instance is asked to stop, or its supervisor is gone. */
 bool instance_stopping(const struct instance *in);
 
-/* A line on standard error in the format of log.format, if `level` is within log.level, and in the error log if it is
- * an error. */
+/* A line on standard error in the format of log.format, if `level` is within log.level, and in the error log
+ * if it is an error. */
 void instance_log(const struct instance *in, enum set_log_level level, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 

@@ -303,6 +303,24 @@ void observe_ring_json(struct text *out, const struct observe_ring *r, double ra
     text_append(out, "}", 1);
 }
 
+const char observe_ring_heading[] =
+    "RING          FROM -> TO                     SLOTS      USED  FILL     MESSAGES/S"
+    "      HIGH WATER     FULL     WAITS";
+
+void observe_ring_row(struct text *out, const struct observe_ring *r, double rate)
+{
+    char from[24], to[24], name[32], way[64], n[6][OBSERVE_TEXT_MAX];
+    double percent = 100.0 / (double)r->capacity;
+    snprintf(name, sizeof name, "%s %u", r->name, r->index);
+    snprintf(way, sizeof way, "%s -> %s", observe_role_label(r->producer, from),
+             observe_role_label(r->consumer, to));
+    text_printf(out, "%-13s %-24s %11s %9s %4.0f%% %14s %9s %4.0f%% %8s %9s", name, way,
+                observe_count(r->capacity, n[0]), observe_count(r->occupancy, n[1]),
+                (double)r->occupancy * percent, observe_count((uint64_t)(rate + 0.5), n[2]),
+                observe_count(r->high_water, n[3]), (double)r->high_water * percent,
+                observe_count(r->stalls, n[4]), observe_count(r->waits, n[5]));
+}
+
 const char *observe_count(uint64_t n, char out[OBSERVE_TEXT_MAX])
 {
     char digits[24];

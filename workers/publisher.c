@@ -1,6 +1,6 @@
-/* The publisher role: event rings -> outbox -> sinks, one thread and one cursor each. It waits only for the disk of the
- * outbox. What it had stored when it died it knows from the outbox; what it had not released comes again from the rings
- * and is dropped there. */
+/* The publisher role: event rings -> outbox -> sinks, one thread and one cursor each. It waits only for the
+ * disk of the outbox. What it had stored when it died it knows from the outbox; what it had not released
+ * comes again from the rings and is dropped there. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -248,8 +248,10 @@ static void housekeeping(void *ctx, int64_t mono_ns)
             sink_stats(p->sink[i], &s);
             sink_last_error(p->sink[i], &why);
             instance_log(&p->in, SET_LOG_LEVEL_ERROR,
-                         "sink %s did not take the last %llu events within the drain timeout; they stay in the outbox (%s)",
-                         sink_name(p->sink[i]), (unsigned long long)s.lag, why.text[0] ? why.text : "it is slow");
+                         "sink %s did not take the last %llu events within the drain timeout; they stay in "
+                         "the outbox (%s)",
+                         sink_name(p->sink[i]), (unsigned long long)s.lag,
+                         why.text[0] ? why.text : "it is slow");
             p->code = 4;
         }
     p->in.finished = true;
@@ -266,11 +268,15 @@ static int read_price(void *ctx, uint32_t id, struct sink_price *out)
     if (r != 0 || row.trade.price_e9 == 0)
         return 0;
     const struct symtab_identity *s = symtab_identity(p->symtab, id);
-    *out = (struct sink_price){s->name, s->name_len, s->size_scale, row.trade.price_e9, row.trade.size, row.trade.event_ns};
+    *out = (struct sink_price){s->name,        s->name_len,       s->size_scale, row.trade.price_e9,
+                               row.trade.size, row.trade.event_ns};
     return 1;
 }
 
-static void log_sink(void *ctx, const char *line) { instance_log(ctx, SET_LOG_LEVEL_WARN, "%s", line); }
+static void log_sink(void *ctx, const char *line)
+{
+    instance_log(ctx, SET_LOG_LEVEL_WARN, "%s", line);
+}
 
 static int start_sink(struct publisher *p, const struct sink_ops *ops, struct error *err)
 {
@@ -315,7 +321,8 @@ static int restore_files(struct publisher *p, struct error *err)
         return -1;
     if (!o->bars && !o->alerts)
         return 0;
-    struct outbox_reader *reader = outbox_reader_open(p->outbox_dir, p->in.control->outbox_first - 1, &first, err);
+    struct outbox_reader *reader =
+        outbox_reader_open(p->outbox_dir, p->in.control->outbox_first - 1, &first, err);
     if (!reader)
         return -1;
     while ((got = outbox_read(reader, &r, err)) > 0) {
@@ -344,7 +351,8 @@ static int prepare(struct publisher *p, struct error *err)
     if (!(p->outbox = outbox_open(p->outbox_dir, (uint64_t)o->settings->outbox_segment_mb << 20, &torn, err)))
         return -1;
     if (torn)
-        instance_log(&p->in, SET_LOG_LEVEL_WARN, "outbox: cut off %llu bytes of a batch that was not committed",
+        instance_log(&p->in, SET_LOG_LEVEL_WARN,
+                     "outbox: cut off %llu bytes of a batch that was not committed",
                      (unsigned long long)torn);
     if (restore_files(p, err) < 0)
         return -1;

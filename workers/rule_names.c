@@ -34,7 +34,8 @@ int rule_names_add(struct rule_names *n, uint32_t slot, const uint8_t *bytes, si
 {
     struct rule r;
     struct expr x;
-    if (slot >= n->slots || rule_decode(bytes, len, &r, NULL) < 0 || expr_parse(r.expr, r.expr_len, &x, NULL) < 0)
+    if (slot >= n->slots || rule_decode(bytes, len, &r, NULL) < 0 ||
+        expr_parse(r.expr, r.expr_len, &x, NULL) < 0)
         return -1;
     if (n->at[slot])
         return 0;

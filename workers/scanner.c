@@ -35,7 +35,8 @@ static void show(struct scanner *s, const struct msg *m, uint32_t n)
             continue;
         *seen = s->span;
         if (x->type == MSG_QUOTE) {
-            struct symtab_quote q = {x->quote.bid_e9, x->quote.ask_e9, x->quote.bid_size, x->quote.ask_size, x->event_ns};
+            struct symtab_quote q = {x->quote.bid_e9, x->quote.ask_e9, x->quote.bid_size, x->quote.ask_size,
+                                     x->event_ns};
             symtab_set_quote(s->symtab, x->symbol, &q);
         } else {
             struct engine_view v = engine_view(s->memory.engine, x->symbol);
@@ -117,9 +118,10 @@ static void housekeeping(void *ctx, int64_t now_ns)
     if (refused != s->refused)
         instance_log(&s->in, SET_LOG_LEVEL_ERROR, "refused: %s", engine_refusal(s->memory.engine));
     s->refused = refused;
-    bool orphan = instance_stopping(&s->in) && s->in.control->ingest_ended == 0 && atomics_load_relaxed_u64(&s->in.control->stop) == 0;
-    if ((s->ended && s->memory.out.used == 0 &&
-         (s->in.control->until_end || instance_stopping(&s->in))) || orphan)
+    bool orphan = instance_stopping(&s->in) && s->in.control->ingest_ended == 0 &&
+                  atomics_load_relaxed_u64(&s->in.control->stop) == 0;
+    if ((s->ended && s->memory.out.used == 0 && (s->in.control->until_end || instance_stopping(&s->in))) ||
+        orphan)
         s->in.finished = true;
 }
 

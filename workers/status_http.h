@@ -1,4 +1,5 @@
-/* The HTTP face of a running instance: /health (= /healthz), /ready, /live, /stats, /metrics, from shared memory. */
+/* The HTTP face of a running instance: /health (= /healthz), /ready, /live, /stats, /metrics, from shared
+ * memory. */
 #ifndef WORKERS_STATUS_HTTP_H
 #define WORKERS_STATUS_HTTP_H
 

@@ -50,8 +50,10 @@ static int settings_messages(const struct settings *s, struct msg *out)
 static int check_settings(const struct stream_options *o, struct error *err)
 {
     for (int id = 0; id < SETTING_COUNT; id++)
-        if (!strcmp(setting_table[id].section, "bars") && o->settings->from[id].origin == SETTING_FROM_COMMAND)
-            return error_set(err, "%s: a capture brings its own %s; to use the command line's, add --override",
+        if (!strcmp(setting_table[id].section, "bars") &&
+            o->settings->from[id].origin == SETTING_FROM_COMMAND)
+            return error_set(err,
+                             "%s: a capture brings its own %s; to use the command line's, add --override",
                              o->sources[0], setting_table[id].name);
     return 0;
 }
@@ -79,7 +81,8 @@ static int open_opening(struct stream *s, const struct stream_options *o, struct
     size_t room = 256;
     for (uint32_t i = 0; rules && i < rules->n; i++)
         room += (sizeof(struct rule) + rules->rule[i].expr_len + rules->rule[i].symbols_len) /
-                        (MSG_PAYLOAD_MAX - MSG_FIRST_BYTES) * MSG_SLOTS_MAX + MSG_SLOTS_MAX;
+                    (MSG_PAYLOAD_MAX - MSG_FIRST_BYTES) * MSG_SLOTS_MAX +
+                MSG_SLOTS_MAX;
     s->opening = must(aligned_alloc(64, room * sizeof *s->opening));
     if (settings)
         s->opening_n = settings_messages(o->settings, s->opening);
@@ -100,11 +103,11 @@ struct stream *stream_open(const struct stream_options *o, struct error *err)
 {
     const struct settings *set = o->settings;
     struct stream *s = must(calloc(1, sizeof *s));
-    struct source_config config = {.market = set->source_market[0] ? set->source_market : NULL,
-                                   .csv_size_scale = (int)set->csv_size_scale,
-                                   .csv_calendar = set->csv_calendar == SET_CSV_CALENDAR_UTC24 ? CALENDAR_UTC24
-                                                                                               : CALENDAR_US_EQUITY,
-                                   .symbols_max = (uint32_t)set->limits_symbols};
+    struct source_config config = {
+        .market = set->source_market[0] ? set->source_market : NULL,
+        .csv_size_scale = (int)set->csv_size_scale,
+        .csv_calendar = set->csv_calendar == SET_CSV_CALENDAR_UTC24 ? CALENDAR_UTC24 : CALENDAR_US_EQUITY,
+        .symbols_max = (uint32_t)set->limits_symbols};
     s->top_ns = INT64_MIN;
     if (calendar_init(err) < 0 || (o->history && !(s->history = history_load(o->history, err))) ||
         !(s->feed = feed_open(o->sources, o->n_sources, &config, s->history, err)))
@@ -151,7 +154,8 @@ static int read_opening(struct stream *s, struct msg *out, int max)
     size_t used = 0;
     int left = s->opening_n - s->opening_at;
     if (!s->journal) {
-        s->opening_at += (int)sequencer_apply(s->sequencer, s->opening + s->opening_at, (size_t)left, out, (size_t)max, &used);
+        s->opening_at += (int)sequencer_apply(s->sequencer, s->opening + s->opening_at, (size_t)left, out,
+                                              (size_t)max, &used);
         return count(s, out, (int)used);
     }
     int n = 0;
@@ -173,7 +177,8 @@ static int read_capture(struct stream *s, struct msg *out, int max)
             int slots = (int)msg_slot_count(&out[at]);
             const struct msg *m = &out[at];
             bool calendar = m->type == MSG_SETTING && !memcmp(m[1].body, "calendar", 8);
-            bool drop = (m->type == MSG_RULE && s->drop_rules) || (m->type == MSG_SETTING && s->drop_settings && !calendar);
+            bool drop = (m->type == MSG_RULE && s->drop_rules) ||
+                        (m->type == MSG_SETTING && s->drop_settings && !calendar);
             if ((m->type == MSG_TRADE || m->type == MSG_QUOTE) && m->event_ns > s->top_ns)
                 s->top_ns = m->event_ns;
             if (!drop && kept != at)
@@ -206,21 +211,45 @@ int stream_read(struct stream *s, struct msg *out, int max)
             if (s->fed_n == 0)
                 return used ? count(s, out, (int)used) : put_end(s, out, max, true);
         }
-        s->fed_at += (int)sequencer_apply(s->sequencer, s->fed + s->fed_at, (size_t)(s->fed_n - s->fed_at), out,
-                                          (size_t)max, &used);
+        s->fed_at += (int)sequencer_apply(s->sequencer, s->fed + s->fed_at, (size_t)(s->fed_n - s->fed_at),
+                                          out, (size_t)max, &used);
     }
     s->top_ns = sequencer_time(s->sequencer);
     return count(s, out, (int)used);
 }
 
-void stream_stop(struct stream *s) { s->stop = true; }
-const uint64_t *stream_counts(const struct stream *s) { return s->count; }
-void stream_stats(const struct stream *s, struct source_stats *out) { feed_stats(s->feed, out); }
-const char *stream_failure(const struct stream *s) { return feed_failure(s->feed); }
-uint64_t stream_last_seq(const struct stream *s) { return s->last_seq; }
-int64_t stream_time(const struct stream *s) { return s->top_ns; }
-uint32_t stream_symbol_count(const struct stream *s) { return feed_symbol_count(s->feed); }
-const struct source_symbol *stream_symbol(const struct stream *s, uint32_t id) { return feed_symbol(s->feed, id); }
+void stream_stop(struct stream *s)
+{
+    s->stop = true;
+}
+const uint64_t *stream_counts(const struct stream *s)
+{
+    return s->count;
+}
+void stream_stats(const struct stream *s, struct source_stats *out)
+{
+    feed_stats(s->feed, out);
+}
+const char *stream_failure(const struct stream *s)
+{
+    return feed_failure(s->feed);
+}
+uint64_t stream_last_seq(const struct stream *s)
+{
+    return s->last_seq;
+}
+int64_t stream_time(const struct stream *s)
+{
+    return s->top_ns;
+}
+uint32_t stream_symbol_count(const struct stream *s)
+{
+    return feed_symbol_count(s->feed);
+}
+const struct source_symbol *stream_symbol(const struct stream *s, uint32_t id)
+{
+    return feed_symbol(s->feed, id);
+}
 
 void stream_close(struct stream *s)
 {

@@ -1,9 +1,9 @@
-/* The stream: what ingest and replay apply. Sources, merged and stamped by the sequencer, opened by the settings and
- * the rules in force; or a capture as it stands, with its seqs.
+/* The stream: what ingest and replay apply. Sources, merged and stamped by the sequencer, opened by the
+ * settings and the rules in force; or a capture as it stands, with its seqs.
  *
- * Order: SETTINGs, RULEs, then the data, CLOCKs and trading days between; END last. The rules of --rules replace those
- * of a capture, and take effect before its first message, without a seq. Settings that change results come from the
- * capture, unless `override` says that the command line's do.
+ * Order: SETTINGs, RULEs, then the data, CLOCKs and trading days between; END last. The rules of --rules
+ * replace those of a capture, and take effect before its first message, without a seq. Settings that change
+ * results come from the capture, unless `override` says that the command line's do.
  */
 #ifndef WORKERS_STREAM_H
 #define WORKERS_STREAM_H

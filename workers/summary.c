@@ -14,12 +14,15 @@ int summary_write(const char *path, const uint64_t count[MSG_TYPE_COUNT], const 
         if (count[t] || t == MSG_TRADE || t == MSG_QUOTE || t == MSG_CLOCK)
             json_object_set_new(messages, msg_type_name((unsigned)t), json_integer((json_int_t)count[t]));
     for (int k = 0; k < SOURCE_SKIP_KINDS && stats->skipped[k].kind[0]; k++)
-        json_object_set_new(skipped, stats->skipped[k].kind, json_integer((json_int_t)stats->skipped[k].count));
+        json_object_set_new(skipped, stats->skipped[k].kind,
+                            json_integer((json_int_t)stats->skipped[k].count));
     for (int r = 0; r < REJECT_COUNT; r++)
         if (stats->rejected[r])
-            json_object_set_new(rejected, reject_name((enum reject_reason)r), json_integer((json_int_t)stats->rejected[r]));
-    json_t *all = json_pack("{s:o,s:o,s:o,s:I,s:I,s:f}", "messages", messages, "skipped", skipped, "rejected", rejected,
-                            "bars", (json_int_t)bars, "alerts", (json_int_t)alerts, "seconds", seconds);
+            json_object_set_new(rejected, reject_name((enum reject_reason)r),
+                                json_integer((json_int_t)stats->rejected[r]));
+    json_t *all =
+        json_pack("{s:o,s:o,s:o,s:I,s:I,s:f}", "messages", messages, "skipped", skipped, "rejected", rejected,
+                  "bars", (json_int_t)bars, "alerts", (json_int_t)alerts, "seconds", seconds);
     FILE *out = !strcmp(path, "-") ? stdout : fopen(path, "we");
     int bad = 0;
     if (!out || json_dumpf(all, out, JSON_COMPACT) < 0 || fputc('\n', out) == EOF || fflush(out) != 0)
