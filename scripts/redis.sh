@@ -1,0 +1,70 @@
+#!/usr/bin/env bash
+# A Redis server of one's own on a free loopback port, for tests.
+#   scripts/redis.sh start DIR [redis-server's arguments…]   starts it with its data in DIR, prints the port
+#   scripts/redis.sh stop DIR                                ends it; kill -9 if it takes longer than 5 s
+#   scripts/redis.sh kill DIR                                kill -9
+# A second start in the same DIR takes the same port and the data that is there. The append-only file is on.
+set -euo pipefail
+usage() { sed -n '2,6s/^# //p' "$0" >&2; exit 2; }
+[ $# -ge 2 ] || usage
+command=$1 dir=$2
+shift 2
+
+running() { [ -s "$dir/pid" ] && kill -0 "$(cat "$dir/pid")" 2>/dev/null; }
+
+taken() { (exec 3<>"/dev/tcp/127.0.0.1/$1") 2>/dev/null; }
+
+# Waits until the server answers anything (PONG, an error); false if it ended.
+answers() {
+    for _ in $(seq 200); do
+        running || return 1
+        case $(redis-cli -p "$1" ping 2>&1 || true) in
+        *LOADING* | *refused* | *"Could not connect"*) sleep 0.05 ;;
+        *) return 0 ;;
+        esac
+    done
+    return 1
+}
+
+start() {
+    local port='' again=''
+    command -v redis-server >/dev/null || "$(dirname "$0")/setup.sh" test >&2
+    mkdir -p "$dir"
+    running && { echo "redis.sh: a server runs in $dir already (pid $(cat "$dir/pid")): stop it first" >&2; exit 1; }
+    [ -s "$dir/port" ] && again=$(cat "$dir/port")
+    for _ in $(seq 20); do
+        port=${again:-$((20000 + RANDOM % 12000))}
+        if taken "$port"; then sleep 0.1; continue; fi
+        redis-server --port "$port" --bind 127.0.0.1 --dir "$dir" --appendonly yes --save '' --daemonize no "$@" \
+            >>"$dir/log" 2>&1 </dev/null &
+        echo $! >"$dir/pid"
+        if answers "$port"; then
+            echo "$port" >"$dir/port"
+            echo "$port"
+            return
+        fi
+    done
+    echo "redis.sh: no server came up in $dir; the end of its log:" >&2
+    tail -n 5 "$dir/log" >&2
+    exit 1
+}
+
+# end SIGNAL: and waits until the process is gone.
+end() {
+    running || { rm -f "$dir/pid"; return 0; }
+    local pid
+    pid=$(cat "$dir/pid")
+    kill "-$1" "$pid"
+    for _ in $(seq 250); do
+        kill -0 "$pid" 2>/dev/null || { rm -f "$dir/pid"; return 0; }
+        sleep 0.02
+    done
+    [ "$1" = KILL ] || end KILL
+}
+
+case $command in
+start) start "$@" ;;
+stop) end TERM ;;
+kill) end KILL ;;
+*) usage ;;
+esac
