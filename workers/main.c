@@ -3,9 +3,13 @@
 #include "workers/cli.h"
 #include "workers/cmd_config.h"
 #include "workers/cmd_import.h"
+#include "workers/cmd_metrics.h"
 #include "workers/cmd_replay.h"
+#include "workers/cmd_rings.h"
 #include "workers/cmd_rules.h"
 #include "workers/cmd_run.h"
+#include "workers/cmd_symbols.h"
+#include "workers/cmd_top.h"
 
 static const struct cli_option version_options[] = {
     {.name = "json", .help = "print it as JSON"},
@@ -47,6 +51,28 @@ static const struct cli_command commands[] = {
      .positional_max = 65,
      .options = cmd_import_options,
      .run = cmd_import},
+    {.name = "top",
+     .help = "watch a running instance: roles, rings, latency, sinks, rules, alerts",
+     .no_settings = true,
+     .options = cmd_top_options,
+     .run = cmd_top},
+    {.name = "rings",
+     .help = "show the rings of a running instance",
+     .no_settings = true,
+     .options = cmd_rings_options,
+     .run = cmd_rings},
+    {.name = "symbols",
+     .help = "show the symbols of a running instance, with their last trade and quote",
+     .no_settings = true,
+     .options = cmd_symbols_options,
+     .run = cmd_symbols},
+    {.name = "metrics",
+     .help = "show the metrics that rules can name",
+     .positional = "[list]",
+     .positional_max = 1,
+     .no_settings = true,
+     .options = cmd_metrics_options,
+     .run = cmd_metrics},
     {.name = "config",
      .help = "show the settings in force, and where each came from",
      .no_settings = true,
