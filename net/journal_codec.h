@@ -3,20 +3,29 @@
  *
  * A record starts with a control word of 16 bits, little-endian, whose two low bits say what it is. Fields
  * follow, each in as many bytes as its length code says: 1, 2, 4 or 8 but where noted. Lengths are found and
- * used without branches, since nobody can predict them.
+ * used without branches, since nobody can predict them. A difference is stored as its zigzag.
  *
- *   TRADE: control, venue, attributes (1 byte: the place in a table of 256 of conditions, tape and flags),
- * symbol (2 or 4), then: event_ns, zigzag difference to the tick before; recv_ns (0, 3, 4, 8), nothing if it
- * is event_ns, else zigzag difference to the message before; price, zigzag difference to the symbol's last,
- * in the largest of 1e7, 1e5, 1e3, 1 that is exact; size; trade_id (0, 2, 4, 8), nothing if it is the
- * symbol's last + 1 (or 0 after 0), else zigzag difference to the last QUOTE: control, venue, symbol (2 or
- * 4), then event_ns, recv_ns, bid, ask (one unit), bid size, ask size (one length) CLOCK: control with the
- * bucket, then event_ns (0, 4, 8), nothing if it is the bucket's last + 1 s, else zigzag difference to the
- * tick before; recv_ns (0, 4, 8), nothing if it is event_ns or that of the message before a byte 0 and the
- * slots as they are: any other record, and ticks that the compact form cannot hold (reserved bits, padding
- * that is not 0) a byte 4 and 8 bytes: the next message's seq is these, not that of the message before + 1 a
- * byte 8: from here on event times are in ns (before: ms) a byte 12, a place, 6 bytes: from here on this is
- * what the place of attributes holds
+ * - TRADE: control, venue, attributes (a byte: the place in a table of 256 of conditions, tape and flags),
+ *   symbol (2 or 4), event_ns, recv_ns, price, size, trade_id
+ * - QUOTE: control, venue, symbol (2 or 4), event_ns, recv_ns, bid, ask, bid size, ask size (one length)
+ * - CLOCK: control with the bucket, event_ns, recv_ns
+ * - a byte 0, then the slots as they are: any other record, and what has no compact form (reserved bits,
+ *   padding that is not 0)
+ * - a byte 4, 8 bytes: the next message's seq (without it, that of the message before + 1)
+ * - a byte 8: from here on event times are in ns (before: ms)
+ * - a byte 12, a place, 6 bytes: from here on this is what the place of attributes holds
+ *
+ * Of TRADE and QUOTE:
+ * - event_ns is a difference to the tick before
+ * - recv_ns (0, 3, 4, 8): nothing if it is event_ns, else a difference to the message before
+ * - prices are differences to the symbol's last, in the largest of 1e7, 1e5, 1e3, 1 that is exact
+ * - trade_id (0, 2, 4, 8): nothing if it is the symbol's last + 1, or 0 after 0, else a difference to the
+ * last
+ *
+ * Of CLOCK:
+ * - event_ns (0, 4, 8): nothing if it is the bucket's last + 1 s, else a difference to the tick before
+ * - recv_ns (0, 4, 8): nothing if it is event_ns or that of the message before, else a difference to the
+ * latter
  *
  * "The symbol's last" is a table of 2,048 places that symbols share modulo: a clash costs bytes, never truth.
  * The phase bit is not stored. Decoding gives each other bit back exactly, and is safe for any input.
