@@ -734,10 +734,12 @@ static bool apply_one(struct engine *e, const struct msg *m)
     e->seq = m->seq;
     if (unlikely(e->rules_changed) && m->type != MSG_RULE)
         rules_build(e);
-    switch (m->type) {
-    case MSG_TRADE:
+    if (likely(m->type == MSG_TRADE)) {
         apply_trade(e, m);
-        break;
+        e->count.messages++;
+        return true;
+    }
+    switch (m->type) {
     case MSG_QUOTE:
         apply_quote(e, m);
         break;
