@@ -9,6 +9,7 @@
 
 #include "core/route.h"
 #include "net/barlog.h"
+#include "net/calendar.h"
 #include "net/outbox.h"
 #include "net/sink.h"
 #include "shm/histogram.h"
@@ -341,6 +342,8 @@ static int prepare(struct publisher *p, struct error *err)
 {
     const struct run_options *o = p->in.options;
     uint64_t torn = 0;
+    if (calendar_init(err) < 0)
+        return -1;
     p->scanners = workspace_topology(p->in.ws)->options.scanners;
     p->symtab = workspace_symtab(p->in.ws);
     p->ruletab = workspace_ruletab(p->in.ws);
