@@ -28,7 +28,8 @@ static void print_table(FILE *out, const char *dir, const struct observe_sample 
     struct text t = {0};
     if (!now->alive)
         text_printf(&t, "%s: not running: this is what process %d left behind\n", dir, now->pid);
-    text_printf(&t, "%s\n", observe_ring_heading);
+    observe_ring_heading(&t);
+    text_append(&t, "\n", 1);
     for (uint32_t i = 0; i < now->rings; i++) {
         observe_ring_row(&t, &now->ring[i],
                          observe_rate(before->ring[i].passed, now->ring[i].passed, before, now));

@@ -268,7 +268,7 @@ static void show_feed(struct screen *s, const struct top *t)
         text_printf(&s->text, ", x%.3g",
                     rate(t, t->before->ingest[INGEST_EVENT_TIME_NS], (uint64_t)event) / 1e9);
     LINE(s, n->feed >= OBSERVE_FEED_FAILED ? STYLE_BAD : STYLE_PLAIN,
-         "   seq %s, %s/s   %s symbols   %u rules", observe_count(last, seq),
+         "   seq %s (%s/s)   %s symbols, %u rules", observe_count(last, seq),
          observe_count((uint64_t)rate(t, t->before->ingest[INGEST_LAST_SEQ], last), each),
          observe_count(n->symbols, symbols), t->n_rules);
 }
@@ -314,7 +314,8 @@ static void show_roles(struct screen *s, const struct top *t)
 
 static void show_rings(struct screen *s, const struct top *t)
 {
-    LINE(s, STYLE_HEADING, "%s", observe_ring_heading);
+    observe_ring_heading(&s->text);
+    end_line(s, STYLE_HEADING);
     for (uint32_t i = 0; i < t->now->rings; i++) {
         const struct observe_ring *r = &t->now->ring[i];
         observe_ring_row(&s->text, r, rate(t, t->before->ring[i].passed, r->passed));
@@ -397,16 +398,15 @@ static void show_rules(struct screen *s, struct top *t, unsigned room, bool keys
     uint32_t most = t->n_rules > room ? t->n_rules - room : 0;
     t->scroll = t->scroll < most ? t->scroll : most;
     uint32_t end = t->n_rules - t->scroll > room ? t->scroll + room : t->n_rules;
-    LINE(s, STYLE_HEADING,
-         "RULE             NAME                      EVALUATED        TRUE   HELD BY: WARM-UP  "
-         "COOLDOWN   SESSION    FIRED");
+    LINE(s, STYLE_HEADING, "%-16s %-24s %12s %12s %10s %10s %10s %8s", "RULE", "NAME", "EVALUATED", "TRUE",
+         "WARM-UP", "COOLDOWN", "SESSION", "FIRED");
     for (uint32_t i = t->scroll; i < end; i++) {
         const struct observe_rule *r = t->rule[i];
         char n[6][OBSERVE_TEXT_MAX];
         observe_column(&s->text, r->id, 16);
         text_append(&s->text, " ", 1);
-        observe_column(&s->text, r->name, 22);
-        LINE(s, STYLE_PLAIN, " %12s %11s %18s %9s %9s %8s", observe_count(r->stats.evaluated, n[0]),
+        observe_column(&s->text, r->name, 24);
+        LINE(s, STYLE_PLAIN, " %12s %12s %10s %10s %10s %8s", observe_count(r->stats.evaluated, n[0]),
              observe_count(r->stats.truths, n[1]), observe_count(r->stats.held_warmup, n[2]),
              observe_count(r->stats.held_cooldown, n[3]), observe_count(r->stats.held_session, n[4]),
              observe_count(r->stats.fired, n[5]));

@@ -303,22 +303,32 @@ void observe_ring_json(struct text *out, const struct observe_ring *r, double ra
     text_append(out, "}", 1);
 }
 
-const char observe_ring_heading[] =
-    "RING          FROM -> TO                     SLOTS      USED  FILL     MESSAGES/S"
-    "      HIGH WATER     FULL     WAITS";
+static void append_ring_columns(struct text *out, const char *const c[10])
+{
+    text_printf(out, "%-13s %-23s %9s %9s %5s %11s %9s %5s %8s %9s", c[0], c[1], c[2], c[3], c[4], c[5], c[6],
+                c[7], c[8], c[9]);
+}
+
+void observe_ring_heading(struct text *out)
+{
+    append_ring_columns(out, (const char *const[]){"RING", "FROM -> TO", "SLOTS", "USED", "", "MSG/S",
+                                                   "MOST USED", "", "FULL", "WAITS"});
+}
 
 void observe_ring_row(struct text *out, const struct observe_ring *r, double rate)
 {
-    char from[24], to[24], name[32], way[64], n[6][OBSERVE_TEXT_MAX];
+    char from[24], to[24], name[40], way[64], used[8], most[8], n[6][OBSERVE_TEXT_MAX];
     double percent = 100.0 / (double)r->capacity;
     snprintf(name, sizeof name, "%s %u", r->name, r->index);
     snprintf(way, sizeof way, "%s -> %s", observe_role_label(r->producer, from),
              observe_role_label(r->consumer, to));
-    text_printf(out, "%-13s %-24s %11s %9s %4.0f%% %14s %9s %4.0f%% %8s %9s", name, way,
-                observe_count(r->capacity, n[0]), observe_count(r->occupancy, n[1]),
-                (double)r->occupancy * percent, observe_count((uint64_t)(rate + 0.5), n[2]),
-                observe_count(r->high_water, n[3]), (double)r->high_water * percent,
-                observe_count(r->stalls, n[4]), observe_count(r->waits, n[5]));
+    snprintf(used, sizeof used, "%.0f%%", (double)r->occupancy * percent);
+    snprintf(most, sizeof most, "%.0f%%", (double)r->high_water * percent);
+    append_ring_columns(
+        out, (const char *const[]){
+                 name, way, observe_count(r->capacity, n[0]), observe_count(r->occupancy, n[1]), used,
+                 observe_count((uint64_t)(rate + 0.5), n[2]), observe_count(r->high_water, n[3]), most,
+                 observe_count(r->stalls, n[4]), observe_count(r->waits, n[5])});
 }
 
 const char *observe_count(uint64_t n, char out[OBSERVE_TEXT_MAX])

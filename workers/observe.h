@@ -116,8 +116,8 @@ void observe_rules_free(struct observe_rules *r);
 /* A ring as a JSON object. `rate`: messages per second, negative = not known, left out. */
 void observe_ring_json(struct text *out, const struct observe_ring *ring, double rate);
 
-/* The same for people: a heading, and a row in its columns; no newline. */
-extern const char observe_ring_heading[];
+/* The same for people: a heading, and a row in its columns; 110 characters, no newline. */
+void observe_ring_heading(struct text *out);
 void observe_ring_row(struct text *out, const struct observe_ring *ring, double rate);
 
 /* For people. Each writes to `out` and returns it. */

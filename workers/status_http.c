@@ -552,6 +552,11 @@ struct status_http *status_http_start(const struct instance *in, struct error *e
     return NULL;
 }
 
+uint16_t status_http_port(const struct status_http *h)
+{
+    return http_server_port(h->server);
+}
+
 void status_http_stop(struct status_http *h)
 {
     if (!h)
