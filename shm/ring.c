@@ -285,11 +285,16 @@ const struct msg *ring_peek(struct ring_consumer *c, uint32_t *n)
     return i ? m : NULL;
 }
 
-void ring_release(struct ring_consumer *c, uint32_t n)
+void ring_advance(struct ring_consumer *c, uint32_t n)
 {
     assert(n <= c->peeked);
     c->head += n;
     c->peeked -= n;
+}
+
+void ring_release(struct ring_consumer *c, uint32_t n)
+{
+    ring_advance(c, n);
     RING_HOOK(release);
     atomics_store_release_u64(&c->ring->consumer.head, c->head);
 }

@@ -122,6 +122,10 @@ const struct msg *ring_peek(struct ring_consumer *c, uint32_t *n) __attribute__(
  * again. */
 void ring_release(struct ring_consumer *c, uint32_t n);
 
+/* Goes past the first n slots of the span without giving them back: the next peek is of what follows; a later
+ * ring_release (of 0 or more) gives back all. A consumer that joins anew gets them again. */
+void ring_advance(struct ring_consumer *c, uint32_t n);
+
 /* For observers, the only way to tell how full a ring is: published slots not yet released, 0 .. capacity. */
 uint64_t ring_occupancy(const struct ring *r);
 

@@ -26,9 +26,9 @@ struct publisher {
     uint32_t scanners, ends;
     struct ring_consumer ring[ROUTE_SCANNERS_MAX];
     bool ended[ROUTE_SCANNERS_MAX];
-    uint32_t taken[ROUTE_SCANNERS_MAX]; /* slots in the outbox' batch, not yet released */
-    uint32_t batch;                     /* events in the batch */
-    int64_t received_ns[PENDING];       /* of its alerts */
+    bool taken;                   /* slots were taken and not yet released */
+    uint32_t batch;               /* events in the batch */
+    int64_t received_ns[PENDING]; /* of its alerts */
     uint32_t n_received;
     struct symtab *symtab;
     struct ruletab *ruletab;
@@ -162,10 +162,8 @@ static bool commit(struct publisher *p)
     }
     p->n_received = p->batch = 0;
     for (uint32_t k = 0; k < p->scanners; k++)
-        if (p->taken[k]) {
-            ring_release(&p->ring[k], p->taken[k]);
-            p->taken[k] = 0;
-        }
+        ring_release(&p->ring[k], 0);
+    p->taken = false;
     uint64_t next = outbox_next_offset(p->outbox);
     counter_set(p->in.counters, PUBLISHER_OUTBOX_OFFSET, next);
     for (uint32_t i = 0; i < p->n_sinks; i++)
@@ -173,14 +171,14 @@ static bool commit(struct publisher *p)
     return true;
 }
 
-static int step(void *ctx, uint64_t ticks)
+/* Takes the events of scanner k's ring, up to a batch; they stay in the ring until the batch is durable. */
+static int take_ring(struct publisher *p, uint32_t k)
 {
-    struct publisher *p = ctx;
     int done = 0;
-    (void)ticks;
-    for (uint32_t k = 0; k < p->scanners; k++) {
-        uint32_t n, at = p->taken[k];
-        const struct msg *m = ring_peek(&p->ring[k], &n);
+    uint32_t n;
+    const struct msg *m;
+    while (p->batch < COMMIT_EVENTS && (m = ring_peek(&p->ring[k], &n))) {
+        uint32_t at = 0;
         while (at < n) {
             if (m[at].type == MSG_END) {
                 p->ends += !p->ended[k];
@@ -191,9 +189,22 @@ static int step(void *ctx, uint64_t ticks)
             at += msg_slot_count(&m[at]);
             done++;
         }
-        p->taken[k] = at;
+        ring_advance(&p->ring[k], at);
+        p->taken |= at > 0;
+        if (at < n)
+            break;
     }
-    if (done == 0 && !p->batch)
+    return done;
+}
+
+static int step(void *ctx, uint64_t ticks)
+{
+    struct publisher *p = ctx;
+    int done = 0;
+    (void)ticks;
+    for (uint32_t k = 0; k < p->scanners; k++)
+        done += take_ring(p, k);
+    if (!p->taken)
         return 0;
     return commit(p) ? done : RUNLOOP_BACKPRESSURE;
 }
@@ -236,7 +247,7 @@ static void housekeeping(void *ctx, int64_t mono_ns)
         p->in.finished = true; /* nobody will end the source any more */
         return;
     }
-    if (p->ends < p->scanners || !(c->until_end || stopping) || p->batch)
+    if (p->ends < p->scanners || !(c->until_end || stopping) || p->taken)
         return;
     if (!p->draining_since)
         p->draining_since = mono_ns;
