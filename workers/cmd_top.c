@@ -255,13 +255,13 @@ static void show_head(struct screen *s, const struct top *t, unsigned columns)
 static void show_feed(struct screen *s, const struct top *t)
 {
     const struct observe_sample *n = t->now;
-    char time[OBSERVE_TEXT_MAX] = "none yet", lag[OBSERVE_TEXT_MAX], seq[OBSERVE_TEXT_MAX],
-         each[OBSERVE_TEXT_MAX], symbols[OBSERVE_TEXT_MAX];
+    char time[OBSERVE_TEXT_MAX], lag[OBSERVE_TEXT_MAX], seq[OBSERVE_TEXT_MAX], each[OBSERVE_TEXT_MAX],
+        symbols[OBSERVE_TEXT_MAX];
     int64_t event = (int64_t)n->ingest[INGEST_EVENT_TIME_NS], behind = n->utc_ns - event;
     uint64_t last = n->ingest[INGEST_LAST_SEQ];
+    text_printf(&s->text, "feed %s", observe_feed_name(n->feed));
     if (event)
-        observe_time(event, time);
-    text_printf(&s->text, "feed %s at %s", observe_feed_name(n->feed), time);
+        text_printf(&s->text, " at %s", observe_time(event, time));
     if (event && behind >= 0 && behind < 3600 * SECOND_NS)
         text_printf(&s->text, ", %s ago", observe_duration((uint64_t)behind, lag));
     else if (event && n->feed == OBSERVE_FEED_RUNNING)

@@ -273,16 +273,16 @@ static void test_roles_that_do_not_run(void **state)
     set_state(ROLE_INGEST, 0, HEARTBEAT_GONE); /* without its source */
     observe_read(ws, &sample);
     assert_false(observe_roles_ok(&sample, why, sizeof why));
-    control()->ingest_ended = 1; /* with it */
+    atomics_store_release_u64(&control()->ingest_ended, 1); /* with it */
     observe_read(ws, &sample);
     assert_int_equal(sample.feed, OBSERVE_FEED_ENDED);
     assert_true(observe_roles_ok(&sample, why, sizeof why));
-    control()->ingest_ended = 2;
+    atomics_store_release_u64(&control()->ingest_ended, 2);
     observe_read(ws, &sample);
     assert_int_equal(sample.feed, OBSERVE_FEED_FAILED);
 
     heartbeat_beat(workspace_heartbeats(ws), (uint32_t)topology_role(&t, ROLE_PUBLISHER, 0), 1);
-    control()->ingest_ended = 1;
+    atomics_store_release_u64(&control()->ingest_ended, 1);
     observe_read(ws, &sample);
     assert_false(observe_roles_ok(&sample, why, sizeof why));
     assert_string_equal(why, "publisher has not beaten for 5 s");
@@ -674,9 +674,9 @@ static void test_health(void **state)
     assert_health(port, "/health", 503, "failing", "feed", "running");
     assert_health(port, "/live", 200, "failing", "feed", "running");
     set_state(ROLE_SCANNER, 0, HEARTBEAT_RUNNING);
-    control()->ingest_ended = 2;
+    atomics_store_release_u64(&control()->ingest_ended, 2);
     assert_health(port, "/ready", 503, "failing", "feed", "failed");
-    control()->ingest_ended = 1;
+    atomics_store_release_u64(&control()->ingest_ended, 1);
     assert_health(port, "/ready", 200, "ok", "feed", "ended");
     assert_int_equal(get(port, "/nothing"), 404);
     status_http_stop(h);
