@@ -10,7 +10,10 @@ usage() { sed -n '2,6s/^# //p' "$0" >&2; exit 2; }
 command=$1 dir=$2
 shift 2
 
-running() { [ -s "$dir/pid" ] && kill -0 "$(cat "$dir/pid")" 2>/dev/null; }
+# A process that ended and whose parent has not noticed is not running; nor is another that got its number.
+alive() { grep -q 'redis' "/proc/$1/comm" 2>/dev/null && grep -q '^State:.[^Z]' "/proc/$1/status" 2>/dev/null; }
+
+running() { [ -s "$dir/pid" ] && alive "$(cat "$dir/pid")"; }
 
 taken() { (exec 3<>"/dev/tcp/127.0.0.1/$1") 2>/dev/null; }
 
@@ -56,7 +59,7 @@ end() {
     pid=$(cat "$dir/pid")
     kill "-$1" "$pid"
     for _ in $(seq 250); do
-        kill -0 "$pid" 2>/dev/null || { rm -f "$dir/pid"; return 0; }
+        alive "$pid" || { rm -f "$dir/pid"; return 0; }
         sleep 0.02
     done
     [ "$1" = KILL ] || end KILL

@@ -61,6 +61,7 @@ int outbox_read(struct outbox_reader *r, struct outbox_record *rec, struct error
     int len = snprintf(r->json, sizeof r->json, "{\"n\":%llu}", (unsigned long long)r->offset);
     *rec = (struct outbox_record){.offset = r->offset,
                                   .seq = r->offset,
+                                  .event_ns = 1381239000000000000 + (int64_t)(r->offset / 7) * 1000000,
                                   .kind = fake_is_bar(r->offset) ? OUTBOX_BAR : OUTBOX_ALERT,
                                   .name = "SPY",
                                   .name_len = 3,

@@ -1,0 +1,661 @@
+/* The Redis sink against a real server, which scripts/redis.sh starts and which is killed, filled up, locked.
+ */
+#include "net/sink.h"
+
+#include "tests/system/lib/fake_outbox.h"
+
+#include <hiredis/hiredis.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+#include <cmocka.h>
+
+#define CURSOR "ringtape:cursor:n1"
+
+static char dir[] = "/tmp/sink-redis-XXXXXX";
+static char url[64], password_path[64];
+static int port;
+static redisContext *client;
+static char said[1 << 16];
+static pthread_mutex_t said_lock = PTHREAD_MUTEX_INITIALIZER;
+
+static int server(const char *command, const char *args)
+{
+    char line[256], answer[64] = "";
+    snprintf(line, sizeof line, "scripts/redis.sh %s %s %s", command, dir, args);
+    FILE *f = popen(line, "r");
+    if (!f)
+        return -1;
+    if (fgets(answer, sizeof answer, f))
+        port = atoi(answer);
+    return pclose(f);
+}
+
+static void connect_client(void)
+{
+    if (client)
+        redisFree(client);
+    client = redisConnect("127.0.0.1", port);
+    assert_non_null(client);
+    assert_int_equal(client->err, 0);
+}
+
+__attribute__((format(printf, 1, 2))) static redisReply *ask(const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    redisReply *reply = redisvCommand(client, format, args);
+    va_end(args);
+    if (!reply)
+        fail_msg("%s: %s", format, client->errstr);
+    if (reply->type == REDIS_REPLY_ERROR)
+        fail_msg("%s: %s", format, reply->str);
+    return reply;
+}
+#define DO(...) freeReplyObject(ask(__VA_ARGS__))
+
+static int start_server(void **state)
+{
+    (void)state;
+    if (!mkdtemp(dir) || server("start", "") || port == 0) {
+        print_error("no Redis server could be started: run scripts/setup.sh test\n");
+        return -1;
+    }
+    snprintf(url, sizeof url, "redis://127.0.0.1:%d", port);
+    snprintf(password_path, sizeof password_path, "%s/password", dir);
+    connect_client();
+    return 0;
+}
+
+static int stop_server(void **state)
+{
+    (void)state;
+    char line[64];
+    redisFree(client);
+    snprintf(line, sizeof line, "rm -rf %s", dir);
+    return server("stop", "") || system(line);
+}
+
+static int setup(void **state)
+{
+    (void)state;
+    DO("FLUSHALL");
+    *said = 0;
+    fake_set(0, 0);
+    return 0;
+}
+
+static void log_line(void *ctx, const char *line)
+{
+    (void)ctx;
+    pthread_mutex_lock(&said_lock);
+    size_t at = strlen(said);
+    snprintf(said + at, sizeof said - at, "%s\n", line);
+    pthread_mutex_unlock(&said_lock);
+}
+
+static struct sink_config config(void)
+{
+    return (struct sink_config){.ops = &sink_redis,
+                                .node = "n1",
+                                .outbox_dir = "memory",
+                                .outbox_id = FAKE_ID,
+                                .next_offset = fake.next,
+                                .batch = 50,
+                                .redis_url = url,
+                                .redis_trade_channel = "trades",
+                                .redis_alerts_maxlen = 1000000,
+                                .redis_bars_maxlen = 1000000,
+                                .log = log_line};
+}
+
+static struct sink *start(const struct sink_config *c)
+{
+    struct error err = {""};
+    struct sink *s = sink_start(c, &err);
+    if (!s)
+        fail_msg("%s", err.text);
+    return s;
+}
+
+static void await_level(struct sink *s, uint64_t offset)
+{
+    struct error err = {""};
+    for (int i = 0; i < 20000 && !sink_level(s, offset); i++)
+        usleep(1000);
+    if (!sink_level(s, offset)) {
+        sink_last_error(s, &err);
+        fail_msg("not level with %llu: %s", (unsigned long long)offset, err.text);
+    }
+}
+
+static void run_to(uint64_t next)
+{
+    fake_set(0, next);
+    struct sink_config c = config();
+    struct sink *s = start(&c);
+    await_level(s, next);
+    assert_int_equal(sink_stop(s, 5000), 0);
+}
+
+static void await_error(struct sink *s, const char *const texts[])
+{
+    struct error err = {""};
+    for (int i = 0; i < 5000 && !(sink_last_error(s, &err) && strstr(err.text, texts[0])); i++)
+        usleep(1000);
+    for (; *texts; texts++)
+        if (!strstr(err.text, *texts))
+            fail_msg("found '%s', expected '%s' in it", err.text, *texts);
+}
+#define AWAIT_ERROR(s, ...) await_error(s, (const char *const[]){__VA_ARGS__, NULL})
+
+static void assert_stream(const char *key, const char *field, bool bars, uint64_t first, uint64_t end)
+{
+    redisReply *all = ask("XRANGE %s - +", key);
+    size_t at = 0;
+    for (uint64_t n = first; n < end; n++) {
+        char json[64];
+        if (fake_is_bar(n) != bars)
+            continue;
+        snprintf(json, sizeof json, "{\"n\":%llu}", (unsigned long long)n);
+        assert_true(at < all->elements);
+        const redisReply *fields = all->element[at++]->element[1];
+        assert_int_equal(fields->elements, 2);
+        assert_string_equal(fields->element[0]->str, field);
+        assert_string_equal(fields->element[1]->str, json);
+    }
+    assert_int_equal(all->elements, at);
+    freeReplyObject(all);
+}
+
+/* Both streams hold each event from first to end once, in order, and the cursor says so. */
+static void assert_delivered(uint64_t first, uint64_t end)
+{
+    char expected[64];
+    assert_stream("alerts", "alert", false, first, end);
+    assert_stream("bars.finalized", "bar", true, first, end);
+    snprintf(expected, sizeof expected, FAKE_ID " %llu", (unsigned long long)end);
+    redisReply *cursor = ask("GET " CURSOR);
+    assert_string_equal(cursor->str, expected);
+    freeReplyObject(cursor);
+}
+
+static void test_streams_channel_and_cursor(void **state)
+{
+    (void)state;
+    redisContext *listener = redisConnect("127.0.0.1", port);
+    freeReplyObject(redisCommand(listener, "SUBSCRIBE alerts"));
+    run_to(12);
+    assert_delivered(0, 12);
+    for (uint64_t n = 0; n < 12; n++) {
+        redisReply *message;
+        char json[64];
+        if (fake_is_bar(n))
+            continue;
+        snprintf(json, sizeof json, "{\"n\":%llu}", (unsigned long long)n);
+        assert_int_equal(redisGetReply(listener, (void **)&message), REDIS_OK);
+        assert_string_equal(message->element[2]->str, json);
+        freeReplyObject(message);
+    }
+    redisFree(listener);
+    run_to(1000);
+    run_to(1001);
+    assert_delivered(0, 1001);
+}
+
+static void test_maxlen(void **state)
+{
+    (void)state;
+    fake_set(0, 3000);
+    struct sink_config c = config();
+    c.redis_alerts_maxlen = 300;
+    c.redis_bars_maxlen = 100;
+    struct sink *s = start(&c);
+    await_level(s, 3000);
+    assert_int_equal(sink_stop(s, 5000), 0);
+    redisReply *alerts = ask("XLEN alerts"), *bars = ask("XLEN bars.finalized");
+    assert_true(alerts->integer >= 300 && alerts->integer < 500);
+    assert_true(bars->integer >= 100 && bars->integer < 300);
+    freeReplyObject(alerts);
+    freeReplyObject(bars);
+}
+
+static void kill_server(void)
+{
+    char name[64];
+    int pid = 0;
+    snprintf(name, sizeof name, "%s/pid", dir);
+    FILE *f = fopen(name, "r");
+    assert_non_null(f);
+    assert_int_equal(fscanf(f, "%d", &pid), 1);
+    fclose(f);
+    assert_int_equal(kill(pid, SIGKILL), 0);
+    assert_int_equal(server("kill", ""), 0); /* waits until it is gone */
+}
+
+/* The server is killed in the middle of deliveries and started again with what its append-only file has. */
+static void test_server_is_killed(void **state)
+{
+    (void)state;
+    enum { PER_KILL = 4000, KILLS = 6, EVENTS = PER_KILL * KILLS };
+    struct sink_stats stats;
+    int within = 0;
+    struct sink_config c = config();
+    c.batch = 20;
+    struct sink *s = start(&c);
+    for (uint64_t i = 0; i < KILLS; i++) {
+        fake_set(0, (i + 1) * PER_KILL);
+        sink_published(s, (i + 1) * PER_KILL);
+        await_level(s, i * PER_KILL + PER_KILL / 4);
+        kill_server();
+        within += !sink_level(s, (i + 1) * PER_KILL);
+        assert_int_equal(server("start", ""), 0);
+    }
+    await_level(s, EVENTS);
+    sink_stats(s, &stats);
+    assert_int_equal(sink_stop(s, 5000), 0);
+    connect_client();
+    assert_delivered(0, EVENTS);
+    print_message("killed %d times within deliveries\n", within);
+    assert_true(within > 0 && stats.errors >= (uint64_t)within);
+    assert_int_equal(stats.lag, 0);
+}
+
+/* The last transaction of the append-only file is torn: what is left of it comes back with the start after
+ * the next. */
+static void test_torn_append_only_file(void **state)
+{
+    (void)state;
+    char line[256];
+    for (int cut = 1; cut < 3000; cut += 700) { /* within EXEC, within the batch, before it */
+        DO("FLUSHALL");
+        fake_set(0, 100);
+        struct sink_config c = config();
+        c.batch = 20;
+        struct sink *s = start(&c);
+        await_level(s, 100);
+        kill_server();
+        snprintf(line, sizeof line,
+                 "truncate -s -%d $(ls -t %s/appendonlydir/*.incr.aof %s/*.aof 2>/dev/null | head -1)", cut,
+                 dir, dir);
+        assert_int_equal(system(line), 0);
+        assert_int_equal(server("start", ""), 0);
+        fake_set(0, 140);
+        sink_published(s, 140);
+        await_level(s, 140);
+        kill_server();
+        assert_int_equal(server("start", ""), 0);
+        connect_client();
+        fake_set(0, 200);
+        sink_published(s, 200);
+        await_level(s, 200);
+        assert_int_equal(sink_stop(s, 5000), 0);
+        assert_delivered(0, 200);
+    }
+}
+
+/* The process that delivers is killed: its last batch may or may not have arrived. */
+static void test_sink_is_killed(void **state)
+{
+    (void)state;
+    enum { EVENTS = 12000 };
+    int kills = 0;
+    fake_set(0, EVENTS);
+    for (unsigned round = 0;; round++) {
+        assert_true(round < 200);
+        pid_t pid = fork();
+        if (pid == 0) {
+            struct sink_config c = config();
+            c.batch = 20;
+            struct sink *s = sink_start(&c, NULL);
+            for (int i = 0; i < 10000 && s && !sink_level(s, EVENTS); i++)
+                usleep(1000);
+            _exit(s && sink_level(s, EVENTS) ? 0 : 1);
+        }
+        usleep(2000 + round * 7919 % (9000 + round * 500));
+        kill(pid, SIGKILL);
+        int status;
+        assert_int_equal(waitpid(pid, &status, 0), pid);
+        if (!WIFSIGNALED(status)) {
+            assert_int_equal(WEXITSTATUS(status), 0);
+            break;
+        }
+        kills++;
+    }
+    run_to(EVENTS);
+    assert_delivered(0, EVENTS);
+    assert_true(kills > 0);
+}
+
+/* Two that read the same cursor: the batch that comes second changes nothing. */
+static void test_late_batch(void **state)
+{
+    (void)state;
+    struct error err;
+    struct sink_cursor cursor = {"", 0};
+    struct sink_config c = config();
+    struct outbox_record record[3];
+    void *killed = calloc(1, sink_redis.state_bytes), *successor = calloc(1, sink_redis.state_bytes);
+    uint32_t accepted = 0;
+    run_to(4);
+    for (uint64_t n = 0; n < 3; n++)
+        record[n] = (struct outbox_record){
+            .offset = 4 + n, .kind = OUTBOX_ALERT, .json = "{\"late\":1}", .json_len = 10};
+    assert_int_equal(sink_redis.open(killed, &c, &cursor, &err), 0);
+    assert_string_equal(cursor.outbox_id, FAKE_ID);
+    assert_int_equal(cursor.offset, 4);
+    assert_int_equal(sink_redis.open(successor, &c, &cursor, &err), 0);
+    run_to(6);
+    assert_int_equal(sink_redis.deliver(killed, record, 3, &accepted, &err), -1);
+    assert_int_equal(accepted, 0);
+    assert_non_null(strstr(err.text, "was '" FAKE_ID " 4' and is now '" FAKE_ID " 6'"));
+    assert_int_equal(sink_redis.deliver(successor, record, 1, &accepted, &err), -1);
+    assert_delivered(0, 6);
+    sink_redis.close(killed);
+    sink_redis.close(successor);
+    free(killed);
+    free(successor);
+}
+
+static void test_wrong_types(void **state)
+{
+    (void)state;
+    static const char *const keys[] = {CURSOR, "alerts", "bars.finalized"};
+    static const char *const expected[] = {"expected a string", "expected a stream", "expected a stream"};
+    for (int i = 0; i < 3; i++) {
+        DO("FLUSHALL");
+        DO("RPUSH %s x", keys[i]);
+        fake_set(0, 100);
+        struct sink_config c = config();
+        struct sink *s = start(&c);
+        AWAIT_ERROR(s, keys[i], "holds a list", expected[i], "rename or delete the key");
+        DO("DEL %s", keys[i]);
+        await_level(s, 100);
+        /* and while it is connected */
+        DO("RENAME %s old", keys[i]);
+        DO("SET other 1");
+        DO("HSET %s a b", keys[i]);
+        fake_set(0, 150);
+        sink_published(s, 150);
+        AWAIT_ERROR(s, keys[i], "holds a hash", expected[i], "rename or delete the key");
+        DO("RENAME old %s", keys[i]);
+        await_level(s, 150);
+        assert_int_equal(sink_stop(s, 5000), 0);
+        assert_delivered(0, 150);
+    }
+}
+
+static void test_cursors_that_are_not_ours(void **state)
+{
+    (void)state;
+    struct sink_stats stats;
+    DO("SET " CURSOR " %s", FAKE_OTHER_ID " 77");
+    fake_set(0, 40);
+    struct sink_config c = config();
+    c.delivered = 15;
+    struct sink *s = start(&c);
+    await_level(s, 40);
+    sink_stats(s, &stats);
+    assert_int_equal(stats.unknown_outbox, 1);
+    assert_int_equal(sink_stop(s, 5000), 0);
+    assert_delivered(15, 40);
+    assert_non_null(strstr(said, "its cursor is of another outbox (" FAKE_OTHER_ID));
+
+    static const char *const junk[] = {"7", "junk", FAKE_ID, FAKE_ID " 7x", FAKE_ID " -1"};
+    for (size_t i = 0; i < sizeof junk / sizeof *junk; i++) {
+        DO("SET " CURSOR " %s", junk[i]);
+        s = start(&c);
+        AWAIT_ERROR(s, "the key " CURSOR " holds '", "expected '<outbox id> <offset>'");
+        assert_int_equal(sink_stop(s, 5000), 0);
+    }
+    DO("SET " CURSOR " %s", FAKE_ID " 40");
+    assert_delivered(15, 40);
+}
+
+/* The server loses everything: it gets everything again. */
+static void test_flushed_server(void **state)
+{
+    (void)state;
+    struct sink_stats stats;
+    fake_set(0, 60);
+    struct sink_config c = config();
+    struct sink *s = start(&c);
+    await_level(s, 60);
+    DO("SCRIPT FLUSH");
+    fake_set(0, 70);
+    sink_published(s, 70);
+    await_level(s, 70);
+    sink_stats(s, &stats);
+    assert_int_equal(stats.errors, 0); /* a script that is gone is loaded again in passing */
+    DO("FLUSHALL");
+    fake_set(0, 80);
+    sink_published(s, 80);
+    await_level(s, 80);
+    sink_stats(s, &stats);
+    assert_int_equal(stats.rewound, 70);
+    assert_int_equal(sink_stop(s, 5000), 0);
+    assert_delivered(0, 80);
+}
+
+static void write_password(const char *text)
+{
+    FILE *f = fopen(password_path, "w");
+    assert_non_null(f);
+    fputs(text, f);
+    fclose(f);
+}
+
+static void test_passwords(void **state)
+{
+    (void)state;
+    fake_set(0, 20);
+    struct sink_config c = config();
+    DO("CONFIG SET requirepass secret:1");
+    struct sink *s = start(&c);
+    AWAIT_ERROR(s, "NOAUTH", "name it in redis.password_file");
+    assert_int_equal(sink_stop(s, 5000), 0);
+    c.redis_password_file = "/nowhere/password";
+    s = start(&c);
+    AWAIT_ERROR(s, "redis.password_file: cannot read /nowhere/password");
+    assert_int_equal(sink_stop(s, 5000), 0);
+    c.redis_password_file = password_path;
+    write_password("\n");
+    s = start(&c);
+    AWAIT_ERROR(s, "the first line", "is empty");
+    write_password("not-the-password\n");
+    AWAIT_ERROR(s, "AUTH: WRONGPASS", "correct the file");
+    write_password(":secret:1\n");
+    await_level(s, 20);
+    assert_int_equal(sink_stop(s, 5000), 0);
+    assert_null(strstr(said, "secret"));
+    assert_null(strstr(said, "not-the-password"));
+    DO("ACL SETUSER tape on >pass ~* &* +@all");
+    write_password("tape:pass");
+    fake_set(0, 30);
+    c.next_offset = 30;
+    s = start(&c);
+    await_level(s, 30);
+    assert_int_equal(sink_stop(s, 5000), 0);
+    DO("CONFIG SET requirepass %s", "");
+    assert_delivered(0, 30);
+}
+
+/* What a user may not do is refused before anything is written, but for the channel, which is best effort. */
+static void test_rights(void **state)
+{
+    (void)state;
+    fake_set(0, 20);
+    struct sink_config c = config();
+    c.redis_password_file = password_path;
+    write_password("tape:pass");
+    DO("ACL SETUSER tape reset on >pass ~* &* +@all -set");
+    struct sink *s = start(&c);
+    AWAIT_ERROR(s, "give the user ~ringtape:cursor:*");
+    redisReply *keys = ask("DBSIZE");
+    assert_int_equal(keys->integer, 0);
+    freeReplyObject(keys);
+    DO("ACL SETUSER tape reset on >pass ~* resetchannels +@all");
+    await_level(s, 20);
+    assert_int_equal(sink_stop(s, 5000), 0);
+    assert_delivered(0, 20);
+    assert_non_null(strstr(said, "the channel `alerts` is refused"));
+}
+
+static void test_server_that_takes_no_writes(void **state)
+{
+    (void)state;
+    fake_set(0, 50);
+    struct sink_config c = config();
+    struct sink *s = start(&c);
+    await_level(s, 50);
+    DO("CONFIG SET maxmemory 1");
+    fake_set(0, 100);
+    sink_published(s, 100);
+    AWAIT_ERROR(s, "OOM", "raise the server's maxmemory");
+    DO("CONFIG SET maxmemory 0");
+    await_level(s, 100);
+    DO("REPLICAOF 127.0.0.1 1");
+    fake_set(0, 150);
+    sink_published(s, 150);
+    AWAIT_ERROR(s, "READONLY", "this is a replica");
+    DO("REPLICAOF NO ONE");
+    await_level(s, 150);
+    assert_int_equal(sink_stop(s, 5000), 0);
+    assert_delivered(0, 150);
+}
+
+static void test_configuration(void **state)
+{
+    (void)state;
+    struct error err;
+    struct sink_config c = config();
+    c.redis_url = "http://x";
+    assert_null(sink_start(&c, &err));
+    assert_non_null(strstr(err.text, "sink redis: "));
+    c = config();
+    c.node = "";
+    assert_null(sink_start(&c, &err));
+    c = config();
+    c.redis_url = "redis://127.0.0.1:1";
+    struct sink *s = start(&c);
+    AWAIT_ERROR(s, "redis://127.0.0.1:1: cannot connect: Connection refused");
+    assert_int_equal(sink_stop(s, 5000), 0);
+    char far_db[80];
+    snprintf(far_db, sizeof far_db, "%s/99", url);
+    c.redis_url = far_db;
+    s = start(&c);
+    AWAIT_ERROR(s, "SELECT", "`databases`");
+    assert_int_equal(sink_stop(s, 5000), 0);
+    snprintf(far_db, sizeof far_db, "%s/3", url);
+    fake_set(0, 10);
+    c.next_offset = 10;
+    s = start(&c);
+    await_level(s, 10);
+    assert_int_equal(sink_stop(s, 5000), 0);
+    DO("SELECT 3");
+    assert_delivered(0, 10);
+    DO("SELECT 0");
+}
+
+static int64_t price_e9[2];
+static int read_price(void *ctx, uint32_t id, struct sink_price *out)
+{
+    (void)ctx;
+    if (id > 2)
+        return -1;
+    if (id == 1)
+        return 0;
+    *out = (struct sink_price){.symbol = id ? "BTC" : "SPY",
+                               .symbol_len = 3,
+                               .size_scale = id ? 8 : 0,
+                               .price_e9 = __atomic_load_n(&price_e9[id / 2], __ATOMIC_RELAXED),
+                               .size = 150000000,
+                               .event_ns = 1381239927122000000};
+    return 1;
+}
+
+static void assert_price(const char *key, const char *expected)
+{
+    redisReply *reply = ask("GET %s", key);
+    if (reply->type != REDIS_REPLY_STRING || strcmp(reply->str, expected))
+        fail_msg("%s: found %s, expected %s", key, reply->str ? reply->str : "nothing", expected);
+    freeReplyObject(reply);
+}
+
+static void test_prices(void **state)
+{
+    (void)state;
+    redisContext *listener = redisConnect("127.0.0.1", port);
+    redisReply *message;
+    freeReplyObject(redisCommand(listener, "SUBSCRIBE trades"));
+    struct sink_config c = config();
+    c.prices.read = read_price;
+    price_e9[0] = 167510000000;
+    price_e9[1] = 61685990000000;
+    struct sink *s = start(&c);
+    for (int i = 0; i < 2; i++) {
+        assert_int_equal(redisGetReply(listener, (void **)&message), REDIS_OK);
+        assert_string_equal(message->element[2]->str,
+                            i ? "{\"symbol\":\"BTC\",\"price\":61685.99,\"size\":1.5,"
+                                "\"timestamp\":\"2013-10-08T13:45:27.122000000Z\"}"
+                              : "{\"symbol\":\"SPY\",\"price\":167.51,\"size\":150000000,"
+                                "\"timestamp\":\"2013-10-08T13:45:27.122000000Z\"}");
+        freeReplyObject(message);
+    }
+    redisFree(listener);
+    assert_price("price:SPY", "167.51");
+    assert_price("price:BTC", "61685.99");
+    DO("DEL price:SPY");
+    __atomic_store_n(&price_e9[1], 61686000000000, __ATOMIC_RELAXED);
+    assert_int_equal(sink_stop(s, 5000), 0);
+    assert_price("price:BTC", "61686"); /* the last one is there at the end */
+    redisReply *gone = ask("EXISTS price:SPY");
+    assert_int_equal(gone->integer, 0); /* what has not changed is not sent again */
+    freeReplyObject(gone);
+}
+
+/* A bound that only a mistake breaks; the figure is printed for whoever looks. */
+static void test_speed(void **state)
+{
+    (void)state;
+    enum { EVENTS = 100000 };
+    struct timespec from, to;
+    fake_set(0, EVENTS);
+    struct sink_config c = config();
+    c.batch = 500;
+    clock_gettime(CLOCK_MONOTONIC, &from);
+    struct sink *s = start(&c);
+    while (!sink_level(s, EVENTS))
+        usleep(1000);
+    clock_gettime(CLOCK_MONOTONIC, &to);
+    assert_int_equal(sink_stop(s, 5000), 0);
+    double seconds = (double)(to.tv_sec - from.tv_sec) + (double)(to.tv_nsec - from.tv_nsec) / 1e9;
+    print_message("%.0f events/s in batches of 500\n", EVENTS / seconds);
+    assert_true(EVENTS / seconds > 5000);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup(test_streams_channel_and_cursor, setup),
+        cmocka_unit_test_setup(test_maxlen, setup),
+        cmocka_unit_test_setup(test_server_is_killed, setup),
+        cmocka_unit_test_setup(test_torn_append_only_file, setup),
+        cmocka_unit_test_setup(test_sink_is_killed, setup),
+        cmocka_unit_test_setup(test_late_batch, setup),
+        cmocka_unit_test_setup(test_wrong_types, setup),
+        cmocka_unit_test_setup(test_cursors_that_are_not_ours, setup),
+        cmocka_unit_test_setup(test_flushed_server, setup),
+        cmocka_unit_test_setup(test_passwords, setup),
+        cmocka_unit_test_setup(test_rights, setup),
+        cmocka_unit_test_setup(test_server_that_takes_no_writes, setup),
+        cmocka_unit_test_setup(test_configuration, setup),
+        cmocka_unit_test_setup(test_prices, setup),
+        cmocka_unit_test_setup(test_speed, setup),
+    };
+    return cmocka_run_group_tests_name("sink_redis", tests, start_server, stop_server);
+}
