@@ -31,10 +31,10 @@ struct shown {
 
 static void show(struct shown *s, const struct symtab_row *row, bool json)
 {
-    unsigned scale = row->identity.size_scale;
+    unsigned scale = row->identity.size_scale, places = json ? 0 : 2;
     *s = (struct shown){.session = ""};
     if (row->trade.price_e9) {
-        decimal_format_e9(row->trade.price_e9, s->price);
+        decimal_format_places(row->trade.price_e9, places, s->price);
         decimal_format(row->trade.size, scale, s->size);
         decimal_format(row->trade.day_volume, scale, s->volume);
         s->session = row->trade.session < SESSION_KIND_COUNT ? session_names[row->trade.session] : "";
@@ -44,8 +44,8 @@ static void show(struct shown *s, const struct symtab_row *row, bool json)
             observe_time(row->trade.event_ns, s->time);
     }
     if (row->quote.event_ns) {
-        decimal_format_e9(row->quote.bid_e9, s->bid);
-        decimal_format_e9(row->quote.ask_e9, s->ask);
+        decimal_format_places(row->quote.bid_e9, places, s->bid);
+        decimal_format_places(row->quote.ask_e9, places, s->ask);
     }
 }
 

@@ -95,8 +95,11 @@ static void tail_add(struct tail *t, const struct outbox_record *r)
     copy_text(a->symbol, sizeof a->symbol, o, "symbol");
     copy_text(a->rule, sizeof a->rule, o, "rule_name");
     copy_text(a->kind, sizeof a->kind, o, "kind");
-    if (json_is_number(price))
-        decimal_format_double(json_number_value(price), a->price);
+    double value = json_number_value(price);
+    if (json_is_number(price) && value < 1e6) /* where a double holds a price exactly enough to print it */
+        decimal_format_places((int64_t)(value * 1e9 + 0.5), 2, a->price);
+    else if (json_is_number(price))
+        decimal_format_double(value, a->price);
     t->n++;
     json_decref(o);
 }
@@ -257,19 +260,17 @@ static void show_feed(struct screen *s, const struct top *t)
     const struct observe_sample *n = t->now;
     char time[OBSERVE_TEXT_MAX], lag[OBSERVE_TEXT_MAX], seq[OBSERVE_TEXT_MAX], each[OBSERVE_TEXT_MAX],
         symbols[OBSERVE_TEXT_MAX];
-    int64_t event = (int64_t)n->ingest[INGEST_EVENT_TIME_NS], behind = n->utc_ns - event;
-    uint64_t last = n->ingest[INGEST_LAST_SEQ];
+    int64_t event = n->event_ns, behind = n->utc_ns - event;
     text_printf(&s->text, "feed %s", observe_feed_name(n->feed));
     if (event)
         text_printf(&s->text, " at %s", observe_time(event, time));
     if (event && behind >= 0 && behind < 3600 * SECOND_NS)
         text_printf(&s->text, ", %s ago", observe_duration((uint64_t)behind, lag));
     else if (event && n->feed == OBSERVE_FEED_RUNNING)
-        text_printf(&s->text, ", x%.3g",
-                    rate(t, t->before->ingest[INGEST_EVENT_TIME_NS], (uint64_t)event) / 1e9);
+        text_printf(&s->text, ", x%.3g", rate(t, (uint64_t)t->before->event_ns, (uint64_t)event) / 1e9);
     LINE(s, n->feed >= OBSERVE_FEED_FAILED ? STYLE_BAD : STYLE_PLAIN,
-         "   seq %s (%s/s)   %s symbols, %u rules", observe_count(last, seq),
-         observe_count((uint64_t)rate(t, t->before->ingest[INGEST_LAST_SEQ], last), each),
+         "   seq %s (%s/s)   %s symbols, %u rules", observe_count(n->applied_seq, seq),
+         observe_count((uint64_t)rate(t, t->before->applied_seq, n->applied_seq), each),
          observe_count(n->symbols, symbols), t->n_rules);
 }
 
@@ -329,7 +330,7 @@ static void show_disk(struct screen *s, const struct top *t)
                    *p0 = t->before->publisher;
     static const char *const journal_texts[] = {"off", "ok", "FAILING"};
     bool outbox_failing = p[PUBLISHER_OUTBOX_WAITS] > p0[PUBLISHER_OUTBOX_WAITS];
-    uint64_t last = i[INGEST_LAST_SEQ], durable = i[INGEST_DURABLE_SEQ];
+    uint64_t last = t->now->applied_seq, durable = i[INGEST_DURABLE_SEQ];
     char a[OBSERVE_TEXT_MAX], b[OBSERVE_TEXT_MAX];
     LINE(s, t->journal_state == OBSERVE_JOURNAL_STUCK ? STYLE_BAD : STYLE_PLAIN,
          "JOURNAL  %-8s %8.2f MB/s   durable up to seq %s, %s behind", journal_texts[t->journal_state],
@@ -393,20 +394,21 @@ static void show_error(struct screen *s, const struct top *t, unsigned columns)
     end_line(s, STYLE_BAD);
 }
 
-static void show_rules(struct screen *s, struct top *t, unsigned room, bool keys)
+static void show_rules(struct screen *s, struct top *t, unsigned room, bool keys, unsigned columns)
 {
     uint32_t most = t->n_rules > room ? t->n_rules - room : 0;
     t->scroll = t->scroll < most ? t->scroll : most;
     uint32_t end = t->n_rules - t->scroll > room ? t->scroll + room : t->n_rules;
-    LINE(s, STYLE_HEADING, "%-16s %-24s %12s %12s %10s %10s %10s %8s", "RULE", "NAME", "EVALUATED", "TRUE",
-         "WARM-UP", "COOLDOWN", "SESSION", "FIRED");
+    unsigned name = columns > COLUMNS + 16 ? 45 : columns - COLUMNS + 29;
+    LINE(s, STYLE_HEADING, "%-16s %-*s %11s %10s %9s %10s %9s %9s", "RULE", (int)name, "NAME", "EVALUATED",
+         "TRUE", "WARM-UP", "COOLDOWN", "SESSION", "FIRED");
     for (uint32_t i = t->scroll; i < end; i++) {
         const struct observe_rule *r = t->rule[i];
         char n[6][OBSERVE_TEXT_MAX];
         observe_column(&s->text, r->id, 16);
         text_append(&s->text, " ", 1);
-        observe_column(&s->text, r->name, 24);
-        LINE(s, STYLE_PLAIN, " %12s %12s %10s %10s %10s %8s", observe_count(r->stats.evaluated, n[0]),
+        observe_column(&s->text, r->name, name);
+        LINE(s, STYLE_PLAIN, " %11s %10s %9s %10s %9s %9s", observe_count(r->stats.evaluated, n[0]),
              observe_count(r->stats.truths, n[1]), observe_count(r->stats.held_warmup, n[2]),
              observe_count(r->stats.held_cooldown, n[3]), observe_count(r->stats.held_session, n[4]),
              observe_count(r->stats.fired, n[5]));
@@ -454,7 +456,7 @@ static void show(struct screen *s, struct top *t, unsigned rows, unsigned column
             end_line(s, STYLE_PLAIN);
         unsigned rest = rows > s->lines + 6 ? rows - s->lines - 4 : 2; /* headings, keys, an empty line */
         unsigned alerts = rest / 3 < ALERTS_SHOWN ? rest / 3 : ALERTS_SHOWN;
-        show_rules(s, t, rows ? rest - alerts : RULES_ONCE, rows > 0);
+        show_rules(s, t, rows ? rest - alerts : RULES_ONCE, rows > 0, columns);
         end_line(s, STYLE_PLAIN);
         show_alerts(s, &t->tail, rows ? alerts : ALERTS_SHOWN, columns);
     } else {

@@ -127,6 +127,20 @@ static void read_sinks(const struct workspace *ws, struct observe_sample *s)
     }
 }
 
+static void read_progress(const struct workspace *ws, struct observe_sample *s)
+{
+    for (uint32_t k = 0; k < workspace_topology(ws)->options.scanners; k++) {
+        uint64_t c[SCANNER_COUNTER_COUNT] = {0};
+        read_counters(workspace_counters(ws, ROLE_SCANNER, k), c, SCANNER_COUNTER_COUNT);
+        if (c[SCANNER_APPLIED_SEQ] > s->applied_seq)
+            s->applied_seq = c[SCANNER_APPLIED_SEQ];
+        if ((int64_t)c[SCANNER_EVENT_TIME_NS] > s->event_ns)
+            s->event_ns = (int64_t)c[SCANNER_EVENT_TIME_NS];
+    }
+    if (s->event_ns == 0)
+        s->event_ns = (int64_t)s->ingest[INGEST_EVENT_TIME_NS];
+}
+
 static enum observe_feed feed_of(const struct observe_sample *s, uint64_t ingest_ended)
 {
     const struct observe_role *ingest = s->role;
@@ -154,6 +168,7 @@ void observe_read(const struct workspace *ws, struct observe_sample *s)
     read_sinks(ws, s);
     read_counters(workspace_counters(ws, ROLE_INGEST, 0), s->ingest, INGEST_COUNTER_COUNT);
     read_counters(workspace_counters(ws, ROLE_PUBLISHER, 0), s->publisher, PUBLISHER_COUNTER_COUNT);
+    read_progress(ws, s);
     s->feed = feed_of(s, atomics_load_acquire_u64(&control->ingest_ended));
     s->symbols = symtab_count(workspace_symtab(ws));
     for (uint32_t at = 0; errlog_next(workspace_errlog(ws), &at, &entry);)
@@ -200,7 +215,7 @@ enum observe_journal_state observe_journal(struct observe_journal *j, const stru
                                            int64_t stuck_ns)
 {
     uint64_t durable = s->ingest[INGEST_DURABLE_SEQ];
-    bool behind = durable < s->ingest[INGEST_LAST_SEQ] && s->feed != OBSERVE_FEED_ENDED;
+    bool behind = durable < s->applied_seq && s->feed != OBSERVE_FEED_ENDED;
     if (!behind || durable != j->durable_seq || j->behind_since_ns == 0)
         j->behind_since_ns = behind ? s->mono_ns : 0;
     j->durable_seq = durable;

@@ -299,7 +299,7 @@ static void test_a_journal_that_stands_still(void **state)
     s.mono_ns = 1000;
     assert_int_equal(observe_journal(&j, &s, stuck), OBSERVE_JOURNAL_OFF);
     s.ingest[INGEST_JOURNAL_BYTES] = 1;
-    s.ingest[INGEST_LAST_SEQ] = 10;
+    s.applied_seq = 10;
     s.ingest[INGEST_DURABLE_SEQ] = 5;
     assert_int_equal(observe_journal(&j, &s, stuck), OBSERVE_JOURNAL_OK);
     s.mono_ns = 4000; /* behind for 3000: not longer than it may be */
@@ -311,7 +311,7 @@ static void test_a_journal_that_stands_still(void **state)
     s.ingest[INGEST_DURABLE_SEQ] = 10;
     s.mono_ns = 9000;
     assert_int_equal(observe_journal(&j, &s, stuck), OBSERVE_JOURNAL_OK);
-    s.ingest[INGEST_LAST_SEQ] = 11; /* what came after a long rest is not late yet */
+    s.applied_seq = 11; /* what came after a long rest is not late yet */
     s.mono_ns = 90000;
     assert_int_equal(observe_journal(&j, &s, stuck), OBSERVE_JOURNAL_OK);
     s.mono_ns = 99000;
@@ -476,7 +476,7 @@ static void test_symbols(void **state)
     const char *line = line_of(output, "SPY ");
     assert_shown(line, " 167.51 ");
     assert_shown(line, "2013-10-08 09:45:27.122");
-    assert_shown(line, " 167.5 ");
+    assert_shown(line, " 167.50 ");
     assert_shown(line, " 167.52 ");
     assert_shown(line, "1234567 market");
     assert_shown(output, "\nQQQ ");
@@ -563,7 +563,7 @@ static void test_top_once(void **state)
     stats_of(1, 0)->fired = 4321;
     histogram_record_n(workspace_histogram(ws, ROLE_PUBLISHER, 0, PUBLISHER_TICK_TO_ALERT_NS), 132000, 1000);
     counters_set_label(workspace_counters(ws, ROLE_SINK, 0), "redis");
-    counter_set(workspace_counters(ws, ROLE_INGEST, 0), INGEST_LAST_SEQ, 1234567);
+    counter_set(workspace_counters(ws, ROLE_SCANNER, 1), SCANNER_APPLIED_SEQ, 1234567);
     counter_set(workspace_counters(ws, ROLE_INGEST, 0), INGEST_EVENT_TIME_NS, UINT64_C(1381239927122000000));
     errlog_record(workspace_errlog(ws), ROLE_INGEST, 0, 1, "journal: disk full");
     snprintf(path, sizeof path, "%s/outbox", dir);
