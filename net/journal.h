@@ -47,6 +47,7 @@ struct journal_options {
      * was not written. NULL: memory of its own, 16 MiB. */
     void *staging;
     size_t staging_bytes;
+    bool blocking;              /* no io_uring: journal_poll writes and waits; for tools */
     journal_in_force *in_force; /* may be NULL */
     void *in_force_ctx;
 };
@@ -96,12 +97,18 @@ int journal_flush(struct journal *j, struct error *err) __attribute__((warn_unus
  * what was not written, if it is the caller's. */
 int journal_close(struct journal *j, struct error *err);
 
-/* Reading: a directory, or one segment file. Any number of readers, also while it is written: a reader that
- * has come to the end can be asked again later. */
+/* Reading: a directory, or one segment file. Any number of readers, also while it is written.
+ *
+ * Where a segment that is not sealed ends in something that is no whole block, that is the end: a torn write,
+ * or one under way; journal_reader_note says so. Where sound blocks follow it, it is damage: an error, unless
+ * `live`.
+ */
 struct journal_reader_options {
-    uint64_t from_seq; /* the first message wanted: reading starts at its block or one before; 0 = all */
-    int64_t from_ns;   /* likewise the first with event_ns not before it; INT64_MIN or 0 = all */
-    bool in_force;     /* first the records in force at the start of the first segment read, with seq 0 */
+    uint64_t from_seq; /* reading starts with the block that holds it, or what follows it; 0 = all */
+    int64_t from_ns;   /* reading starts with the first block that holds an event_ns not before it; 0 = all */
+    bool in_force;     /* first what was in force at the start of the first segment read, with seq 0; nothing
+                        * if that segment starts with message 1 */
+    bool live;         /* a writer may be at work: after an end, ask again later */
 };
 
 struct journal_reader;
@@ -110,21 +117,23 @@ struct journal_reader *journal_reader_open(const char *path, const struct journa
                                            struct error *err);
 
 /* Whole records into out[0..max), max >= MSG_SLOTS_MAX, in the order of seq. Returns the slots; 0 at the end
- * (so far); -1 with err: corrupt (file, offset, what was expected) or unreadable; what was read before is
- * good. */
+ * (so far); -1 with err: damaged (file, offset, found, expected), a segment missing, unreadable; what was
+ * read before is good.
+ */
 int64_t journal_read(struct journal_reader *r, struct msg *out, size_t max, struct error *err)
     __attribute__((warn_unused_result));
 
-/* After an end: "" or what was left unread there (a block that is torn, or being written). */
+/* After an end: "", or what stands there that is no whole block. */
 const char *journal_reader_note(const struct journal_reader *r);
 
 struct journal_info {
     uint8_t node[SEGMENT_ID_BYTES];
-    uint64_t segments;  /* files with content */
-    uint64_t first_seq; /* the first segment's; more than 1: what came before is in no file here */
-    uint64_t bytes;     /* read so far, of files */
-    uint64_t blocks;    /* read so far */
-    bool sealed;        /* the segment read last has its footer */
+    uint64_t first_seq;       /* of the first segment; more than 1: what came before is in no file here */
+    int64_t created_ns;       /* of the first segment */
+    uint64_t segments, bytes; /* files, and bytes in them, when it was opened */
+    uint64_t blocks;          /* read so far */
+    uint64_t block_bytes;     /* of them */
+    bool sealed;              /* the segment read last has its footer */
 };
 const struct journal_info *journal_reader_info(const struct journal_reader *r);
 

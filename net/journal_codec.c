@@ -275,10 +275,37 @@ static uint8_t *encode_other(const struct msg *m, uint32_t slots, uint8_t *p)
     return p;
 }
 
+const struct codec_summary codec_summary_none = {.min_event_ns = INT64_MAX, .max_event_ns = INT64_MIN};
+
+static inline void summary_time(struct codec_summary *s, int64_t event_ns)
+{
+    s->min_event_ns = event_ns < s->min_event_ns ? event_ns : s->min_event_ns;
+    s->max_event_ns = event_ns > s->max_event_ns ? event_ns : s->max_event_ns;
+}
+
+/* Is event_ns a time of the stream? */
+static inline bool is_timed(unsigned type)
+{
+    return type == MSG_TRADE || type == MSG_QUOTE || type == MSG_CLOCK || type == MSG_CANCEL ||
+           type == MSG_STATUS;
+}
+
+void codec_summarise(struct codec_summary *s, const struct msg *m, size_t n)
+{
+    for (size_t i = 0; i < n; i += msg_slot_count(&m[i])) {
+        if (is_timed(m[i].type))
+            summary_time(s, m[i].event_ns);
+        if (!s->records++)
+            s->first_seq = m[i].seq;
+        s->last_seq = m[i].seq;
+    }
+    s->slots += n;
+}
+
 void codec_encode_begin(struct codec_encoder *e, uint64_t first_seq)
 {
     codec_begin(&e->state, first_seq);
-    e->summary = (struct codec_summary){.min_event_ns = INT64_MAX, .max_event_ns = INT64_MIN};
+    e->summary = codec_summary_none;
 }
 
 static inline bool is_compact(const struct msg *m)
@@ -320,12 +347,10 @@ size_t codec_encode(struct codec_encoder *e, const struct msg *m, size_t n, uint
             assert(msg_valid(r, n - i));
             slots = msg_slot_count(r);
             p = encode_other(r, slots, p);
-            timed = type == MSG_CANCEL || type == MSG_STATUS || type <= MSG_QUOTE || type == MSG_CLOCK;
+            timed = is_timed(type);
         }
-        if (timed) {
-            sum.min_event_ns = r->event_ns < sum.min_event_ns ? r->event_ns : sum.min_event_ns;
-            sum.max_event_ns = r->event_ns > sum.max_event_ns ? r->event_ns : sum.max_event_ns;
-        }
+        if (timed)
+            summary_time(&sum, r->event_ns);
         seq = r->seq;
         sum.records++;
         i += slots;

@@ -67,6 +67,10 @@ struct codec_summary {
         max_event_ns; /* of TRADE, QUOTE, CANCEL, STATUS, CLOCK; INT64_MAX and _MIN if none */
 };
 
+extern const struct codec_summary codec_summary_none; /* of no message */
+/* Adds the whole records m[0..n). */
+void codec_summarise(struct codec_summary *s, const struct msg *m, size_t n);
+
 struct codec_encoder {
     struct codec state;
     struct codec_summary summary;

@@ -1,0 +1,989 @@
+#include "net/journal.h"
+#include "net/journal_format.h"
+#include "shm/atomics.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <liburing.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+enum {
+    STAGING_PAGE = 4096,
+    STAGING_BLOCKS_MAX = 1 << 16,
+    STAGING_OWN_BYTES = 16 << 20,
+    IN_FLIGHT_MAX = 64,
+    RING_ENTRIES = 2 * IN_FLIGHT_MAX,
+    IN_FORCE_SLOTS = 256,
+    BLOCK_FRONT = sizeof(struct segment_head) + sizeof(struct block_head), /* before the payload in staging */
+};
+#define STAGING_MAGIC INT64_C(0x31474154534a5452) /* "RTJSTAG1" */
+#define RETRY_NS      INT64_C(1000000000)
+
+/* What of the journal lies in staging, so that another process can finish it. A block's buffer has
+ * block_bytes: room for a segment head (used by a segment's first block), the block head, the payload, the
+ * encoder's slack. */
+struct staging_block {
+    uint32_t state; /* enum staged */
+    uint32_t flags; /* of the block head */
+    uint32_t segment, pad;
+    uint64_t offset;    /* in the segment, of what is written; 0: the segment head comes first */
+    uint64_t first_seq; /* that the encoder was started with */
+    uint64_t used;      /* bytes of payload; stored last, so that what it covers is whole */
+};
+enum staged { STAGED_FREE, STAGED_USED };
+
+struct staging {
+    uint64_t magic;
+    uint32_t block_bytes, blocks;
+    uint8_t node[SEGMENT_ID_BYTES];
+    struct staging_block block[];
+};
+
+/* What happens to a full block. */
+enum block_state { BLOCK_QUEUED, BLOCK_WRITING, BLOCK_WRITTEN };
+struct block {
+    uint8_t *start; /* of what is written */
+    uint32_t bytes, done;
+    uint64_t last_seq; /* 0: in force */
+    enum block_state state;
+};
+
+struct segment {
+    int fd; /* -1: none */
+    uint32_t number;
+    uint64_t end;       /* of what is staged for it */
+    uint64_t end_block; /* once it is full: the count of blocks up to its last */
+};
+
+/* The one operation on a file under way, beside writes of blocks. */
+enum file_op { FILE_IDLE, FILE_OPEN, FILE_SYNC_DIR, FILE_FOOTER, FILE_SYNC_OLD, FILE_SYNC };
+
+struct journal {
+    struct journal_options options;
+    struct journal_state state;
+    char dir[4000];
+    int dir_fd, lock_fd;
+    uint8_t node[SEGMENT_ID_BYTES];
+    int64_t now_ns;
+
+    struct staging *staging;
+    bool own_staging;
+    uint8_t *buffers;     /* of the blocks */
+    struct block *blocks; /* by count modulo staging->blocks */
+    /* Counts of blocks, each not above the next: freed, on disk, written, sealed. One more may be open. */
+    uint64_t freed, synced, written, sealed;
+    bool open_block;
+    size_t used; /* of the open block's payload */
+    int64_t open_since_ns;
+    unsigned queued, in_flight;
+
+    struct segment current, old, next;
+    bool next_ready; /* its file is there, and (if we sync) stays after a crash */
+    char next_name[SEGMENT_NAME_BYTES];
+    bool in_force_due;
+    size_t in_force_at;
+
+    enum file_op file_op;
+    bool file_busy, old_has_footer;
+    bool flushing;                   /* sync at once, open nothing */
+    uint64_t sync_written, sync_seq; /* what the sync under way makes durable */
+    int64_t last_sync_ns;
+    bool write_failing, file_failing;
+    int64_t write_retry_ns, file_retry_ns;
+
+    struct io_uring ring;
+    struct codec_encoder encoder;
+    struct journal_index *index, *old_index; /* of the segments current and old */
+    uint8_t footer[JOURNAL_FOOTER_BYTES_MAX];
+    size_t footer_bytes, footer_done;
+    uint32_t footer_of; /* the segment's number */
+    struct msg in_force[IN_FORCE_SLOTS];
+};
+
+static struct staging_block *staged(const struct journal *j, uint64_t count)
+{
+    return &j->staging->block[count % j->staging->blocks];
+}
+
+static struct block *block_at(const struct journal *j, uint64_t count)
+{
+    return &j->blocks[count % j->staging->blocks];
+}
+
+static uint8_t *buffer_at(const struct journal *j, uint64_t count)
+{
+    return j->buffers + count % j->staging->blocks * j->staging->block_bytes;
+}
+
+static bool syncs(const struct journal *j)
+{
+    return j->options.sync != JOURNAL_SYNC_NEVER;
+}
+
+/* Where the payload must end. */
+static size_t payload_room(const struct journal *j)
+{
+    return j->staging->block_bytes - BLOCK_FRONT - CODEC_SLACK_BYTES;
+}
+
+static void note_failure(struct journal *j, bool *flag, int64_t *retry_ns, int error_number, const char *file,
+                         const char *what)
+{
+    *flag = true;
+    *retry_ns = j->now_ns + RETRY_NS;
+    j->state.failing = true;
+    j->state.failures++;
+    error_set(&j->state.failure,
+              "%s/%s: cannot %s: %s%s; what is not written is kept, and tried again each second", j->dir,
+              file, what, strerror(error_number), segment_advice(error_number));
+}
+
+static void note_success(struct journal *j, bool *flag)
+{
+    *flag = false;
+    j->state.failing = j->write_failing || j->file_failing;
+}
+
+/* Blocks: open, fill, seal. */
+
+static void begin_block(struct journal *j, uint64_t first_seq, uint32_t flags)
+{
+    struct staging_block *s = staged(j, j->sealed);
+    uint8_t *buffer = buffer_at(j, j->sealed);
+    *s = (struct staging_block){
+        .flags = flags, .segment = j->current.number, .offset = j->current.end, .first_seq = first_seq};
+    if (j->current.end == 0) {
+        struct segment_head *h = (struct segment_head *)buffer;
+        journal_segment_head(h, j->current.number, j->node);
+        h->first_seq = j->index->head.first_seq;
+        h->prev_seq = j->state.last_seq;
+        h->created_ns = j->now_ns;
+        journal_segment_seal(h);
+    }
+    atomics_store_release_u32(&s->state, STAGED_USED);
+    codec_encode_begin(&j->encoder, first_seq);
+    j->open_block = true;
+    j->open_since_ns = 0;
+    j->used = 0;
+}
+
+static void seal_block(struct journal *j)
+{
+    struct staging_block *s = staged(j, j->sealed);
+    struct block *b = block_at(j, j->sealed);
+    uint8_t *buffer = buffer_at(j, j->sealed);
+    struct block_head *h = (struct block_head *)(buffer + sizeof(struct segment_head));
+    bool first = s->offset == 0, in_force = s->flags & JOURNAL_IN_FORCE;
+    if (in_force)
+        j->encoder.summary.first_seq = j->encoder.summary.last_seq = 0;
+    journal_block_seal(h, &j->encoder.summary, s->flags, buffer + BLOCK_FRONT, (uint32_t)j->used);
+    *b = (struct block){.start = first ? buffer : (uint8_t *)h,
+                        .bytes = (uint32_t)((first ? sizeof(struct segment_head) : 0) + sizeof *h + j->used),
+                        .last_seq = h->last_seq,
+                        .state = BLOCK_QUEUED};
+    journal_index_add(j->index, h, first ? sizeof(struct segment_head) : s->offset);
+    j->current.end += b->bytes;
+    j->state.records += in_force ? 0 : h->records;
+    j->queued++;
+    j->sealed++;
+    j->open_block = false;
+}
+
+static bool has_free_block(const struct journal *j)
+{
+    return j->sealed - j->freed < j->staging->blocks;
+}
+
+/* Moves on to the next segment. False if its file is not there yet, or the one before is not done with. */
+static bool switch_segment(struct journal *j, uint64_t first_seq)
+{
+    if (!j->next_ready || j->old.fd >= 0)
+        return false;
+    if (j->current.fd >= 0) {
+        j->old = j->current;
+        j->old.end_block = j->sealed;
+        j->old_has_footer = false;
+        struct journal_index *spare = j->old_index;
+        j->old_index = j->index;
+        j->index = spare;
+    }
+    j->current = j->next;
+    j->next.fd = -1;
+    j->next_ready = false;
+    journal_index_reset(j->index);
+    j->index->head.first_seq = first_seq; /* for the segment's head; the first block sets it again */
+    j->in_force_due = j->options.in_force != NULL;
+    j->in_force_at = 0;
+    return true;
+}
+
+/* Encodes what is in force into blocks of its own. False if staging is full: it goes on from there. */
+static bool append_in_force(struct journal *j)
+{
+    while (j->in_force_due) {
+        size_t n = j->options.in_force(j->options.in_force_ctx, j->in_force_at, j->in_force, IN_FORCE_SLOTS);
+        assert(n <= IN_FORCE_SLOTS);
+        if (n == 0) {
+            if (j->open_block)
+                seal_block(j);
+            j->in_force_due = false;
+            break;
+        }
+        for (size_t i = 0; i < n; i += msg_slot_count(&j->in_force[i]))
+            msg_set_seq(&j->in_force[i], 0);
+        if (!j->open_block) {
+            if (!has_free_block(j))
+                return false;
+            begin_block(j, 0, JOURNAL_IN_FORCE);
+        }
+        size_t taken = codec_encode(&j->encoder, j->in_force, n, buffer_at(j, j->sealed) + BLOCK_FRONT,
+                                    payload_room(j), &j->used);
+        atomics_store_release_u64(&staged(j, j->sealed)->used, j->used);
+        j->in_force_at += taken;
+        if (taken < n)
+            seal_block(j);
+    }
+    return true;
+}
+
+/* Makes an open block for a message with this seq. False if that has to wait. */
+static bool make_room(struct journal *j, uint64_t first_seq)
+{
+    bool full = j->current.end && j->current.end + j->staging->block_bytes > j->options.segment_bytes;
+    if ((j->current.fd < 0 || (full && !j->in_force_due)) && !switch_segment(j, first_seq))
+        return false;
+    if (!append_in_force(j) || !has_free_block(j))
+        return false;
+    begin_block(j, first_seq, 0);
+    return true;
+}
+
+size_t journal_append(struct journal *j, const struct msg *records, size_t n)
+{
+    size_t done = 0;
+    assert(n == 0 || records->seq > j->state.last_seq);
+    while (done < n) {
+        if (!j->open_block && !make_room(j, records[done].seq))
+            break;
+        size_t taken = codec_encode(&j->encoder, records + done, n - done,
+                                    buffer_at(j, j->sealed) + BLOCK_FRONT, payload_room(j), &j->used);
+        atomics_store_release_u64(&staged(j, j->sealed)->used, j->used);
+        if (taken)
+            j->state.last_seq = j->encoder.summary.last_seq;
+        done += taken;
+        if (done < n)
+            seal_block(j);
+    }
+    j->state.waits += done < n;
+    j->state.staging_used = j->sealed - j->freed + j->open_block;
+    return done;
+}
+
+/* What the kernel does: writes of blocks, one operation on files at a time. */
+
+static void complete_write(struct journal *j, uint64_t count, int result)
+{
+    struct block *b = block_at(j, count);
+    j->in_flight--;
+    if (result > 0) {
+        b->done += (uint32_t)result;
+        j->state.bytes += (uint32_t)result;
+    }
+    if (b->done == b->bytes) {
+        b->state = BLOCK_WRITTEN;
+        j->state.blocks++;
+        note_success(j, &j->write_failing);
+        return;
+    }
+    b->state = BLOCK_QUEUED; /* a short write says why when it is gone on with */
+    j->queued++;
+    if (result <= 0 && result != -EINTR && result != -EAGAIN) {
+        char name[SEGMENT_NAME_BYTES], what[80];
+        struct staging_block *s = staged(j, count);
+        segment_name(name, s->segment, JOURNAL_SUFFIX);
+        snprintf(what, sizeof what, "write %" PRIu32 " bytes at offset %" PRIu64, b->bytes - b->done,
+                 s->offset + b->done);
+        note_failure(j, &j->write_failing, &j->write_retry_ns, result ? -result : ENOSPC, name, what);
+    }
+}
+
+static void submit_write(struct journal *j, uint64_t count)
+{
+    struct block *b = block_at(j, count);
+    const struct staging_block *s = staged(j, count);
+    int fd = s->segment == j->current.number ? j->current.fd : j->old.fd;
+    const uint8_t *from = b->start + b->done;
+    uint32_t bytes = b->bytes - b->done;
+    b->state = BLOCK_WRITING;
+    j->queued--;
+    j->in_flight++;
+    if (j->state.async) {
+        struct io_uring_sqe *sqe = io_uring_get_sqe(&j->ring);
+        assert(sqe); /* RING_ENTRIES is more than what may be in flight */
+        io_uring_prep_write(sqe, fd, from, bytes, s->offset + b->done);
+        sqe->flags |= IOSQE_ASYNC; /* else the copy to the page cache is done here, at 1 ms per 330 KB */
+        sqe->user_data = count << 1 | 1;
+        return;
+    }
+    ssize_t n = pwrite(fd, from, bytes, (off_t)(s->offset + b->done));
+    complete_write(j, count, n < 0 ? -errno : (int)n);
+}
+
+/* All that is queued, in order; only the first while writes fail, to see whether they still do. */
+static void submit_queued(struct journal *j)
+{
+    for (uint64_t i = j->written; i < j->sealed && j->queued && j->in_flight < IN_FLIGHT_MAX; i++) {
+        if (j->write_failing && (j->in_flight || j->now_ns < j->write_retry_ns))
+            break;
+        if (block_at(j, i)->state == BLOCK_QUEUED)
+            submit_write(j, i);
+    }
+}
+
+static void advance(struct journal *j)
+{
+    for (; j->written < j->sealed && block_at(j, j->written)->state == BLOCK_WRITTEN; j->written++)
+        if (block_at(j, j->written)->last_seq)
+            j->state.written_seq = block_at(j, j->written)->last_seq;
+    if (!syncs(j)) {
+        j->synced = j->written;
+        j->state.durable_seq = j->state.written_seq;
+    }
+    uint64_t to = j->options.sync == JOURNAL_SYNC_ALWAYS ? j->synced : j->written;
+    for (; j->freed < to; j->freed++)
+        atomics_store_release_u32(&staged(j, j->freed)->state, STAGED_FREE);
+}
+
+/* After a failed sync the kernel may have dropped what it could not write: what is still staged is written
+ * again. */
+static void write_again(struct journal *j)
+{
+    if (j->options.sync != JOURNAL_SYNC_ALWAYS)
+        return;
+    for (uint64_t i = j->synced; i < j->written; i++) {
+        block_at(j, i)->state = BLOCK_QUEUED;
+        block_at(j, i)->done = 0;
+        j->queued++;
+    }
+    j->written = j->synced;
+    j->state.written_seq = j->state.durable_seq;
+    j->old_has_footer = false;
+}
+
+static void finish_old(struct journal *j)
+{
+    if (j->old_index->head.records && syncs(j))
+        j->state.durable_seq = j->old_index->head.last_seq;
+    j->synced = j->old.end_block > j->synced ? j->old.end_block : j->synced;
+    close(j->old.fd);
+    j->old.fd = -1;
+}
+
+static void complete_file(struct journal *j, int result)
+{
+    static const char *const what[] = {[FILE_OPEN] = "make this file",
+                                       [FILE_SYNC_DIR] = "sync the directory of this file",
+                                       [FILE_FOOTER] = "write the footer of",
+                                       [FILE_SYNC_OLD] = "sync this file",
+                                       [FILE_SYNC] = "sync this file"};
+    enum file_op op = j->file_op;
+    j->file_op = FILE_IDLE;
+    j->file_busy = false;
+    if (result == -EINTR || result == -EAGAIN)
+        return;
+    if (result < 0 || (op == FILE_FOOTER && result == 0)) {
+        char name[SEGMENT_NAME_BYTES];
+        uint32_t number = op == FILE_FOOTER || op == FILE_SYNC_OLD ? j->old.number : j->current.number;
+        segment_name(name, number, JOURNAL_SUFFIX);
+        note_failure(j, &j->file_failing, &j->file_retry_ns, result ? -result : ENOSPC,
+                     op == FILE_OPEN || op == FILE_SYNC_DIR ? j->next_name : name, what[op]);
+        if (op == FILE_SYNC || op == FILE_SYNC_OLD)
+            write_again(j);
+        return;
+    }
+    note_success(j, &j->file_failing);
+    switch (op) {
+    case FILE_OPEN:
+        j->next.fd = result;
+        j->next_ready = !syncs(j);
+        break;
+    case FILE_SYNC_DIR:
+        j->next_ready = true;
+        break;
+    case FILE_FOOTER:
+        j->footer_done += (size_t)result;
+        j->state.bytes += (uint64_t)result;
+        j->old_has_footer = j->footer_done == j->footer_bytes;
+        if (j->old_has_footer && !syncs(j))
+            finish_old(j);
+        break;
+    case FILE_SYNC_OLD:
+        j->state.syncs++;
+        finish_old(j);
+        break;
+    case FILE_SYNC:
+        j->state.syncs++;
+        j->state.durable_seq = j->sync_seq;
+        j->synced = j->sync_written;
+        break;
+    case FILE_IDLE:
+        break;
+    }
+}
+
+static enum file_op choose_file_op(const struct journal *j)
+{
+    if (j->old.fd >= 0 && j->written >= j->old.end_block)
+        return j->old_has_footer ? FILE_SYNC_OLD : FILE_FOOTER;
+    bool sync = syncs(j) && j->old.fd < 0 && j->current.fd >= 0 && j->synced < j->written &&
+                (j->options.sync == JOURNAL_SYNC_ALWAYS || j->flushing ||
+                 j->now_ns - j->last_sync_ns >= j->options.interval_ns);
+    bool open = !j->next_ready && !j->flushing;
+    if (open && !(sync && j->file_failing)) /* a file that cannot be made must not stop the syncs */
+        return j->next.fd < 0 ? FILE_OPEN : FILE_SYNC_DIR;
+    return sync ? FILE_SYNC : FILE_IDLE;
+}
+
+static int start_file_op(struct journal *j, struct io_uring_sqe *sqe)
+{
+    int n = 0;
+    switch (j->file_op) {
+    case FILE_OPEN:
+        if (sqe)
+            io_uring_prep_openat(sqe, j->dir_fd, j->next_name, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0640);
+        else
+            n = openat(j->dir_fd, j->next_name, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0640);
+        break;
+    case FILE_SYNC_DIR:
+        if (sqe)
+            io_uring_prep_fsync(sqe, j->dir_fd, 0);
+        else
+            n = fsync(j->dir_fd);
+        break;
+    case FILE_FOOTER:
+        if (sqe)
+            io_uring_prep_write(sqe, j->old.fd, j->footer + j->footer_done,
+                                (unsigned)(j->footer_bytes - j->footer_done), j->old.end + j->footer_done);
+        else
+            n = (int)pwrite(j->old.fd, j->footer + j->footer_done, j->footer_bytes - j->footer_done,
+                            (off_t)(j->old.end + j->footer_done));
+        break;
+    default:
+        if (sqe)
+            io_uring_prep_fsync(sqe, j->file_op == FILE_SYNC ? j->current.fd : j->old.fd,
+                                IORING_FSYNC_DATASYNC);
+        else
+            n = fdatasync(j->file_op == FILE_SYNC ? j->current.fd : j->old.fd);
+    }
+    return n < 0 ? -errno : n;
+}
+
+static void submit_file_op(struct journal *j)
+{
+    if (j->file_busy || (j->file_failing && j->now_ns < j->file_retry_ns))
+        return;
+    j->file_op = choose_file_op(j);
+    if (j->file_op == FILE_IDLE)
+        return;
+    if (j->file_op == FILE_OPEN) {
+        j->next.number = j->current.number + 1;
+        j->next.end = 0;
+        segment_name(j->next_name, j->next.number, JOURNAL_SUFFIX);
+    } else if (j->file_op == FILE_FOOTER &&
+               (j->footer_of != j->old.number || j->footer_done == j->footer_bytes)) {
+        j->footer_bytes = journal_footer(j->old_index, j->old.end, j->footer);
+        j->footer_of = j->old.number;
+        j->footer_done = 0;
+    } else if (j->file_op == FILE_SYNC) {
+        j->sync_written = j->written;
+        j->sync_seq = j->state.written_seq;
+        j->last_sync_ns = j->now_ns;
+    }
+    j->file_busy = true;
+    struct io_uring_sqe *sqe = j->state.async ? io_uring_get_sqe(&j->ring) : NULL;
+    assert(sqe || !j->state.async);
+    int result = start_file_op(j, sqe);
+    if (!sqe) {
+        complete_file(j, result);
+        return;
+    }
+    sqe->flags |= IOSQE_ASYNC;
+    sqe->user_data = 0;
+}
+
+static unsigned reap(struct journal *j)
+{
+    struct io_uring_cqe *cqe;
+    unsigned n = 0;
+    if (!j->state.async)
+        return 0;
+    for (; io_uring_peek_cqe(&j->ring, &cqe) == 0; n++) {
+        uint64_t data = cqe->user_data;
+        int result = cqe->res;
+        io_uring_cqe_seen(&j->ring, cqe);
+        if (data & 1)
+            complete_write(j, data >> 1, result);
+        else
+            complete_file(j, result);
+    }
+    return n;
+}
+
+/* An unfilled block is written after the interval; with sync = always as soon as nothing else is under way.
+ */
+static void seal_due(struct journal *j)
+{
+    if (!j->open_block || j->used == 0)
+        return;
+    if (j->options.sync == JOURNAL_SYNC_ALWAYS) {
+        if (j->written == j->sealed && !(j->file_busy && j->file_op == FILE_SYNC))
+            seal_block(j);
+        return;
+    }
+    if (j->open_since_ns == 0)
+        j->open_since_ns = j->now_ns;
+    else if (j->now_ns - j->open_since_ns >= j->options.interval_ns)
+        seal_block(j);
+}
+
+/* One round of all this. */
+static unsigned turn(struct journal *j)
+{
+    unsigned n = reap(j);
+    advance(j);
+    seal_due(j);
+    submit_queued(j);
+    submit_file_op(j);
+    if (j->state.async && io_uring_sq_ready(&j->ring))
+        io_uring_submit(&j->ring);
+    if (!j->state.async)
+        advance(j);
+    j->state.staging_used = j->sealed - j->freed + j->open_block;
+    return n;
+}
+
+unsigned journal_poll(struct journal *j, int64_t now_ns)
+{
+    j->now_ns = now_ns;
+    return turn(j);
+}
+
+const struct journal_state *journal_state(const struct journal *j)
+{
+    return &j->state;
+}
+
+const uint8_t *journal_node(const struct journal *j)
+{
+    return j->node;
+}
+
+static bool settled(const struct journal *j)
+{
+    return j->written == j->sealed && j->old.fd < 0 && j->synced == j->written && !j->in_flight &&
+           !j->file_busy;
+}
+
+/* Turns until nothing is under way, and all is done or something failed. */
+static int settle(struct journal *j, struct error *err)
+{
+    uint64_t failures = j->state.failures;
+    j->flushing = true;
+    j->write_retry_ns = j->file_retry_ns = INT64_MIN; /* once, at once */
+    do {
+        turn(j);
+        if (j->state.async && (j->in_flight || j->file_busy)) {
+            struct io_uring_cqe *cqe;
+            io_uring_wait_cqe(&j->ring, &cqe);
+        }
+    } while (!settled(j) && (j->state.failures == failures || j->in_flight || j->file_busy));
+    j->flushing = false;
+    if (settled(j))
+        return 0;
+    return error_set(err, "%s", j->state.failure.text);
+}
+
+int journal_flush(struct journal *j, struct error *err)
+{
+    if (j->open_block && j->used)
+        seal_block(j);
+    return settle(j, err);
+}
+
+static void release(struct journal *j)
+{
+    for (int i = 0; i < 3; i++) {
+        struct segment *s = (struct segment *[]){&j->current, &j->old, &j->next}[i];
+        if (s->fd >= 0)
+            close(s->fd);
+    }
+    if (j->state.async)
+        io_uring_queue_exit(&j->ring);
+    if (j->own_staging && j->staging)
+        munmap(j->staging, j->options.staging_bytes);
+    if (j->lock_fd >= 0)
+        close(j->lock_fd);
+    if (j->dir_fd >= 0)
+        close(j->dir_fd);
+    free(j->blocks);
+    free(j->index);
+    free(j->old_index);
+    free(j);
+}
+
+int journal_close(struct journal *j, struct error *err)
+{
+    int rc = journal_flush(j, err);
+    if (rc == 0 && j->current.fd >= 0) {
+        j->old = j->current;
+        j->old.end_block = j->sealed;
+        j->old_has_footer = false;
+        j->current.fd = -1;
+        struct journal_index *index = j->old_index;
+        j->old_index = j->index;
+        j->index = index;
+        rc = settle(j, err);
+    }
+    if (j->next.fd >= 0)
+        unlinkat(j->dir_fd, j->next_name, 0); /* nothing is in it */
+    release(j);
+    return rc;
+}
+
+/* Opening: what an earlier writer left. */
+
+/* A staged block that was not freed, as a whole block again. */
+struct leftover {
+    uint32_t place, segment;
+    uint64_t offset;
+};
+
+static int by_position(const void *a, const void *b)
+{
+    const struct leftover *x = a, *y = b;
+    if (x->segment != y->segment)
+        return x->segment < y->segment ? -1 : 1;
+    return x->offset < y->offset ? -1 : x->offset > y->offset;
+}
+
+static uint8_t *staging_buffers(struct staging *s)
+{
+    size_t head = sizeof *s + s->blocks * sizeof s->block[0];
+    return (uint8_t *)s + (head + STAGING_PAGE - 1) / STAGING_PAGE * STAGING_PAGE;
+}
+
+/* Blocks of block_bytes for which `bytes` have room. */
+static uint32_t staging_blocks(size_t bytes, uint32_t block_bytes)
+{
+    size_t n = bytes < 2 * STAGING_PAGE
+                   ? 0
+                   : (bytes - 2 * STAGING_PAGE) / (block_bytes + sizeof(struct staging_block));
+    return n < STAGING_BLOCKS_MAX ? (uint32_t)n : STAGING_BLOCKS_MAX;
+}
+
+/* What the staged payload holds; its head is made from it. False if it is no such thing. */
+static bool summarise(const struct staging_block *s, const uint8_t *payload, struct codec_summary *sum)
+{
+    static const size_t slots = 1024;
+    struct codec_decoder *d = malloc(sizeof *d);
+    struct msg *m = aligned_alloc(64, slots * sizeof *m);
+    int64_t n = -1;
+    *sum = codec_summary_none;
+    if (d && m) {
+        codec_decode_begin(d, s->first_seq, payload, s->used);
+        while ((n = codec_decode(d, m, slots)) > 0)
+            codec_summarise(sum, m, (size_t)n);
+    }
+    free(d);
+    free(m);
+    return n == 0;
+}
+
+/* Writes a staged block to where it belongs, unless it is there. */
+static int write_leftover(struct journal *j, const struct staging_block *s, uint8_t *buffer,
+                          struct error *err)
+{
+    struct codec_summary sum;
+    char name[SEGMENT_NAME_BYTES];
+    struct block_head *h = (struct block_head *)(buffer + sizeof(struct segment_head)), there;
+    if (!summarise(s, buffer + BLOCK_FRONT, &sum))
+        return error_set(err,
+                         "%s: the journal's staging is damaged (a block for segment %" PRIu32
+                         " at offset %" PRIu64 "): remove the workspace to start without what is only there",
+                         j->dir, s->segment, s->offset);
+    journal_block_seal(h, &sum, s->flags, buffer + BLOCK_FRONT, (uint32_t)s->used);
+    bool first = s->offset == 0;
+    uint8_t *from = first ? buffer : (uint8_t *)h;
+    size_t bytes = (first ? sizeof(struct segment_head) : 0) + sizeof *h + s->used;
+    segment_name(name, s->segment, JOURNAL_SUFFIX);
+    int fd = openat(j->dir_fd, name, O_RDWR | O_CREAT | O_CLOEXEC, 0640), rc = 0;
+    if (fd < 0)
+        return error_set(err, "%s/%s: cannot open: %s%s", j->dir, name, strerror(errno),
+                         segment_advice(errno));
+    uint64_t head_at = s->offset + (first ? sizeof(struct segment_head) : 0);
+    struct journal_file file = {.fd = fd};
+    uint8_t *payload = malloc(s->used + CODEC_SLACK_BYTES);
+    bool is_there = payload && segment_read(fd, &there, sizeof there, head_at) == sizeof there &&
+                    !memcmp(&there, h, sizeof there) &&
+                    journal_file_block(&file, head_at, &there, payload, NULL) == 1;
+    free(payload);
+    if (!is_there) {
+        if (segment_write(fd, from, bytes, s->offset) || (syncs(j) && fsync(fd)))
+            rc = error_set(
+                err, "%s/%s: cannot write %zu bytes at offset %" PRIu64 " that are left in staging: %s%s",
+                j->dir, name, bytes, s->offset, strerror(errno), segment_advice(errno));
+        j->state.recovered_records += s->flags & JOURNAL_IN_FORCE ? 0 : sum.records;
+    }
+    close(fd);
+    return rc;
+}
+
+/* Writes what the last writer left in staging, in the order in which it would have. */
+static int recover_staging(struct journal *j, struct staging *s, size_t bytes, struct error *err)
+{
+    if (s->magic != STAGING_MAGIC)
+        return 0;
+    if (s->block_bytes < STAGING_PAGE || s->block_bytes > JOURNAL_BLOCK_BYTES_MAX || s->block_bytes % 64 ||
+        s->blocks > staging_blocks(bytes, s->block_bytes))
+        return error_set(err,
+                         "%s: the journal's staging is damaged (%" PRIu32 " blocks of %" PRIu32
+                         " bytes in %zu): remove the workspace to start without it",
+                         j->dir, s->blocks, s->block_bytes, bytes);
+    struct leftover *left = calloc(s->blocks, sizeof *left);
+    uint32_t n = 0;
+    int rc = left ? 0 : error_set(err, "%s: out of memory", j->dir);
+    for (uint32_t i = 0; rc == 0 && i < s->blocks; i++) {
+        const struct staging_block *b = &s->block[i];
+        if (b->state != STAGED_USED || b->used == 0)
+            continue;
+        if (b->used > s->block_bytes - BLOCK_FRONT - CODEC_SLACK_BYTES)
+            rc = error_set(err,
+                           "%s: the journal's staging is damaged (a block of %" PRIu64 " bytes): remove the "
+                           "workspace to start without it",
+                           j->dir, b->used);
+        left[n++] = (struct leftover){i, b->segment, b->offset};
+    }
+    if (rc == 0 && n && memcmp(s->node, j->node, sizeof j->node))
+        rc = error_set(
+            err,
+            "%s: what is left in staging belongs to another journal; give the directory of that one, "
+            "or remove the workspace to start without it",
+            j->dir);
+    if (n)
+        qsort(left, n, sizeof *left, by_position);
+    for (uint32_t i = 0; rc == 0 && i < n; i++)
+        rc = write_leftover(j, &s->block[left[i].place],
+                            staging_buffers(s) + (size_t)left[i].place * s->block_bytes, err);
+    free(left);
+    return rc;
+}
+
+/* Cuts what is no whole block off a segment that is not sealed, and seals it. */
+static int seal_leftover(struct journal *j, struct journal_file *f, const char *name, struct error *err)
+{
+    uint64_t offset = sizeof(struct segment_head);
+    struct block_head h;
+    struct error what;
+    struct stat st;
+    uint8_t *payload = malloc(JOURNAL_BLOCK_BYTES_MAX + CODEC_SLACK_BYTES);
+    int rc = payload ? 1 : error_set(err, "%s: out of memory", j->dir);
+    journal_index_reset(j->index);
+    while (rc == 1 && (rc = journal_file_block(f, offset, &h, payload, &what)) == 1) {
+        journal_index_add(j->index, &h, offset);
+        offset += sizeof h + h.bytes;
+    }
+    free(payload);
+    if (!payload || rc == -2)
+        return payload ? error_set(err, "%s: at offset %" PRIu64 ": %s", f->name, offset, what.text) : -1;
+    if (fstat(f->fd, &st))
+        return error_set(err, "%s: cannot read: %s", f->name, strerror(errno));
+    if (rc == -1) {
+        bool more = journal_file_block_after(f, offset) != 0;
+        if (segment_cut(j->dir_fd, j->dir, name, offset, more, err))
+            return -1;
+        j->state.torn_bytes += (uint64_t)st.st_size - offset;
+    }
+    int fd = openat(j->dir_fd, name, O_RDWR | O_CLOEXEC);
+    size_t bytes = journal_footer(j->index, offset, j->footer);
+    rc = fd < 0 || segment_write(fd, j->footer, bytes, offset) || fsync(fd) ? -1 : 0;
+    if (rc)
+        error_set(err, "%s: cannot write its footer at %" PRIu64 ": %s%s", f->name, offset, strerror(errno),
+                  segment_advice(errno));
+    if (fd >= 0)
+        close(fd);
+    f->sealed = true;
+    f->footer = j->index->head;
+    return rc;
+}
+
+/* A segment of the directory: is it ours, is it sealed, where does it end? */
+static int take_segment(struct journal *j, uint64_t number, struct error *err)
+{
+    struct journal_file f;
+    char path[4200], name[SEGMENT_NAME_BYTES];
+    segment_name(name, number, JOURNAL_SUFFIX);
+    snprintf(path, sizeof path, "%s/%s", j->dir, name);
+    int rc = journal_file_open(&f, path, err);
+    if (rc < 0)
+        return -1;
+    j->current.number = (uint32_t)number;
+    if (rc == JOURNAL_FILE_EMPTY)
+        return 0;
+    if (f.head.number != number)
+        rc = error_set(err, "%s: found segment number %" PRIu32 " in it; expected that of its name", path,
+                       f.head.number);
+    else if (memcmp(f.head.node, j->node, sizeof j->node))
+        rc = error_set(err, "%s: a segment of another journal; move it away", path);
+    else
+        rc = f.sealed ? 0 : seal_leftover(j, &f, name, err);
+    if (rc == 0) {
+        uint64_t last = f.footer.records ? f.footer.last_seq : f.head.prev_seq;
+        j->state.last_seq = last > j->state.last_seq ? last : j->state.last_seq;
+    }
+    journal_file_close(&f);
+    return rc;
+}
+
+/* Removes the files at the end that a writer made ready and never wrote to. */
+static int trim_empty(struct journal *j, const uint64_t *numbers, int n, struct error *err)
+{
+    for (; n > 0; n--) {
+        struct journal_file f;
+        char path[4200], name[SEGMENT_NAME_BYTES];
+        segment_name(name, numbers[n - 1], JOURNAL_SUFFIX);
+        snprintf(path, sizeof path, "%s/%s", j->dir, name);
+        int rc = journal_file_open(&f, path, err);
+        if (rc < 0)
+            return -1;
+        if (rc == JOURNAL_FILE_OPEN) {
+            memcpy(j->node, f.head.node, sizeof j->node);
+            journal_file_close(&f);
+            break;
+        }
+        struct stat st;
+        char kept[SEGMENT_NAME_BYTES + 8];
+        snprintf(kept, sizeof kept, "%s.cut-0", name);
+        bool bare = fstatat(j->dir_fd, name, &st, 0) == 0 && st.st_size <= (off_t)sizeof(struct segment_head);
+        if (bare ? unlinkat(j->dir_fd, name, 0) : renameat(j->dir_fd, name, j->dir_fd, kept))
+            return error_set(err, "%s: cannot remove this empty file: %s%s", path, strerror(errno),
+                             segment_advice(errno));
+    }
+    return n;
+}
+
+/* Brings directory and staging to one state: all segments sealed, nothing staged. */
+static int recover(struct journal *j, struct error *err)
+{
+    uint64_t *numbers;
+    struct staging *s = j->options.staging;
+    bool known = s && s->magic == STAGING_MAGIC;
+    if (known)
+        memcpy(j->node, s->node, sizeof j->node);
+    else
+        segment_random_id(j->node);
+    int n = segment_list(j->dir, JOURNAL_SUFFIX, &numbers, err);
+    if (n > 0)
+        n = trim_empty(j, numbers, n, err);
+    free(numbers);
+    if (n < 0 || (known && recover_staging(j, s, j->options.staging_bytes, err)))
+        return -1;
+    n = segment_list(j->dir, JOURNAL_SUFFIX, &numbers, err);
+    int rc = n < 0 ? -1 : 0;
+    for (int i = 0; rc == 0 && i < n; i++)
+        rc = take_segment(j, numbers[i], err);
+    free(numbers);
+    if (rc == 0 && n && fsync(j->dir_fd))
+        rc = error_set(err, "%s: cannot sync the directory: %s", j->dir, strerror(errno));
+    j->state.written_seq = j->state.durable_seq = j->state.last_seq;
+    return rc;
+}
+
+static int check_options(struct journal *j, struct error *err)
+{
+    struct journal_options *o = &j->options;
+    o->segment_bytes = o->segment_bytes ? o->segment_bytes : 256 << 20;
+    o->block_bytes = o->block_bytes ? o->block_bytes : 128 << 10;
+    o->interval_ns = o->interval_ns ? o->interval_ns : 100 * INT64_C(1000000);
+    if (o->block_bytes < 4096 || o->block_bytes > JOURNAL_BLOCK_BYTES_MAX || o->block_bytes % 64)
+        return error_set(
+            err, "journal: found blocks of %" PRIu32 " bytes; expected a multiple of 64 from 4096 to %d",
+            o->block_bytes, JOURNAL_BLOCK_BYTES_MAX);
+    if (!o->staging) {
+        uint64_t least = 4 * (uint64_t)o->block_bytes + 4 * STAGING_PAGE;
+        o->staging_bytes = least > STAGING_OWN_BYTES ? least : STAGING_OWN_BYTES;
+    }
+    if (staging_blocks(o->staging_bytes, o->block_bytes) < 2)
+        return error_set(err,
+                         "journal: found %zu bytes of staging; expected room for two blocks of %" PRIu32
+                         " bytes and 8 KiB: make it larger or the blocks smaller",
+                         o->staging_bytes, o->block_bytes);
+    return 0;
+}
+
+static int make_staging(struct journal *j, struct error *err)
+{
+    struct staging *s = j->options.staging;
+    if (!s) {
+        s = mmap(NULL, j->options.staging_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+        if (s == MAP_FAILED)
+            return error_set(err, "journal: no memory for %zu bytes of staging", j->options.staging_bytes);
+        j->own_staging = true;
+    }
+    uint32_t blocks = staging_blocks(j->options.staging_bytes, j->options.block_bytes);
+    atomics_store_release_u64(&s->magic, 0);
+    memset(s, 0, sizeof *s + blocks * sizeof s->block[0]);
+    s->block_bytes = j->options.block_bytes;
+    s->blocks = blocks;
+    memcpy(s->node, j->node, sizeof s->node);
+    atomics_store_release_u64(&s->magic, STAGING_MAGIC);
+    j->staging = s;
+    j->buffers = staging_buffers(s);
+    j->state.staging_blocks = blocks;
+    j->blocks = calloc(blocks, sizeof *j->blocks);
+    return j->blocks ? 0 : error_set(err, "journal: out of memory");
+}
+
+/* The first segment's file is made here; the next ones ahead of time by journal_poll. */
+static int open_first(struct journal *j, struct error *err)
+{
+    j->next.number = j->current.number + 1;
+    segment_name(j->next_name, j->next.number, JOURNAL_SUFFIX);
+    j->next.fd = openat(j->dir_fd, j->next_name, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0640);
+    if (j->next.fd < 0 || (syncs(j) && fsync(j->dir_fd)))
+        return error_set(err, "%s/%s: cannot make this file: %s%s", j->dir, j->next_name, strerror(errno),
+                         segment_advice(errno));
+    j->next_ready = true;
+    return 0;
+}
+
+struct journal *journal_open(const char *dir, const struct journal_options *options, struct error *err)
+{
+    struct journal *j = aligned_alloc(64, (sizeof *j + 63) / 64 * 64);
+    if (!j) {
+        error_set(err, "journal: out of memory");
+        return NULL;
+    }
+    memset(j, 0, sizeof *j);
+    j->options = *options;
+    j->now_ns = options->now_ns;
+    j->dir_fd = j->lock_fd = j->current.fd = j->old.fd = j->next.fd = -1;
+    snprintf(j->dir, sizeof j->dir, "%s", dir);
+    j->index = malloc(sizeof *j->index);
+    j->old_index = malloc(sizeof *j->old_index);
+    if (!j->index || !j->old_index) {
+        error_set(err, "journal: out of memory");
+    } else if (!check_options(j, err) && (j->dir_fd = segment_dir_open(dir, true, err)) >= 0 &&
+               (j->lock_fd = segment_lock(dir, "journal", err)) >= 0 && !recover(j, err) &&
+               !make_staging(j, err) && !open_first(j, err)) {
+        j->state.async = !options->blocking && io_uring_queue_init(RING_ENTRIES, &j->ring, 0) == 0;
+        return j;
+    }
+    release(j);
+    return NULL;
+}
