@@ -98,10 +98,10 @@ SETTING_ENUMS(X)
     X(ENUM, csv, calendar, "us-equity", 0, 0, "", "", 0, "Sessions of the symbols in csv: sources.")         \
     X(NAME, source, market, "", 0, 15, "", "", 0,                                                            \
       "Added to every symbol as .MARKET (P makes BTCUSDT.P). Empty: nothing.")                               \
-    X(PATH, sinks, jsonl, "", 0, 0, "", "", 0, "Alerts and bars as JSON lines, appended to this file.")      \
+    X(PATH, sinks, jsonl, "", 0, 0, "", "", 0, "Alerts as JSON lines, appended to this file.")               \
     X(REDIS, sinks, redis, "", 0, 0, "", "", 0, "Redis to publish to: redis://host:port/db.")                \
     X(PATH, redis, password_file, "", 0, 0, "", "", 0,                                                       \
-      "File whose first line is the password (user:password for an ACL user).")                              \
+      "File whose first line is the password (user:password for an ACL user, :password if it has a colon).") \
     X(CHANNEL, redis, trade_channel, "trades", 0, 0, "", "", 0, "Channel of the latest prices.")             \
     X(INT, redis, alerts_maxlen, "100000", 1, 1000000000, "entries", "", 0,                                  \
       "About how many entries the stream `alerts` keeps.")                                                   \

@@ -109,7 +109,8 @@ struct stream *stream_open(const struct stream_options *o, struct error *err)
         .csv_calendar = set->csv_calendar == SET_CSV_CALENDAR_UTC24 ? CALENDAR_UTC24 : CALENDAR_US_EQUITY,
         .symbols_max = (uint32_t)set->limits_symbols};
     s->top_ns = INT64_MIN;
-    if (calendar_init(err) < 0 || (o->history && !(s->history = history_load(o->history, err))) ||
+    if (calendar_init(err) < 0 ||
+        (o->history && !(s->history = history_load(o->history, &config, o->log, o->log_ctx, err))) ||
         !(s->feed = feed_open(o->sources, o->n_sources, &config, s->history, err)))
         goto fail;
     feed_log(s->feed, o->log, o->log_ctx);
