@@ -87,7 +87,7 @@ extern const uint64_t decimal_power[20]; /* 10^i */
 /* As decimal_parse_unsigned, where DECIMAL_PAD bytes behind the text can be read (whatever they are). Short
  * texts
  * ("167.4200", "61685.99000000", "210") take the short way, any other the long one. */
-static inline __attribute__((always_inline)) enum decimal_result decimal_parse_padded(const char *text, size_t len, unsigned scale,
+static inline enum decimal_result decimal_parse_padded(const char *text, size_t len, unsigned scale,
                                                        uint64_t *value)
 {
     if (len - 1 >= 16 || scale > 9)

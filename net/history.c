@@ -1,192 +1,233 @@
 #include "net/history.h"
 
-#include <stdlib.h>
-#include <string.h>
-
-#include "core/bucket.h"
 #include "net/csv.h"
 #include "net/lines.h"
-#include "net/source.h"
 
-enum { C_DATE, C_SYMBOL, C_OPEN, C_HIGH, C_LOW, C_CLOSE, C_VOLUME, COLUMNS };
-static const char *const column_names[COLUMNS] = {"date", "symbol", "open", "high", "low", "close", "volume"};
+#include <stdio.h>
+#include <stdlib.h>
+
+static const char *const column_names[] = {"date", "symbol", "open", "high", "low", "close", "volume"};
+enum column { DATE, SYMBOL, OPEN, HIGH, LOW, CLOSE, VOLUME, COLUMNS };
 
 struct row {
-    char name[SOURCE_NAME_MAX + 1];
     struct history_bar bar;
+    uint32_t symbol, order; /* order of appearance: the last of a date wins */
 };
 
+/* The symbols' names and the counting are those of a source; it is none that could be read. */
 struct history {
-    struct row *row; /* sorted by name and date */
-    struct history_bar *bar;
-    size_t n, room;
-    uint64_t rejected[REJECT_COUNT];
+    struct source base;
+    unsigned columns;
+    uint32_t column[COLUMNS];
+    struct row *row;
+    size_t rows, room;
+    struct history_bar *bar; /* by symbol, then date */
+    size_t *first;           /* of a symbol's bars in bar[]; [symbol_count] = all */
 };
 
-static int columns(const char *path, const struct csv_row *head, int at[COLUMNS], struct error *err)
+static void no_close(struct source *s)
 {
-    for (int c = 0; c < COLUMNS; c++) {
-        at[c] = -1;
-        for (uint32_t i = 0; i < head->fields; i++) {
+    (void)s;
+}
+
+static int find_columns(struct history *h, const struct csv_row *header, const char *path, struct error *err)
+{
+    h->columns = header->fields;
+    for (unsigned c = 0; c < COLUMNS; c++) {
+        h->column[c] = UINT32_MAX;
+        for (uint32_t i = 0; i < header->fields && i < CSV_FIELDS_MAX; i++) {
             size_t len;
-            const char *f = csv_field(head, i, &len);
-            if (len == strlen(column_names[c]) && !memcmp(f, column_names[c], len))
-                at[c] = (int)i;
+            const char *name = csv_field(header, i, &len);
+            if (len == strlen(column_names[c]) && !memcmp(name, column_names[c], len))
+                h->column[c] = i;
         }
-        if (at[c] < 0)
-            return error_set(err, "%s:1: no column '%s'; expected date,symbol,open,high,low,close,volume",
-                             path, column_names[c]);
+        if (h->column[c] == UINT32_MAX)
+            return error_set(err,
+                             "%s: no column '%s' in its first line '%.*s'; expected "
+                             "date,symbol,open,high,low,close,volume (in any order)",
+                             path, column_names[c], (int)(header->length < 120 ? header->length - 1 : 120),
+                             header->text);
     }
     return 0;
 }
 
-static bool parse_date(const char *s, size_t len, int64_t *ns)
+static enum reject_reason take_date(const char *text, size_t len, int64_t *start_ns)
 {
-    char digits[9] = "";
-    unsigned n = 0, y, m, d;
+    uint64_t year, month, day;
+    size_t dash = len == 10 && text[4] == '-' && text[7] == '-';
     int64_t days;
-    for (size_t i = 0; i < len && n < 8; i++)
-        if (s[i] != '-')
-            digits[n++] = s[i];
-    if ((len != 8 && len != 10) || n != 8 || strspn(digits, "0123456789") != 8)
-        return false;
-    y = (unsigned)strtoul((char[]){digits[0], digits[1], digits[2], digits[3], 0}, NULL, 10);
-    m = (unsigned)(digits[4] - '0') * 10 + (unsigned)(digits[5] - '0');
-    d = (unsigned)(digits[6] - '0') * 10 + (unsigned)(digits[7] - '0');
-    if (!decimal_days(y, m, d, &days))
-        return false;
-    *ns = days * 86400 * SECOND_NS;
-    return true;
+    if (len == 0)
+        return REJECT_TIME_MISSING;
+    if ((len != 8 && !dash) || decimal_parse_whole_padded(text, 4, &year) != DECIMAL_OK ||
+        decimal_parse_whole_padded(text + 4 + dash, 2, &month) != DECIMAL_OK ||
+        decimal_parse_whole_padded(text + 6 + 2 * dash, 2, &day) != DECIMAL_OK ||
+        !decimal_days((unsigned)year, (unsigned)month, (unsigned)day, &days))
+        return REJECT_TIME_FORMAT;
+    *start_ns = days * INT64_C(86400000000000);
+    return REJECT_NONE;
 }
 
-static enum reject_reason parse_row(const struct csv_row *r, const int at[COLUMNS], struct row *out)
+static enum reject_reason take_bar(const struct history *h, const struct csv_row *row, struct history_bar *b)
 {
     size_t len;
-    for (int c = 0; c < COLUMNS; c++)
-        if ((uint32_t)at[c] >= r->fields)
-            return REJECT_COLUMNS;
-    const char *f = csv_field(r, (uint32_t)at[C_DATE], &len);
-    if (!parse_date(f, len, &out->bar.start_ns))
-        return len ? REJECT_TIME_FORMAT : REJECT_TIME_MISSING;
-    f = csv_field(r, (uint32_t)at[C_SYMBOL], &len);
-    if (len == 0 || len > SOURCE_NAME_MAX)
-        return len ? REJECT_SYMBOL_LENGTH : REJECT_SYMBOL_MISSING;
-    memset(out->name, 0, sizeof out->name);
-    memcpy(out->name, f, len);
-    int64_t *price[] = {&out->bar.open_e9, &out->bar.high_e9, &out->bar.low_e9, &out->bar.close_e9};
-    for (int i = 0; i < 4; i++) {
-        f = csv_field(r, (uint32_t)at[C_OPEN + i], &len);
-        enum reject_reason bad = source_price(f, len, price[i]);
-        if (bad != REJECT_NONE)
-            return bad;
+    int64_t *price[] = {&b->open_e9, &b->high_e9, &b->low_e9, &b->close_e9};
+    if (row->fields != h->columns)
+        return row->fields < h->columns ? REJECT_COLUMNS : REJECT_FORMAT;
+    const char *text = csv_field(row, h->column[DATE], &len);
+    enum reject_reason bad = take_date(text, len, &b->start_ns);
+    for (unsigned i = 0; i < 4 && bad == REJECT_NONE; i++) {
+        text = csv_field(row, h->column[OPEN + i], &len);
+        bad = source_price(text, len, price[i]);
     }
-    f = csv_field(r, (uint32_t)at[C_VOLUME], &len);
-    return source_quote_size(f, len, 0, &out->bar.volume);
+    if (bad != REJECT_NONE)
+        return bad;
+    text = csv_field(row, h->column[VOLUME], &len);
+    bad = source_quote_size(text, len, h->base.size_scale, &b->volume); /* a day without volume is a day */
+    if (bad != REJECT_NONE)
+        return bad;
+    bool sound = b->low_e9 <= b->open_e9 && b->open_e9 <= b->high_e9 && b->low_e9 <= b->close_e9 &&
+                 b->close_e9 <= b->high_e9;
+    return sound ? REJECT_NONE : REJECT_FORMAT;
 }
 
-static int by_name_and_date(const void *a, const void *b)
+static int take_row(struct history *h, const struct csv_row *row, uint64_t number, const char *path,
+                    struct error *err)
 {
-    const struct row *x = a, *y = b;
-    int c = strcmp(x->name, y->name);
-    return c ? c : (x->bar.start_ns > y->bar.start_ns) - (x->bar.start_ns < y->bar.start_ns);
-}
-
-static int add(struct history *h, const struct row *r)
-{
-    if (h->n == h->room) {
-        h->room = h->room ? 2 * h->room : 1024;
-        struct row *grown = realloc(h->row, h->room * sizeof *grown);
+    size_t len;
+    struct row r = {.order = (uint32_t)h->rows};
+    enum reject_reason bad = take_bar(h, row, &r.bar);
+    h->base.stats.rows++;
+    if (bad != REJECT_NONE) {
+        source_reject(&h->base, bad, number, row->text, row->length - 1);
+        return 0;
+    }
+    const char *name = csv_field(row, h->column[SYMBOL], &len);
+    int32_t id = source_symbol_id_padded(&h->base, name, len, number);
+    if (id < 0)
+        return 0;
+    r.symbol = (uint32_t)id;
+    if (h->rows == h->room) {
+        size_t room = h->room ? 2 * h->room : 4096;
+        struct row *grown = room > UINT32_MAX ? NULL : realloc(h->row, room * sizeof *grown);
         if (!grown)
-            return -1;
+            return error_set(err, "%s: no memory for more than %zu bars", path, h->rows);
         h->row = grown;
+        h->room = room;
     }
-    h->row[h->n++] = *r;
+    h->row[h->rows++] = r;
     return 0;
 }
 
-static int load(struct history *h, struct lines *l, const char *path, struct error *err)
+static int read_rows(struct history *h, struct lines *lines, const char *path, struct error *err)
 {
-    int at[COLUMNS], got;
-    bool head = false;
+    struct csv_row row;
     char *text;
     size_t len;
-    while ((got = lines_next(l, &text, &len, err)) > 0)
-        for (size_t pos = 0; pos < len;) {
-            struct csv_row r;
-            struct row row;
-            bool good = csv_take(text + pos, &r);
-            pos += r.length;
-            if (good && csv_blank(&r))
-                continue;
-            if (!head) {
-                head = true;
-                if (!good || columns(path, &r, at, err) < 0)
-                    return good ? -1 : error_set(err, "%s:1: quotes that do not close", path);
-                continue;
+    int got;
+    uint64_t number = 0;
+    while ((got = lines_next(lines, &text, &len, err)) > 0) {
+        for (char *end = text + len; text < end; text += row.length) {
+            if (number == 0 && len >= 3 && !memcmp(text, "\xef\xbb\xbf", 3))
+                text += 3;
+            bool sound = csv_take(text, &row);
+            number++;
+            if (number == 1) {
+                if (find_columns(h, &row, path, err) < 0)
+                    return -1;
+            } else if (!sound) {
+                h->base.stats.rows++;
+                source_reject(&h->base, REJECT_FORMAT, number, row.text, row.length - 1);
+            } else if (!csv_blank(&row) && take_row(h, &row, number, path, err) < 0) {
+                return -1;
             }
-            enum reject_reason bad = good ? parse_row(&r, at, &row) : REJECT_FORMAT;
-            if (bad != REJECT_NONE)
-                h->rejected[bad]++;
-            else if (add(h, &row) < 0)
-                return error_set(err, "%s: no memory for more than %zu bars", path, h->n);
         }
-    if (got == 0 && !head)
-        return error_set(err, "%s: empty; expected the columns date,symbol,open,high,low,close,volume", path);
+    }
+    if (got == 0 && number == 0)
+        return error_set(err, "%s: empty; expected a first line date,symbol,open,high,low,close,volume",
+                         path);
     return got;
 }
 
-struct history *history_load(const char *path, struct error *err)
+static int by_symbol_and_date(const void *a, const void *b)
 {
-    struct lines *l = lines_open(path, err);
-    struct history *h = l ? calloc(1, sizeof *h) : NULL;
+    const struct row *x = a, *y = b;
+    if (x->symbol != y->symbol)
+        return x->symbol < y->symbol ? -1 : 1;
+    if (x->bar.start_ns != y->bar.start_ns)
+        return x->bar.start_ns < y->bar.start_ns ? -1 : 1;
+    return x->order < y->order ? -1 : 1;
+}
+
+/* Rows in any order become each symbol's bars, oldest first. */
+static int build(struct history *h, const char *path, struct error *err)
+{
+    uint32_t symbols = h->base.symbol_count;
+    h->bar = malloc((h->rows + 1) * sizeof *h->bar);
+    h->first = calloc((size_t)symbols + 1, sizeof *h->first);
+    if (!h->bar || !h->first)
+        return error_set(err, "%s: no memory for %zu bars", path, h->rows);
+    if (h->rows)
+        qsort(h->row, h->rows, sizeof *h->row, by_symbol_and_date);
+    size_t n = 0, i = 0;
+    for (uint32_t s = 0; s < symbols; s++) {
+        h->first[s] = n;
+        for (; i < h->rows && h->row[i].symbol == s; i++) {
+            bool again = n > h->first[s] && h->bar[n - 1].start_ns == h->row[i].bar.start_ns;
+            h->bar[again ? n - 1 : n++] = h->row[i].bar;
+        }
+    }
+    h->first[symbols] = n;
+    free(h->row);
+    h->row = NULL;
+    return 0;
+}
+
+struct history *history_load(const char *path, const struct source_config *config,
+                             void (*log)(void *ctx, const char *line), void *log_ctx, struct error *err)
+{
+    static const struct source_ops ops = {.close = no_close};
+    static const struct source_config none;
+    struct history *h = source_new(sizeof *h, &ops, config ? config : &none, err);
     if (!h)
         return NULL;
-    int bad = load(h, l, path, err);
-    lines_close(l);
-    if (bad == 0 && h->n && !(h->bar = malloc(h->n * sizeof *h->bar)))
-        bad = error_set(err, "%s: no memory for %zu bars", path, h->n);
-    if (bad < 0) {
-        history_free(h);
-        return NULL;
-    }
-    if (h->n)
-        qsort(h->row, h->n, sizeof *h->row, by_name_and_date);
-    for (size_t i = 0; i < h->n; i++)
-        h->bar[i] = h->row[i].bar;
-    return h;
+    snprintf(h->base.spec, sizeof h->base.spec, "%s", path);
+    h->base.size_scale = (uint8_t)h->base.config.csv_size_scale;
+    h->base.log = log;
+    h->base.log_ctx = log_ctx;
+    struct lines *lines = lines_open(path, err);
+    int result = lines ? read_rows(h, lines, path, err) : -1;
+    if (lines)
+        lines_close(lines);
+    if (result == 0 && build(h, path, err) == 0)
+        return h;
+    history_free(h);
+    return NULL;
 }
 
 const struct history_bar *history_find(const struct history *h, const char *name, size_t len, size_t *n)
 {
-    size_t lo = 0, hi = h->n, end;
-    char key[SOURCE_NAME_MAX + 1] = "";
+    int32_t id = source_symbol_find(&h->base, name, len);
     *n = 0;
-    if (len > SOURCE_NAME_MAX)
+    if (id < 0)
         return NULL;
-    memcpy(key, name, len);
-    while (lo < hi) {
-        size_t mid = lo + (hi - lo) / 2;
-        if (strcmp(h->row[mid].name, key) < 0)
-            lo = mid + 1;
-        else
-            hi = mid;
-    }
-    for (end = lo; end < h->n && !strcmp(h->row[end].name, key);)
-        end++;
-    *n = end - lo;
-    return *n ? &h->bar[lo] : NULL;
+    *n = h->first[id + 1] - h->first[id];
+    return h->bar + h->first[id];
 }
 
-const uint64_t *history_rejected(const struct history *h)
+const struct source_stats *history_stats(const struct history *h)
 {
-    return h->rejected;
+    return &h->base.stats;
+}
+
+uint32_t history_symbols(const struct history *h)
+{
+    return h->base.symbol_count;
 }
 
 void history_free(struct history *h)
 {
-    if (!h)
-        return;
     free(h->row);
     free(h->bar);
-    free(h);
+    free(h->first);
+    source_close(&h->base);
 }

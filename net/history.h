@@ -1,16 +1,14 @@
-/* Daily bars from before the stream: `--history FILE`, a CSV with the columns
- * date,symbol,open,high,low,close,volume in any order (date YYYY-MM-DD or YYYYMMDD; plain or .zst). Bad rows
- * are counted by reason, as a source's. */
+/* Daily bars from before the first tick: FILE with the columns date,symbol,open,high,low,close,volume (in any
+ * order, further ones ignored; plain or .zst), date as YYYY-MM-DD or YYYYMMDD. Sizes are at the scale of csv:
+ * sources.
+ *
+ * Rows that are no good are counted by reason, as a source's. Of several rows of one symbol and date the last
+ * counts.
+ */
 #ifndef NET_HISTORY_H
 #define NET_HISTORY_H
 
-#include <stddef.h>
-#include <stdint.h>
-
-#include "core/error.h"
-#include "core/reject.h"
-
-struct history;
+#include "net/source.h"
 
 struct history_bar {
     int64_t start_ns; /* midnight UTC of its date */
@@ -18,13 +16,21 @@ struct history_bar {
     uint64_t volume;
 };
 
-/* NULL with err: no such file, a missing column, damaged. */
-struct history *history_load(const char *path, struct error *err);
+struct history;
 
-/* The bars of a symbol, ascending by date, *n of them; NULL if there are none. */
+/* Reads all of FILE. NULL with err set: no such file, a missing column, a damaged .zst (a part of history
+ * would change results silently). `log` (may be NULL) takes a few refused rows of each reason. */
+struct history *history_load(const char *path, const struct source_config *config,
+                             void (*log)(void *ctx, const char *line), void *log_ctx, struct error *err);
+
+/* The bars of a symbol by its full name (with the market, as in struct source_symbol), oldest first; *n = 0
+ * and NULL if it has none. */
 const struct history_bar *history_find(const struct history *h, const char *name, size_t len, size_t *n);
 
-const uint64_t *history_rejected(const struct history *h); /* by enum reject_reason */
+/* Rows, and those refused by reason. */
+const struct source_stats *history_stats(const struct history *h);
+uint32_t history_symbols(const struct history *h);
+
 void history_free(struct history *h);
 
 #endif

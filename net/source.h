@@ -165,7 +165,10 @@ static inline enum reject_reason source_size(const char *text, size_t len, unsig
     return bad == REJECT_NONE && *size == 0 ? REJECT_SIZE_FORMAT : bad;
 }
 
-/* The same for a name behind which 8 bytes can be read. */
+/* The id of a full name (with the market); -1 if there is none. */
+int32_t source_symbol_find(const struct source *s, const char *name, size_t len);
+
+/* source_symbol_id for a name behind which 8 bytes can be read. */
 static inline int32_t source_symbol_id_padded(struct source *s, const char *name, size_t len, uint64_t row)
 {
     if (len - 1 >= 8)

@@ -1,264 +1,430 @@
-/* sim:key=value,… a simulated market. The same keys give the same ticks on any machine: a generator of our
- * own, and only + - x / on doubles.
+/* sim:key=value,… A market that nobody recorded: a seed gives the same ticks on any machine (integers; of
+ * doubles only
+ * + - * / in a fixed order).
  *
- * Symbols SIM0001 … trade with a Zipf-like activity. Prices walk by cents with a drift that changes now and
- * then, and leap seldom; spreads widen with the price. The rate of ticks is highest after 09:30 and before
- * 16:00 New York.
+ * Activity falls with the symbol's rank as 1/(rank + 10). Ticks come at `rate` per second; around the open,
+ * `open` seconds after the start, they and their sizes are `burst` times as dense, and again somewhat towards
+ * the close: the U of a trading day. Prices walk on a grid of 0.01, in regimes of calm and storm, with a jump
+ * now and then.
  */
+#include "net/source.h"
+
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "core/bucket.h"
-#include "net/calendar.h"
-#include "net/source.h"
+/* enum suffix, key, default, least, most, decimals allowed, what it is */
+#define OPTIONS(X)                                                                                           \
+    X(SYMBOLS, "symbols", "2000", "1", "100000", 0, "how many symbols")                                      \
+    X(SEED, "seed", "1", "0", "9000000000", 0, "another seed is another market")                             \
+    X(MINUTES, "minutes", "0", "0", "100000", 9, "length; 0 with seconds=0 is endless")                      \
+    X(SECONDS, "seconds", "0", "0", "6000000", 9, "length beside the minutes")                               \
+    X(RATE, "rate", "10000", "1", "100000000", 0, "ticks per second, before bursts")                         \
+    X(QUOTES, "quotes", "0.5", "0", "1", 9, "fraction of the ticks that are quotes")                         \
+    X(OPEN, "open", "300", "0", "86400", 0, "seconds from the start to the open")                            \
+    X(BURST, "burst", "4", "1", "100", 9, "times the rate at the open; 1 = even all day")                    \
+    X(HALTS, "halts", "6", "0", "100000", 9, "halts per hour: a symbol is silent for 5 minutes")             \
+    X(JUMPS, "jumps", "60", "0", "100000", 9, "jumps per hour: a price moves by up to 5 %")                  \
+    X(GAPS, "gaps", "0", "0", "100000", 9, "gaps per hour: nothing comes for 1 to 10 seconds")               \
+    X(BAD, "bad", "0.00001", "0", "1", 9, "fraction of the trades that are outliers or refused")
+#define X(id, key, def, least, most, places, help) OPTION_##id,
+enum option { OPTIONS(X) OPTION_COUNT };
+#undef X
+#define X(id, key, def, least, most, places, help) {key, def, least, most, places},
+static const struct {
+    const char *key, *def, *least, *most;
+    unsigned places;
+} options[OPTION_COUNT] = {OPTIONS(X)};
+#undef X
 
-enum { NAME_DIGITS = 4 };
+static const char default_start[] = "2026-03-02T09:25:00-05:00";
+
+/* Prices are kept in 1/STEP cents, within these cents. */
+enum { STEP = 65536, PRICE_LEAST = 100, PRICE_MOST = 500000 };
+enum { HALT_S = 300, HALTED_MAX = 64, REGIME_TURNS = 6000, REGIMES = 4 };
+static const int64_t second_ns = 1000000000, cent_e9 = 10000000;
+static const uint8_t regime_e4[REGIMES] = {2, 6, 15, 40}; /* a minute's standard deviation, of the price */
 
 struct sim_symbol {
-    int64_t cents;
-    int32_t drift;     /* in 1/1000 of a cent per tick */
-    int32_t carry;     /* of it, not yet a whole cent */
-    uint32_t until;    /* ticks of the symbol until its drift changes */
-    uint32_t alias;    /* the symbol drawn instead … */
-    uint32_t keep;     /* … when 32 random bits are not below this */
-    int32_t id;        /* the source's; -1 before its first tick */
-    int64_t halted_ns; /* no ticks before */
+    int64_t price;
+    uint32_t unit; /* 2^20 of noise 1 of a tick where the minute's deviation is 1 */
+    uint8_t regime;
+    bool halted;
+    uint32_t alias, threshold; /* Walker's table: a draw of this symbol gives it, or its alias */
 };
 
-struct sim {
-    struct source source;
-    uint64_t random;
-    int64_t now_ns, end_ns;
-    int64_t day[4];  /* premarket, market, postmarket, closed */
-    int64_t second;  /* for which gap_ns is */
-    uint64_t gap_ns; /* mean time between ticks */
-    uint32_t quotes; /* share of quotes x 2^32 */
-    uint32_t bad;    /* share of bad prints x 2^32 */
-    uint32_t halt;   /* chance of a halt at a tick x 2^32 */
-    int64_t rate;    /* ticks a second on average */
-    uint32_t symbols;
+struct sim_source {
+    struct source base;
+    uint64_t random[4]; /* xoshiro256++ */
+    int64_t start_ns, end_ns, open_ns, now_ns;
+    int64_t pace_ns;    /* until when `mean` holds */
+    uint64_t mean;      /* twice the mean distance of ticks, 1/256 ns */
+    uint64_t intensity; /* of the rate, 1/256 */
+    uint64_t fraction;  /* of now, 1/256 ns */
     uint64_t trade_id;
+    int64_t option_e9[OPTION_COUNT];
+    uint32_t quote_below, bad_below; /* 32-bit draws */
+    uint32_t halted, halt_symbol[HALTED_MAX];
+    int64_t halt_end_ns[HALTED_MAX];
+    uint32_t symbols;
     struct sim_symbol *symbol;
 };
 
-/* xorshift64*, Vigna 2014 */
-static inline uint64_t draw(struct sim *s)
+static inline uint64_t rotate(uint64_t x, int k)
 {
-    s->random ^= s->random >> 12;
-    s->random ^= s->random << 25;
-    s->random ^= s->random >> 27;
-    return s->random * UINT64_C(2685821657736338717);
+    return x << k | x >> (64 - k);
 }
 
-struct key {
-    const char *name, *expected;
-    double min, max, value;
-};
-
-enum { K_SYMBOLS, K_SEED, K_RATE, K_MINUTES, K_QUOTES, K_BAD, K_HALTS, K_COUNT };
-
-static int parse(const char *argument, struct key keys[K_COUNT], int64_t *start_ns, struct error *err)
+/* Blackman and Vigna's xoshiro256++. */
+static inline uint64_t next_random(struct sim_source *m)
 {
-    for (const char *p = argument; *p;) {
-        size_t n = strcspn(p, ","), name = 0;
-        while (name < n && p[name] != '=')
-            name++;
-        const char *value = p + name + 1;
-        size_t len = name < n ? n - name - 1 : 0;
-        char text[64], *end;
-        snprintf(text, sizeof text, "%.*s", (int)(len < 63 ? len : 63), name < n ? value : "");
-        int k = 0;
-        while (k < K_COUNT && (strlen(keys[k].name) != name || memcmp(keys[k].name, p, name)))
-            k++;
-        if (name == 5 && !memcmp(p, "start", 5)) {
-            if (decimal_parse_time(value, len, start_ns) != DECIMAL_OK)
-                return error_set(
-                    err, "sim: start=%s, expected a time such as 2026-03-02T09:25:00-05:00, or ns since 1970",
-                    text);
-        } else if (k == K_COUNT) {
-            const char *names[K_COUNT + 1] = {"start"};
-            for (int i = 0; i < K_COUNT; i++)
-                names[i + 1] = keys[i].name;
-            char word[48];
-            snprintf(word, sizeof word, "%.*s", (int)(name < 47 ? name : 47), p);
-            const char *near = error_nearest(word, names, K_COUNT + 1);
-            return error_set(err,
-                             "sim: unknown key '%s'%s%s%s; expected symbols, seed, start, rate, minutes, "
-                             "quotes, bad, halts",
-                             word, near ? ", did you mean '" : "", near ? near : "", near ? "'?" : "");
-        } else {
-            double v = strtod(text, &end);
-            if (*end || end == text || !(v >= keys[k].min && v <= keys[k].max))
-                return error_set(err, "sim: %s=%s, expected %s", keys[k].name, text, keys[k].expected);
-            keys[k].value = v;
+    uint64_t *s = m->random, result = rotate(s[0] + s[3], 23) + s[0], t = s[1] << 17;
+    s[2] ^= s[0];
+    s[3] ^= s[1];
+    s[1] ^= s[2];
+    s[0] ^= s[3];
+    s[2] ^= t;
+    s[3] = rotate(s[3], 45);
+    return result;
+}
+
+static void seed_random(struct sim_source *m, uint64_t seed)
+{
+    for (int i = 0; i < 4; i++) { /* splitmix64 */
+        uint64_t z = (seed += 0x9e3779b97f4a7c15u);
+        z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9u;
+        z = (z ^ z >> 27) * 0x94d049bb133111ebu;
+        m->random[i] = z ^ z >> 31;
+    }
+}
+
+/* 0 to n - 1, near enough to even. */
+static inline uint32_t below(uint64_t draw32, uint32_t n)
+{
+    return (uint32_t)((draw32 & 0xffffffffu) * n >> 32);
+}
+
+static int bad_value(const char *key, const char *value, size_t len, const char *least, const char *most,
+                     unsigned places, struct error *err)
+{
+    return error_set(err, "%s=%.*s: expected a %s from %s to %s", key, (int)(len < 60 ? len : 60), value,
+                     places ? "number" : "whole number", least, most);
+}
+
+static int set_option(struct sim_source *m, enum option o, const char *value, size_t len, struct error *err)
+{
+    int64_t v, least, most;
+    if (decimal_parse(options[o].least, strlen(options[o].least), 9, &least) != DECIMAL_OK ||
+        decimal_parse(options[o].most, strlen(options[o].most), 9, &most) != DECIMAL_OK)
+        return error_set(err, "%s: its limits do not fit", options[o].key);
+    if (decimal_parse(value, len, 9, &v) != DECIMAL_OK || v < least || v > most ||
+        (options[o].places == 0 && v % second_ns != 0))
+        return bad_value(options[o].key, value, len, options[o].least, options[o].most, options[o].places,
+                         err);
+    m->option_e9[o] = v;
+    return 0;
+}
+
+static int unknown_key(const char *key, size_t len, struct error *err)
+{
+    const char *names[OPTION_COUNT + 1];
+    char word[32], known[200] = "start";
+    for (unsigned i = 0; i < OPTION_COUNT; i++) {
+        names[i] = options[i].key;
+        snprintf(known + strlen(known), sizeof known - strlen(known), ", %s", names[i]);
+    }
+    names[OPTION_COUNT] = "start";
+    snprintf(word, sizeof word, "%.*s", (int)(len < sizeof word ? len : sizeof word - 1), key);
+    const char *near = error_nearest(word, names, OPTION_COUNT + 1);
+    return error_set(err, "unknown key '%s'%s%s%s; keys: %s", word, near ? ", did you mean '" : "",
+                     near ? near : "", near ? "'?" : "", known);
+}
+
+static int take_options(struct sim_source *m, const char *argument, struct error *err)
+{
+    for (enum option o = 0; o < OPTION_COUNT; o++)
+        if (set_option(m, o, options[o].def, strlen(options[o].def), err) < 0)
+            return -1;
+    if (decimal_parse_time(default_start, sizeof default_start - 1, &m->start_ns) != DECIMAL_OK)
+        return error_set(err, "start=%s: no time", default_start);
+    for (const char *p = argument; *p; p += *p == ',') {
+        size_t len = strcspn(p, ","), key = strcspn(p, "=,");
+        const char *value = p + key + 1;
+        if (key == len)
+            return error_set(err, "'%.*s': expected key=value", (int)(len < 60 ? len : 60), p);
+        enum option o = 0;
+        while (o < OPTION_COUNT && (strlen(options[o].key) != key || memcmp(options[o].key, p, key)))
+            o++;
+        if (key == 5 && !memcmp(p, "start", 5)) {
+            if (decimal_parse_time(value, len - key - 1, &m->start_ns) != DECIMAL_OK ||
+                m->start_ns > INT64_MAX / 2)
+                return error_set(err, "start=%.*s: expected a time such as %s, or nanoseconds since 1970",
+                                 (int)(len - key - 1 < 60 ? len - key - 1 : 60), value, default_start);
+        } else if (o == OPTION_COUNT) {
+            return unknown_key(p, key, err);
+        } else if (set_option(m, o, value, len - key - 1, err) < 0) {
+            return -1;
         }
-        p += n + (p[n] == ',');
+        p += len;
     }
     return 0;
 }
 
-/* Walker's alias table for activity 1/(i + 10): draws in O(1). */
-static void weigh(struct sim *s)
+/* Vose's way to build Walker's table: every draw costs one look. */
+static int build_activity(struct sim_source *m, struct error *err)
 {
-    uint32_t n = s->symbols, small = 0, large = 0;
-    double sum = 0, *p = malloc(n * sizeof *p);
-    uint32_t *list = malloc(2 * (size_t)n * sizeof *list);
-    if (!p || !list)
-        abort();
+    uint32_t n = m->symbols, few = 0, many = n, *order = malloc(n * sizeof *order);
+    double *share = malloc(n * sizeof *share), sum = 0;
+    if (!order || !share) {
+        free(order);
+        free(share);
+        return error_set(err, "no memory for %u symbols", n);
+    }
     for (uint32_t i = 0; i < n; i++)
-        sum += p[i] = 1.0 / (i + 10.0);
+        sum += share[i] = 1.0 / (i + 10.0);
+    double ticks = m->option_e9[OPTION_RATE] / 1e9 * 60; /* of the market in a minute */
     for (uint32_t i = 0; i < n; i++) {
-        p[i] = p[i] / sum * n;
-        if (p[i] < 1)
-            list[small++] = i;
-        else
-            list[n + large++] = i;
+        share[i] /= sum;
+        double own = ticks * share[i] < 1 ? 1 : ticks * share[i],
+               noise = 2.8284271247461903; /* of 32 coins */
+        m->symbol[i].unit = (uint32_t)(m->symbol[i].unit / (noise * sqrt(own)));
+        share[i] *= n;
+        order[share[i] < 1 ? few++ : --many] = i; /* those below 1 in front, the others from the end */
     }
-    while (small && large) {
-        uint32_t a = list[--small], b = list[n + large - 1];
-        s->symbol[a].keep = (uint32_t)(p[a] * 4294967295.0);
-        s->symbol[a].alias = b;
-        p[b] -= 1 - p[a];
-        if (p[b] < 1) {
-            large--;
-            list[small++] = b;
+    for (uint32_t i = 0; i < n; i++) {
+        m->symbol[i].alias = i;
+        m->symbol[i].threshold = UINT32_MAX;
+    }
+    while (few > 0 && many < n) {
+        uint32_t small = order[--few], large = order[many];
+        m->symbol[small].alias = large;
+        m->symbol[small].threshold = (uint32_t)(share[small] * 4294967295.0);
+        share[large] -= 1 - share[small];
+        if (share[large] < 1) {
+            many++;
+            order[few++] = large;
         }
     }
-    while (small)
-        s->symbol[list[--small]].keep = UINT32_MAX;
-    while (large)
-        s->symbol[list[n + --large]].keep = UINT32_MAX;
-    free(p);
-    free(list);
+    free(order);
+    free(share);
+    return 0;
 }
 
-/* The day's curve: 1 at noon, 4 just after the open, 2.5 towards the close, a fifth outside. From a day's end
- * time goes on at the next day's start. */
-static void set_pace(struct sim *s)
+static int build_symbols(struct sim_source *m, struct error *err)
 {
-    if (s->now_ns >= s->day[3] && calendar_day(NULL, CALENDAR_US_EQUITY, s->now_ns, s->day))
-        s->now_ns = s->day[0];
-    double open = (double)((s->now_ns - s->day[1]) / SECOND_NS) / 60.0; /* minutes */
-    double left = (double)((s->day[2] - s->now_ns) / SECOND_NS) / 60.0;
-    double curve = open < 0 || left < 0 ? 0.2 : 1 + 3 / (1 + open / 5) + (left < 60 ? (60 - left) / 40 : 0);
-    s->second = s->now_ns / SECOND_NS;
-    s->gap_ns = (uint64_t)(1e9 / ((double)s->rate * curve));
-}
-
-static void walk(struct sim *s, struct sim_symbol *y, uint64_t r)
-{
-    if (y->until-- == 0) {
-        y->until = 200 + (uint32_t)(r >> 48) % 2000;
-        y->drift = (int32_t)((r >> 20) % 161) - 80;
+    char name[16];
+    if (m->symbols > m->base.config.symbols_max)
+        return error_set(err, "symbols=%u: limits.symbols is %u", m->symbols, m->base.config.symbols_max);
+    m->symbol = calloc(m->symbols, sizeof *m->symbol);
+    if (!m->symbol)
+        return error_set(err, "no memory for %u symbols", m->symbols);
+    for (uint32_t i = 0; i < m->symbols; i++) {
+        int n = snprintf(name, sizeof name, "SIM%04u", i + 1);
+        if (source_symbol_id(&m->base, name, (size_t)n, 0) != (int32_t)i)
+            return error_set(err, "no memory for %u symbols", m->symbols);
+        uint64_t r = next_random(m);
+        uint32_t cents = 200 + below(r, 3000) + below(r >> 16, 9000) + below(r >> 32, 20000) * (r >> 60 == 0);
+        m->symbol[i].price = (int64_t)cents * STEP;
+        m->symbol[i].unit = (1 << 19) + below(r >> 8, 3 << 19); /* some are calm, some are wild */
+        m->symbol[i].regime = (uint8_t)(r >> 58 & 1);
     }
-    y->carry += y->drift;
-    int32_t whole = y->carry / 1000;
-    y->carry -= whole * 1000;
-    y->cents += whole + ((r & 15) == 0) - ((r & 15) == 1);
-    if ((r >> 8 & 0xffff) == 7) /* a leap of up to 1 % */
-        y->cents += (int64_t)(r >> 40 & 1 ? 1 : -1) * (1 + y->cents * (int64_t)(r >> 32 & 127) / 12800);
-    if (y->cents < 100)
-        y->cents = 100;
-    if (y->cents > 100000000)
-        y->cents = 100000000;
-    if (s->halt && (uint32_t)(r >> 16) < s->halt)
-        y->halted_ns = s->now_ns + 300 * SECOND_NS;
+    return build_activity(m, err);
 }
 
-static int read_ticks(struct source *source, struct msg *out, int max)
+/* The rate's factor at a time, 1/256: 1 before the open, then down from `burst` like 1 / minutes, up towards
+ * the close. */
+static uint64_t intensity_at(const struct sim_source *m, int64_t now_ns)
 {
-    struct sim *s = (struct sim *)source;
-    int n = 0;
-    while (n < max) {
-        uint64_t r = draw(s);
-        s->now_ns += 1 + (int64_t)((r & 0xffffffff) * (2 * s->gap_ns) >> 32);
-        if (s->now_ns >= s->end_ns)
-            break;
-        if (s->now_ns / SECOND_NS != s->second)
-            set_pace(s);
-        uint32_t i = (uint32_t)((r >> 32) * s->symbols >> 32);
-        uint64_t q = draw(s);
-        struct sim_symbol *y = &s->symbol[i];
-        if ((uint32_t)q >= y->keep)
-            y = &s->symbol[y->alias];
-        if (s->now_ns < y->halted_ns)
+    const int64_t day_s = 86400, session_s = 23400;
+    int64_t extra = (m->option_e9[OPTION_BURST] - second_ns) / 1000; /* 1e-6 */
+    int64_t s = (now_ns - m->open_ns) / second_ns;
+    if (now_ns < m->open_ns || (s %= day_s) >= session_s)
+        return 256;
+    int64_t close = session_s - s;
+    return 256 +
+           (uint64_t)(extra * 256 * 60 / (60 + s) / 1000000 + extra * 64 * 600 / (600 + close) / 1000000);
+}
+
+static void jump(struct sim_symbol *s, uint32_t per_mille)
+{
+    int64_t price = s->price * per_mille / 1000;
+    if (price >= PRICE_LEAST * STEP && price <= (int64_t)PRICE_MOST * STEP)
+        s->price = price;
+}
+
+static void end_halts(struct sim_source *m)
+{
+    for (uint32_t i = 0; i < m->halted;) {
+        if (m->halt_end_ns[i] > m->now_ns) {
+            i++;
             continue;
-        if (y->id < 0) {
-            char name[16];
-            int len = snprintf(name, sizeof name, "SIM%0*u", NAME_DIGITS, (unsigned)(y - s->symbol) + 1);
-            y->id = source_symbol_id(source, name, (size_t)len, source->stats.rows);
-            if (y->id < 0)
-                continue;
         }
-        r = draw(s);
-        walk(s, y, r);
-        struct msg *m = &out[n++];
-        bool quote = (uint32_t)(q >> 32) < s->quotes;
-        msg_begin(m, quote ? MSG_QUOTE : MSG_TRADE, (uint32_t)y->id, MSG_FIRST_BYTES);
-        m->event_ns = m->recv_ns = s->now_ns;
-        int64_t cent = 10000000, half = 1 + y->cents / 20000 + (r >> 60 == 0 ? y->cents / 400 : 0);
-        if (quote) {
-            m->quote = (struct msg_quote){(y->cents - half) * cent, (y->cents + half) * cent,
-                                          100 * (1 + (r >> 24 & 31)), 100 * (1 + (r >> 29 & 31))};
-        } else {
-            bool bad = s->bad && (uint32_t)(q >> 16) < s->bad;
-            int64_t cents = bad ? y->cents + y->cents / 5 : y->cents;
-            m->trade = (struct msg_trade){.price_e9 = cents * cent,
-                                          .size = (r >> 34 & 7) == 0 ? 1000 * (1 + (r >> 37 & 15))
-                                                                     : 100 * (1 + (r >> 37 & 3)),
-                                          .trade_id = ++s->trade_id};
-        }
+        struct sim_symbol *s = &m->symbol[m->halt_symbol[i]];
+        s->halted = false;
+        s->regime = REGIMES - 1;
+        jump(s, 970 + below(next_random(m), 61));
+        m->halted--;
+        m->halt_symbol[i] = m->halt_symbol[m->halted];
+        m->halt_end_ns[i] = m->halt_end_ns[m->halted];
     }
-    source->stats.rows += (uint64_t)n;
+}
+
+static inline uint32_t draw_symbol(const struct sim_source *m, uint64_t r)
+{
+    uint32_t i = below(r, m->symbols);
+    return (uint32_t)(r >> 32) < m->symbol[i].threshold ? i : m->symbol[i].alias;
+}
+
+static void begin_halt(struct sim_source *m)
+{
+    uint32_t i = draw_symbol(m, next_random(m));
+    if (m->halted == HALTED_MAX || m->halted >= m->symbols / 2 || m->symbol[i].halted)
+        return;
+    m->symbol[i].halted = true;
+    m->halt_symbol[m->halted] = i;
+    m->halt_end_ns[m->halted++] = m->now_ns + HALT_S * second_ns;
+}
+
+/* Does what happens so many times per hour happen in this turn? */
+static bool happens(struct sim_source *m, enum option o)
+{
+    return next_random(m) % (36000 * (uint64_t)second_ns) < (uint64_t)m->option_e9[o];
+}
+
+/* Every 100 ms of its time: the pace, and all that goes by time, not by tick. */
+static void turn(struct sim_source *m)
+{
+    m->intensity = intensity_at(m, m->now_ns);
+    uint64_t rate = (uint64_t)(m->option_e9[OPTION_RATE] / second_ns) * m->intensity;
+    m->mean = (uint64_t)2 * 1000000000u * 256 * 256 / rate;
+    m->pace_ns = m->now_ns + second_ns / 10;
+    end_halts(m);
+    if (happens(m, OPTION_HALTS))
+        begin_halt(m);
+    if (happens(m, OPTION_JUMPS))
+        jump(&m->symbol[draw_symbol(m, next_random(m))], 950 + below(next_random(m), 101));
+    if (happens(m, OPTION_GAPS))
+        m->now_ns += second_ns + (int64_t)(next_random(m) % 9000000000u);
+    for (uint32_t n = (m->symbols + below(next_random(m), REGIME_TURNS)) / REGIME_TURNS; n > 0; n--) {
+        uint64_t r = next_random(m);
+        uint32_t chance = (uint32_t)(r >> 60); /* calm is common, a storm is not */
+        m->symbol[below(r, m->symbols)].regime = chance < 7 ? 0 : chance < 12 ? 1 : chance < 15 ? 2 : 3;
+    }
+}
+
+/* A step of the walk: the sum of 32 coins. */
+static inline void walk(struct sim_symbol *s, uint64_t r)
+{
+    int64_t noise = __builtin_popcount((uint32_t)r) - 16;
+    s->price += noise * ((s->price * regime_e4[s->regime] * s->unit / 10000) >> 20);
+    if (s->price < PRICE_LEAST * STEP)
+        s->price = 2 * PRICE_LEAST * STEP - s->price;
+    if (s->price > (int64_t)PRICE_MOST * STEP)
+        s->price = (int64_t)PRICE_MOST * STEP;
+}
+
+static inline uint64_t draw_size(const struct sim_source *m, uint64_t r)
+{
+    uint32_t lots = 1 + (uint32_t)__builtin_ctz((uint32_t)r | 0x10000) * (uint32_t)(1 + (r >> 32 & 3));
+    uint64_t size = (r >> 40 & 3) == 0 ? 1 + (r >> 48 & 127) : lots * 100u; /* a quarter in odd lots */
+    return size * (1 + (m->intensity >> 9));
+}
+
+/* A print that is no good: far off, or one that a source refuses. False for the latter. */
+static bool spoil(struct sim_source *m, uint64_t r, struct msg *out)
+{
+    static const char zero[] = "price 0", negative[] = "price -1";
+    switch (r & 3) {
+    case 0:
+        source_reject(&m->base, REJECT_PRICE_SIGN, m->base.stats.rows, zero, sizeof zero - 1);
+        return false;
+    case 1:
+        source_reject(&m->base, REJECT_PRICE_SIGN, m->base.stats.rows, negative, sizeof negative - 1);
+        return false;
+    default:
+        out->trade.price_e9 =
+            out->trade.price_e9 / cent_e9 * (r & 1 ? 80 + (int64_t)(r >> 8 & 7) : 120) / 100 * cent_e9;
+        return true;
+    }
+}
+
+static bool make_tick(struct sim_source *m, struct msg *out)
+{
+    uint64_t r = next_random(m), details = next_random(m);
+    m->fraction += m->mean * (r >> 40) >> 24;
+    m->now_ns += (int64_t)(m->fraction >> 8);
+    m->fraction &= 255;
+    uint32_t id = draw_symbol(m, next_random(m));
+    struct sim_symbol *s = &m->symbol[id];
+    if (s->halted)
+        return false;
+    walk(s, details);
+    memset(out, 0, sizeof *out);
+    out->symbol = id;
+    out->event_ns = out->recv_ns = m->now_ns;
+    out->venue = (uint8_t) "QNPZ"[r & 3];
+    int64_t cents = s->price / STEP, spread = 1 + cents / 5000;
+    m->base.stats.rows++;
+    if ((uint32_t)(r >> 4) < m->quote_below) {
+        out->type = MSG_QUOTE;
+        out->quote.bid_e9 = (cents - spread / 2) * cent_e9;
+        out->quote.ask_e9 = (cents - spread / 2 + spread) * cent_e9;
+        out->quote.bid_size = draw_size(m, details);
+        out->quote.ask_size = draw_size(m, details >> 7);
+        return true;
+    }
+    out->type = MSG_TRADE;
+    out->trade.price_e9 = (details >> 62 & 1 ? cents - spread / 2 : cents - spread / 2 + spread) * cent_e9;
+    out->trade.size = draw_size(m, details);
+    out->trade.trade_id = ++m->trade_id;
+    out->trade.cond[0] = '@';
+    out->trade.tape = 'C';
+    return (uint32_t)(details >> 30) >= m->bad_below || spoil(m, next_random(m), out);
+}
+
+static int sim_read(struct source *base, struct msg *out, int max)
+{
+    struct sim_source *m = (struct sim_source *)base;
+    int n = 0;
+    while (n < max && m->now_ns < m->end_ns) {
+        if (m->now_ns >= m->pace_ns)
+            turn(m);
+        else
+            n += make_tick(m, &out[n]);
+    }
+    if (n > 0 && out[n - 1].event_ns >= m->end_ns) {
+        n--;
+        m->base.stats.rows--;
+    }
     return n;
 }
 
-static void close_sim(struct source *source)
+static void sim_close(struct source *s)
 {
-    free(((struct sim *)source)->symbol);
+    free(((struct sim_source *)s)->symbol);
 }
 
 struct source *source_sim_open(const char *argument, const struct source_config *config, struct error *err)
 {
-    static const struct source_ops ops = {read_ticks, close_sim};
-    struct key keys[K_COUNT] = {{"symbols", "1 to 9999", 1, 9999, 2000},
-                                {"seed", "a whole number from 0", 0, 9007199254740991.0, 1},
-                                {"rate", "ticks a second, 1 to 100000000", 1, 1e8, 10000},
-                                {"minutes", "0.1 to 100000", 0.1, 100000, 0},
-                                {"quotes", "a share, 0 to 1", 0, 1, 0.3},
-                                {"bad", "a share of bad prints, 0 to 1", 0, 1, 0},
-                                {"halts", "halts of five minutes per million ticks, 0 to 1000", 0, 1000, 0}};
-    int64_t start_ns = INT64_C(1772461500) * SECOND_NS; /* 2026-03-02T09:25:00-05:00 */
-    if (parse(argument, keys, &start_ns, err) < 0)
+    static const struct source_ops ops = {sim_read, sim_close};
+    struct sim_source *m = source_new(sizeof *m, &ops, config, err);
+    if (!m)
         return NULL;
-    struct sim *s = source_new(sizeof *s, &ops, config, err);
-    if (!s)
-        return NULL;
-    s->source.tick_e9 = 10000000;
-    s->source.calendar = CALENDAR_US_EQUITY;
-    s->symbols = (uint32_t)keys[K_SYMBOLS].value;
-    s->random = ((uint64_t)keys[K_SEED].value + 1) * UINT64_C(0x9e3779b97f4a7c15);
-    s->rate = (int64_t)keys[K_RATE].value;
-    s->quotes = (uint32_t)(keys[K_QUOTES].value * 4294967295.0);
-    s->bad = (uint32_t)(keys[K_BAD].value * 4294967295.0);
-    s->halt = (uint32_t)(keys[K_HALTS].value * 4294.967295);
-    s->now_ns = start_ns;
-    if (!calendar_day(NULL, CALENDAR_US_EQUITY, start_ns - 20 * 60 * MINUTE_NS, s->day))
-        abort(); /* there is always a next trading day */
-    s->end_ns = keys[K_MINUTES].value > 0 ? start_ns + (int64_t)(keys[K_MINUTES].value * 60e9)
-                                          : INT64_MAX - 100 * SECOND_NS;
-    s->symbol = calloc(s->symbols, sizeof *s->symbol);
-    if (!s->symbol) {
-        error_set(err, "sim: no memory for %u symbols", s->symbols);
-        source_close(&s->source);
-        return NULL;
+    if (take_options(m, argument, err) == 0) {
+        const int64_t *o = m->option_e9;
+        int64_t length_ns = o[OPTION_MINUTES] * 60 + o[OPTION_SECONDS];
+        m->base.calendar = CALENDAR_US_EQUITY;
+        m->base.tick_e9 = cent_e9;
+        m->symbols = (uint32_t)(o[OPTION_SYMBOLS] / second_ns);
+        m->now_ns = m->pace_ns = m->start_ns;
+        m->open_ns = m->start_ns + o[OPTION_OPEN];
+        m->end_ns = length_ns ? m->start_ns + length_ns : INT64_MAX / 2 + INT64_MAX / 4;
+        m->quote_below = (uint32_t)(o[OPTION_QUOTES] * 4.294967295);
+        m->bad_below = (uint32_t)(o[OPTION_BAD] * 4.294967295);
+        seed_random(m, (uint64_t)(o[OPTION_SEED] / second_ns));
+        if (build_symbols(m, err) == 0)
+            return &m->base;
     }
-    for (uint32_t i = 0; i < s->symbols; i++) {
-        uint64_t r = draw(s);
-        s->symbol[i] = (struct sim_symbol){
-            .cents = 500 + (int64_t)((r >> 32) % 20000), .until = (uint32_t)(r % 1000), .id = -1};
-    }
-    weigh(s);
-    set_pace(s);
-    return &s->source;
+    source_close(&m->base);
+    return NULL;
 }
