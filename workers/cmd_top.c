@@ -260,14 +260,15 @@ static void show_feed(struct screen *s, const struct top *t)
     const struct observe_sample *n = t->now;
     char time[OBSERVE_TEXT_MAX], lag[OBSERVE_TEXT_MAX], seq[OBSERVE_TEXT_MAX], each[OBSERVE_TEXT_MAX],
         symbols[OBSERVE_TEXT_MAX];
-    int64_t event = n->event_ns, behind = n->utc_ns - event;
+    int64_t event = n->applied_ns ? n->applied_ns : (int64_t)n->ingest[INGEST_EVENT_TIME_NS],
+            behind = n->utc_ns - event;
     text_printf(&s->text, "feed %s", observe_feed_name(n->feed));
     if (event)
         text_printf(&s->text, " at %s", observe_time(event, time));
     if (event && behind >= 0 && behind < 3600 * SECOND_NS)
         text_printf(&s->text, ", %s ago", observe_duration((uint64_t)behind, lag));
-    else if (event && n->feed == OBSERVE_FEED_RUNNING)
-        text_printf(&s->text, ", x%.3g", rate(t, (uint64_t)t->before->event_ns, (uint64_t)event) / 1e9);
+    else if (t->before->applied_ns && n->feed == OBSERVE_FEED_RUNNING)
+        text_printf(&s->text, ", x%.3g", rate(t, (uint64_t)t->before->applied_ns, (uint64_t)event) / 1e9);
     LINE(s, n->feed >= OBSERVE_FEED_FAILED ? STYLE_BAD : STYLE_PLAIN,
          "   seq %s (%s/s)   %s symbols, %u rules", observe_count(n->applied_seq, seq),
          observe_count((uint64_t)rate(t, t->before->applied_seq, n->applied_seq), each),

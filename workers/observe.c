@@ -134,11 +134,9 @@ static void read_progress(const struct workspace *ws, struct observe_sample *s)
         read_counters(workspace_counters(ws, ROLE_SCANNER, k), c, SCANNER_COUNTER_COUNT);
         if (c[SCANNER_APPLIED_SEQ] > s->applied_seq)
             s->applied_seq = c[SCANNER_APPLIED_SEQ];
-        if ((int64_t)c[SCANNER_EVENT_TIME_NS] > s->event_ns)
-            s->event_ns = (int64_t)c[SCANNER_EVENT_TIME_NS];
+        if ((int64_t)c[SCANNER_EVENT_TIME_NS] > s->applied_ns)
+            s->applied_ns = (int64_t)c[SCANNER_EVENT_TIME_NS];
     }
-    if (s->event_ns == 0)
-        s->event_ns = (int64_t)s->ingest[INGEST_EVENT_TIME_NS];
 }
 
 static enum observe_feed feed_of(const struct observe_sample *s, uint64_t ingest_ended)

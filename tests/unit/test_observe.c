@@ -564,7 +564,8 @@ static void test_top_once(void **state)
     histogram_record_n(workspace_histogram(ws, ROLE_PUBLISHER, 0, PUBLISHER_TICK_TO_ALERT_NS), 132000, 1000);
     counters_set_label(workspace_counters(ws, ROLE_SINK, 0), "redis");
     counter_set(workspace_counters(ws, ROLE_SCANNER, 1), SCANNER_APPLIED_SEQ, 1234567);
-    counter_set(workspace_counters(ws, ROLE_INGEST, 0), INGEST_EVENT_TIME_NS, UINT64_C(1381239927122000000));
+    counter_set(workspace_counters(ws, ROLE_SCANNER, 0), SCANNER_EVENT_TIME_NS,
+                UINT64_C(1381239927122000000));
     errlog_record(workspace_errlog(ws), ROLE_INGEST, 0, 1, "journal: disk full");
     snprintf(path, sizeof path, "%s/outbox", dir);
     struct outbox *o = outbox_open(path, 1 << 20, NULL, &err);
