@@ -295,11 +295,13 @@ int ingest_main(const struct run_options *o)
     }
     instance_run(&g->in, step, housekeeping, g);
     int code = stream_failure(g->stream) ? 3 : 0;
-    if (g->write_journal && journal_close(g->journal, &err) < 0) {
+    if (g->write_journal && journal_flush(g->journal, &err) < 0) {
         instance_log(&g->in, SET_LOG_LEVEL_ERROR, "%s", err.text);
         code = 1;
     }
     count(g);
+    if (g->write_journal && journal_close(g->journal, &err) < 0)
+        code = 1;
     atomics_store_release_u64(&g->in.control->ingest_ended, stream_failure(g->stream) ? 2 : 1);
     stream_close(g->stream);
     return code;
