@@ -148,7 +148,7 @@ static enum observe_feed feed_of(const struct observe_sample *s, uint64_t ingest
         return ingest_ended == 1 ? OBSERVE_FEED_ENDED : OBSERVE_FEED_FAILED;
     if (ingest->beat.state == HEARTBEAT_NONE || ingest->beat.state == HEARTBEAT_STARTING)
         return OBSERVE_FEED_STARTING;
-    return ingest->health == HEARTBEAT_DEAD ? OBSERVE_FEED_DEAD : OBSERVE_FEED_RUNNING;
+    return ingest->health == HEARTBEAT_DEAD || !s->alive ? OBSERVE_FEED_DEAD : OBSERVE_FEED_RUNNING;
 }
 
 void observe_read(const struct workspace *ws, struct observe_sample *s)
