@@ -127,7 +127,7 @@ enum { OBSERVE_TEXT_MAX = 32 };
 const char *observe_count(uint64_t n, char out[OBSERVE_TEXT_MAX]);     /* 12,345,678 */
 const char *observe_duration(uint64_t ns, char out[OBSERVE_TEXT_MAX]); /* 132 us, 1.24 ms, 3 h 02 min */
 const char *observe_time(int64_t utc_ns, char out[OBSERVE_TEXT_MAX]);  /* 2013-10-08 09:45:27.122 */
-/* Text of others for a terminal: control characters as ?, cut to `width` characters (… at the cut) or filled
+/* Text of others for a terminal: control characters as ?, cut to `width` characters (~ at the cut) or filled
  * up with spaces to it. */
 void observe_column(struct text *out, const char *s, unsigned width);
 
