@@ -120,9 +120,11 @@ static int expected(struct parser *p, const char *what)
                      t->len > 40 ? 40 : (int)t->len, t->at, what);
 }
 
-/* floor(c x 1e9) of a decimal number, within int64; *exact says whether nothing was cut off. */
+/* floor(c x 1e9) of a decimal number that strtod has taken, within int64; *exact says whether nothing was cut
+ * off. */
 static int64_t price_floor(const char *s, size_t len, bool *exact)
 {
+    const __int128 full = (__int128)1 << 120;
     bool negative = *s == '-', sticky = false, point = false;
     __int128 v = 0;
     long power = 9;
@@ -130,19 +132,18 @@ static int64_t price_floor(const char *s, size_t len, bool *exact)
         if (s[i] == '.') {
             point = true;
         } else if (s[i] == 'e' || s[i] == 'E') {
-            power += strtol(s + i + 1, NULL, 10);
+            long exponent = strtol(s + i + 1, NULL, 10); /* no text of digits moves the point by a thousand */
+            power += exponent > 1000 ? 1000 : exponent < -1000 ? -1000 : exponent;
             break;
+        } else if (v < full) {
+            v = v * 10 + (s[i] - '0');
+            power -= point;
         } else {
-            if (v < (__int128)1 << 120) {
-                v = v * 10 + (s[i] - '0');
-                power -= point;
-            } else {
-                sticky |= s[i] != '0';
-                power += !point;
-            }
+            sticky |= s[i] != '0';
+            power += !point;
         }
     }
-    for (; power > 0 && v < (__int128)1 << 120; power--)
+    for (; power > 0 && v < full; power--)
         v *= 10;
     for (; power < 0 && v; power++) {
         sticky |= v % 10 != 0;
@@ -153,7 +154,7 @@ static int64_t price_floor(const char *s, size_t len, bool *exact)
         *exact = false;
         v = INT64_MAX - 1;
     }
-    return negative ? (int64_t)(-v - (sticky || !*exact)) : (int64_t)v;
+    return negative ? (int64_t)(-v - !*exact) : (int64_t)v;
 }
 
 /* The number in view as bounds on keys of `m`. */
@@ -166,7 +167,7 @@ static int number_bounds(struct parser *p, const struct metric *m, struct expr_n
     memcpy(text, t->at, t->len);
     text[t->len] = 0;
     double d = strtod(text, &end);
-    if (*end || end == text)
+    if (*end || end == text || strpbrk(text, "xX")) /* strtod would take hexadecimal */
         return expected(p, "a number such as 10, -0.5 or 1e6");
     if (!isfinite(d))
         return expected(p, "a number that a double can hold (below 1.8e308)");

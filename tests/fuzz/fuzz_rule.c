@@ -1,0 +1,53 @@
+/* The rule's two parsers: the expression, as a user types it, and the encoding, as a RULE message brings it.
+ */
+#include <assert.h>
+#include <stdlib.h>
+
+#include "core/rule.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+static void parse(const char *text, size_t len)
+{
+    static struct expr e;
+    struct error err;
+    if (expr_parse(text, len, &e, &err) < 0)
+        return;
+    assert(e.n_nodes > 0 && e.n_nodes <= EXPR_NODES_MAX && e.n_operands > 0 &&
+           e.n_operands <= ALERT_OPERANDS_MAX);
+    unsigned referred = 0;
+    for (unsigned i = 0; i < e.n_nodes; i++) {
+        const struct expr_node *n = &e.node[i];
+        if (n->op >= EXPR_AND) {
+            assert(n->left < i && n->right < i); /* children come before parents */
+            referred += 2;
+        } else {
+            assert(n->left < e.n_operands && (!n->has_right || n->right < e.n_operands));
+            assert(n->bound_lo <= n->bound_hi && n->bound_lo != KEY_UNKNOWN);
+        }
+    }
+    assert(referred == e.n_nodes - 1u);           /* a tree: each but the root has one parent */
+    for (unsigned i = 0; i < e.n_operands; i++) { /* canonical names are names */
+        char name[METRIC_NAME_MAX];
+        struct metric m;
+        metric_name(&e.operand[i], name);
+        int bad = metric_parse(name, strlen(name), &m, &err);
+        assert(!bad && m.kind == e.operand[i].kind && m.period == e.operand[i].period);
+        (void)bad;
+    }
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    static uint8_t again[RULE_BYTES_MAX];
+    struct rule r;
+    struct error err;
+    parse((const char *)data, size);
+    if (rule_decode(data, size, &r, &err) < 0)
+        return 0;
+    parse(r.expr, r.expr_len);
+    int n = rule_encode(&r, again, sizeof again);
+    assert(n == (int)size);
+    (void)n;
+    return 0;
+}

@@ -1,0 +1,429 @@
+/* The expression's parser: what it takes and means, every refusal with its place, and what a hostile text
+ * cannot do. */
+#include "core/rule.h"
+
+#include <inttypes.h>
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <cmocka.h>
+
+static struct expr e;
+static struct error err;
+
+static int parse(const char *text)
+{
+    return expr_parse(text, strlen(text), &e, &err);
+}
+
+/* An expression over truths of its comparisons, for all combinations; node i of comparisons has bit i of
+ * `holds`. */
+static bool meaning(unsigned node, const bool holds[])
+{
+    const struct expr_node *n = &e.node[node];
+    if (n->op == EXPR_AND)
+        return meaning(n->left, holds) && meaning(n->right, holds);
+    if (n->op == EXPR_OR)
+        return meaning(n->left, holds) || meaning(n->right, holds);
+    return holds[node];
+}
+
+/* True if a comparison with a number holds for a key. */
+static bool compares(const struct expr_node *n, int64_t key)
+{
+    switch ((enum expr_op)n->op) {
+    case EXPR_GT:
+        return key >= n->bound_hi;
+    case EXPR_GE:
+        return key >= n->bound_lo;
+    case EXPR_LT:
+        return key < n->bound_lo;
+    case EXPR_LE:
+        return key < n->bound_hi;
+    case EXPR_EQ:
+        return key >= n->bound_lo && key < n->bound_hi;
+    default:
+        return !(key >= n->bound_lo && key < n->bound_hi);
+    }
+}
+
+static void test_precedence(void **state)
+{
+    (void)state;
+    /* a = price > 1, b = bid > 1, c = ask > 1: the truth table over a, b, c as bits of 8 rows */
+    static const struct {
+        const char *text;
+        unsigned rows;
+    } t[] = {
+        {"A", 0xaa},
+        {"not A", 0x55},
+        {"not not A", 0xaa},
+        {"A and B", 0x88},
+        {"A or B", 0xee},
+        {"A or B and C", 0xea},
+        {"A and B or C", 0xf8},
+        {"(A or B) and C", 0xe0},
+        {"not A and B", 0x44},
+        {"not (A and B)", 0x77},
+        {"not (A or B)", 0x11},
+        {"not (A or not B and C)", 0x45},
+        {"not (not (A and B) or C)", 0x08},
+        {"((A))or((B))", 0xee},
+        {"A and not (B or C) or not A and B and C", 0x42},
+    };
+    static const char *const text[3] = {"price > 1", "bid > 1", "ask > 1"};
+    static const enum metric_kind kind[3] = {METRIC_PRICE, METRIC_BID, METRIC_ASK};
+    for (unsigned i = 0; i < sizeof t / sizeof *t; i++) {
+        char whole[400] = "";
+        for (const char *p = t[i].text; *p; p++) {
+            size_t at = strlen(whole);
+            if (*p >= 'A' && *p <= 'C')
+                strcpy(whole + at, text[*p - 'A']);
+            else
+                whole[at] = *p, whole[at + 1] = 0;
+        }
+        assert_int_equal(parse(whole), 0);
+        unsigned rows = 0;
+        for (unsigned row = 0; row < 8; row++) {
+            bool holds[EXPR_NODES_MAX] = {0};
+            for (unsigned n = 0; n < e.n_nodes; n++) {
+                if (e.node[n].op >= EXPR_AND)
+                    continue;
+                for (unsigned k = 0; k < 3; k++)
+                    if (e.operand[e.node[n].left].kind == kind[k])
+                        holds[n] = (row >> k & 1) != (e.node[n].op == EXPR_LE);
+            }
+            rows |= (unsigned)meaning(e.n_nodes - 1u, holds) << row;
+        }
+        if (rows != t[i].rows)
+            fail_msg("%s: %02x, expected %02x", t[i].text, rows, t[i].rows);
+    }
+}
+
+static void test_negation_reaches_the_operators(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text;
+        enum expr_op op;
+    } t[] = {{"price > 1", EXPR_GT},      {"price < 1", EXPR_LT},      {"price >= 1", EXPR_GE},
+             {"price <= 1", EXPR_LE},     {"price == 1", EXPR_EQ},     {"price != 1", EXPR_NE},
+             {"not price > 1", EXPR_LE},  {"not price < 1", EXPR_GE},  {"not price >= 1", EXPR_LT},
+             {"not price <= 1", EXPR_GT}, {"not price == 1", EXPR_NE}, {"not price != 1", EXPR_EQ},
+             {"1 > price", EXPR_LT},      {"1 < price", EXPR_GT},      {"1 >= price", EXPR_LE},
+             {"1 <= price", EXPR_GE},     {"1 == price", EXPR_EQ},     {"not 1 > price", EXPR_GE}};
+    for (unsigned i = 0; i < sizeof t / sizeof *t; i++) {
+        assert_int_equal(parse(t[i].text), 0);
+        assert_int_equal(e.n_nodes, 1);
+        if (e.node[0].op != t[i].op)
+            fail_msg("%s: operator %u, expected %u", t[i].text, e.node[0].op, t[i].op);
+    }
+}
+
+/* A price compares with the number that is written, however many decimals that has. */
+static void test_price_literals(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *literal;
+        int64_t floor; /* of literal x 1e9 */
+        bool exact;
+    } t[] = {{"1", 1000000000, true},
+             {"+1", 1000000000, true},
+             {".5", 500000000, true},
+             {"5.", 5000000000, true},
+             {"0", 0, true},
+             {"-0", 0, true},
+             {"-0.5", -500000000, true},
+             {"1e3", 1000000000000, true},
+             {"12.5E-1", 1250000000, true},
+             {"0.000000001", 1, true},
+             {"0.0000000010", 1, true},
+             {"0.0000000001", 0, false},
+             {"-0.0000000001", -1, false},
+             {"1.0000000005", 1000000000, false},
+             {"-1.0000000005", -1000000001, false},
+             {"1e-400", 0, false},
+             {"0e99999999999999999999", 0, true},
+             {"0e-99999999999999999999", 0, true},
+             {"0.000e-9223372036854775807", 0, true},
+             {"123456789.123456789", 123456789123456789, true},
+             {"123456789.1234567891", 123456789123456789, false},
+             {"9223372036.854775805", 9223372036854775805, true},
+             {"9223372036.8547758051", 9223372036854775805, false},
+             {"1000000000000000000000000000000000000000000e-42", 1000000000, true},
+             {"0.1000000000000000055511151231257827", 100000000, false}};
+    for (unsigned i = 0; i < sizeof t / sizeof *t; i++)
+        for (unsigned op = 0; op < 6; op++) {
+            static const char *const ops[] = {">", ">=", "<", "<=", "==", "!="};
+            char text[120];
+            snprintf(text, sizeof text, "price %s %s", ops[op], t[i].literal);
+            assert_int_equal(parse(text), 0);
+            for (int d = -2; d <= 2; d++) {
+                int64_t key = t[i].floor + d;
+                int side = key > t[i].floor   ? 1
+                           : key < t[i].floor ? -1
+                           : t[i].exact       ? 0
+                                              : -1; /* of key to literal */
+                bool expected[] = {side > 0, side >= 0, side < 0, side <= 0, side == 0, side != 0};
+                if (compares(&e.node[0], key) != expected[op])
+                    fail_msg("%s at %" PRId64 "e-9", text, key);
+            }
+        }
+}
+
+/* Beyond what a price can be, each comparison is what it is for every price there is. */
+static void test_literals_out_of_range(void **state)
+{
+    (void)state;
+    static const int64_t keys[] = {INT64_MIN + 2, -1, 0, 1, INT64_MAX - 1};
+    static const char *const big[] = {"9223372036.854775808", "1e10", "1e300",
+                                      "99999999999999999999999999999999999999999"};
+    static const struct {
+        const char *op;
+        bool over, under; /* with a literal over, under all prices */
+    } t[] = {{">", false, true},  {">=", false, true},  {"<", true, false},
+             {"<=", true, false}, {"==", false, false}, {"!=", true, true}};
+    for (unsigned i = 0; i < 4; i++)
+        for (unsigned o = 0; o < 6; o++)
+            for (unsigned k = 0; k < 5; k++) {
+                char text[120];
+                snprintf(text, sizeof text, "change_5m %s %s", t[o].op, big[i]);
+                assert_int_equal(parse(text), 0);
+                assert_int_equal(compares(&e.node[0], keys[k]), t[o].over);
+                snprintf(text, sizeof text, "change_5m %s -%s", t[o].op, big[i]);
+                assert_int_equal(parse(text), 0);
+                assert_int_equal(compares(&e.node[0], keys[k]), t[o].under);
+            }
+}
+
+static void test_double_literals(void **state)
+{
+    (void)state;
+    static const double c[] = {0, -0.0, 1e-300, -2.5, 100, 1.7976931348623157e308};
+    for (unsigned i = 0; i < sizeof c / sizeof *c; i++)
+        for (unsigned k = 0; k < sizeof c / sizeof *c; k++) {
+            static const char *const ops[] = {">", ">=", "<", "<=", "==", "!="};
+            bool expected[] = {c[k] > c[i],  c[k] >= c[i], c[k] < c[i],
+                               c[k] <= c[i], c[k] == c[i], c[k] != c[i]};
+            for (unsigned op = 0; op < 6; op++) {
+                char text[80];
+                snprintf(text, sizeof text, "rsi(14)@1m %s %.17g", ops[op], c[i]);
+                assert_int_equal(parse(text), 0);
+                assert_int_equal(compares(&e.node[0], key_of_double(c[k])), expected[op]);
+            }
+        }
+}
+
+static void test_operands(void **state)
+{
+    (void)state;
+    assert_int_equal(
+        parse("rsi_14 < 30 and rsi(14)@1m < 20 or rsi(14) > bid and price_change_5m_pct > change_pct_5m"), 0);
+    assert_int_equal(e.n_operands, 3);
+    char name[METRIC_NAME_MAX];
+    static const char *const expected[] = {"rsi(14)@1m", "bid", "change_pct_5m"};
+    for (unsigned i = 0; i < 3; i++) {
+        metric_name(&e.operand[i], name);
+        assert_string_equal(name, expected[i]);
+    }
+    assert_int_equal(parse("session == \"market\""), 0);
+    assert_true(compares(&e.node[0], key_of_double(SESSION_MARKET)));
+    assert_false(compares(&e.node[0], key_of_double(SESSION_POSTMARKET)));
+    assert_false(compares(&e.node[0], key_of_double(SESSION_PREMARKET)));
+}
+
+static void test_refusals(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text, *error;
+    } t[] = {
+        {"", "column 1: the expression ends, expected a metric, a number, 'not' or '('"},
+        {"   ", "column 4: the expression ends, expected a metric, a number, 'not' or '('"},
+        {"price", "column 6: the expression ends, expected one of > < >= <= == !="},
+        {"price >", "column 8: the expression ends, expected a number or a metric"},
+        {"price = 5", "column 7: found '=', expected one of > < >= <= == !="},
+        {"price => 5", "column 7: found '=', expected one of > < >= <= == !="},
+        {"price > > 5", "column 9: found '>', expected a number or a metric"},
+        {"price > 5 5", "column 11: found '5', expected 'and', 'or' or the end"},
+        {"price > 5 and", "column 14: the expression ends, expected a metric, a number, 'not' or '('"},
+        {"price > 5 or or bid > 1", "column 14: found 'or', expected a metric, a number, 'not' or '('"},
+        {"(price > 5", "column 11: the expression ends, expected 'and', 'or' or ')'"},
+        {"price > 5)", "column 10: found ')', expected 'and', 'or' or the end"},
+        {"not", "column 4: the expression ends, expected a metric, a number, 'not' or '('"},
+        {"()", "column 2: found ')', expected a metric, a number, 'not' or '('"},
+        {"5 > 4", "column 5: found '4', expected a metric (one side of a comparison must be one)"},
+        {"prise > 5",
+         "column 1: unknown metric 'prise': did you mean 'price'?; `ringtape metrics` lists all"},
+        {"price > 5 and rsi(14)@5m < 3",
+         "column 15: metric 'rsi(14)@5m': '@5m' after ')', expected '@1m' (bars of one minute)"},
+        {"rsi(0) < 3", "column 1: metric 'rsi': 0 bars, expected 1 to 400"},
+        {"volume_300m < 3", "column 1: metric 'volume': 300 minutes, expected 1 to 240"},
+        {"price > 1e999",
+         "column 9: found '1e999', expected a number that a double can hold (below 1.8e308)"},
+        {"rsi(14) > -1e999",
+         "column 11: found '-1e999', expected a number that a double can hold (below 1.8e308)"},
+        {"price > 1.2.3", "column 9: found '1.2.3', expected a number such as 10, -0.5 or 1e6"},
+        {"price > 12abc", "column 9: found '12abc', expected a number such as 10, -0.5 or 1e6"},
+        {"price > 0x10", "column 9: found '0x10', expected a number such as 10, -0.5 or 1e6"},
+        {"0x1p3 < volume_5m", "column 1: found '0x1p3', expected a number such as 10, -0.5 or 1e6"},
+        {"price > 1e", "column 9: found '1e', expected a number such as 10, -0.5 or 1e6"},
+        {"price > -.", "column 9: found '-.', expected a number such as 10, -0.5 or 1e6"},
+        {"price > inf", "column 9: unknown metric 'inf'; `ringtape metrics` lists all"},
+        {"price == \"market\"",
+         "column 10: found '\"market\"', expected a number or a metric (text compares with `session` only)"},
+        {"session > \"market\"", "column 11: found '\"market\"', expected text after == or != only"},
+        {"session == \"lunch\"",
+         "column 12: found '\"lunch\"', expected \"closed\", \"premarket\", \"market\" or \"postmarket\""},
+        {"session == \"market", "column 12: found '\"', expected a number or a metric"},
+        {"price > 5 & bid > 4", "column 11: found '&', expected 'and', 'or' or the end"},
+        {"price > 5\nand %", "column 15: found '%', expected a metric, a number, 'not' or '('"},
+    };
+    for (unsigned i = 0; i < sizeof t / sizeof *t; i++) {
+        if (parse(t[i].text) == 0)
+            fail_msg("'%s' was taken", t[i].text);
+        assert_string_equal(err.text, t[i].error);
+    }
+}
+
+static char long_text[70000];
+
+static const char *repeat(const char *head, const char *part, unsigned n, const char *tail)
+{
+    char *p = long_text + sprintf(long_text, "%s", head);
+    for (unsigned i = 0; i < n; i++)
+        p += sprintf(p, "%s", part);
+    sprintf(p, "%s", tail);
+    return long_text;
+}
+
+static void test_limits(void **state)
+{
+    (void)state;
+    assert_int_equal(parse(repeat("", "(", 20000, "")), -1);
+    assert_string_equal(err.text, "an expression of 20000 bytes, expected at most 8192");
+    assert_int_equal(parse(repeat("", "(", 8000, "")), -1);
+    assert_string_equal(err.text, "column 65: found '(', expected at most 64 nested parentheses");
+    repeat("", "(", 64, "price > 1");
+    for (int i = 0; i < 64; i++)
+        strcat(long_text, ")");
+    assert_int_equal(parse(long_text), 0);
+
+    assert_int_equal(parse(repeat("", "not ", 2000, "price > 1")), 0);
+    assert_int_equal(e.node[0].op, EXPR_GT);
+    assert_int_equal(parse(repeat("", "not ", 2001, "price > 1")), 0);
+    assert_int_equal(e.node[0].op, EXPR_LE);
+
+    assert_int_equal(parse(repeat("price > 1", " and price > 1", 127, "")), 0); /* 128 + 127 nodes */
+    assert_int_equal(e.n_nodes, 255);
+    assert_int_equal(e.n_operands, 1);
+    assert_int_equal(parse(repeat("price > 1", " and price > 1", 128, "")), -1);
+    assert_string_equal(err.text + strlen(err.text) - 51,
+                        "at most 256 comparisons and connectives in one rule");
+
+    char many[4000] = "", *p = many;
+    for (int i = 1; i <= 64; i++)
+        p += sprintf(p, "%svolume_%dm > 1", i > 1 ? " or " : "", i);
+    assert_int_equal(parse(many), 0);
+    assert_int_equal(e.n_operands, 64);
+    strcat(many, " or price > 1");
+    assert_int_equal(parse(many), -1);
+    assert_non_null(strstr(err.text, "found 'price', expected at most 64 different metrics in one rule"));
+
+    assert_int_equal(parse(repeat("price > 0.", "0", 77, "")), 0);
+    assert_int_equal(parse(repeat("price > 0.", "0", 78, "")), -1);
+    assert_non_null(strstr(err.text, "expected a number of at most 79 characters"));
+    assert_int_equal(parse(repeat("price > ", "9", 5000, "")), -1);
+}
+
+/* What ends within a token, or holds any byte, is refused or taken; nothing beyond it is read (a sanitizer
+ * sees that). */
+static void test_prefixes_and_any_byte(void **state)
+{
+    (void)state;
+    static const char text[] =
+        "not (price >= -1.5e+3 or rsi(14)@1m != 3) and session == \"market\" and vwap(session) < ask";
+    for (size_t n = 0; n < sizeof text; n++) {
+        char *exact = malloc(n ? n : 1);
+        assert_non_null(exact);
+        memcpy(exact, text, n);
+        (void)expr_parse(exact, n, &e, &err);
+        for (size_t at = 0; at < n; at++)
+            for (int c = 0; c < 256; c += 7) {
+                exact[at] = (char)c;
+                (void)expr_parse(exact, n, &e, &err);
+                exact[at] = text[at];
+            }
+        free(exact);
+    }
+    assert_int_equal(expr_parse(text, sizeof text - 1, &e, &err), 0);
+}
+
+static void test_encoding(void **state)
+{
+    (void)state;
+    uint8_t bytes[4096], bad[4096];
+    struct rule back, r = {.id = "r1",
+                           .name = "a name",
+                           .version = 7,
+                           .trigger = TRIGGER_CROSS,
+                           .enabled = true,
+                           .cooldown_ns = 1500000000,
+                           .expr = "price > 1",
+                           .expr_len = 9,
+                           .symbols = "A,B",
+                           .symbols_len = 3};
+    int n = rule_encode(&r, bytes, sizeof bytes);
+    assert_true(n > 0);
+    assert_int_equal(rule_encode(&r, bytes, (size_t)n - 1), -1);
+    assert_int_equal(rule_encode(&r, bytes, (size_t)n), n);
+    assert_int_equal(rule_decode(bytes, (size_t)n, &back, &err), 0);
+    assert_string_equal(back.id, "r1");
+    assert_string_equal(back.name, "a name");
+    assert_int_equal(back.version, 7);
+    assert_int_equal(back.trigger, TRIGGER_CROSS);
+    assert_true(back.enabled);
+    assert_int_equal(back.cooldown_ns, 1500000000);
+    assert_int_equal(back.expr_len, 9);
+    assert_memory_equal(back.expr, "price > 1", 9);
+    assert_int_equal(back.symbols_len, 3);
+    assert_memory_equal(back.symbols, "A,B", 3);
+    for (size_t cut = 0; cut < (size_t)n; cut++)
+        assert_int_equal(rule_decode(bytes, cut, &back, &err), -1);
+    static const struct {
+        size_t at;
+        uint8_t value;
+    } lies[] = {{0, 0}, {15, 0x80}, {16, 9}, {18, 0}, {18, 200}, {20, 250}, {27, 1}, {31, 0xff}};
+    for (unsigned i = 0; i < sizeof lies / sizeof *lies; i++) {
+        memcpy(bad, bytes, (size_t)n);
+        bad[lies[i].at] = lies[i].value;
+        assert_int_equal(rule_decode(bad, (size_t)n, &back, &err), -1);
+    }
+    memcpy(bad, bytes, (size_t)n);
+    bad[32] = 0; /* the id's first byte */
+    assert_int_equal(rule_decode(bad, (size_t)n, &back, &err), -1);
+    assert_string_equal(err.text, "rule: a NUL in its id or name");
+    r.cooldown_ns = INT64_MAX; /* a time plus this must not overflow */
+    assert_int_equal(rule_encode(&r, bytes, sizeof bytes), n);
+    assert_int_equal(rule_decode(bytes, (size_t)n, &back, &err), -1);
+    r.expr_len = RULE_EXPR_MAX + 1;
+    assert_int_equal(rule_encode(&r, bytes, sizeof bytes), -1);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_precedence),
+                                       cmocka_unit_test(test_negation_reaches_the_operators),
+                                       cmocka_unit_test(test_price_literals),
+                                       cmocka_unit_test(test_literals_out_of_range),
+                                       cmocka_unit_test(test_double_literals),
+                                       cmocka_unit_test(test_operands),
+                                       cmocka_unit_test(test_refusals),
+                                       cmocka_unit_test(test_limits),
+                                       cmocka_unit_test(test_prefixes_and_any_byte),
+                                       cmocka_unit_test(test_encoding)};
+    return cmocka_run_group_tests_name("rule_parse", tests, NULL, NULL);
+}
