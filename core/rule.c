@@ -47,7 +47,8 @@ int rule_decode(const uint8_t *bytes, size_t len, struct rule *r, struct error *
         return error_set(err, "rule: starts with %08x, expected %08x", h.magic, RULE_MAGIC);
     if (h.id_len == 0 || h.id_len > RULE_ID_MAX || h.name_len > RULE_NAME_MAX || h.expr_len == 0 ||
         h.expr_len > RULE_EXPR_MAX || h.symbols_len > RULE_SYMBOLS_MAX || h.trigger >= TRIGGER_COUNT ||
-        h.cooldown_ns < 0 || len != sizeof h + h.id_len + h.name_len + h.expr_len + h.symbols_len)
+        h.cooldown_ns < 0 || h.cooldown_ns > RULE_COOLDOWN_MAX_NS ||
+        len != sizeof h + h.id_len + h.name_len + h.expr_len + h.symbols_len)
         return error_set(
             err, "rule: a length, trigger or cooldown out of bounds in its encoding of %zu bytes", len);
     const char *p = (const char *)bytes + sizeof h;

@@ -22,6 +22,7 @@ enum {
     RULE_SYMBOLS_MAX = 16384, /* bytes of the list */
     RULE_BYTES_MAX = 32768,   /* encoded, as it travels in RULE messages */
 };
+#define RULE_COOLDOWN_MAX_NS (INT64_C(31536000) * 1000000000) /* a year */
 
 struct rule {
     char id[RULE_ID_MAX + 1];
