@@ -9,9 +9,10 @@
     X(1)                                                                                                     \
     X(10)                                                                                                    \
     X(100)                                                                                                   \
-    X(1000) X(10000) X(100000) X(1000000) X(10000000) X(100000000) X(1000000000) X(10000000000)              \
-        X(100000000000) X(1000000000000) X(10000000000000) X(100000000000000) X(1000000000000000)            \
-            X(10000000000000000) X(100000000000000000) X(1000000000000000000) X(10000000000000000000)
+    X(1000)                                                                                                  \
+    X(10000) X(100000) X(1000000) X(10000000) X(100000000) X(1000000000) X(10000000000) X(100000000000)      \
+        X(1000000000000) X(10000000000000) X(100000000000000) X(1000000000000000) X(10000000000000000)       \
+            X(100000000000000000) X(1000000000000000000) X(10000000000000000000)
 #define X(power) power##u,
 const uint64_t decimal_power[20] = {POWERS(X)};
 #undef X
@@ -155,13 +156,16 @@ static int64_t days_of(int64_t year, unsigned month, unsigned day)
     return era * 146097 + of_era * 365 + of_era / 4 - of_era / 100 + of_year - 719468;
 }
 
-bool decimal_days(unsigned year, unsigned month, unsigned day, int64_t *days)
+static bool is_date(unsigned year, unsigned month, unsigned day)
 {
     static const unsigned char length[] = {31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31};
-    if (year < 1970 || year > 2261 || month < 1 || month > 12 || day < 1)
-        return false;
     bool leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
-    if (day > length[month - 1] + (unsigned)(leap && month == 2))
+    return month >= 1 && month <= 12 && day >= 1 && day <= length[month - 1] + (unsigned)(leap && month == 2);
+}
+
+bool decimal_days(unsigned year, unsigned month, unsigned day, int64_t *days)
+{
+    if (year < 1970 || year > 2261 || !is_date(year, month, day))
         return false;
     *days = days_of(year, month, day);
     return true;
@@ -228,10 +232,9 @@ enum decimal_result decimal_parse_time(const char *text, size_t len, int64_t *ns
         return DECIMAL_JUNK;
     if (p < end && !take_clock(p + 1, end, &of_day))
         return DECIMAL_JUNK;
-    bool outside = year < 1970 || year > 2262;
-    if (!decimal_days(outside ? 2000 : year == 2262 ? 2261 : year, month, day, &days))
+    if (!is_date(year, month, day))
         return DECIMAL_JUNK;
-    if (outside)
+    if (year < 1970 || year > 2262)
         return DECIMAL_OVERFLOW;
     days = days_of(year, month, day);
     if (__builtin_mul_overflow(days, INT64_C(86400000000000), &days) ||

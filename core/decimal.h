@@ -85,8 +85,7 @@ _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "digits are taken from
 extern const uint64_t decimal_power[20]; /* 10^i */
 
 /* As decimal_parse_unsigned, where DECIMAL_PAD bytes behind the text can be read (whatever they are). Short
- * texts
- * ("167.4200", "61685.99000000", "210") take the short way, any other the long one. */
+ * texts ("167.4200", "61685.99000000", "210") take the short way, any other the long one. */
 static inline enum decimal_result decimal_parse_padded(const char *text, size_t len, unsigned scale,
                                                        uint64_t *value)
 {
@@ -100,19 +99,19 @@ static inline enum decimal_result decimal_parse_padded(const char *text, size_t 
     points = (points - 0x0101010101010101u) & ~points & 0x8080808080808080u;
     size_t point = points ? (size_t)__builtin_ctzll(points) / 8 : 8;
     if (len <= 8) {
-        size_t places = 0;
+        size_t digits = len, places = 0;
         if (point < len) { /* close the gap */
             uint64_t before = (UINT64_C(1) << (8 * point)) - 1;
             head = (head & before) | (head >> 8 & ~before);
             places = len - 1 - point;
-            len--;
-            if (len == 0)
-                return DECIMAL_JUNK;
+            digits = len - 1;
         }
-        head <<= 64 - 8 * len;
-        if (decimal_over9(head) == 0 && places <= scale) {
-            *value = decimal_join8(head) * decimal_power[scale - places];
-            return DECIMAL_OK;
+        if (digits > 0 && places <= scale) {
+            head <<= 64 - 8 * digits;
+            if (decimal_over9(head) == 0) {
+                *value = decimal_join8(head) * decimal_power[scale - places];
+                return DECIMAL_OK;
+            }
         }
     } else if (point - 1 < 7 && len - point - 2 < 8 && len - point - 1 <= scale) {
         size_t places = len - point - 1;

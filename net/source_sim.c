@@ -1,11 +1,10 @@
 /* sim:key=value,… A market that nobody recorded: a seed gives the same ticks on any machine (integers; of
- * doubles only
- * + - * / in a fixed order).
+ * doubles only + - * / sqrt in a fixed order).
  *
  * Activity falls with the symbol's rank as 1/(rank + 10). Ticks come at `rate` per second; around the open,
  * `open` seconds after the start, they and their sizes are `burst` times as dense, and again somewhat towards
- * the close: the U of a trading day. Prices walk on a grid of 0.01, in regimes of calm and storm, with a jump
- * now and then.
+ * the close: the U of a trading day. Prices walk on a grid of 0.01, in regimes of calm and storm, with jumps,
+ * halts and gaps of the feed.
  */
 #include "net/source.h"
 
