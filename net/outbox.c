@@ -1,9 +1,13 @@
-/* Files in the directory: `id`, `lock`, `committed` (the next offset that readers may not pass, mapped by
- * all), and segments NUMBER.rto, named by their first offset: a head, then batches. A batch is a head with a
- * checksum, and records: a fixed part, the symbol's name, the JSON. All numbers are little-endian, checksums
- * xxh3_64. */
 #include "net/outbox.h"
 
+#include "core/bucket.h"
+#include "net/segment.h"
+#include "shm/atomics.h"
+
+#define XXH_INLINE_ALL
+#include <xxhash.h>
+
+#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -13,271 +17,371 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "core/bucket.h"
-#include "net/segment.h"
-#include "shm/atomics.h"
+/* Files: `id` (text), `committed` (struct committed), `lock`, and segments NUMBER.rto, NUMBER the offset of
+ * the first event: struct head, then batches: struct batch and its records, each a struct record, name, json.
+ */
+#define SUFFIX ".rto"
+#define MAGIC  "RTOUTB\r\n"
+enum { VERSION = 1, BATCH_MAGIC = 0x42545221, BATCH_BYTES_MAX = 64 << 20, ID_TEXT = 2 * SEGMENT_ID_BYTES };
 
-#define XXH_INLINE_ALL
-#include <xxhash.h>
-
-#define SUFFIX        ".rto"
-#define SEGMENT_MAGIC UINT64_C(0x31786f7462757472) /* "rtubtox1" */
-#define BATCH_MAGIC   0x63746262u
-enum { BATCH_BYTES_MAX = 64 << 20 };
-
-struct segment_head {
-    uint64_t magic, first;
-};
-
-struct batch_head {
-    uint32_t magic, bytes; /* of the records */
-    uint64_t first;
-    uint32_t count, pad;
-    uint64_t checksum; /* of the fields before it and the records */
-};
-
-struct record_head {
-    uint64_t seq;
-    int64_t event_ns;
-    uint32_t symbol, sub, json_len;
-    uint16_t bucket;
-    uint8_t kind, name_len;
-};
-
-struct last {
+/* An event's place in the total order of its bucket; all 0: none yet. */
+struct place {
     uint64_t seq;
     uint32_t symbol, sub;
-    bool any;
 };
+
+/* A segment starts with the last event of each bucket before it, so that recovery reads one segment, and what
+ * was deleted stays known. */
+struct head {
+    char magic[8];
+    uint32_t version, buckets;
+    uint64_t first_offset;
+    uint64_t check; /* xxh3_64 of `last`, seeded with that of all before it */
+    struct place last[BUCKET_ALL];
+};
+
+struct batch {
+    uint32_t magic;
+    uint32_t check; /* low half of the xxh3_64 of all behind it */
+    uint32_t bytes, records;
+    uint64_t first_offset;
+    uint64_t payload_check; /* xxh3_64 */
+};
+
+struct record {
+    uint64_t seq;
+    int64_t event_ns;
+    uint32_t symbol, sub;
+    uint16_t bucket;
+    uint8_t kind, name_len;
+    uint32_t json_len;
+};
+_Static_assert(sizeof(struct head) == 32 + BUCKET_ALL * 16 && sizeof(struct batch) == 32 &&
+                   sizeof(struct record) == 32,
+               "no padding: they are stored as they are");
+
+enum { HEAD_BYTES = sizeof(struct head) };
+
+/* Shared with the readers: events below `next` are durable. A value from before a reboot is at most too
+ * small. */
+struct committed {
+    uint64_t magic, next;
+};
+#define COMMITTED_MAGIC UINT64_C(0x314d4f4354554f52) /* "ROUTCOM1" */
+enum { COMMITTED_BYTES = 4096 };
 
 struct outbox {
-    char dir[4096], id[2 * SEGMENT_ID_BYTES + 1];
-    int dir_fd, lock_fd, fd;
-    uint64_t segment_first, segment_at, segment_bytes; /* the open segment: where the next batch goes */
-    uint64_t next, stored; /* offsets: of the next append, of the next that is not durable */
+    char dir[4000];
+    char id[ID_TEXT + 1];
+    int dir_fd, lock_fd, fd;     /* fd: of the last segment, -1 if there is none yet */
+    uint64_t segment_bytes, end; /* end: of the batches in it */
+    uint64_t next;               /* offset of the first event that is not committed */
     uint64_t lost;
-    volatile uint64_t *committed;
-    uint8_t *batch; /* head and records */
-    size_t batch_used, batch_room;
-    struct last last[BUCKET_COUNT];
+    struct committed *committed;
+    uint8_t *batch; /* struct batch, then the records in hand */
+    size_t used, room;
+    uint32_t records;
+    struct head head;              /* .last: as of the last commit */
+    struct place last[BUCKET_ALL]; /* with the batch in hand */
 };
 
-static uint64_t checksum_of(const struct batch_head *h, const uint8_t *records)
+static uint64_t head_check(const struct head *h)
 {
-    return XXH3_64bits_withSeed(records, h->bytes, XXH3_64bits(h, offsetof(struct batch_head, checksum)));
+    uint64_t seed = XXH3_64bits(h, offsetof(struct head, check));
+    return XXH3_64bits_withSeed(h->last, sizeof h->last, seed);
 }
 
-static bool head_good(const struct batch_head *h, uint64_t first)
+static uint32_t batch_check(const struct batch *b)
 {
-    return h->magic == BATCH_MAGIC && h->first == first && h->count > 0 && h->bytes <= BATCH_BYTES_MAX &&
-           h->bytes >= h->count * sizeof(struct record_head);
+    return (uint32_t)XXH3_64bits(&b->bytes, sizeof *b - offsetof(struct batch, bytes));
 }
 
-/* The record at records[*at..bytes): true and *at behind it, or false if it does not fit. */
-static bool record_at(const uint8_t *records, size_t bytes, size_t *at, struct outbox_record *r)
+static bool is_after(const struct place *a, const struct place *b)
 {
-    struct record_head h;
-    if (bytes - *at < sizeof h)
-        return false;
-    memcpy(&h, records + *at, sizeof h);
-    size_t need = sizeof h + h.name_len + (size_t)h.json_len;
-    if (bytes - *at < need || h.bucket >= BUCKET_COUNT)
-        return false;
-    const char *text = (const char *)records + *at + sizeof h;
-    *r = (struct outbox_record){.seq = h.seq,
-                                .symbol = h.symbol,
-                                .sub = h.sub,
-                                .bucket = h.bucket,
-                                .kind = h.kind,
-                                .event_ns = h.event_ns,
-                                .name = text,
-                                .name_len = h.name_len,
-                                .json = text + h.name_len,
-                                .json_len = h.json_len};
-    *at += need;
-    return true;
+    if (a->seq != b->seq)
+        return a->seq > b->seq;
+    return a->symbol != b->symbol ? a->symbol > b->symbol : a->sub > b->sub;
 }
 
-/* Reads the batch at `pos` of a segment into *buf (grown as needed). 1; 0 if there is none whole and good; -1
- * with errno for a read that failed. */
-static int batch_read(int fd, uint64_t pos, uint64_t first, struct batch_head *h, uint8_t **buf, size_t *room)
+/* Reads the segment's head. 1; 0 if the file is shorter than that, or zeros stand there; -1 with err. */
+static int read_head(int fd, const char *name, struct head *h, struct error *err)
 {
-    int64_t got = segment_read(fd, h, sizeof *h, pos);
-    if (got != sizeof *h || !head_good(h, first))
-        return got < 0 ? -1 : 0;
-    if (h->bytes > *room) {
-        uint8_t *grown = realloc(*buf, h->bytes);
-        if (!grown)
-            return -1;
-        *buf = grown;
-        *room = h->bytes;
-    }
-    got = segment_read(fd, *buf, h->bytes, pos + sizeof *h);
-    if (got != h->bytes || checksum_of(h, *buf) != h->checksum)
-        return got < 0 ? -1 : 0;
+    int64_t n = segment_read(fd, h, sizeof *h, 0);
+    if (n < 0)
+        return error_set(err, "%s: cannot read: %s%s", name, strerror(errno), segment_advice(errno));
+    static const struct head zero;
+    if (n < (int64_t)sizeof *h || !memcmp(h, &zero, sizeof zero))
+        return 0;
+    if (memcmp(h->magic, MAGIC, sizeof h->magic))
+        return error_set(err, "%s: not an outbox segment: expected it to start with RTOUTB; move it away",
+                         name);
+    if (h->version != VERSION || h->buckets != BUCKET_ALL)
+        return error_set(err,
+                         "%s: found format version %" PRIu32 " with %" PRIu32
+                         " buckets, expected %d with %d; use "
+                         "the ringtape that wrote it",
+                         name, h->version, h->buckets, VERSION, BUCKET_ALL);
+    if (h->check != head_check(h))
+        return error_set(
+            err,
+            "%s: damaged: the checksum of its head (%d bytes at offset 0) is wrong; restore the file "
+            "from a copy",
+            name, HEAD_BYTES);
     return 1;
 }
 
-/* ---- opening */
+/* The batch at `at`: 1 with *b and its payload in *buf (grown); 0 at the file's end; -1 with err: what is
+ * found. With `buf` NULL only the head is read. */
+static int read_batch(int fd, uint64_t at, struct batch *b, uint8_t **buf, size_t *room, struct error *err)
+{
+    int64_t n = segment_read(fd, b, sizeof *b, at);
+    if (n == 0)
+        return 0;
+    if (n < 0)
+        return error_set(err, "cannot read: %s%s", strerror(errno), segment_advice(errno));
+    if (n < (int64_t)sizeof *b)
+        return error_set(err, "found %" PRId64 " bytes, expected a batch's head of %zu", n, sizeof *b);
+    if (b->magic != BATCH_MAGIC || b->check != batch_check(b) || b->bytes > BATCH_BYTES_MAX)
+        return error_set(err, "found no batch, or one with a wrong checksum of its head");
+    if (!buf)
+        return 1;
+    if (b->bytes > *room) {
+        uint8_t *more = realloc(*buf, b->bytes);
+        if (!more)
+            return error_set(err, "out of memory for a batch of %" PRIu32 " bytes", b->bytes);
+        *buf = more;
+        *room = b->bytes;
+    }
+    n = segment_read(fd, *buf, b->bytes, at + sizeof *b);
+    if (n < 0)
+        return error_set(err, "cannot read: %s%s", strerror(errno), segment_advice(errno));
+    if (n < (int64_t)b->bytes)
+        return error_set(err, "found %" PRId64 " bytes of a batch, expected %" PRIu32, n, b->bytes);
+    if (b->payload_check != XXH3_64bits(*buf, b->bytes))
+        return error_set(err, "the checksum of a batch of %" PRIu32 " bytes is wrong", b->bytes);
+    return 1;
+}
 
-static int read_or_make_id(struct outbox *o, bool renew, struct error *err)
+/* The record at p[0..n): its bytes with name and text, 0 if it is none. */
+static size_t parse_record(const uint8_t *p, size_t n, struct record *r)
+{
+    if (n < sizeof *r)
+        return 0;
+    memcpy(r, p, sizeof *r);
+    size_t bytes = sizeof *r + r->name_len + (size_t)r->json_len;
+    return bytes <= n && r->bucket < BUCKET_ALL ? bytes : 0;
+}
+
+/* Writing. */
+
+static int committed_open(int dir_fd, const char *dir, bool write, struct committed **c, struct error *err)
+{
+    int fd = openat(dir_fd, "committed", write ? O_RDWR | O_CREAT | O_CLOEXEC : O_RDONLY | O_CLOEXEC, 0640);
+    if (fd < 0)
+        return error_set(err, "%s/committed: cannot open: %s%s", dir, strerror(errno), segment_advice(errno));
+    struct stat st;
+    void *map = MAP_FAILED;
+    /* allocated, not only long: a full disk must be an error here, not a SIGBUS at a store */
+    int e = write ? posix_fallocate(fd, 0, COMMITTED_BYTES) : 0;
+    if (e == 0 && fstat(fd, &st) == 0 && st.st_size >= COMMITTED_BYTES)
+        map = mmap(NULL, COMMITTED_BYTES, write ? PROT_READ | PROT_WRITE : PROT_READ, MAP_SHARED, fd, 0);
+    e = e ? e : errno;
+    close(fd);
+    if (map == MAP_FAILED)
+        return error_set(err, "%s/committed: cannot map: %s%s", dir, strerror(e), segment_advice(e));
+    *c = map;
+    return 0;
+}
+
+/* Writes the id's file anew, durably. */
+static int write_id(struct outbox *o, struct error *err)
+{
+    char text[ID_TEXT + 2];
+    snprintf(text, sizeof text, "%s\n", o->id);
+    int fd = openat(o->dir_fd, "id.new", O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0640);
+    int rc = fd < 0 || segment_write(fd, text, strlen(text), 0) || fsync(fd) ||
+                     renameat(o->dir_fd, "id.new", o->dir_fd, "id") || fsync(o->dir_fd)
+                 ? error_set(err, "%s/id: cannot write: %s%s", o->dir, strerror(errno), segment_advice(errno))
+                 : 0;
+    if (fd >= 0)
+        close(fd);
+    return rc;
+}
+
+static void new_id(struct outbox *o)
 {
     uint8_t id[SEGMENT_ID_BYTES];
-    char text[2 * SEGMENT_ID_BYTES + 2] = "";
-    int fd = openat(o->dir_fd, "id", O_RDONLY | O_CLOEXEC);
-    if (fd >= 0 && !renew) {
-        int64_t got = segment_read(fd, text, 2 * SEGMENT_ID_BYTES, 0);
-        close(fd);
-        if (got != 2 * SEGMENT_ID_BYTES || strspn(text, "0123456789abcdef") != 2 * SEGMENT_ID_BYTES)
-            return error_set(err, "%s/id: expected 32 hex digits; move the directory away if it is no outbox",
-                             o->dir);
-        memcpy(o->id, text, sizeof o->id);
-        return 0;
-    }
-    if (fd >= 0)
-        close(fd);
     segment_random_id(id);
     segment_id_text(id, o->id);
-    snprintf(text, sizeof text, "%s\n", o->id);
-    fd = openat(o->dir_fd, "id.new", O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
-    int bad = fd < 0 || segment_write(fd, text, strlen(text), 0) < 0 || fsync(fd) < 0;
+}
+
+/* 1 with the id in text; 0 if there is none; -1 with err. */
+static int read_id(int dir_fd, const char *dir, char text[ID_TEXT + 1], struct error *err)
+{
+    int fd = openat(dir_fd, "id", O_RDONLY | O_CLOEXEC);
+    if (fd < 0 && errno == ENOENT)
+        return 0;
+    int64_t n = fd < 0 ? -1 : segment_read(fd, text, ID_TEXT, 0);
+    int e = errno;
     if (fd >= 0)
         close(fd);
-    if (bad || renameat(o->dir_fd, "id.new", o->dir_fd, "id") < 0 || fsync(o->dir_fd) < 0)
-        return error_set(err, "%s/id: cannot be written: %s; %s", o->dir, strerror(errno),
-                         segment_advice(errno));
-    return 0;
+    if (n < 0)
+        return error_set(err, "%s/id: cannot read: %s%s", dir, strerror(e), segment_advice(e));
+    text[n] = 0;
+    if (n != ID_TEXT || strspn(text, "0123456789abcdef") != ID_TEXT)
+        return error_set(
+            err, "%s/id: found no id; expected %d hex digits: remove the file to give the outbox a new id",
+            dir, ID_TEXT);
+    return 1;
 }
 
-static volatile uint64_t *map_committed(int dir_fd, const char *dir, bool write, struct error *err)
+/* Is there a whole batch somewhere behind `at`? Then what stands there is no torn tail. */
+static bool batch_follows(int fd, uint64_t at)
 {
-    struct stat st;
-    int fd = openat(dir_fd, "committed", (write ? O_RDWR | O_CREAT : O_RDONLY) | O_CLOEXEC, 0644);
-    void *p = MAP_FAILED;
-    if (fd >= 0 && fstat(fd, &st) == 0 && (st.st_size >= 8 || (write && posix_fallocate(fd, 0, 8) == 0)))
-        p = mmap(NULL, 8, write ? PROT_READ | PROT_WRITE : PROT_READ, MAP_SHARED, fd, 0);
-    if (fd >= 0)
-        close(fd);
-    if (p == MAP_FAILED) {
-        error_set(err, "%s/committed: cannot be mapped: %s", dir, strerror(errno));
-        return NULL;
-    }
-    return p;
-}
-
-static int segment_open(struct outbox *o, uint64_t first, bool make, struct error *err)
-{
-    char name[SEGMENT_NAME_BYTES];
-    struct segment_head h = {SEGMENT_MAGIC, first};
-    segment_name(name, first, SUFFIX);
-    if (o->fd >= 0)
-        close(o->fd);
-    o->fd = openat(o->dir_fd, name, O_RDWR | O_CLOEXEC | (make ? O_CREAT | O_TRUNC : 0), 0644);
-    if (o->fd < 0 || (make && (segment_write(o->fd, &h, sizeof h, 0) < 0 || fsync(o->dir_fd) < 0)))
-        return error_set(err, "%s/%s: cannot be made: %s; %s", o->dir, name, strerror(errno),
-                         segment_advice(errno));
-    if (!make &&
-        (segment_read(o->fd, &h, sizeof h, 0) != sizeof h || h.magic != SEGMENT_MAGIC || h.first != first))
-        return error_set(err, "%s/%s: no outbox segment; move it away", o->dir, name);
-    o->segment_first = first;
-    o->segment_at = sizeof h;
-    return 0;
-}
-
-static void see(struct outbox *o, const struct outbox_record *r)
-{
-    o->last[r->bucket] = (struct last){r->seq, r->symbol, r->sub, true};
-}
-
-/* Reads a segment to its end: the last event of each bucket, the next offset. What follows the last good
- * batch of the last segment is a torn tail; in another it is damage. */
-static int recover_segment(struct outbox *o, uint64_t first, bool is_last, uint64_t *torn, struct error *err)
-{
-    struct batch_head h;
-    uint8_t *buf = NULL;
-    size_t room = 0;
-    struct stat st;
-    int got;
-    if (segment_open(o, first, false, err) < 0)
-        return -1;
-    while ((got = batch_read(o->fd, o->segment_at, o->next, &h, &buf, &room)) > 0) {
-        struct outbox_record r;
-        for (size_t at = 0; record_at(buf, h.bytes, &at, &r);)
-            see(o, &r);
-        o->next += h.count;
-        o->segment_at += sizeof h + h.bytes;
+    enum { PIECE = 1 << 20 };
+    uint8_t *buf = malloc(PIECE);
+    bool found = false;
+    for (at++; buf && !found; at += PIECE - sizeof(struct batch)) {
+        int64_t n = segment_read(fd, buf, PIECE, at);
+        for (int64_t i = 0; i + (int64_t)sizeof(struct batch) <= n && !found; i++) {
+            struct batch b;
+            memcpy(&b, buf + i, sizeof b);
+            found = b.magic == BATCH_MAGIC && b.check == batch_check(&b);
+        }
+        if (n < PIECE)
+            break;
     }
     free(buf);
-    if (got < 0 || fstat(o->fd, &st) < 0)
-        return error_set(err, "%s: segment %" PRIu64 " cannot be read: %s", o->dir, first, strerror(errno));
-    uint64_t rest = (uint64_t)st.st_size - o->segment_at;
-    if (rest == 0)
-        return 0;
-    char name[SEGMENT_NAME_BYTES];
-    segment_name(name, first, SUFFIX);
-    if (!is_last)
-        return error_set(err,
-                         "%s/%s: damaged at byte %" PRIu64 ": expected the batch of offset %" PRIu64
-                         "; restore the file from a backup",
-                         o->dir, name, o->segment_at, o->next);
-    *torn += rest;
-    return segment_cut(o->dir_fd, o->dir, name, o->segment_at, false, err);
+    return found;
 }
 
-static int recover(struct outbox *o, uint64_t *torn, struct error *err)
+/* Takes the events of a batch into `last`; false if they are none, or do not follow. */
+static bool recover_batch(struct outbox *o, const struct batch *b)
 {
-    uint64_t *first;
-    int n = segment_list(o->dir, SUFFIX, &first, err), bad = 0;
-    if (n < 0)
-        return -1;
-    if (n > 0)
-        o->next = first[0];
-    for (int i = 0; !bad && i < n; i++) {
-        if (first[i] != o->next)
-            bad = error_set(err, "%s: segment %" PRIu64 " follows offset %" PRIu64 ": one between is missing",
-                            o->dir, first[i], o->next);
-        else
-            bad = recover_segment(o, first[i], i == n - 1, torn, err);
+    size_t at = 0;
+    if (b->first_offset != o->next)
+        return false;
+    for (uint32_t i = 0; i < b->records; i++) {
+        struct record r;
+        size_t n = parse_record(o->batch + at, b->bytes - at, &r);
+        if (!n)
+            return false;
+        o->last[r.bucket] = (struct place){r.seq, r.symbol, r.sub};
+        at += n;
     }
-    if (n > 0)
-        free(first);
-    if (!bad && n == 0)
-        bad = segment_open(o, 0, true, err);
-    return bad;
+    o->next += b->records;
+    return true;
+}
+
+/* Reads the segment, cuts a torn tail off. 1, 0 if the file holds nothing, -1 with err. */
+static int recover_segment(struct outbox *o, uint64_t number, uint64_t *recovered_bytes, struct error *err)
+{
+    char name[SEGMENT_NAME_BYTES], path[4200];
+    struct stat st;
+    struct error what;
+    segment_name(name, number, SUFFIX);
+    snprintf(path, sizeof path, "%s/%s", o->dir, name);
+    o->fd = openat(o->dir_fd, name, O_RDWR | O_CLOEXEC);
+    if (o->fd < 0 || fstat(o->fd, &st))
+        return error_set(err, "%s: cannot open: %s%s", path, strerror(errno), segment_advice(errno));
+    int rc = read_head(o->fd, path, &o->head, err);
+    if (rc == 1 && o->head.first_offset != number)
+        rc = error_set(err, "%s: found that its first event is %" PRIu64 "; expected that of its name", path,
+                       o->head.first_offset);
+    if (rc <= 0)
+        return st.st_size <= HEAD_BYTES ? 0 : rc; /* a power cut as it was made: no event was in it */
+    memcpy(o->last, o->head.last, sizeof o->last);
+    o->next = number;
+    o->end = HEAD_BYTES;
+    struct batch b;
+    while ((rc = read_batch(o->fd, o->end, &b, &o->batch, &o->room, &what)) == 1 && recover_batch(o, &b))
+        o->end += sizeof b + b.bytes;
+    memcpy(o->head.last, o->last, sizeof o->last);
+    if (rc == 0)
+        return 1;
+    bool keep = batch_follows(o->fd, o->end);
+    if (segment_cut(o->dir_fd, o->dir, name, o->end, keep, err))
+        return -1;
+    *recovered_bytes += (uint64_t)st.st_size - o->end;
+    return 1;
+}
+
+/* The last segment with something in it becomes the one to append to. */
+static int recover(struct outbox *o, uint64_t *recovered_bytes, struct error *err)
+{
+    uint64_t *numbers;
+    int n = segment_list(o->dir, SUFFIX, &numbers, err), rc = n < 0 ? -1 : 0;
+    while (n > 0 && rc == 0) {
+        rc = recover_segment(o, numbers[--n], recovered_bytes, err);
+        if (rc == 0) { /* made, but never committed to */
+            char name[SEGMENT_NAME_BYTES];
+            segment_name(name, numbers[n], SUFFIX);
+            close(o->fd);
+            o->fd = -1;
+            if (unlinkat(o->dir_fd, name, 0))
+                rc = error_set(err, "%s/%s: cannot remove this empty file: %s%s", o->dir, name,
+                               strerror(errno), segment_advice(errno));
+        }
+    }
+    free(numbers);
+    if (rc == 1 && fdatasync(o->fd))
+        rc = error_set(err, "%s: cannot sync: %s%s", o->dir, strerror(errno), segment_advice(errno));
+    return rc < 0 ? -1 : 0;
+}
+
+/* Compares what is there with what was: events that are gone make it another outbox. */
+static int settle_id(struct outbox *o, struct error *err)
+{
+    uint64_t before = o->committed->magic == COMMITTED_MAGIC ? o->committed->next : 0;
+    int rc = read_id(o->dir_fd, o->dir, o->id, err);
+    if (rc < 0)
+        return -1;
+    o->lost = before > o->next ? before - o->next : 0;
+    if (rc == 0 || o->lost) {
+        new_id(o);
+        if (write_id(o, err))
+            return -1;
+    }
+    atomics_store_release_u64(&o->committed->next, o->next);
+    atomics_store_release_u64(&o->committed->magic, COMMITTED_MAGIC);
+    return 0;
+}
+
+static bool reserve(struct outbox *o, size_t bytes)
+{
+    if (bytes <= o->room)
+        return true;
+    size_t room = bytes > 2 * o->room ? bytes : 2 * o->room;
+    uint8_t *more = realloc(o->batch, room);
+    if (more) {
+        o->batch = more;
+        o->room = room;
+    }
+    return more != NULL;
 }
 
 struct outbox *outbox_open(const char *dir, uint64_t segment_bytes, uint64_t *recovered_bytes,
                            struct error *err)
 {
+    uint64_t cut = 0;
     struct outbox *o = calloc(1, sizeof *o);
-    uint64_t torn = 0;
-    if (!o || strlen(dir) >= sizeof o->dir) {
+    if (!o || !reserve(o, 1 << 16)) {
+        error_set(err, "outbox: out of memory");
         free(o);
-        error_set(err, "outbox: no memory, or a path of more than 4,095 characters");
         return NULL;
     }
+    o->dir_fd = o->lock_fd = o->fd = -1;
+    o->segment_bytes = segment_bytes;
     snprintf(o->dir, sizeof o->dir, "%s", dir);
-    o->segment_bytes = segment_bytes ? segment_bytes : 64 << 20;
-    o->fd = o->lock_fd = -1;
-    o->batch_used = sizeof(struct batch_head);
     if ((o->dir_fd = segment_dir_open(dir, true, err)) < 0 ||
-        (o->lock_fd = segment_lock(dir, "outbox", err)) < 0 || read_or_make_id(o, false, err) < 0 ||
-        !(o->committed = map_committed(o->dir_fd, dir, true, err)) || recover(o, &torn, err) < 0) {
+        (o->lock_fd = segment_lock(dir, "outbox", err)) < 0 || recover(o, &cut, err) ||
+        committed_open(o->dir_fd, dir, true, &o->committed, err) || settle_id(o, err)) {
         outbox_close(o);
         return NULL;
     }
-    if (*o->committed >
-        o->next) { /* the tail that readers had seen is gone: cursors of the old id mean nothing now */
-        o->lost = *o->committed - o->next;
-        if (read_or_make_id(o, true, err) < 0) {
-            outbox_close(o);
-            return NULL;
-        }
-    }
-    o->stored = o->next;
-    *o->committed = o->next;
+    o->used = sizeof(struct batch);
     if (recovered_bytes)
-        *recovered_bytes = torn;
+        *recovered_bytes = cut;
     return o;
 }
 
@@ -285,10 +389,12 @@ const char *outbox_id(const struct outbox *o)
 {
     return o->id;
 }
+
 uint64_t outbox_next_offset(const struct outbox *o)
 {
-    return o->next;
+    return o->next + o->records;
 }
+
 uint64_t outbox_lost(const struct outbox *o)
 {
     return o->lost;
@@ -296,86 +402,113 @@ uint64_t outbox_lost(const struct outbox *o)
 
 bool outbox_has(const struct outbox *o, uint16_t bucket, uint64_t seq, uint32_t symbol, uint32_t sub)
 {
-    const struct last *l = &o->last[bucket];
-    if (!l->any)
-        return false;
-    if (seq != l->seq)
-        return seq < l->seq;
-    return symbol != l->symbol ? symbol < l->symbol : sub <= l->sub;
+    assert(bucket < BUCKET_ALL);
+    return !is_after(&(struct place){seq, symbol, sub}, &o->last[bucket]);
 }
-
-/* ---- writing */
 
 int outbox_append(struct outbox *o, struct outbox_record *r, struct error *err)
 {
-    struct record_head h = {.seq = r->seq,
-                            .event_ns = r->event_ns,
-                            .symbol = r->symbol,
-                            .sub = r->sub,
-                            .json_len = r->json_len,
-                            .bucket = r->bucket,
-                            .kind = r->kind,
-                            .name_len = (uint8_t)r->name_len};
-    size_t need = sizeof h + r->name_len + r->json_len;
-    if (r->name_len > UINT8_MAX || r->bucket >= BUCKET_COUNT)
-        return error_set(err, "outbox: a record with a name of %u bytes, bucket %u", r->name_len, r->bucket);
-    if (o->batch_used + need > BATCH_BYTES_MAX)
-        return error_set(err, "%s: %d MiB wait to be written", o->dir, BATCH_BYTES_MAX >> 20);
-    if (o->batch_used + need > o->batch_room) {
-        size_t room = 2 * (o->batch_used + need) + 65536;
-        uint8_t *grown = realloc(o->batch, room);
-        if (!grown)
-            return error_set(err, "%s: no memory for a batch of %zu bytes", o->dir, room);
-        o->batch = grown;
-        o->batch_room = room;
+    assert(r->bucket < BUCKET_ALL && r->name_len <= UINT8_MAX && r->seq > 0);
+    size_t bytes = sizeof(struct record) + r->name_len + (size_t)r->json_len;
+    if (o->used + bytes > BATCH_BYTES_MAX)
+        return error_set(
+            err,
+            "outbox: found a batch of %zu bytes and an event of %zu; expected at most %d: commit "
+            "first",
+            o->used, bytes, BATCH_BYTES_MAX);
+    if (!reserve(o, o->used + bytes))
+        return error_set(err, "outbox: out of memory for a batch of %zu bytes", o->used + bytes);
+    struct record to = {.seq = r->seq,
+                        .event_ns = r->event_ns,
+                        .symbol = r->symbol,
+                        .sub = r->sub,
+                        .bucket = r->bucket,
+                        .kind = r->kind,
+                        .name_len = (uint8_t)r->name_len,
+                        .json_len = r->json_len};
+    memcpy(o->batch + o->used, &to, sizeof to);
+    memcpy(o->batch + o->used + sizeof to, r->name, r->name_len);
+    memcpy(o->batch + o->used + sizeof to + r->name_len, r->json, r->json_len);
+    o->used += bytes;
+    o->last[r->bucket] = (struct place){r->seq, r->symbol, r->sub};
+    r->offset = o->next + o->records++;
+    return 0;
+}
+
+/* Starts the segment that begins with the batch in hand. */
+static int next_segment(struct outbox *o, struct error *err)
+{
+    char name[SEGMENT_NAME_BYTES];
+    segment_name(name, o->next, SUFFIX);
+    memcpy(o->head.magic, MAGIC, sizeof o->head.magic);
+    o->head.version = VERSION;
+    o->head.buckets = BUCKET_ALL;
+    o->head.first_offset = o->next;
+    o->head.check = head_check(&o->head);
+    int fd = openat(o->dir_fd, name, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0640);
+    if (fd < 0 || segment_write(fd, &o->head, sizeof o->head, 0) || fsync(fd) || fsync(o->dir_fd)) {
+        error_set(err, "%s/%s: cannot make this file: %s%s", o->dir, name, strerror(errno),
+                  segment_advice(errno));
+        if (fd >= 0) {
+            close(fd);
+            unlinkat(o->dir_fd, name, 0);
+        }
+        return -1;
     }
-    uint8_t *to = o->batch + o->batch_used;
-    memcpy(to, &h, sizeof h);
-    memcpy(to + sizeof h, r->name, r->name_len);
-    memcpy(to + sizeof h + r->name_len, r->json, r->json_len);
-    o->batch_used += need;
-    r->offset = o->next++;
-    see(o, r);
+    if (o->fd >= 0)
+        close(o->fd);
+    o->fd = fd;
+    o->end = HEAD_BYTES;
     return 0;
 }
 
 int outbox_commit(struct outbox *o, struct error *err)
 {
-    struct batch_head h = {.magic = BATCH_MAGIC,
-                           .bytes = (uint32_t)(o->batch_used - sizeof h),
-                           .first = o->stored,
-                           .count = (uint32_t)(o->next - o->stored)};
-    if (h.count == 0)
+    if (!o->records)
         return 0;
-    if (o->segment_at >= o->segment_bytes && segment_open(o, o->stored, true, err) < 0)
+    if ((o->fd < 0 || (o->end > HEAD_BYTES && o->end + o->used > o->segment_bytes)) && next_segment(o, err))
         return -1;
-    h.checksum = checksum_of(&h, o->batch + sizeof h);
-    memcpy(o->batch, &h, sizeof h);
-    if (segment_write(o->fd, o->batch, o->batch_used, o->segment_at) < 0 || fdatasync(o->fd) < 0)
-        return error_set(err, "%s: cannot be written: %s; %s", o->dir, strerror(errno),
-                         segment_advice(errno));
-    o->segment_at += o->batch_used;
-    o->batch_used = sizeof h;
-    o->stored = o->next;
-    atomics_store_release_u64((uint64_t *)o->committed, o->stored);
+    struct batch *b = (struct batch *)o->batch;
+    *b = (struct batch){.magic = BATCH_MAGIC,
+                        .bytes = (uint32_t)(o->used - sizeof *b),
+                        .records = o->records,
+                        .first_offset = o->next,
+                        .payload_check = XXH3_64bits(o->batch + sizeof *b, o->used - sizeof *b)};
+    b->check = batch_check(b);
+    if (segment_write(o->fd, o->batch, o->used, o->end) || fdatasync(o->fd)) {
+        int e = errno;
+        char name[SEGMENT_NAME_BYTES];
+        segment_name(name, o->head.first_offset, SUFFIX);
+        return error_set(err,
+                         "%s/%s: cannot store %" PRIu32 " events (%zu bytes at offset %" PRIu64
+                         "): %s%s; they are "
+                         "kept, commit again",
+                         o->dir, name, o->records, o->used, o->end, strerror(e), segment_advice(e));
+    }
+    o->end += o->used;
+    o->next += o->records;
+    o->records = 0;
+    o->used = sizeof *b;
+    memcpy(o->head.last, o->last, sizeof o->last);
+    atomics_store_release_u64(&o->committed->next, o->next);
     return 0;
 }
 
 int outbox_prune(struct outbox *o, uint64_t offset, struct error *err)
 {
-    uint64_t *first;
-    int n = segment_list(o->dir, SUFFIX, &first, err), gone = 0;
-    for (int i = 0; i + 1 < n && first[i + 1] <= offset; i++) {
+    uint64_t *numbers;
+    int n = segment_list(o->dir, SUFFIX, &numbers, err), gone = 0;
+    for (int i = 0; i + 1 < n && numbers[i + 1] <= offset && numbers[i + 1] <= o->next; i++) {
         char name[SEGMENT_NAME_BYTES];
-        segment_name(name, first[i], SUFFIX);
-        if (unlinkat(o->dir_fd, name, 0) < 0) {
-            free(first);
-            return error_set(err, "%s/%s: cannot be deleted: %s", o->dir, name, strerror(errno));
+        segment_name(name, numbers[i], SUFFIX);
+        if (unlinkat(o->dir_fd, name, 0)) {
+            gone = error_set(err, "%s/%s: cannot remove: %s%s", o->dir, name, strerror(errno),
+                             segment_advice(errno));
+            break;
         }
         gone++;
     }
-    if (n > 0)
-        free(first);
+    free(numbers);
     return n < 0 ? -1 : gone;
 }
 
@@ -384,138 +517,191 @@ void outbox_close(struct outbox *o)
     if (!o)
         return;
     if (o->committed)
-        munmap((void *)o->committed, 8);
-    if (o->fd >= 0)
-        close(o->fd);
-    if (o->lock_fd >= 0)
-        close(o->lock_fd);
-    if (o->dir_fd >= 0)
-        close(o->dir_fd);
+        munmap(o->committed, COMMITTED_BYTES);
+    for (int i = 0; i < 3; i++) {
+        int fd = (int[]){o->fd, o->lock_fd, o->dir_fd}[i];
+        if (fd >= 0)
+            close(fd);
+    }
     free(o->batch);
     free(o);
 }
 
-/* ---- reading */
+/* Reading. */
 
 struct outbox_reader {
-    char dir[4096], id[2 * SEGMENT_ID_BYTES + 1];
-    int dir_fd, fd;
-    volatile uint64_t *committed;
-    uint64_t wanted; /* records before it are passed over */
-    uint64_t first;  /* offset of the batch at `pos` of the open segment */
-    uint64_t pos, segment_first;
-    uint8_t *buf; /* the batch at hand */
-    size_t room, bytes, at;
-    uint64_t offset; /* of the record at `at` */
+    char dir[4000], id[ID_TEXT + 1];
+    int dir_fd, fd;     /* fd: of the segment being read, -1: none yet */
+    uint64_t segment;   /* its number */
+    uint64_t at;        /* of the next batch in it */
+    uint64_t next;      /* offset of the next event */
+    uint64_t in_batch;  /* offset of the batch's next event; those before `next` are skipped */
+    uint32_t left;      /* events of the batch that are not read */
+    size_t used, bytes; /* of the batch */
+    uint8_t *batch;
+    size_t room;
+    struct committed *committed;
 };
 
-/* The segment that holds `offset`, or the first that there is. 1, 0 if there are none, -1. */
-static int reader_seek(struct outbox_reader *r, uint64_t offset, struct error *err)
+static void segment_path(const struct outbox_reader *r, char *path, size_t size)
 {
-    uint64_t *first;
     char name[SEGMENT_NAME_BYTES];
-    int n = segment_list(r->dir, SUFFIX, &first, err), i = 0;
-    if (n <= 0)
-        return n;
-    while (i + 1 < n && first[i + 1] <= offset)
-        i++;
-    r->segment_first = r->first = first[i];
-    free(first);
-    segment_name(name, r->first, SUFFIX);
-    if (r->fd >= 0)
-        close(r->fd);
-    r->fd = openat(r->dir_fd, name, O_RDONLY | O_CLOEXEC);
-    if (r->fd < 0)
-        return error_set(err, "%s/%s: cannot be read: %s", r->dir, name, strerror(errno));
-    r->pos = sizeof(struct segment_head);
-    return 1;
+    segment_name(name, r->segment, SUFFIX);
+    snprintf(path, size, "%s/%s", r->dir, name);
 }
 
-/* Loads the next batch. 1, 0 if none is committed, -1 with err. */
-static int reader_batch(struct outbox_reader *r, struct error *err)
+/* The number of the segment that holds `offset`, or the first one kept. 1, 0 if there is none, -1 with err.
+ */
+static int find_segment(const char *dir, uint64_t offset, uint64_t *number, struct error *err)
 {
-    struct batch_head h;
-    for (;;) {
-        if (r->first >= atomics_load_acquire_u64((uint64_t *)r->committed))
-            return 0;
-        if (r->fd >= 0) {
-            int64_t got = segment_read(r->fd, &h, sizeof h, r->pos);
-            if (got == sizeof h && head_good(&h, r->first) &&
-                r->first + h.count <= r->wanted) { /* not wanted: skip */
-                r->first += h.count;
-                r->pos += sizeof h + h.bytes;
-                continue;
-            }
-            int good = batch_read(r->fd, r->pos, r->first, &h, &r->buf, &r->room);
-            if (good > 0) {
-                r->bytes = h.bytes;
-                r->at = 0;
-                r->offset = r->first;
-                r->first += h.count;
-                r->pos += sizeof h + h.bytes;
-                return 1;
-            }
-            if (got > 0 || good < 0) /* committed, and not there: no torn tail */
-                return error_set(err,
-                                 "%s: segment %" PRIu64 " is damaged at byte %" PRIu64
-                                 ": expected the batch of offset %" PRIu64,
-                                 r->dir, r->segment_first, r->pos, r->first);
-        }
-        uint64_t want = r->first;
-        int found = reader_seek(r, want, err);
-        if (found <= 0)
-            return found;
-        if (r->first != want)
-            return error_set(err, "%s: offset %" PRIu64 " is in no segment", r->dir, want);
+    uint64_t *numbers;
+    int n = segment_list(dir, SUFFIX, &numbers, err);
+    if (n > 0)
+        *number = numbers[0];
+    for (int i = 1; i < n && numbers[i] <= offset; i++)
+        *number = numbers[i];
+    free(numbers);
+    return n > 0 ? 1 : n;
+}
+
+static int open_segment(struct outbox_reader *r, uint64_t number, struct error *err)
+{
+    char path[4200];
+    struct head *h = malloc(sizeof *h);
+    if (r->fd >= 0)
+        close(r->fd);
+    r->segment = number;
+    r->at = HEAD_BYTES;
+    segment_path(r, path, sizeof path);
+    r->fd = open(path, O_RDONLY | O_CLOEXEC);
+    int rc = !h          ? error_set(err, "%s: out of memory", path)
+             : r->fd < 0 ? error_set(err,
+                                     "%s: cannot open: %s; expected the segment that holds event %" PRIu64
+                                     ": it was deleted, or is lost",
+                                     path, strerror(errno), r->next)
+                         : read_head(r->fd, path, h, err);
+    if (rc == 0)
+        rc = error_set(err, "%s: damaged: it is shorter than its head; restore the file from a copy", path);
+    if (rc == 1 && h->first_offset != number)
+        rc = error_set(err, "%s: found that its first event is %" PRIu64 "; expected that of its name", path,
+                       h->first_offset);
+    free(h);
+    if (rc < 0 && r->fd >= 0) {
+        close(r->fd);
+        r->fd = -1;
     }
+    return rc < 0 ? -1 : 0;
 }
 
 struct outbox_reader *outbox_reader_open(const char *dir, uint64_t offset, uint64_t *first, struct error *err)
 {
     struct outbox_reader *r = calloc(1, sizeof *r);
-    if (!r || strlen(dir) >= sizeof r->dir) {
-        free(r);
-        error_set(err, "outbox: no memory, or a path of more than 4,095 characters");
+    uint64_t number;
+    if (!r) {
+        error_set(err, "outbox: out of memory");
         return NULL;
     }
-    snprintf(r->dir, sizeof r->dir, "%s", dir);
     r->fd = -1;
+    r->next = offset;
+    snprintf(r->dir, sizeof r->dir, "%s", dir);
     r->dir_fd = segment_dir_open(dir, false, err);
-    if (r->dir_fd < 0 || !(r->committed = map_committed(r->dir_fd, dir, false, err)) ||
-        reader_seek(r, offset, err) < 0) {
+    int rc = r->dir_fd < 0 ? -1 : read_id(r->dir_fd, dir, r->id, err);
+    if (rc == 0)
+        rc = error_set(err, "%s: no outbox there: expected a file id in it", dir);
+    if (rc > 0)
+        rc = committed_open(r->dir_fd, dir, false, &r->committed, err);
+    if (rc == 0)
+        rc = find_segment(dir, offset, &number, err);
+    if (rc < 0 || (rc == 1 && open_segment(r, number, err))) {
         outbox_reader_close(r);
         return NULL;
     }
-    int fd = openat(r->dir_fd, "id", O_RDONLY | O_CLOEXEC);
-    if (fd < 0 || segment_read(fd, r->id, 2 * SEGMENT_ID_BYTES, 0) != 2 * SEGMENT_ID_BYTES) {
-        if (fd >= 0)
-            close(fd);
-        error_set(err, "%s/id: cannot be read; expected an outbox", dir);
-        outbox_reader_close(r);
-        return NULL;
-    }
-    close(fd);
-    r->wanted = offset > r->first ? offset : r->first;
+    if (rc == 1 && number > offset)
+        r->next = number;
     if (first)
-        *first = r->wanted;
+        *first = r->next;
     return r;
+}
+
+/* The batch that holds `next`. 0, or -1 with err; all of it is committed, so whatever is missing is damage.
+ */
+static int find_batch(struct outbox_reader *r, struct error *err)
+{
+    uint64_t number;
+    if (r->fd < 0) {
+        int rc = find_segment(r->dir, r->next, &number, err);
+        if (rc < 0 || open_segment(r, rc ? number : r->next, err))
+            return -1;
+    }
+    for (;;) {
+        struct batch b;
+        struct error what;
+        char path[4200];
+        int rc = read_batch(r->fd, r->at, &b, NULL, NULL, &what);
+        if (rc == 1 && b.first_offset + b.records > r->next)
+            rc = read_batch(r->fd, r->at, &b, &r->batch, &r->room, &what) == 1 ? 2 : -1;
+        if (rc == 2 && b.first_offset > r->next)
+            rc = error_set(&what, "found event %" PRIu64 ", expected %" PRIu64, b.first_offset, r->next);
+        segment_path(r, path, sizeof path);
+        if (rc < 0)
+            return error_set(err, "%s: damaged at offset %" PRIu64 ": %s; restore the file from a copy", path,
+                             r->at, what.text);
+        if (rc == 0) {
+            if (find_segment(r->dir, r->next, &number, err) <= 0 || number <= r->segment)
+                return error_set(err,
+                                 "%s: damaged: it ends at offset %" PRIu64 "; expected event %" PRIu64
+                                 " there: restore the file from a copy",
+                                 path, r->at, r->next);
+            if (open_segment(r, number, err))
+                return -1;
+            continue;
+        }
+        r->at += sizeof b + b.bytes;
+        if (rc == 1)
+            continue;
+        r->in_batch = b.first_offset;
+        r->left = b.records;
+        r->used = 0;
+        r->bytes = b.bytes;
+        return 0;
+    }
 }
 
 int outbox_read(struct outbox_reader *r, struct outbox_record *rec, struct error *err)
 {
     for (;;) {
-        if (r->at < r->bytes) {
-            if (!record_at(r->buf, r->bytes, &r->at, rec))
-                return error_set(err, "%s: a record of offset %" PRIu64 " does not fit its batch", r->dir,
-                                 r->offset);
-            rec->offset = r->offset++;
-            if (rec->offset >= r->wanted)
-                return 1;
-            continue;
+        if (!r->left) {
+            if (atomics_load_acquire_u64(&r->committed->magic) != COMMITTED_MAGIC ||
+                r->next >= atomics_load_acquire_u64(&r->committed->next))
+                return 0;
+            if (find_batch(r, err))
+                return -1;
         }
-        int got = reader_batch(r, err);
-        if (got <= 0)
-            return got;
+        struct record from;
+        const uint8_t *p = r->batch + r->used;
+        size_t n = parse_record(p, r->bytes - r->used, &from);
+        if (!n)
+            return error_set(err,
+                             "%s: damaged: event %" PRIu64 " is no event, but its batch's checksum is right",
+                             r->dir, r->in_batch);
+        uint64_t offset = r->in_batch++;
+        r->used += n;
+        r->left--;
+        if (offset < r->next)
+            continue;
+        r->next = offset + 1;
+        *rec = (struct outbox_record){.offset = offset,
+                                      .seq = from.seq,
+                                      .symbol = from.symbol,
+                                      .sub = from.sub,
+                                      .bucket = from.bucket,
+                                      .kind = from.kind,
+                                      .event_ns = from.event_ns,
+                                      .name = (const char *)p + sizeof from,
+                                      .name_len = from.name_len,
+                                      .json = (const char *)p + sizeof from + from.name_len,
+                                      .json_len = from.json_len};
+        return 1;
     }
 }
 
@@ -529,11 +715,11 @@ void outbox_reader_close(struct outbox_reader *r)
     if (!r)
         return;
     if (r->committed)
-        munmap((void *)r->committed, 8);
+        munmap(r->committed, COMMITTED_BYTES);
     if (r->fd >= 0)
         close(r->fd);
     if (r->dir_fd >= 0)
         close(r->dir_fd);
-    free(r->buf);
+    free(r->batch);
     free(r);
 }
