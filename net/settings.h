@@ -114,8 +114,7 @@ SETTING_ENUMS(X)
     X(ADDRESS, http, listen, "127.0.0.1", 0, 0, "", "", 0,                                                   \
       "Address of /health, /ready, /live, /stats and /metrics. They are not protected: keep it private.")    \
     X(INT, http, port, "0", 0, 65400, "", "SCANNER_HEALTH_PORT", 0,                                          \
-      "First HTTP port, 0 = off. run: port; ingest +1, publisher +2, market +3, gateway +4, scanner k "      \
-      "+10+k.")                                                                                              \
+      "Port of the HTTP face of `run`, 0 = off.")                                                            \
     X(ENUM, loop, spin, "auto", 0, 0, "", "", 0,                                                             \
       "Whether an idle role spins. auto: only with a CPU of its own.")                                       \
     X(CPUS, loop, pin, "auto", 0, 0, "", "", 0,                                                              \

@@ -44,11 +44,12 @@
     C(INGEST_RULES, "rules", gauge, "rules", "versions of rules put in the rule table")                      \
     C(INGEST_LAST_SEQ, "last_seq", gauge, "", "sequence number of the last message stamped")                 \
     C(INGEST_DURABLE_SEQ, "durable_seq", gauge, "", "sequence number up to which the journal is on disk")    \
+    C(INGEST_JOURNAL_FAILING, "journal_failing", gauge, "", "1 while the journal cannot be written")         \
     C(INGEST_EVENT_TIME_NS, "event_time_ns", gauge, "ns", "running maximum of event time, UTC")
 
 /* A scanner's begin with the engine's own: SCANNER_ENGINE + its place in struct engine_counters. */
 #define SCANNER_COUNTERS(C, F)                                                                               \
-    C(SCANNER_EVENTS, "events", counter, "events", "events put into the event ring")                         \
+    C(SCANNER_EVENTS, "events", counter, "events", "slots of events put into the event ring")                \
     C(SCANNER_EVENT_RING_WAITS, "event_ring_waits", counter, "", "waits for room in the event ring")         \
     C(SCANNER_APPLIED_SEQ, "applied_seq", gauge, "", "sequence number of the last message applied")          \
     C(SCANNER_EVENT_TIME_NS, "event_time_ns", gauge, "ns", "event time of the last message applied, UTC")
@@ -80,9 +81,8 @@
     C(SUPERVISOR_RESTARTS, "restarts", counter, "", "roles that died and were started again")
 
 /* H(ID, name, unit, help); every role's first is its steps. */
-#define LOOP_HISTOGRAMS(H) H(LOOP_STEP_NS, "step", "ns", "duration of steps that did something")
-#define INGEST_HISTOGRAMS(H)                                                                                 \
-    H(INGEST_JOURNAL_WRITE_NS, "journal_write", "ns", "duration of a write to the journal, sync included")
+#define LOOP_HISTOGRAMS(H)   H(LOOP_STEP_NS, "step", "ns", "duration of steps that did something")
+#define INGEST_HISTOGRAMS(H) /* none of its own yet */
 #define PUBLISHER_HISTOGRAMS(H)                                                                              \
     H(PUBLISHER_TICK_TO_ALERT_NS, "tick_to_alert", "ns",                                                     \
       "from the receive time of an alert's deciding message to the alert's place in the outbox")             \

@@ -189,6 +189,7 @@ static void count(struct ingest *g)
         counter_set(c, INGEST_JOURNAL_BLOCKS, j->blocks);
         counter_set(c, INGEST_JOURNAL_WAITS, j->waits);
         counter_set(c, INGEST_DURABLE_SEQ, j->durable_seq);
+        counter_set(c, INGEST_JOURNAL_FAILING, j->failing);
     }
 }
 

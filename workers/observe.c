@@ -217,7 +217,7 @@ enum observe_journal_state observe_journal(struct observe_journal *j, const stru
     if (!behind || durable != j->durable_seq || j->behind_since_ns == 0)
         j->behind_since_ns = behind ? s->mono_ns : 0;
     j->durable_seq = durable;
-    if (behind && s->mono_ns - j->behind_since_ns > stuck_ns)
+    if (s->ingest[INGEST_JOURNAL_FAILING] || (behind && s->mono_ns - j->behind_since_ns > stuck_ns))
         return OBSERVE_JOURNAL_STUCK;
     return durable == 0 && s->ingest[INGEST_JOURNAL_BYTES] == 0 ? OBSERVE_JOURNAL_OFF : OBSERVE_JOURNAL_OK;
 }

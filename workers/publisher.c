@@ -310,6 +310,7 @@ static int start_sink(struct publisher *p, const struct sink_ops *ops, struct er
     if (s->redis_publish_prices)
         c.prices = (struct sink_price_source){read_price, p};
     uint32_t i = p->n_sinks;
+    c.deliver_ns = workspace_histogram(p->in.ws, ROLE_SINK, i, SINK_DELIVER_NS);
     if (!(p->sink[i] = sink_start(&c, err)))
         return -1;
     p->sink_counters[i] = workspace_counters(p->in.ws, ROLE_SINK, i);

@@ -157,6 +157,7 @@ static void charge_ticks(struct runloop *l, const struct role *role, enum regime
 static void housekeeping_schedule(struct runloop *l)
 {
     uint64_t per_second = l->clock ? l->clock->ticks_per_second : runloop_ticks_per_second();
+    l->ns_per_tick = 1e9 / (double)per_second;
     l->jitter ^= l->jitter << 13;
     l->jitter ^= l->jitter >> 7;
     l->jitter ^= l->jitter << 17;
@@ -224,6 +225,8 @@ static int step_role(struct runloop *l, const struct role *role)
     uint64_t took = l->last_ticks - start;
     if (role->longest_step_ticks && took > atomics_load_relaxed_u64(role->longest_step_ticks))
         atomics_store_relaxed_u64(role->longest_step_ticks, took);
+    if (did > 0 && role->steps_ns)
+        histogram_record(role->steps_ns, (uint64_t)((double)took * l->ns_per_tick));
     return did;
 }
 

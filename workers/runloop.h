@@ -13,6 +13,7 @@
 
 #include "core/error.h"
 #include "net/settings.h"
+#include "shm/histogram.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -40,6 +41,7 @@ struct role {
     void *ctx;
     uint64_t *regime_ticks;       /* REGIME_COUNT counters of ticks, kept by the loop */
     uint64_t *longest_step_ticks; /* the longest step so far; may be NULL; whoever wants a window stores 0 */
+    struct histogram *steps_ns;   /* durations of the steps that did something; may be NULL */
 };
 
 /* Time as the loop sees it. NULL in the options means the CPU's tick counter and nanosleep. */
@@ -67,6 +69,7 @@ struct runloop {
     unsigned role_count;
     enum idle_strategy idle;
     const struct runloop_clock *clock;
+    double ns_per_tick;
     uint64_t last_ticks;         /* everything before is charged */
     uint64_t housekeeping_ticks; /* when it is due next */
     uint64_t jitter;             /* state of the generator */

@@ -18,6 +18,7 @@ struct scanner {
     struct symtab *symtab;
     uint64_t *seen; /* by symbol: the span in which its row was written last */
     uint64_t span, applied_seq, refused;
+    int64_t event_ns; /* of the last tick or clock applied */
     bool ended;
 };
 
@@ -98,6 +99,9 @@ static int step(void *ctx, uint64_t ticks)
     if (done) {
         show(s, m, done);
         s->applied_seq = m[done - 1].seq > s->applied_seq ? m[done - 1].seq : s->applied_seq;
+        const struct msg *last = &m[done - 1];
+        if (!(last->flags & MSG_F_CONT) && last->event_ns > s->event_ns)
+            s->event_ns = last->event_ns;
         s->ended = s->ended || m[done - 1].type == MSG_END;
     }
     if (s->memory.out.used)
@@ -114,6 +118,7 @@ static void housekeeping(void *ctx, int64_t now_ns)
     (void)now_ns;
     counters_copy(s->in.counters, SCANNER_ENGINE, (const uint64_t *)c, sizeof *c / sizeof(uint64_t));
     counter_set(s->in.counters, SCANNER_APPLIED_SEQ, s->applied_seq);
+    counter_set(s->in.counters, SCANNER_EVENT_TIME_NS, (uint64_t)s->event_ns);
     uint64_t refused = c->rules_refused + c->rules_full + c->metrics_full + c->settings_refused;
     if (refused != s->refused)
         instance_log(&s->in, SET_LOG_LEVEL_ERROR, "refused: %s", engine_refusal(s->memory.engine));
