@@ -1,8 +1,9 @@
-/* ringtape capture info|cat: what a capture (or an instance's journal) holds. Takes its arguments itself: a
- * `raw` command of the table in main.c. */
 #ifndef WORKERS_CMD_CAPTURE_H
 #define WORKERS_CMD_CAPTURE_H
 
-int cmd_capture(int argc, char **argv);
+#include "workers/cli.h"
+
+extern const struct cli_option cmd_capture_options[];
+int cmd_capture(const struct cli_args *args);
 
 #endif

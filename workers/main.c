@@ -1,6 +1,7 @@
 /* The table of commands. A command is a cmd_*.c with its options table and its function, and a row here. */
 #include "core/version.h"
 #include "workers/cli.h"
+#include "workers/cmd_capture.h"
 #include "workers/cmd_config.h"
 #include "workers/cmd_import.h"
 #include "workers/cmd_metrics.h"
@@ -44,6 +45,13 @@ static const struct cli_command commands[] = {
      .positional_max = 2,
      .options = cmd_rules_options,
      .run = cmd_rules},
+    {.name = "capture",
+     .help = "show what a capture holds",
+     .positional = "info|cat PATH",
+     .positional_min = 2,
+     .positional_max = 2,
+     .options = cmd_capture_options,
+     .run = cmd_capture},
     {.name = "import",
      .help = "turn sources into a capture",
      .positional = "SOURCE… OUT",

@@ -1,0 +1,278 @@
+/* ringtape capture info|cat PATH: what a capture holds. */
+#include "workers/cmd_capture.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <jansson.h>
+
+#include "core/decimal.h"
+#include "core/parts.h"
+#include "net/journal.h"
+
+const struct cli_option cmd_capture_options[] = {
+    {.name = "from",
+     .arg = "TIME",
+     .help = "cat: from this event time on (RFC 3339 or ns)",
+     .kind = CLI_TEXT},
+    {.name = "to", .arg = "TIME", .help = "cat: before this event time", .kind = CLI_TEXT},
+    {.name = "symbols", .arg = "A,B", .help = "cat: only messages of these", .kind = CLI_TEXT},
+    {.name = "types", .arg = "A,B", .help = "cat: only these types, such as trade,quote", .kind = CLI_TEXT},
+    {.name = "json", .help = "info: print it as JSON (cat always does, a line each)"},
+    {0},
+};
+
+enum { NAMES_MAX = 1 << 20, BATCH = 4096 };
+
+struct name {
+    char text[64];
+    uint8_t size_scale;
+};
+
+struct capture {
+    const struct cli_args *args;
+    const char *path;
+    struct journal_reader *reader;
+    struct name *name; /* by symbol id */
+    uint32_t names;
+    uint64_t count[MSG_TYPE_COUNT], first_seq, last_seq;
+    int64_t first_ns, last_ns; /* of ticks */
+    int64_t from_ns, to_ns;
+};
+
+static void learn_name(struct capture *c, const struct msg *m)
+{
+    if (m->symbol >= NAMES_MAX || m->sym.name_len > 63)
+        return;
+    if (m->symbol >= c->names) {
+        uint32_t n = m->symbol * 2 + 64;
+        c->name = realloc(c->name, n * sizeof *c->name);
+        if (!c->name)
+            abort();
+        memset(c->name + c->names, 0, (n - c->names) * sizeof *c->name);
+        c->names = n;
+    }
+    memset(&c->name[m->symbol], 0, sizeof *c->name);
+    msg_get(m, MSG_FIRST_BYTES, c->name[m->symbol].text, m->sym.name_len);
+    c->name[m->symbol].size_scale = m->sym.size_scale;
+}
+
+static const struct name *name_of(const struct capture *c, uint32_t id)
+{
+    static const struct name unknown = {"?", 0};
+    return id < c->names && c->name[id].text[0] ? &c->name[id] : &unknown;
+}
+
+static void see(struct capture *c, const struct msg *m)
+{
+    c->count[m->type]++;
+    if (m->type == MSG_SYMBOL)
+        learn_name(c, m);
+    if (m->seq && (!c->first_seq || m->seq < c->first_seq))
+        c->first_seq = m->seq;
+    c->last_seq = m->seq > c->last_seq ? m->seq : c->last_seq;
+    if (m->type == MSG_TRADE || m->type == MSG_QUOTE) {
+        c->first_ns = m->event_ns < c->first_ns ? m->event_ns : c->first_ns;
+        c->last_ns = m->event_ns > c->last_ns ? m->event_ns : c->last_ns;
+    }
+}
+
+static bool in_list(const char *list, const char *word)
+{
+    size_t n = strlen(word);
+    for (const char *p = list; p; p = strchr(p, ',') ? strchr(p, ',') + 1 : NULL)
+        if (!strncmp(p, word, n) && (p[n] == ',' || p[n] == 0))
+            return true;
+    return list == NULL;
+}
+
+static void put_decimal(FILE *out, const char *key, int64_t value_e9)
+{
+    char text[DECIMAL_TEXT_MAX];
+    decimal_format_e9(value_e9, text);
+    fprintf(out, ",\"%s\":%s", key, text);
+}
+
+static void put_size(FILE *out, const char *key, uint64_t size, unsigned scale)
+{
+    char text[DECIMAL_TEXT_MAX];
+    decimal_format(size, scale, text);
+    fprintf(out, ",\"%s\":%s", key, text);
+}
+
+/* The bytes of a RULE's or SETTING's part, as a JSON string. */
+static void put_part(FILE *out, const struct msg *m)
+{
+    char bytes[MSG_PAYLOAD_MAX];
+    uint32_t len = m->part.len;
+    if (len > MSG_PAYLOAD_MAX - MSG_FIRST_BYTES)
+        return;
+    msg_get(m, MSG_FIRST_BYTES, bytes, len);
+    json_t *s = m->type == MSG_SETTING ? json_stringn(bytes, len) : NULL;
+    char *text = s ? json_dumps(s, JSON_ENCODE_ANY) : NULL;
+    fprintf(out, ",\"id\":%u,\"bytes\":%u", m->part.id, len);
+    if (text)
+        fprintf(out, ",\"text\":%s", text);
+    free(text);
+    json_decref(s);
+}
+
+static void print(const struct capture *c, const struct msg *m)
+{
+    FILE *out = c->args->out;
+    char time[DECIMAL_TEXT_MAX];
+    const struct name *n = name_of(c, m->symbol);
+    bool symbol =
+        m->type == MSG_TRADE || m->type == MSG_QUOTE || m->type == MSG_SYMBOL || m->type == MSG_HISTORY_BAR;
+    decimal_format_time(m->event_ns > 0 ? m->event_ns : 0, time);
+    fprintf(out, "{\"seq\":%" PRIu64 ",\"type\":\"%s\"", m->seq, msg_type_name(m->type));
+    if (symbol) {
+        json_t *s = json_string(n->text);
+        char *text = s ? json_dumps(s, JSON_ENCODE_ANY) : NULL;
+        fprintf(out, ",\"symbol\":%s", text ? text : "null");
+        free(text);
+        json_decref(s);
+    }
+    if (m->event_ns)
+        fprintf(out, ",\"timestamp\":\"%s\"", time);
+    if (m->type == MSG_TRADE) {
+        put_decimal(out, "price", m->trade.price_e9);
+        put_size(out, "size", m->trade.size, n->size_scale);
+        if (m->trade.trade_id)
+            fprintf(out, ",\"trade_id\":%" PRIu64, m->trade.trade_id);
+    } else if (m->type == MSG_QUOTE) {
+        put_decimal(out, "bid", m->quote.bid_e9);
+        put_decimal(out, "ask", m->quote.ask_e9);
+        put_size(out, "bid_size", m->quote.bid_size, n->size_scale);
+        put_size(out, "ask_size", m->quote.ask_size, n->size_scale);
+    } else if (m->type == MSG_CLOCK) {
+        fprintf(out, ",\"bucket\":%u", m->symbol);
+    } else if (m->type == MSG_SYMBOL) {
+        fprintf(out, ",\"bucket\":%u,\"size_scale\":%u,\"calendar\":%u", m->sym.bucket, m->sym.size_scale,
+                m->sym.calendar);
+    } else if (m->type == MSG_RULE || m->type == MSG_SETTING) {
+        put_part(out, m);
+    }
+    if (m->recv_ns)
+        fprintf(out, ",\"recv_ns\":%" PRId64, m->recv_ns);
+    fputs("}\n", out);
+}
+
+static bool wanted(const struct capture *c, const struct msg *m)
+{
+    const char *symbols = cli_text(c->args, "symbols", NULL), *types = cli_text(c->args, "types", NULL);
+    if (m->event_ns < c->from_ns || m->event_ns >= c->to_ns || !in_list(types, msg_type_name(m->type)))
+        return false;
+    if (!symbols)
+        return true;
+    bool symbol =
+        m->type == MSG_TRADE || m->type == MSG_QUOTE || m->type == MSG_SYMBOL || m->type == MSG_HISTORY_BAR;
+    return symbol && in_list(symbols, name_of(c, m->symbol)->text);
+}
+
+static int read_all(struct capture *c, bool cat)
+{
+    static struct msg batch[BATCH];
+    struct error err;
+    int64_t n;
+    while ((n = journal_read(c->reader, batch, BATCH, &err)) > 0)
+        for (int64_t at = 0; at < n; at += msg_slot_count(&batch[at])) {
+            see(c, &batch[at]);
+            if (cat && wanted(c, &batch[at]))
+                print(c, &batch[at]);
+        }
+    return n < 0 ? cli_fail(c->args, CLI_DAMAGED, "%s", err.text) : CLI_OK;
+}
+
+static void info_json(const struct capture *c, bool damaged)
+{
+    const struct journal_info *i = journal_reader_info(c->reader);
+    json_t *messages = json_object();
+    uint64_t total = 0;
+    for (unsigned t = 0; t < MSG_TYPE_COUNT; t++)
+        if (c->count[t]) {
+            json_object_set_new(messages, msg_type_name(t), json_integer((json_int_t)c->count[t]));
+            total += c->count[t];
+        }
+    char first[DECIMAL_TEXT_MAX] = "", last[DECIMAL_TEXT_MAX] = "", node[2 * SEGMENT_ID_BYTES + 1];
+    if (c->last_ns != INT64_MIN) {
+        decimal_format_time(c->first_ns, first);
+        decimal_format_time(c->last_ns, last);
+    }
+    segment_id_text(i->node, node);
+    json_t *o = json_pack("{s:s,s:I,s:I,s:I,s:o,s:I,s:I,s:s,s:s,s:f,s:b,s:s,s:b}", "node", node, "segments",
+                          (json_int_t)i->segments, "blocks", (json_int_t)i->blocks, "bytes",
+                          (json_int_t)i->bytes, "messages", messages, "first_seq", (json_int_t)c->first_seq,
+                          "last_seq", (json_int_t)c->last_seq, "first_time", first, "last_time", last,
+                          "bytes_per_message", total ? (double)i->bytes / (double)total : 0.0, "sealed",
+                          i->sealed, "note", journal_reader_note(c->reader), "damaged", damaged);
+    json_dumpf(o, c->args->out, JSON_COMPACT);
+    fputc('\n', c->args->out);
+    json_decref(o);
+}
+
+static void info_text(const struct capture *c)
+{
+    const struct journal_info *i = journal_reader_info(c->reader);
+    FILE *out = c->args->out;
+    uint64_t total = 0;
+    char time[DECIMAL_TEXT_MAX];
+    fprintf(out, "%-12s %s\n", "capture", c->path);
+    fprintf(out, "%-12s %" PRIu64 " (%s), %" PRIu64 " blocks, %" PRIu64 " bytes\n", "segments", i->segments,
+            i->sealed ? "sealed" : "open or cut off", i->blocks, i->bytes);
+    fprintf(out, "%-12s %" PRIu64 " to %" PRIu64 "\n", "seq", c->first_seq, c->last_seq);
+    if (c->last_ns != INT64_MIN) {
+        decimal_format_time(c->first_ns, time);
+        fprintf(out, "%-12s %s to ", "time", time);
+        decimal_format_time(c->last_ns, time);
+        fprintf(out, "%s\n", time);
+    }
+    for (unsigned t = 0; t < MSG_TYPE_COUNT; t++) {
+        total += c->count[t];
+        if (c->count[t])
+            fprintf(out, "%-12s %" PRIu64 "\n", msg_type_name(t), c->count[t]);
+    }
+    fprintf(out, "%-12s %" PRIu64 ", %.1f bytes each\n", "messages", total,
+            total ? (double)i->bytes / (double)total : 0.0);
+    if (journal_reader_note(c->reader)[0])
+        fprintf(out, "%-12s %s\n", "note", journal_reader_note(c->reader));
+}
+
+static int time_option(const struct cli_args *a, const char *name, int64_t *ns)
+{
+    const char *text = cli_text(a, name, NULL);
+    if (text && decimal_parse_time(text, strlen(text), ns) != DECIMAL_OK)
+        return cli_fail(a, CLI_USAGE,
+                        "--%s: '%s', expected a time such as 2013-10-08T14:30:00Z, or ns since 1970", name,
+                        text);
+    return CLI_OK;
+}
+
+int cmd_capture(const struct cli_args *args)
+{
+    struct capture c = {.args = args,
+                        .path = args->positional[1],
+                        .first_ns = INT64_MAX,
+                        .last_ns = INT64_MIN,
+                        .from_ns = INT64_MIN,
+                        .to_ns = INT64_MAX};
+    struct error err;
+    bool cat = !strcmp(args->positional[0], "cat");
+    if (!cat && strcmp(args->positional[0], "info"))
+        return cli_fail(args, CLI_USAGE, "'%s', expected: capture info PATH or capture cat PATH",
+                        args->positional[0]);
+    if (time_option(args, "from", &c.from_ns) || time_option(args, "to", &c.to_ns))
+        return CLI_USAGE;
+    struct journal_reader_options o = {0};
+    if (!(c.reader = journal_reader_open(c.path, &o, &err)))
+        return cli_fail(args, CLI_USAGE, "%s", err.text);
+    int code = read_all(&c, cat);
+    if (!cat && cli_has(args, "json"))
+        info_json(&c, code != CLI_OK);
+    else if (!cat)
+        info_text(&c);
+    journal_reader_close(c.reader);
+    free(c.name);
+    return code;
+}
