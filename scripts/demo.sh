@@ -11,5 +11,5 @@ In a second terminal:   build/ringtape top --dir $dir      (q leaves it)
 ctrl-C stops everything. Alerts as they come (New York time):
 
 EOF
-exec build/ringtape run --source "sim:symbols=2000,seed=1,start=2026-03-02T09:28:00-05:00,rate=3000" \
+exec build/ringtape run --source "sim:symbols=2000,seed=1,start=2026-03-02T09:28:00-05:00,rate=3000,bad=0" \
     --rules scripts/demo-rules.json --dir "$dir" --show ${DEMO_ARGS:-}
