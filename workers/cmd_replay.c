@@ -150,7 +150,7 @@ static int run(struct replay *r)
     struct source_stats stats;
     stream_stats(r->stream, &stats);
     if (cli_has(a, "summary") && summary_write(cli_text(a, "summary", NULL), stream_counts(r->stream), &stats,
-                                               r->n_bars, r->n_alerts, seconds, &r->err) < 0)
+                                               r->n_bars, r->n_alerts, seconds, -1, &r->err) < 0)
         return cli_fail(a, CLI_FAILED, "%s", r->err.text);
     if (stream_failure(r->stream))
         return cli_fail(a, CLI_DAMAGED, "%s", stream_failure(r->stream));

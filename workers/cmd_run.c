@@ -301,6 +301,13 @@ static int result(struct supervisor *s)
     return code;
 }
 
+/* From the first stamp to then; to now if it did not come to that. */
+static double seconds_of(const struct supervisor *s, int64_t then_ns)
+{
+    const struct control *c = s->in.control;
+    return c->first_stamp_ns ? (double)((then_ns ? then_ns : mono_ns()) - c->first_stamp_ns) / 1e9 : 0;
+}
+
 static int supervise(struct supervisor *s)
 {
     struct error err;
@@ -335,7 +342,8 @@ static int supervise(struct supervisor *s)
     if (cli_has(s->args, "summary") &&
         summary_write(cli_text(s->args, "summary", NULL), s->in.control->count, &s->in.control->stats,
                       counter_get(p, PUBLISHER_BARS), counter_get(p, PUBLISHER_ALERTS),
-                      (double)(mono_ns() - t0) / 1e9, &err) < 0)
+                      seconds_of(s, s->in.control->end_ns), seconds_of(s, s->in.control->ingest_end_ns),
+                      &err) < 0)
         code = cli_fail(s->args, CLI_FAILED, "%s", err.text);
     workspace_remove(s->in.ws);
     return code;

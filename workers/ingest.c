@@ -142,6 +142,7 @@ static int step(void *ctx, uint64_t ticks)
     }
     if (g->journaled == g->n && !read_batch(g)) {
         g->ended = true;
+        g->in.control->ingest_end_ns = now_ns(CLOCK_MONOTONIC);
         return 0;
     }
     int n = allowed(g, g->journaled);
@@ -158,6 +159,8 @@ static int step(void *ctx, uint64_t ticks)
     int64_t now = now_ns(CLOCK_REALTIME); /* when this host received them: for latency, never for results */
     for (int i = g->journaled; i < g->journaled + n; i += (int)msg_slot_count(&g->batch[i]))
         g->batch[i].recv_ns = now;
+    if (g->in.control->first_stamp_ns == 0)
+        g->in.control->first_stamp_ns = now_ns(CLOCK_MONOTONIC);
     g->journaled += n;
     push(g);
     return n;

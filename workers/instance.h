@@ -12,11 +12,14 @@
 /* The workspace's object "control": how the supervisor and the roles tell each other of start and end. Each
  * word has one writer. */
 struct control {
-    uint64_t stop;             /* supervisor: the signal that asked to stop */
-    uint64_t until_end;        /* supervisor: roles end with the source */
-    uint64_t ingest_ended;     /* ingest: END is in every ring and the journal closed; 2 = a source failed */
-    uint64_t outbox_first;     /* publisher, at its first start: 1 + the outbox' offset then */
-    uint64_t not_drained;      /* publisher: sinks that were not level when the time was up, by place */
+    uint64_t stop;         /* supervisor: the signal that asked to stop */
+    uint64_t until_end;    /* supervisor: roles end with the source */
+    uint64_t ingest_ended; /* ingest: END is in every ring and the journal closed; 2 = a source failed */
+    uint64_t outbox_first; /* publisher, at its first start: 1 + the outbox' offset then */
+    uint64_t not_drained;  /* publisher: sinks that were not level when the time was up, by place */
+    /* CLOCK_MONOTONIC: first stamp and END in the last ring (ingest), every END at the publisher and stored
+     */
+    int64_t first_stamp_ns, ingest_end_ns, end_ns;
     struct source_stats stats; /* ingest */
     uint64_t count[MSG_TYPE_COUNT];
 };

@@ -206,7 +206,11 @@ static int step(void *ctx, uint64_t ticks)
         done += take_ring(p, k);
     if (!p->taken)
         return 0;
-    return commit(p) ? done : RUNLOOP_BACKPRESSURE;
+    if (!commit(p))
+        return RUNLOOP_BACKPRESSURE;
+    if (p->ends == p->scanners && p->in.control->end_ns == 0)
+        p->in.control->end_ns = now_ns(CLOCK_MONOTONIC);
+    return done;
 }
 
 static void copy_sink_stats(struct publisher *p, uint32_t i)

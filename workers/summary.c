@@ -7,7 +7,7 @@
 #include <jansson.h>
 
 int summary_write(const char *path, const uint64_t count[MSG_TYPE_COUNT], const struct source_stats *stats,
-                  uint64_t bars, uint64_t alerts, double seconds, struct error *err)
+                  uint64_t bars, uint64_t alerts, double seconds, double ingest_seconds, struct error *err)
 {
     json_t *messages = json_object(), *skipped = json_object(), *rejected = json_object();
     for (int t = MSG_TRADE; t <= MSG_END; t++)
@@ -23,6 +23,8 @@ int summary_write(const char *path, const uint64_t count[MSG_TYPE_COUNT], const 
     json_t *all =
         json_pack("{s:o,s:o,s:o,s:I,s:I,s:f}", "messages", messages, "skipped", skipped, "rejected", rejected,
                   "bars", (json_int_t)bars, "alerts", (json_int_t)alerts, "seconds", seconds);
+    if (ingest_seconds >= 0)
+        json_object_set_new(all, "ingest_seconds", json_real(ingest_seconds));
     FILE *out = !strcmp(path, "-") ? stdout : fopen(path, "we");
     int bad = 0;
     if (!out || json_dumpf(all, out, JSON_COMPACT) < 0 || fputc('\n', out) == EOF || fflush(out) != 0)

@@ -6,8 +6,9 @@
 #include "net/source.h"
 
 /* {"messages":{"trade":N,…},"skipped":{kind:N},"rejected":{reason:N},"bars":N,"alerts":N,"seconds":X}
- * Types, kinds and reasons that did not occur are left out; trade, quote and clock always stand. */
+ * and "ingest_seconds" if that is not negative: until END was in the rings. `seconds` runs from the first
+ * stamp. Types, kinds and reasons that did not occur are left out; trade, quote and clock always stand. */
 int summary_write(const char *path, const uint64_t count[MSG_TYPE_COUNT], const struct source_stats *stats,
-                  uint64_t bars, uint64_t alerts, double seconds, struct error *err);
+                  uint64_t bars, uint64_t alerts, double seconds, double ingest_seconds, struct error *err);
 
 #endif
