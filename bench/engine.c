@@ -16,7 +16,7 @@
 #include "net/rules_file.h"
 #include "workers/engine_memory.h"
 
-enum { PORTION = 65536, SPAN = 256, REPETITIONS_MAX = 16 };
+enum { PORTION = 65536, SPAN = 256, REPETITIONS_MAX = 16, DROPPED_MAX = 40 };
 
 struct bench {
     enum bare_kind kind;
@@ -135,7 +135,7 @@ static struct figures measure(struct bench *b, uint64_t want, bool sparse)
         if (!b->alone)
             bare_apply(&b->bare, b->portion, n, b->cold);
         t2 = now_ns();
-        if (!b->alone && preemptions() != before && f.dropped++ < 1000)
+        if (!b->alone && preemptions() != before && f.dropped++ < DROPPED_MAX)
             continue;
         f.ticks += engine_counters(b->memory.engine)->trades - trades;
         f.ours += (double)(t1 - t0);

@@ -1,3 +1,4 @@
+BENCHES += $B/bench/engine
 BENCH_TAPE := ../shared/data/ticks/us-equity-lean/tape_20131008_trades.csv.zst
 
 $B/bench/engine: bench/engine.c bench/ticks.c bench/ticks.h bench/bare_loop.h $B/libringtape.a
