@@ -255,8 +255,9 @@ static bool append_in_force(struct journal *j)
 /* Makes an open block for a message with this seq. False if that has to wait. */
 static bool make_room(struct journal *j, uint64_t first_seq)
 {
-    bool full = j->current.end && j->current.end + j->staging->block_bytes > j->options.segment_bytes;
-    if ((j->current.fd < 0 || (full && !j->in_force_due)) && !switch_segment(j, first_seq))
+    /* Not before there is a message in it: what is in force may be more than a segment. */
+    bool full = j->index->head.records && j->current.end + j->staging->block_bytes > j->options.segment_bytes;
+    if ((j->current.fd < 0 || full) && !switch_segment(j, first_seq))
         return false;
     if (!append_in_force(j) || !has_free_block(j))
         return false;
@@ -728,11 +729,11 @@ static int write_leftover(struct journal *j, const struct staging_block *s, uint
                          segment_advice(errno));
     uint64_t head_at = s->offset + (first ? sizeof(struct segment_head) : 0);
     struct journal_file file = {.fd = fd};
-    uint8_t *payload = malloc(s->used + CODEC_SLACK_BYTES);
-    bool is_there = payload && segment_read(fd, &there, sizeof there, head_at) == sizeof there &&
+    struct journal_payload payload = {0};
+    bool is_there = segment_read(fd, &there, sizeof there, head_at) == sizeof there &&
                     !memcmp(&there, h, sizeof there) &&
-                    journal_file_block(&file, head_at, &there, payload, NULL) == 1;
-    free(payload);
+                    journal_file_block(&file, head_at, &there, &payload, NULL) == 1;
+    free(payload.bytes);
     if (!is_there) {
         if (segment_write(fd, from, bytes, s->offset) || (syncs(j) && fsync(fd)))
             rc = error_set(
@@ -791,16 +792,16 @@ static int seal_leftover(struct journal *j, struct journal_file *f, const char *
     struct block_head h;
     struct error what;
     struct stat st;
-    uint8_t *payload = malloc(JOURNAL_BLOCK_BYTES_MAX + CODEC_SLACK_BYTES);
-    int rc = payload ? 1 : error_set(err, "%s: out of memory", j->dir);
+    struct journal_payload payload = {0};
+    int rc;
     journal_index_reset(j->index);
-    while (rc == 1 && (rc = journal_file_block(f, offset, &h, payload, &what)) == 1) {
+    while ((rc = journal_file_block(f, offset, &h, &payload, &what)) == 1) {
         journal_index_add(j->index, &h, offset);
         offset += sizeof h + h.bytes;
     }
-    free(payload);
-    if (!payload || rc == -2)
-        return payload ? error_set(err, "%s: at offset %" PRIu64 ": %s", f->name, offset, what.text) : -1;
+    free(payload.bytes);
+    if (rc == -2)
+        return error_set(err, "%s: at offset %" PRIu64 ": %s", f->name, offset, what.text);
     if (fstat(f->fd, &st))
         return error_set(err, "%s: cannot read: %s", f->name, strerror(errno));
     if (rc == -1) {

@@ -196,8 +196,8 @@ void journal_file_close(struct journal_file *f)
     f->fd = -1;
 }
 
-int journal_file_block(const struct journal_file *f, uint64_t offset, struct block_head *h, uint8_t *payload,
-                       struct error *what)
+int journal_file_block(const struct journal_file *f, uint64_t offset, struct block_head *h,
+                       struct journal_payload *payload, struct error *what)
 {
     if (f->sealed && offset == f->footer_offset)
         return 0;
@@ -220,38 +220,47 @@ int journal_file_block(const struct journal_file *f, uint64_t offset, struct blo
                          h->bytes, f->footer_offset);
     if (!payload)
         return 1;
-    n = segment_read(f->fd, payload, h->bytes, offset + sizeof *h);
+    if (h->bytes + CODEC_SLACK_BYTES > payload->room) {
+        uint8_t *more = realloc(payload->bytes, h->bytes + CODEC_SLACK_BYTES);
+        if (!more) {
+            error_set(what, "out of memory for a block of %" PRIu32 " bytes", h->bytes);
+            return -2;
+        }
+        payload->bytes = more;
+        payload->room = h->bytes + CODEC_SLACK_BYTES;
+    }
+    n = segment_read(f->fd, payload->bytes, h->bytes, offset + sizeof *h);
     if (n < 0) {
         error_set(what, "cannot read: %s%s", strerror(errno), segment_advice(errno));
         return -2;
     }
     if (n < (int64_t)h->bytes)
         return error_set(what, "found %" PRId64 " bytes of a block, expected %" PRIu32, n, h->bytes);
-    if (h->payload_check != XXH3_64bits(payload, h->bytes))
+    if (h->payload_check != XXH3_64bits(payload->bytes, h->bytes))
         return error_set(what, "the checksum of the block's %" PRIu32 " bytes is wrong", h->bytes);
     return 1;
 }
 
 uint64_t journal_file_block_after(const struct journal_file *f, uint64_t offset)
 {
-    const size_t piece = 1 << 20, overlap = sizeof(struct block_head) - 1;
-    uint8_t *buf = malloc(piece), *payload = malloc(JOURNAL_BLOCK_BYTES_MAX + CODEC_SLACK_BYTES);
+    enum { PIECE = 1 << 16, OVERLAP = sizeof(struct block_head) - 1 };
+    struct journal_payload payload = {0};
+    uint8_t *buf = malloc(PIECE);
     uint64_t found = 0;
-    if (buf && payload)
-        for (uint64_t at = offset + 1; !found; at += piece - overlap) {
-            int64_t n = segment_read(f->fd, buf, piece, at);
-            for (int64_t i = 0; i + (int64_t)sizeof(struct block_head) <= n && !found; i++) {
-                struct block_head h;
-                memcpy(&h, buf + i, sizeof h);
-                if (h.magic == JOURNAL_BLOCK_MAGIC && h.check == block_check(&h) &&
-                    journal_file_block(f, at + (uint64_t)i, &h, payload, NULL) == 1)
-                    found = at + (uint64_t)i;
-            }
-            if (n < (int64_t)piece)
-                break;
+    for (uint64_t at = offset + 1; buf && !found; at += PIECE - OVERLAP) {
+        int64_t n = segment_read(f->fd, buf, PIECE, at);
+        for (int64_t i = 0; i + OVERLAP < n && !found; i++) {
+            struct block_head h;
+            memcpy(&h, buf + i, sizeof h);
+            if (h.magic == JOURNAL_BLOCK_MAGIC && h.check == block_check(&h) &&
+                journal_file_block(f, at + (uint64_t)i, &h, &payload, NULL) == 1)
+                found = at + (uint64_t)i;
         }
+        if (n < PIECE)
+            break;
+    }
     free(buf);
-    free(payload);
+    free(payload.bytes);
     return found;
 }
 

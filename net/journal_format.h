@@ -112,12 +112,18 @@ int journal_file_open(struct journal_file *f, const char *path, struct error *er
     __attribute__((warn_unused_result));
 void journal_file_close(struct journal_file *f);
 
-/* The block at `offset`. 1 with *h and, if `payload` (room for JOURNAL_BLOCK_BYTES_MAX + CODEC_SLACK_BYTES),
- * its bytes, all checked; 0 at the end of the blocks (of file, or where the footer starts); -1 with `what`
- * set if what stands there is no whole block: "found …, expected …"; -2 with `what` set if the file cannot be
- * read. */
-int journal_file_block(const struct journal_file *f, uint64_t offset, struct block_head *h, uint8_t *payload,
-                       struct error *what) __attribute__((warn_unused_result));
+/* A block's payload; grows, for the caller to free. */
+struct journal_payload {
+    uint8_t *bytes; /* CODEC_SLACK_BYTES more can be read */
+    size_t room;
+};
+
+/* The block at `offset`. 1 with *h and, if `payload`, its bytes, all checked; 0 at the end of the blocks (of
+ * the file, or where the footer starts); -1 with `what` set if what stands there is no whole block: "found …,
+ * expected …"; -2 with `what` set if the file cannot be read. */
+int journal_file_block(const struct journal_file *f, uint64_t offset, struct block_head *h,
+                       struct journal_payload *payload, struct error *what)
+    __attribute__((warn_unused_result));
 
 /* Where behind `offset` the next sound block starts; 0 if there is none. For telling a torn end from damage.
  */

@@ -27,7 +27,7 @@ struct journal_reader {
     struct block_head block;
     uint64_t slots; /* of it, so far */
     struct codec_decoder decoder;
-    uint8_t *payload;
+    struct journal_payload payload;
     struct error note;
 };
 
@@ -178,8 +178,7 @@ struct journal_reader *journal_reader_open(const char *path, const struct journa
                                            struct error *err)
 {
     struct journal_reader *r = calloc(1, sizeof *r);
-    if (!r || !(r->payload = malloc(JOURNAL_BLOCK_BYTES_MAX + CODEC_SLACK_BYTES))) {
-        free(r);
+    if (!r) {
         error_set(err, "%s: out of memory", path);
         return NULL;
     }
@@ -286,6 +285,7 @@ static int next_block(struct journal_reader *r, struct error *err)
             return -1;
         if (rc == 1 && !(h.flags & JOURNAL_IN_FORCE) && r->seek_offset > r->offset) {
             r->offset = r->seek_offset;
+            r->seek_offset = 0;
             r->give_in_force = false;
             continue;
         }
@@ -295,15 +295,17 @@ static int next_block(struct journal_reader *r, struct error *err)
             continue;
         }
         if (rc == 1)
-            rc = journal_file_block(&r->file, r->offset, &h, r->payload, &what);
+            rc = journal_file_block(&r->file, r->offset, &h, &r->payload, &what);
         if (rc == 1) {
             r->block = h;
             return 1;
         }
         if (rc == -2)
             return error_set(err, "%s: at offset %" PRIu64 ": %s", r->file.name, r->offset, what.text);
-        if (rc == 0)
+        if (rc == 0) {
             r->give_in_force = false;
+            r->seek_offset = 0;
+        }
         rc = rc == 0 ? end_of_file(r, err) : bad_block(r, &what, err);
         if (rc <= 0)
             return rc;
@@ -341,7 +343,7 @@ int64_t journal_read(struct journal_reader *r, struct msg *out, size_t max, stru
             int rc = next_block(r, err);
             if (rc <= 0)
                 return rc;
-            codec_decode_begin(&r->decoder, r->block.first_seq, r->payload, r->block.bytes);
+            codec_decode_begin(&r->decoder, r->block.first_seq, r->payload.bytes, r->block.bytes);
             r->slots = 0;
             r->in_block = true;
         }
@@ -352,7 +354,7 @@ int64_t journal_read(struct journal_reader *r, struct msg *out, size_t max, stru
         }
         if (n < 0) {
             error_set(&what, "byte %td of the block is no message, but its checksum is right",
-                      r->decoder.at - r->payload);
+                      r->decoder.at - r->payload.bytes);
             return damaged(r, &what, err);
         }
         if (block_done(r, err))
@@ -376,6 +378,6 @@ void journal_reader_close(struct journal_reader *r)
         return;
     journal_file_close(&r->file);
     free(r->numbers);
-    free(r->payload);
+    free(r->payload.bytes);
     free(r);
 }
