@@ -189,7 +189,6 @@ static void seal_block(struct journal *j)
                         .state = BLOCK_QUEUED};
     journal_index_add(j->index, h, first ? sizeof(struct segment_head) : s->offset);
     j->current.end += b->bytes;
-    j->state.records += in_force ? 0 : h->records;
     j->queued++;
     j->sealed++;
     j->open_block = false;
@@ -269,15 +268,16 @@ size_t journal_append(struct journal *j, const struct msg *records, size_t n)
 {
     size_t done = 0;
     assert(n == 0 || records->seq > j->state.last_seq);
-    while (done < n) {
-        if (!j->open_block && !make_room(j, records[done].seq))
-            break;
+    while (done < n && (j->open_block || make_room(j, records[done].seq))) {
+        uint64_t before = j->encoder.summary.records;
         size_t taken = codec_encode(&j->encoder, records + done, n - done,
                                     buffer_at(j, j->sealed) + BLOCK_FRONT, payload_room(j), &j->used);
         atomics_store_release_u64(&staged(j, j->sealed)->used, j->used);
-        if (taken)
-            j->state.last_seq = j->encoder.summary.last_seq;
         done += taken;
+        if (taken) {
+            j->state.last_seq = j->encoder.summary.last_seq;
+            j->state.records += j->encoder.summary.records - before;
+        }
         if (done < n)
             seal_block(j);
     }

@@ -55,12 +55,13 @@ struct journal_options {
 struct journal_state {
     bool failing; /* what is staged cannot be written; `failure` says why, and what to do */
     bool async;   /* io_uring; false: this kernel or container does not allow it, journal_poll blocks */
-    struct error failure;                             /* the last one */
-    uint64_t last_seq;                                /* appended */
-    uint64_t written_seq;                             /* the kernel has it */
-    uint64_t durable_seq;                             /* as journal_options.sync says */
-    uint64_t records, blocks, bytes, syncs, failures; /* since open; bytes of files written */
-    uint64_t waits;                                   /* appends that took less than all: staging was full */
+    struct error failure;                    /* the last one */
+    uint64_t last_seq;                       /* appended */
+    uint64_t written_seq;                    /* the kernel has it */
+    uint64_t durable_seq;                    /* as journal_options.sync says */
+    uint64_t records;                        /* appended since open */
+    uint64_t blocks, bytes, syncs, failures; /* likewise; bytes of files written */
+    uint64_t waits;                          /* appends that took less than all: staging was full */
     uint64_t staging_blocks, staging_used;
     /* What journal_open found. */
     uint64_t recovered_records; /* that were only in staging */

@@ -7,6 +7,7 @@
 #include "net/source.h"
 
 #include "core/bucket.h"
+#include "net/capture.h"
 #include "net/journal.h"
 
 #include <inttypes.h>
@@ -19,8 +20,7 @@ struct capture_source {
     bool failed;
 };
 
-/* NULL, or what is wrong with a record whose frame is sound. */
-static const char *record_fault(const struct msg *m)
+const char *capture_record_fault(const struct msg *m)
 {
     uint32_t slots = msg_slot_count(m);
     switch ((enum msg_type)m->type) {
@@ -92,7 +92,7 @@ static int capture_read(struct source *s, struct msg *out, int max)
     if (n == 0 && *note && s->log)
         s->log(s->log_ctx, note);
     for (int64_t i = 0; i < n; i += msg_slot_count(&out[i])) {
-        const char *fault = record_fault(&out[i]);
+        const char *fault = capture_record_fault(&out[i]);
         s->stats.rows++;
         if (fault) {
             error_set(&s->failure,

@@ -9,6 +9,7 @@
 
 #include "core/decimal.h"
 #include "core/parts.h"
+#include "net/capture.h"
 #include "net/journal.h"
 
 const struct cli_option cmd_capture_options[] = {
@@ -36,14 +37,14 @@ struct capture {
     struct journal_reader *reader;
     struct name *name; /* by symbol id */
     uint32_t names;
-    uint64_t count[MSG_TYPE_COUNT], first_seq, last_seq;
+    uint64_t count[MSG_TYPE_COUNT], first_seq, last_seq, symbols;
     int64_t first_ns, last_ns; /* of ticks */
     int64_t from_ns, to_ns;
 };
 
 static void learn_name(struct capture *c, const struct msg *m)
 {
-    if (m->symbol >= NAMES_MAX || m->sym.name_len > 63)
+    if (m->symbol >= NAMES_MAX)
         return;
     if (m->symbol >= c->names) {
         uint32_t n = m->symbol * 2 + 64;
@@ -53,6 +54,7 @@ static void learn_name(struct capture *c, const struct msg *m)
         memset(c->name + c->names, 0, (n - c->names) * sizeof *c->name);
         c->names = n;
     }
+    c->symbols += !c->name[m->symbol].text[0];
     memset(&c->name[m->symbol], 0, sizeof *c->name);
     msg_get(m, MSG_FIRST_BYTES, c->name[m->symbol].text, m->sym.name_len);
     c->name[m->symbol].size_scale = m->sym.size_scale;
@@ -66,12 +68,14 @@ static const struct name *name_of(const struct capture *c, uint32_t id)
 
 static void see(struct capture *c, const struct msg *m)
 {
-    c->count[m->type]++;
     if (m->type == MSG_SYMBOL)
         learn_name(c, m);
-    if (m->seq && (!c->first_seq || m->seq < c->first_seq))
+    if (!m->seq)
+        return; /* in force where the capture starts, and no message of it */
+    c->count[m->type]++;
+    if (!c->first_seq)
         c->first_seq = m->seq;
-    c->last_seq = m->seq > c->last_seq ? m->seq : c->last_seq;
+    c->last_seq = m->seq;
     if (m->type == MSG_TRADE || m->type == MSG_QUOTE) {
         c->first_ns = m->event_ns < c->first_ns ? m->event_ns : c->first_ns;
         c->last_ns = m->event_ns > c->last_ns ? m->event_ns : c->last_ns;
@@ -106,8 +110,6 @@ static void put_part(FILE *out, const struct msg *m)
 {
     char bytes[MSG_PAYLOAD_MAX];
     uint32_t len = m->part.len;
-    if (len > MSG_PAYLOAD_MAX - MSG_FIRST_BYTES)
-        return;
     msg_get(m, MSG_FIRST_BYTES, bytes, len);
     json_t *s = m->type == MSG_SETTING ? json_stringn(bytes, len) : NULL;
     char *text = s ? json_dumps(s, JSON_ENCODE_ANY) : NULL;
@@ -178,6 +180,13 @@ static int read_all(struct capture *c, bool cat)
     int64_t n;
     while ((n = journal_read(c->reader, batch, BATCH, &err)) > 0)
         for (int64_t at = 0; at < n; at += msg_slot_count(&batch[at])) {
+            const char *fault = capture_record_fault(&batch[at]);
+            if (fault)
+                return cli_fail(c->args, CLI_DAMAGED,
+                                "%s: message %" PRIu64
+                                " is a %s that nobody can use: %s; it was not ringtape "
+                                "that wrote it",
+                                c->path, batch[at].seq, msg_type_name(batch[at].type), fault);
             see(c, &batch[at]);
             if (cat && wanted(c, &batch[at]))
                 print(c, &batch[at]);
@@ -201,12 +210,13 @@ static void info_json(const struct capture *c, bool damaged)
         decimal_format_time(c->last_ns, last);
     }
     segment_id_text(i->node, node);
-    json_t *o = json_pack("{s:s,s:I,s:I,s:I,s:o,s:I,s:I,s:s,s:s,s:f,s:b,s:s,s:b}", "node", node, "segments",
-                          (json_int_t)i->segments, "blocks", (json_int_t)i->blocks, "bytes",
-                          (json_int_t)i->bytes, "messages", messages, "first_seq", (json_int_t)c->first_seq,
-                          "last_seq", (json_int_t)c->last_seq, "first_time", first, "last_time", last,
-                          "bytes_per_message", total ? (double)i->bytes / (double)total : 0.0, "sealed",
-                          i->sealed, "note", journal_reader_note(c->reader), "damaged", damaged);
+    json_t *o =
+        json_pack("{s:s,s:I,s:I,s:I,s:I,s:o,s:I,s:I,s:s,s:s,s:f,s:b,s:s,s:b}", "node", node, "symbols",
+                  (json_int_t)c->symbols, "segments", (json_int_t)i->segments, "blocks",
+                  (json_int_t)i->blocks, "bytes", (json_int_t)i->bytes, "messages", messages, "first_seq",
+                  (json_int_t)c->first_seq, "last_seq", (json_int_t)c->last_seq, "first_time", first,
+                  "last_time", last, "bytes_per_message", total ? (double)i->bytes / (double)total : 0.0,
+                  "sealed", i->sealed, "note", journal_reader_note(c->reader), "damaged", damaged);
     json_dumpf(o, c->args->out, JSON_COMPACT);
     fputc('\n', c->args->out);
     json_decref(o);
@@ -233,6 +243,7 @@ static void info_text(const struct capture *c)
         if (c->count[t])
             fprintf(out, "%-12s %" PRIu64 "\n", msg_type_name(t), c->count[t]);
     }
+    fprintf(out, "%-12s %" PRIu64 "\n", "symbols", c->symbols);
     fprintf(out, "%-12s %" PRIu64 ", %.1f bytes each\n", "messages", total,
             total ? (double)i->bytes / (double)total : 0.0);
     if (journal_reader_note(c->reader)[0])
@@ -264,7 +275,7 @@ int cmd_capture(const struct cli_args *args)
                         args->positional[0]);
     if (time_option(args, "from", &c.from_ns) || time_option(args, "to", &c.to_ns))
         return CLI_USAGE;
-    struct journal_reader_options o = {0};
+    struct journal_reader_options o = {.in_force = true}; /* for their names */
     if (!(c.reader = journal_reader_open(c.path, &o, &err)))
         return cli_fail(args, CLI_USAGE, "%s", err.text);
     int code = read_all(&c, cat);
