@@ -1,5 +1,6 @@
 #include "net/journal.h"
 #include "net/journal_format.h"
+#include "net/journal_staging.h"
 #include "shm/atomics.h"
 
 #include <assert.h>
@@ -14,36 +15,12 @@
 #include <unistd.h>
 
 enum {
-    STAGING_PAGE = 4096,
-    STAGING_BLOCKS_MAX = 1 << 16,
     STAGING_OWN_BYTES = 16 << 20,
     IN_FLIGHT_MAX = 64,
     RING_ENTRIES = 2 * IN_FLIGHT_MAX,
     IN_FORCE_SLOTS = 256,
-    BLOCK_FRONT = sizeof(struct segment_head) + sizeof(struct block_head), /* before the payload in staging */
 };
-#define STAGING_MAGIC INT64_C(0x31474154534a5452) /* "RTJSTAG1" */
-#define RETRY_NS      INT64_C(1000000000)
-
-/* What of the journal lies in staging, so that another process can finish it. A block's buffer has
- * block_bytes: room for a segment head (used by a segment's first block), the block head, the payload, the
- * encoder's slack. */
-struct staging_block {
-    uint32_t state; /* enum staged */
-    uint32_t flags; /* of the block head */
-    uint32_t segment, pad;
-    uint64_t offset;    /* in the segment, of what is written; 0: the segment head comes first */
-    uint64_t first_seq; /* that the encoder was started with */
-    uint64_t used;      /* bytes of payload; stored last, so that what it covers is whole */
-};
-enum staged { STAGED_FREE, STAGED_USED };
-
-struct staging {
-    uint64_t magic;
-    uint32_t block_bytes, blocks;
-    uint8_t node[SEGMENT_ID_BYTES];
-    struct staging_block block[];
-};
+#define RETRY_NS INT64_C(1000000000)
 
 /* What happens to a full block. */
 enum block_state { BLOCK_QUEUED, BLOCK_WRITING, BLOCK_WRITTEN };
@@ -657,253 +634,7 @@ int journal_close(struct journal *j, struct error *err)
     return rc;
 }
 
-/* Opening: what an earlier writer left. */
-
-/* A staged block that was not freed, as a whole block again. */
-struct leftover {
-    uint32_t place, segment;
-    uint64_t offset;
-};
-
-static int by_position(const void *a, const void *b)
-{
-    const struct leftover *x = a, *y = b;
-    if (x->segment != y->segment)
-        return x->segment < y->segment ? -1 : 1;
-    return x->offset < y->offset ? -1 : x->offset > y->offset;
-}
-
-static uint8_t *staging_buffers(struct staging *s)
-{
-    size_t head = sizeof *s + s->blocks * sizeof s->block[0];
-    return (uint8_t *)s + (head + STAGING_PAGE - 1) / STAGING_PAGE * STAGING_PAGE;
-}
-
-/* Blocks of block_bytes for which `bytes` have room. */
-static uint32_t staging_blocks(size_t bytes, uint32_t block_bytes)
-{
-    size_t n = bytes < 2 * STAGING_PAGE
-                   ? 0
-                   : (bytes - 2 * STAGING_PAGE) / (block_bytes + sizeof(struct staging_block));
-    return n < STAGING_BLOCKS_MAX ? (uint32_t)n : STAGING_BLOCKS_MAX;
-}
-
-/* What the staged payload holds; its head is made from it. False if it is no such thing. */
-static bool summarise(const struct staging_block *s, const uint8_t *payload, struct codec_summary *sum)
-{
-    static const size_t slots = 1024;
-    struct codec_decoder *d = malloc(sizeof *d);
-    struct msg *m = aligned_alloc(64, slots * sizeof *m);
-    int64_t n = -1;
-    *sum = codec_summary_none;
-    if (d && m) {
-        codec_decode_begin(d, s->first_seq, payload, s->used);
-        while ((n = codec_decode(d, m, slots)) > 0)
-            codec_summarise(sum, m, (size_t)n);
-    }
-    free(d);
-    free(m);
-    return n == 0;
-}
-
-/* Writes a staged block to where it belongs, unless it is there. */
-static int write_leftover(struct journal *j, const struct staging_block *s, uint8_t *buffer,
-                          struct error *err)
-{
-    struct codec_summary sum;
-    char name[SEGMENT_NAME_BYTES];
-    struct block_head *h = (struct block_head *)(buffer + sizeof(struct segment_head)), there;
-    if (!summarise(s, buffer + BLOCK_FRONT, &sum))
-        return error_set(err,
-                         "%s: the journal's staging is damaged (a block for segment %" PRIu32
-                         " at offset %" PRIu64 "): remove the workspace to start without what is only there",
-                         j->dir, s->segment, s->offset);
-    journal_block_seal(h, &sum, s->flags, buffer + BLOCK_FRONT, (uint32_t)s->used);
-    bool first = s->offset == 0;
-    uint8_t *from = first ? buffer : (uint8_t *)h;
-    size_t bytes = (first ? sizeof(struct segment_head) : 0) + sizeof *h + s->used;
-    segment_name(name, s->segment, JOURNAL_SUFFIX);
-    int fd = openat(j->dir_fd, name, O_RDWR | O_CREAT | O_CLOEXEC, 0640), rc = 0;
-    if (fd < 0)
-        return error_set(err, "%s/%s: cannot open: %s%s", j->dir, name, strerror(errno),
-                         segment_advice(errno));
-    uint64_t head_at = s->offset + (first ? sizeof(struct segment_head) : 0);
-    struct journal_file file = {.fd = fd};
-    struct journal_payload payload = {0};
-    bool is_there = segment_read(fd, &there, sizeof there, head_at) == sizeof there &&
-                    !memcmp(&there, h, sizeof there) &&
-                    journal_file_block(&file, head_at, &there, &payload, NULL) == 1;
-    free(payload.bytes);
-    if (!is_there) {
-        if (segment_write(fd, from, bytes, s->offset) || (syncs(j) && fsync(fd)))
-            rc = error_set(
-                err, "%s/%s: cannot write %zu bytes at offset %" PRIu64 " that are left in staging: %s%s",
-                j->dir, name, bytes, s->offset, strerror(errno), segment_advice(errno));
-        j->state.recovered_records += s->flags & JOURNAL_IN_FORCE ? 0 : sum.records;
-    }
-    close(fd);
-    return rc;
-}
-
-/* Writes what the last writer left in staging, in the order in which it would have. */
-static int recover_staging(struct journal *j, struct staging *s, size_t bytes, struct error *err)
-{
-    if (s->magic != STAGING_MAGIC)
-        return 0;
-    if (s->block_bytes < STAGING_PAGE || s->block_bytes > JOURNAL_BLOCK_BYTES_MAX || s->block_bytes % 64 ||
-        s->blocks > staging_blocks(bytes, s->block_bytes))
-        return error_set(err,
-                         "%s: the journal's staging is damaged (%" PRIu32 " blocks of %" PRIu32
-                         " bytes in %zu): remove the workspace to start without it",
-                         j->dir, s->blocks, s->block_bytes, bytes);
-    struct leftover *left = calloc(s->blocks, sizeof *left);
-    uint32_t n = 0;
-    int rc = left ? 0 : error_set(err, "%s: out of memory", j->dir);
-    for (uint32_t i = 0; rc == 0 && i < s->blocks; i++) {
-        const struct staging_block *b = &s->block[i];
-        if (b->state != STAGED_USED || b->used == 0)
-            continue;
-        if (b->used > s->block_bytes - BLOCK_FRONT - CODEC_SLACK_BYTES)
-            rc = error_set(err,
-                           "%s: the journal's staging is damaged (a block of %" PRIu64 " bytes): remove the "
-                           "workspace to start without it",
-                           j->dir, b->used);
-        left[n++] = (struct leftover){i, b->segment, b->offset};
-    }
-    if (rc == 0 && n && memcmp(s->node, j->node, sizeof j->node))
-        rc = error_set(
-            err,
-            "%s: what is left in staging belongs to another journal; give the directory of that one, "
-            "or remove the workspace to start without it",
-            j->dir);
-    if (n)
-        qsort(left, n, sizeof *left, by_position);
-    for (uint32_t i = 0; rc == 0 && i < n; i++)
-        rc = write_leftover(j, &s->block[left[i].place],
-                            staging_buffers(s) + (size_t)left[i].place * s->block_bytes, err);
-    free(left);
-    return rc;
-}
-
-/* Cuts what is no whole block off a segment that is not sealed, and seals it. */
-static int seal_leftover(struct journal *j, struct journal_file *f, const char *name, struct error *err)
-{
-    uint64_t offset = sizeof(struct segment_head);
-    struct block_head h;
-    struct error what;
-    struct stat st;
-    struct journal_payload payload = {0};
-    int rc;
-    journal_index_reset(j->index);
-    while ((rc = journal_file_block(f, offset, &h, &payload, &what)) == 1) {
-        journal_index_add(j->index, &h, offset);
-        offset += sizeof h + h.bytes;
-    }
-    free(payload.bytes);
-    if (rc == -2)
-        return error_set(err, "%s: at offset %" PRIu64 ": %s", f->name, offset, what.text);
-    if (fstat(f->fd, &st))
-        return error_set(err, "%s: cannot read: %s", f->name, strerror(errno));
-    if (rc == -1) {
-        bool more = journal_file_block_after(f, offset) != 0;
-        if (segment_cut(j->dir_fd, j->dir, name, offset, more, err))
-            return -1;
-        j->state.torn_bytes += (uint64_t)st.st_size - offset;
-    }
-    int fd = openat(j->dir_fd, name, O_RDWR | O_CLOEXEC);
-    size_t bytes = journal_footer(j->index, offset, j->footer);
-    rc = fd < 0 || segment_write(fd, j->footer, bytes, offset) || fsync(fd) ? -1 : 0;
-    if (rc)
-        error_set(err, "%s: cannot write its footer at %" PRIu64 ": %s%s", f->name, offset, strerror(errno),
-                  segment_advice(errno));
-    if (fd >= 0)
-        close(fd);
-    f->sealed = true;
-    f->footer = j->index->head;
-    return rc;
-}
-
-/* A segment of the directory: is it ours, is it sealed, where does it end? */
-static int take_segment(struct journal *j, uint64_t number, struct error *err)
-{
-    struct journal_file f;
-    char path[4200], name[SEGMENT_NAME_BYTES];
-    segment_name(name, number, JOURNAL_SUFFIX);
-    snprintf(path, sizeof path, "%s/%s", j->dir, name);
-    int rc = journal_file_open(&f, path, err);
-    if (rc < 0)
-        return -1;
-    j->current.number = (uint32_t)number;
-    if (rc == JOURNAL_FILE_EMPTY)
-        return 0;
-    if (f.head.number != number)
-        rc = error_set(err, "%s: found segment number %" PRIu32 " in it; expected that of its name", path,
-                       f.head.number);
-    else if (memcmp(f.head.node, j->node, sizeof j->node))
-        rc = error_set(err, "%s: a segment of another journal; move it away", path);
-    else
-        rc = f.sealed ? 0 : seal_leftover(j, &f, name, err);
-    if (rc == 0) {
-        uint64_t last = f.footer.records ? f.footer.last_seq : f.head.prev_seq;
-        j->state.last_seq = last > j->state.last_seq ? last : j->state.last_seq;
-    }
-    journal_file_close(&f);
-    return rc;
-}
-
-/* Removes the files at the end that a writer made ready and never wrote to. */
-static int trim_empty(struct journal *j, const uint64_t *numbers, int n, struct error *err)
-{
-    for (; n > 0; n--) {
-        struct journal_file f;
-        char path[4200], name[SEGMENT_NAME_BYTES];
-        segment_name(name, numbers[n - 1], JOURNAL_SUFFIX);
-        snprintf(path, sizeof path, "%s/%s", j->dir, name);
-        int rc = journal_file_open(&f, path, err);
-        if (rc < 0)
-            return -1;
-        if (rc == JOURNAL_FILE_OPEN) {
-            memcpy(j->node, f.head.node, sizeof j->node);
-            journal_file_close(&f);
-            break;
-        }
-        struct stat st;
-        char kept[SEGMENT_NAME_BYTES + 8];
-        snprintf(kept, sizeof kept, "%s.cut-0", name);
-        bool bare = fstatat(j->dir_fd, name, &st, 0) == 0 && st.st_size <= (off_t)sizeof(struct segment_head);
-        if (bare ? unlinkat(j->dir_fd, name, 0) : renameat(j->dir_fd, name, j->dir_fd, kept))
-            return error_set(err, "%s: cannot remove this empty file: %s%s", path, strerror(errno),
-                             segment_advice(errno));
-    }
-    return n;
-}
-
-/* Brings directory and staging to one state: all segments sealed, nothing staged. */
-static int recover(struct journal *j, struct error *err)
-{
-    uint64_t *numbers;
-    struct staging *s = j->options.staging;
-    bool known = s && s->magic == STAGING_MAGIC;
-    if (known)
-        memcpy(j->node, s->node, sizeof j->node);
-    else
-        segment_random_id(j->node);
-    int n = segment_list(j->dir, JOURNAL_SUFFIX, &numbers, err);
-    if (n > 0)
-        n = trim_empty(j, numbers, n, err);
-    free(numbers);
-    if (n < 0 || (known && recover_staging(j, s, j->options.staging_bytes, err)))
-        return -1;
-    n = segment_list(j->dir, JOURNAL_SUFFIX, &numbers, err);
-    int rc = n < 0 ? -1 : 0;
-    for (int i = 0; rc == 0 && i < n; i++)
-        rc = take_segment(j, numbers[i], err);
-    free(numbers);
-    if (rc == 0 && n && fsync(j->dir_fd))
-        rc = error_set(err, "%s: cannot sync the directory: %s", j->dir, strerror(errno));
-    j->state.written_seq = j->state.durable_seq = j->state.last_seq;
-    return rc;
-}
+/* Opening. */
 
 static int check_options(struct journal *j, struct error *err)
 {
@@ -960,6 +691,23 @@ static int open_first(struct journal *j, struct error *err)
         return error_set(err, "%s/%s: cannot make this file: %s%s", j->dir, j->next_name, strerror(errno),
                          segment_advice(errno));
     j->next_ready = true;
+    return 0;
+}
+
+static int recover(struct journal *j, struct error *err)
+{
+    struct journal_recovery r = {.dir = j->dir,
+                                 .dir_fd = j->dir_fd,
+                                 .staging = j->options.staging,
+                                 .staging_bytes = j->options.staging_bytes,
+                                 .sync = syncs(j)};
+    if (journal_recover(&r, err))
+        return -1;
+    memcpy(j->node, r.node, sizeof j->node);
+    j->current.number = r.last_number;
+    j->state.last_seq = j->state.written_seq = j->state.durable_seq = r.last_seq;
+    j->state.recovered_records = r.recovered_records;
+    j->state.torn_bytes = r.torn_bytes;
     return 0;
 }
 
