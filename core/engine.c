@@ -272,7 +272,7 @@ static void session_switch(struct engine *e, struct symbol *s)
     s->session_end_ns = at.end_ns;
     if (at.start_ns == s->session_start_ns && at.kind == s->session)
         return;
-    if (s->session == SESSION_MARKET)
+    if (s->session == SESSION_MARKET && s->day_open_e9 != KEY_UNKNOWN) /* it has traded there */
         s->market_close_e9 = s->price_e9;
     s->session_start_ns = at.start_ns;
     s->session = (uint8_t)at.kind;
@@ -433,6 +433,12 @@ static bool print_into_past(struct engine *e, struct symbol *s, int64_t ev, int6
 
 /* ---- messages */
 
+/* What comes from a file may say anything; times beyond these would overflow. */
+static inline bool time_sound(int64_t t)
+{
+    return (uint64_t)t <= (uint64_t)TIME_MAX_NS;
+}
+
 /* The symbol's time at a message of event time ev: it never steps back. */
 static inline int64_t time_at(const struct engine *e, const struct symbol *s, int64_t ev)
 {
@@ -446,7 +452,7 @@ static inline void arrive(struct engine *e, struct symbol *s, int64_t ev)
 {
     int64_t t = time_at(e, s, ev);
     if (unlikely(s->epoch != e->epoch))
-        rules_bind(e, s);
+        rules_arrive(e, s);
     if (unlikely((uint64_t)t - (uint64_t)s->live_start_ns >= MINUTE_NS || t >= s->final_ns))
         advance(e, s, t);
     s->time_ns = t;
@@ -454,8 +460,10 @@ static inline void arrive(struct engine *e, struct symbol *s, int64_t ev)
 
 static inline void evaluate(struct engine *e, struct symbol *s, enum eval what)
 {
-    if (unlikely(s->stale))
+    if (unlikely(s->stale)) {
         rules_touch_all(e, s);
+        s->restart &= e->n_changes != 0; /* else there is nothing to settle: the next message's crossings count */
+    }
     if (unlikely(e->n_changes || e->bind_epoch || (what == EVAL_TICK && s->time_ns >= s->due_ns))) {
         rules_settle(e, s, what);
         if (e->n_fired)
@@ -503,7 +511,7 @@ static inline void apply_trade(struct engine *e, const struct msg *m)
     struct symbol *s = symbol_of(e, m->symbol);
     int64_t ev = m->event_ns, p = m->trade.price_e9;
     uint64_t size = m->trade.size;
-    if (unlikely(!s || ev < 0 || p <= 0)) {
+    if (unlikely(!s || !time_sound(ev) || p <= 0)) {
         e->count.unknown_symbol++;
         return;
     }
@@ -522,6 +530,7 @@ static inline void apply_trade(struct engine *e, const struct msg *m)
         }
     } else if (unlikely(s->live_trades == 0)) {
         s->open_e9 = s->high_e9 = s->low_e9 = p;
+        bucket_wake(e, s); /* a minute of quotes alone may be passed over, this one not */
     } else {
         moved = p != s->price_e9 || p != s->close_e9;
         s->high_e9 = p > s->high_e9 ? p : s->high_e9;
@@ -548,7 +557,7 @@ static inline void apply_trade(struct engine *e, const struct msg *m)
 static inline void apply_quote(struct engine *e, const struct msg *m)
 {
     struct symbol *s = symbol_of(e, m->symbol);
-    if (unlikely(!s || m->event_ns < 0 || m->quote.bid_e9 < 0 || m->quote.ask_e9 < 0)) {
+    if (unlikely(!s || !time_sound(m->event_ns) || m->quote.bid_e9 < 0 || m->quote.ask_e9 < 0)) {
         e->count.unknown_symbol++;
         return;
     }
@@ -585,11 +594,11 @@ static bool clock_symbol(struct engine *e, struct symbol *s, int64_t t)
     for (int64_t next; (next = next_event(e, s)) <= t;) {
         if (e->out->used + e->step_slots > e->out->capacity)
             return false;
-        if (unlikely(s->epoch != e->epoch))
+        if (unlikely(s->bound != e->epoch))
             rules_bind(e, s);
         int64_t grid = bucket_grid_ceil(s->bucket, next);
         advance(e, s, time_at(e, s, grid < t ? grid : t));
-        if (s->stale || e->bind_epoch)
+        if (s->stale)
             evaluate(e, s, EVAL_CLOCK);
     }
     return true;
@@ -597,7 +606,7 @@ static bool clock_symbol(struct engine *e, struct symbol *s, int64_t t)
 
 static bool apply_clock(struct engine *e, const struct msg *m)
 {
-    if (m->symbol >= BUCKET_COUNT || m->event_ns < 0) {
+    if (m->symbol >= BUCKET_COUNT || !time_sound(m->event_ns)) {
         e->count.ignored++;
         return true;
     }
@@ -692,7 +701,8 @@ static bool setting(struct engine *e, const char *text)
     char end;
     if (sscanf(text, "bars.lateness_ms=%lld%c", v, &end) == 1 && v[0] >= 0 && v[0] <= 3600000)
         e->lateness_ns = v[0] * 1000000;
-    else if (sscanf(text, "bars.keep=%lld%c", v, &end) == 1 && v[0] >= 10 && v[0] + 1440 <= e->limits.bars)
+    else if (sscanf(text, "bars.keep=%lld%c", v, &end) == 1 && v[0] >= 10 &&
+             v[0] <= (long long)e->limits.bars - 1440)
         e->keep = (uint32_t)v[0];
     else if (!strcmp(text, "bars.eligibility=all"))
         ;

@@ -52,7 +52,7 @@ struct symbol {
     uint64_t session_volume;
     uint64_t day_volume;
     uint32_t live_trades;
-    uint32_t epoch; /* of the rules that its cursors are of */
+    uint32_t epoch; /* of the rules that a message of its own has evaluated */
     int64_t due_ns; /* when the next fire is to be looked at; NEVER_NS */
     int64_t session_start_ns, day_start_ns;
     int64_t day_open_e9; /* first price of today's market session; KEY_UNKNOWN */
@@ -75,6 +75,7 @@ struct symbol {
     uint32_t heap;           /* root of the fires by due time */
     uint32_t id;
     uint32_t next_in_bucket;
+    uint32_t bound; /* epoch of the rules that its cursors are of */
 } __attribute__((aligned(64)));
 
 /* A metric in use. Its state lies at state_at in each symbol's block. */
@@ -291,6 +292,7 @@ void metrics_rebuild(const struct engine *e, struct symbol *s);
 int rules_load(struct engine *e, uint32_t slot, const struct rule *r);
 void rules_build(struct engine *e);
 void rules_bind(struct engine *e, struct symbol *s);
+void rules_arrive(struct engine *e, struct symbol *s);
 void rules_touch(struct engine *e, struct symbol *s, const struct plan *p, const uint32_t *which, uint32_t n);
 void rules_touch_all(struct engine *e, struct symbol *s);
 void rules_settle(struct engine *e, struct symbol *s, enum eval what);

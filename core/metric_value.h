@@ -17,9 +17,13 @@ static inline int64_t size_key(const struct symbol *s, uint64_t size)
     return key_of_double(s->size_scale ? (double)size / pow10_table[s->size_scale] : (double)size);
 }
 
+/* The whole part by itself, so that the VWAP of trades at one price is that price and not its neighbour. */
 static inline int64_t vwap_key(__int128 pv, uint64_t volume)
 {
-    return volume ? key_number((double)pv / (double)volume / 1e9) : KEY_UNKNOWN;
+    if (volume == 0)
+        return KEY_UNKNOWN;
+    uint64_t whole = (uint64_t)((unsigned __int128)pv / volume), rest = (uint64_t)pv - whole * volume;
+    return key_of_double(((double)whole + (double)rest / (double)volume) / 1e9);
 }
 
 static inline int64_t percent_key(int64_t change, int64_t of)

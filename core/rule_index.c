@@ -363,12 +363,9 @@ static bool build_plan(struct build *b, struct plan *p, uint32_t lo, uint32_t hi
     p->on_price = take_u32(e, n);
     p->on_trade = take_u32(e, n);
     p->on_quote = take_u32(e, n);
-    p->node = take_u32(e, e->n_nodes);
-    uint8_t *seen = arena_take(&e->built, e->n_nodes + 1u);
-    if (!p->index || !p->on_price || !p->on_trade || !p->on_quote || !p->node || !seen ||
+    if (!p->index || !p->on_price || !p->on_trade || !p->on_quote ||
         slot + n > e->cursor_stride)
         return false;
-    memset(seen, 0, e->n_nodes + 1u);
     for (uint32_t i = lo; i < hi;) {
         uint32_t end = i;
         while (end < hi && b->edge[end].home == b->edge[i].home)
@@ -377,7 +374,6 @@ static bool build_plan(struct build *b, struct plan *p, uint32_t lo, uint32_t hi
         p->index[k] = (struct index){.node = node, .slot = slot + k};
         if (!build_index(b, &p->index[k], i, end))
             return false;
-        need_node(e, p, seen, node);
         unsigned in = e->node[node].inputs;
         if (in & INPUT_TRADE)
             p->on_trade[p->n_on_trade++] = k;
@@ -390,11 +386,26 @@ static bool build_plan(struct build *b, struct plan *p, uint32_t lo, uint32_t hi
     return true;
 }
 
-/* What operands show in an alert must be kept as well, even if no comparison is on them alone. */
-static void need_operands(struct build *b, struct plan *p, uint8_t *seen, uint32_t rule)
+/* The metrics that a plan keeps: those of its indexes, and those that alerts show though no comparison is on them alone.
+ * What the market's plan keeps already is not a scope's to keep: its state would be moved on twice. */
+static bool plan_nodes(struct build *b, struct plan *p)
 {
-    for (unsigned i = 0; i < b->e->rule[rule].n_operands; i++)
-        need_node(b->e, p, seen, b->e->rule[rule].operand[i]);
+    struct engine *e = b->e;
+    uint8_t *seen = arena_take(&e->built, e->n_nodes + 1u);
+    p->node = take_u32(e, e->n_nodes);
+    if (!seen || !p->node)
+        return false;
+    memset(seen, 0, e->n_nodes + 1u);
+    for (uint32_t i = 0; p != &e->market && i < e->market.n_nodes; i++)
+        seen[e->market.node[i]] = 1;
+    for (uint32_t i = 0; i < p->n_indexes; i++)
+        need_node(e, p, seen, p->index[i].node);
+    for (uint32_t i = 0; i < p->n_instances; i++) {
+        const struct loaded_rule *r = &e->rule[b->instance[p->instance[i]].rule];
+        for (unsigned k = 0; k < r->n_operands; k++)
+            need_node(e, p, seen, r->operand[k]);
+    }
+    return true;
 }
 
 static uint32_t count_pairs(const struct engine *e, size_t *comparisons)
@@ -500,17 +511,8 @@ static bool try_build(struct engine *e)
         i = end;
     }
     ok = ok && list_instances(&b);
-    for (uint32_t sc = 0; ok && sc <= e->n_scopes; sc++) {
-        struct plan *p = sc ? &e->scope[sc - 1].plan : &e->market;
-        uint8_t *seen = arena_take(&e->built, e->n_nodes + 1u);
-        if (!(ok = seen != NULL))
-            break;
-        memset(seen, 0, e->n_nodes + 1u);
-        for (uint32_t i = 0; i < p->n_nodes; i++)
-            seen[p->node[i]] = 1;
-        for (uint32_t i = 0; i < p->n_instances; i++)
-            need_operands(&b, p, seen, b.instance[p->instance[i]].rule);
-    }
+    for (uint32_t sc = 0; ok && sc <= e->n_scopes; sc++)
+        ok = plan_nodes(&b, sc ? &e->scope[sc - 1].plan : &e->market);
     e->built.size = whole;
     return ok;
 }
@@ -674,27 +676,6 @@ void rules_touch_all(struct engine *e, struct symbol *s)
     s->stale = false;
 }
 
-/* The rules in force are not those that the symbol's cursors are of: makes them anew, as of before the
- * message at hand, so that what it flips is seen as such. */
-void rules_bind(struct engine *e, struct symbol *s)
-{
-    const char *name = e->name[place_of(e, s)];
-    uint32_t old = s->epoch;
-    uint32_t *cursor = cursors_of(e, s);
-    s->epoch = e->epoch;
-    s->scope = scope_find(e, name, strlen(name));
-    const struct plan *q = scope_plan(e, s);
-    memset(cursor, 0, (e->market.n_indexes + (q ? q->n_indexes : 0)) * sizeof *cursor);
-    s->stale = true;
-    s->rebuild = true;
-    if (old == 0)
-        return; /* its first message */
-    rules_touch_all(e, s);
-    e->n_changes = 0;
-    e->stamp++;
-    e->bind_epoch = old;
-}
-
 /* ---- fires */
 
 static uint32_t *fire_cell(const struct engine *e, uint32_t symbol, uint32_t ident)
@@ -753,6 +734,24 @@ static uint32_t heap_pop(struct engine *e, struct symbol *s)
     return top;
 }
 
+/* A version's own cooldown counts from the last alert of the version before: what it makes due earlier is moved. */
+static void fires_redue(struct engine *e, struct symbol *s)
+{
+    uint32_t list = NONE; /* by sibling */
+    while (s->heap != NONE) {
+        uint32_t f = heap_pop(e, s);
+        e->fire[f].sibling = list;
+        list = f;
+    }
+    while (list != NONE) {
+        uint32_t f = list;
+        struct fire *x = &e->fire[f];
+        int64_t due_ns = x->last_ns == INT64_MIN ? INT64_MIN : x->last_ns + e->rule[e->ident_slot[x->ident]].cooldown_ns;
+        list = x->sibling;
+        heap_push(e, s, f, due_ns < x->due_ns ? due_ns : x->due_ns);
+    }
+}
+
 /* The fire of a rule for a symbol, new or known; NONE if limits.fires is reached. New ones are in no heap
  * yet. */
 static uint32_t fire_take(struct engine *e, const struct symbol *s, uint32_t ident, bool *fresh)
@@ -802,6 +801,35 @@ static int64_t due_after(const struct fire *f, const struct loaded_rule *r)
     return f->last_ns + (r->cooldown_ns ? r->cooldown_ns : 1);
 }
 
+/* The rules in force are not those that the symbol's cursors are of: makes them anew, as of before the
+ * message at hand, so that what it flips is seen as such. */
+void rules_bind(struct engine *e, struct symbol *s)
+{
+    const char *name = e->name[place_of(e, s)];
+    uint32_t *cursor = cursors_of(e, s);
+    s->bound = e->epoch;
+    s->scope = scope_find(e, name, strlen(name));
+    const struct plan *q = scope_plan(e, s);
+    memset(cursor, 0, (e->market.n_indexes + (q ? q->n_indexes : 0)) * sizeof *cursor);
+    s->stale = true;
+    s->rebuild = true;
+    if (s->epoch == 0)
+        return; /* its first message */
+    fires_redue(e, s);
+    rules_touch_all(e, s);
+    e->n_changes = 0;
+    e->stamp++;
+}
+
+/* A message of the symbol's own, since which there are new rules: it is the first to evaluate them. */
+void rules_arrive(struct engine *e, struct symbol *s)
+{
+    if (s->bound != e->epoch)
+        rules_bind(e, s);
+    e->bind_epoch = s->epoch;
+    s->epoch = e->epoch;
+}
+
 /* An instance that may have become true by this message. */
 static void candidate(struct engine *e, struct symbol *s, const uint32_t *cursor, struct instance *in,
                       enum eval what)
@@ -811,6 +839,8 @@ static void candidate(struct engine *e, struct symbol *s, const uint32_t *cursor
     bool fresh, is_new = e->bind_epoch && r->epoch > e->bind_epoch;
     if (in->seen == e->stamp)
         return; /* another of its comparisons brought it here already */
+    if (r->epoch > s->epoch)
+        return; /* a CLOCK is not the symbol's next message, which evaluates a new rule first */
     in->seen = e->stamp;
     st->evaluated++;
     if (!holds(e, cursor, in))
