@@ -140,16 +140,19 @@ int ring_producer_join(struct ring_producer *p, struct ring *r, struct error *er
         .stalled_at = tail - 1,
         .phase_shift = phase_shift(r->capacity),
     };
-    ring_publish(p);
+    ring_publish(p, 0);
     return 0;
 }
 
 void ring_consumer_join(struct ring_consumer *c, struct ring *r)
 {
+    uint64_t head = atomics_load_acquire_u64(&r->consumer.head);
     *c = (struct ring_consumer){
         .ring = r,
         .mask = r->capacity - 1,
-        .head = atomics_load_acquire_u64(&r->consumer.head),
+        .head = head,
+        .ready = head,
+        .patience = RING_PATIENCE_MIN,
         .phase_shift = phase_shift(r->capacity),
     };
 }
@@ -194,40 +197,67 @@ bool ring_full(struct ring_producer *p)
     return true;
 }
 
-/* Slot `pos` gets all of *m, its word last. */
-static inline void put_slot(struct ring_producer *p, uint64_t pos, const struct msg *m)
+typedef uint64_t half_line __attribute__((vector_size(32), may_alias, aligned(8)));
+typedef uint64_t quarter_line __attribute__((vector_size(16), may_alias, aligned(8)));
+
+/* The slot gets all of *m, its word last. */
+static inline void put_slot(struct msg *slot, const struct msg *m, uint64_t word)
 {
-    struct msg *slot = &p->ring->slots[pos & p->mask];
     RING_HOOK(put_slot);
-    slot->seq = m->seq;
+    ((half_line *)slot)[1] = ((const half_line *)m)[1];
     RING_HOOK(put_body);
-    memcpy(slot->body, m->body, sizeof slot->body);
+    ((quarter_line *)slot)[1] = ((const quarter_line *)m)[1];
+    slot->seq = m->seq;
     RING_HOOK(put_word);
-    atomics_store_release_u64(&slot->word, (m->word & ~RING_WORD_PHASE) | ring_phase(pos, p->phase_shift));
+    atomics_store_release_u64(&slot->word, word);
+}
+
+/* Puts what m[0..n) begins with of messages of one slot, no further than the ring's end. Returns how many. */
+static uint32_t put_singles(struct ring_producer *p, const struct msg *m, uint32_t n)
+{
+    const uint64_t phase = ring_phase(p->tail, p->phase_shift), to_end = p->mask + 1 - (p->tail & p->mask);
+    struct msg *slots = &p->ring->slots[p->tail & p->mask];
+    uint32_t i = 0;
+    for (n = n < to_end ? n : (uint32_t)to_end; i < n; i++) {
+        uint64_t word = m[i].word & ~RING_WORD_PHASE;
+        if (word & RING_WORD_FRAME)
+            break;
+        put_slot(&slots[i], &m[i], word | phase);
+    }
+    return i;
+}
+
+/* Puts the record that m begins with, its first slot last. Returns its slots, 0 if they do not fit. */
+static uint32_t put_record(struct ring_producer *p, const struct msg *m, uint32_t n, uint64_t room)
+{
+    const uint32_t slots = msg_slot_count(m);
+    assert(slots <= MSG_SLOTS_MAX && slots <= n);
+    if (slots > room)
+        return 0;
+    for (uint32_t i = slots; i-- > 0;) {
+        uint64_t pos = p->tail + i, word = m[i].word & ~RING_WORD_PHASE;
+        /* Without the flag, what we leave half written could pass for a record. */
+        assert(!(word & RING_WORD_CONT) == (i == 0));
+        put_slot(&p->ring->slots[pos & p->mask], &m[i], word | ring_phase(pos, p->phase_shift));
+    }
+    return slots;
 }
 
 uint32_t ring_put_n(struct ring_producer *p, const struct msg *m, uint32_t n)
 {
-    uint64_t room = ring_room(p, n);
-    uint32_t i = 0;
-    while (i < n) {
-        uint32_t slots = msg_slot_count(&m[i]);
-        assert(slots <= MSG_SLOTS_MAX && slots <= n - i && !(m[i].flags & MSG_F_CONT));
-        if (slots > room - i) {
+    const uint64_t room = ring_room(p, n);
+    for (uint32_t i = 0, put; i < n; i += put) {
+        uint64_t most = room - i < RING_BATCH ? room - i : RING_BATCH;
+        put = put_singles(p, &m[i], n - i < most ? n - i : (uint32_t)most);
+        if (!put)
+            put = put_record(p, &m[i], n - i, room - i);
+        if (!put) {
             count_stall(p);
-            break;
+            return i;
         }
-        for (uint32_t s = slots - 1; s > 0; s--) {
-            assert(m[i + s].flags &
-                   MSG_F_CONT); /* or a crash before the first slot would leave a false record */
-            put_slot(p, p->tail + s, &m[i + s]);
-        }
-        put_slot(p, p->tail, &m[i]);
-        p->tail += slots;
-        i += slots;
+        ring_publish(p, put);
     }
-    ring_publish(p);
-    return i;
+    return n;
 }
 
 int ring_put(struct ring_producer *p, const struct msg *record)
@@ -235,54 +265,68 @@ int ring_put(struct ring_producer *p, const struct msg *record)
     return ring_put_n(p, record, msg_slot_count(record)) ? 0 : RING_FULL;
 }
 
-/* Copies the record of `slots` slots at head, which goes on at the ring's start, to one piece. */
-static const struct msg *bounce(struct ring_consumer *c, uint32_t slots)
+/* Looks for records beyond those that are known to be ready. */
+static bool look(struct ring_consumer *c)
 {
-    for (uint32_t i = 0; i < slots; i++) {
+    if (c->waited < c->patience) {
+        RING_HOOK(look_tail);
+        uint64_t tail = atomics_load_acquire_u64(&c->ring->producer.tail);
+        if ((int64_t)(tail - c->head) > 0) {
+            c->ready = tail;
+            c->waited = 0;
+            c->patience = c->patience < RING_PATIENCE_MAX ? 2 * c->patience : RING_PATIENCE_MAX;
+            return true;
+        }
+        if (++c->waited < c->patience)
+            return false;
+        c->patience = c->patience > RING_PATIENCE_MIN ? c->patience / 2 : RING_PATIENCE_MIN;
+    }
+    RING_HOOK(look_word);
+    uint64_t word = atomics_load_acquire_u64(&c->ring->slots[c->head & c->mask].word);
+    if (!begins(word, ring_phase(c->head, c->phase_shift)))
+        return false;
+    assert(record_slots(word) <= MSG_SLOTS_MAX);
+    c->ready = c->head + record_slots(word);
+    c->waited = 0;
+    return true;
+}
+
+static bool continues(const struct ring_consumer *c, uint64_t pos)
+{
+    return c->ring->slots[pos & c->mask].flags & MSG_F_CONT;
+}
+
+/* The record at head, which goes on at the ring's start, in one piece. Returns its slots. */
+static uint32_t bounce(struct ring_consumer *c)
+{
+    uint32_t n = msg_slot_count(&c->ring->slots[c->head & c->mask]);
+    assert(n <= MSG_SLOTS_MAX);
+    for (uint32_t i = 0; i < n; i++) {
         RING_HOOK(bounce);
         c->bounce[i] = c->ring->slots[(c->head + i) & c->mask];
     }
-    return c->bounce;
-}
-
-/* True if eight records of one slot each are ready. The words are read in order: a later one is only as fresh
- * as an earlier one allows. */
-static inline bool eight_ready(const struct msg *m, uint64_t phase)
-{
-    uint64_t differ = 0;
-    for (int i = 0; i < 8; i++) {
-        RING_HOOK(peek_word);
-        differ |= atomics_load_acquire_u64(&m[i].word) ^ phase;
-    }
-    return (differ & RING_WORD_FRAME) == 0;
+    return n;
 }
 
 const struct msg *ring_peek(struct ring_consumer *c, uint32_t *n)
 {
-    const struct msg *m = &c->ring->slots[c->head & c->mask];
-    const uint64_t phase = ring_phase(c->head, c->phase_shift), to_end = c->mask + 1 - (c->head & c->mask);
-    const uint64_t limit = c->idle ? 1 : to_end < RING_SPAN_MAX ? to_end : RING_SPAN_MAX;
-    uint64_t i = 0;
-    while (i < limit) {
-        RING_HOOK(peek_record);
-        uint64_t word = atomics_load_acquire_u64(&m[i].word);
-        if (!begins(word, phase))
-            break;
-        uint32_t slots = record_slots(word);
-        assert(slots <= MSG_SLOTS_MAX);
-        if (slots > to_end - i) {
-            if (i == 0)
-                m = bounce(c, i = slots);
-            break;
-        }
-        i += slots;
-        while (i + 8 <= limit && eight_ready(&m[i], phase))
-            i += 8;
+    const uint64_t head = c->head, to_end = c->mask + 1 - (head & c->mask);
+    c->peeked = *n = 0;
+    if (c->ready == head && !look(c))
+        return NULL;
+    const uint64_t ready = c->ready - head;
+    uint64_t i = ready < RING_SPAN_MAX ? ready : RING_SPAN_MAX;
+    while (i < ready && continues(c, head + i))
+        i++;
+    if (i > to_end)
+        for (i = to_end; i > 0 && continues(c, head + i); i--)
+            ;
+    if (i == 0) {
+        c->peeked = *n = bounce(c);
+        return c->bounce;
     }
-    /* Who waited for this record gets it at once: a look at the next slot is a cache miss. */
-    c->idle = i == 0;
     c->peeked = *n = (uint32_t)i;
-    return i ? m : NULL;
+    return &c->ring->slots[head & c->mask];
 }
 
 void ring_advance(struct ring_consumer *c, uint32_t n)

@@ -9,6 +9,13 @@
  * and readiness travel in one cache line. Every slot of a record keeps the word, so that no slot is left with
  * the phase of an older lap. Records wrap round the end without padding.
  *
+ * Waiting: to look at a slot before it is written takes its line from the producer that is about to write it,
+ * which in a stream of messages costs both sides most of their speed. So a consumer that has come to the end
+ * of what it knows looks at the producer's tail, which moves once per batch, and only then at the slot: after
+ * as many looks as its patience, which doubles when the tail brought something and halves when it did not (8
+ * to 256 looks). A stream is thus read by the tail, in whole batches, and a message after a pause by its
+ * slot.
+ *
  * Crashes: what a dead producer had published is found again by walking the records from head; the record
  * that it had half written is not seen (its continuation slots may have the right phase, but no record begins
  * with one) and is overwritten. A restarted consumer goes on from head: what it had peeked but not released
@@ -31,19 +38,16 @@
 #endif
 
 enum { RING_CAPACITY_MIN = 4 * MSG_SLOTS_MAX, RING_CAPACITY_MAX = 1 << 30, RING_PAD_BYTES = 128 };
-enum {
-    RING_SPAN_MAX = 256
-}; /* slots of one peek, half of a first-level cache (the last record may go beyond) */
+enum { RING_SPAN_MAX = 256, RING_BATCH = 64 }; /* slots: of one peek; after which a long put publishes */
+enum { RING_PATIENCE_MIN = 8, RING_PATIENCE_MAX = 256 };
 enum { RING_FULL = -1 };
 
 struct ring {
     uint64_t magic; /* stored last by ring_new */
     uint64_t capacity;
     struct {
-        uint64_t
-            tail; /* position after the last record of the last batch: for observers, not for the consumer */
-        uint64_t
-            stalls; /* times that the ring became full for the producer; tries while it stays so count once */
+        uint64_t tail;       /* position after the last batch; more may be ready */
+        uint64_t stalls;     /* times that the ring became full; tries while it stays so count once */
         uint64_t high_water; /* slots; sampled, at most 1/16 of the capacity too low */
     } producer __attribute__((aligned(RING_PAD_BYTES)));
     struct {
@@ -65,9 +69,11 @@ struct ring_producer {
 struct ring_consumer {
     struct ring *ring;
     uint64_t mask;
-    uint64_t head;   /* next position to read */
-    uint32_t peeked; /* slots handed out by the last peek */
-    bool idle;       /* the last peek found nothing */
+    uint64_t head;     /* next position to read */
+    uint64_t ready;    /* whole records are known to be ready up to here */
+    uint32_t peeked;   /* slots handed out by the last peek */
+    uint32_t patience; /* looks at the tail before one at the slot */
+    uint32_t waited;   /* looks at the tail that found nothing */
     unsigned phase_shift;
     struct msg bounce[MSG_SLOTS_MAX]; /* a record that straddles the end, in one piece */
 };
@@ -104,18 +110,25 @@ uint32_t ring_put_n(struct ring_producer *p, const struct msg *m, uint32_t n)
 /* Puts one record (msg_slot_count slots). 0 or RING_FULL. */
 int ring_put(struct ring_producer *p, const struct msg *record) __attribute__((warn_unused_result));
 
-/* In place, for records of one slot:
- *     while ((m = ring_claim(p))) { fill all of *m but m->word; ring_commit(p, word); }
- *     ring_publish(p);
- * ring_claim returns NULL if the ring is full; each commit lets the consumer see the message; publish, once
- * per batch, tells observers. A claim that is not committed has no effect. */
-static inline struct msg *ring_claim(struct ring_producer *p);
-static inline void ring_commit(struct ring_producer *p, uint64_t word);
-static inline void ring_publish(struct ring_producer *p);
+/* In place, for messages of one slot:
+ *     struct ring_span s = ring_claim(p, n);
+ *     for (i = 0; i < s.n; i++) { fill all of s.slots[i] but its word; ring_commit(&s, i, word); }
+ *     ring_publish(p, s.n);
+ * A claim may be shorter than was asked for, at the ring's end too; 0 is full. A commit, in order, lets the
+ * consumer see a message; publish, once per batch, lets it see the batch as one, and observers too. What is
+ * claimed and not committed is simply not there; no more may be published than was committed. */
+struct ring_span {
+    struct msg *slots;
+    uint64_t phase;
+    uint32_t n;
+};
+static inline struct ring_span ring_claim(struct ring_producer *p, uint32_t n);
+static inline void ring_commit(const struct ring_span *s, uint32_t i, uint64_t word);
+static inline void ring_publish(struct ring_producer *p, uint32_t n);
 
 /* The next span of whole records, in one piece: *n slots (0 with NULL if there is none), at most
- * RING_SPAN_MAX + 15. Valid until it is released. The slots' flags carry MSG_F_PHASE: who keeps a copy clears
- * it. */
+ * RING_SPAN_MAX + 15. Valid until it is released, or until the next peek if that comes first. The slots'
+ * flags carry MSG_F_PHASE: who keeps a copy clears it. */
 const struct msg *ring_peek(struct ring_consumer *c, uint32_t *n) __attribute__((warn_unused_result));
 
 /* Gives the first n slots of the span, whole records, back to the producer, once per batch. The rest comes
@@ -150,23 +163,27 @@ static inline uint64_t ring_phase(uint64_t pos, unsigned phase_shift)
 void ring_sample(struct ring_producer *p);
 bool ring_full(struct ring_producer *p);
 
-static inline struct msg *ring_claim(struct ring_producer *p)
+static inline struct ring_span ring_claim(struct ring_producer *p, uint32_t n)
 {
-    if (__builtin_expect(p->tail - p->head > p->mask, 0) && ring_full(p))
-        return NULL;
-    return &p->ring->slots[p->tail & p->mask];
+    uint64_t to_end = p->mask + 1 - (p->tail & p->mask), room = p->mask + 1 - (p->tail - p->head);
+    if (__builtin_expect(room < n, 0))
+        room = ring_full(p) ? 0 : ring_room(p, n);
+    if (n > to_end)
+        n = (uint32_t)to_end;
+    if (n > room)
+        n = (uint32_t)room;
+    return (struct ring_span){&p->ring->slots[p->tail & p->mask], ring_phase(p->tail, p->phase_shift), n};
 }
 
-static inline void ring_commit(struct ring_producer *p, uint64_t word)
+static inline void ring_commit(const struct ring_span *s, uint32_t i, uint64_t word)
 {
-    uint64_t phase = ring_phase(p->tail, p->phase_shift);
     RING_HOOK(commit);
-    atomics_store_release_u64(&p->ring->slots[p->tail & p->mask].word, (word & ~RING_WORD_FRAME) | phase);
-    p->tail++;
+    atomics_store_release_u64(&s->slots[i].word, (word & ~RING_WORD_FRAME) | s->phase);
 }
 
-static inline void ring_publish(struct ring_producer *p)
+static inline void ring_publish(struct ring_producer *p, uint32_t n)
 {
+    p->tail += n;
     RING_HOOK(publish);
     atomics_store_release_u64(&p->ring->producer.tail, p->tail);
     if ((int64_t)(p->tail - p->sample_at) >= 0)

@@ -91,13 +91,13 @@ static void produce(void)
     make_records(i);
     while (i < record_count) {
         if (records[at[i]].seq % 3 == 0 && at[i + 1] - at[i] == 1) {
-            struct msg *m = ring_claim(&p);
-            if (m) {
-                m->seq = records[at[i]].seq;
+            struct ring_span s = ring_claim(&p, 1);
+            if (s.n) {
+                s.slots->seq = records[at[i]].seq;
                 race_step();
-                memcpy(m->body, records[at[i]].body, sizeof m->body);
-                ring_commit(&p, records[at[i]].word);
-                ring_publish(&p);
+                memcpy(s.slots->body, records[at[i]].body, sizeof s.slots->body);
+                ring_commit(&s, 0, records[at[i]].word);
+                ring_publish(&p, 1);
                 i++;
             }
         } else {

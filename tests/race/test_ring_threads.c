@@ -109,13 +109,13 @@ static uint64_t put_some(struct ring_producer *p, uint64_t i, uint64_t wanted)
     uint32_t n = make_record(burst, i);
     uint64_t put = 0;
     if (n == 1 && i % 3 == 0) {
-        struct msg *m = ring_claim(p);
-        if (!m)
+        struct ring_span s = ring_claim(p, 1);
+        if (!s.n)
             return 0;
-        m->seq = burst->seq;
-        memcpy(m->body, burst->body, sizeof m->body);
-        ring_commit(p, burst->word);
-        ring_publish(p);
+        s.slots->seq = burst->seq;
+        memcpy(s.slots->body, burst->body, sizeof burst->body);
+        ring_commit(&s, 0, burst->word);
+        ring_publish(p, 1);
         return 1;
     }
     for (uint64_t next = i + 1; n + MSG_SLOTS_MAX <= BURST_SLOTS && next < wanted; next++)

@@ -81,7 +81,7 @@ static void new_ring_is_empty_and_full_is_a_return_code(void **state)
             make_record(&m[i], i, 1);
         assert_int_equal(ring_put_n(&f.p, m, CAPACITY + 1), CAPACITY);
         assert_int_equal(ring_put(&f.p, m), RING_FULL);
-        assert_null(ring_claim(&f.p));
+        assert_int_equal(ring_claim(&f.p, 1).n, 0);
         assert_int_equal(ring_occupancy(f.ring), CAPACITY);
         assert_int_equal(ring_stalls(f.ring), 1);
         assert_int_equal(ring_high_water(f.ring), CAPACITY);
@@ -116,6 +116,10 @@ static void records_of_any_length_cross_the_end_at_any_place(void **state)
                 const struct msg *span = ring_peek(&f.c, &n);
                 assert_int_equal(n, length);
                 check_record(span, number, length);
+                for (uint32_t i = 0; i < length;
+                     i++) /* or a slot of this lap could be taken for one of the next */
+                    assert_int_equal(f.ring->slots[(f.c.head + i) % CAPACITY].flags & MSG_F_PHASE,
+                                     (f.c.head + i) / CAPACITY % 2 ? 0 : MSG_F_PHASE);
                 ring_release(&f.c, n);
             }
             close_ring(&f);
@@ -144,32 +148,71 @@ static void a_record_that_does_not_fit_leaves_no_trace(void **state)
     close_ring(&f);
 }
 
-static void in_place_messages_and_a_claim_that_is_dropped(void **state)
+/* A message that is committed and not published is awaited in its slot. */
+static const struct msg *peek_patiently(struct ring_consumer *c, uint32_t *n)
+{
+    const struct msg *m = NULL;
+    for (int looks = 0; looks < RING_PATIENCE_MAX && !m; looks++)
+        m = ring_peek(c, n);
+    return m;
+}
+
+static void in_place_messages_and_claims_that_are_dropped(void **state)
 {
     (void)state;
     struct fixture f;
-    struct msg m;
     uint32_t n;
     open_ring(&f, UINT64_MAX - 10);
-    for (uint64_t number = 0; number < 1000; number++) {
-        make_record(&m, number, 1);
-        struct msg *slot = ring_claim(&f.p);
-        assert_non_null(slot);
-        slot->seq = 99;
-        assert_null(ring_peek(&f.c, &n));
-        assert_ptr_equal(ring_claim(&f.p), slot);
-        slot->seq = m.seq;
-        memcpy(slot->body, m.body, sizeof m.body);
-        ring_commit(&f.p, m.word);
+    for (uint64_t number = 0; number < 3000;) {
+        struct ring_span s = ring_claim(&f.p, 1 + (uint32_t)(number % 7));
+        assert_in_range(s.n, 1, 1 + number % 7);
+        memset(s.slots->body, 0xaa, sizeof s.slots->body);
+        if (number % 50 == 0)
+            assert_null(peek_patiently(&f.c, &n));
+        assert_ptr_equal(ring_claim(&f.p, 1).slots, s.slots); /* nothing has happened yet */
+        for (uint32_t i = 0; i < s.n; i++) {
+            struct msg m;
+            make_record(&m, number + i, 1);
+            s.slots[i].seq = m.seq;
+            memcpy(s.slots[i].body, m.body, sizeof m.body);
+            ring_commit(&s, i, m.word);
+        }
         assert_int_equal(ring_occupancy(f.ring), 0); /* not published yet */
-        const struct msg *span = ring_peek(&f.c, &n);
-        assert_int_equal(n, 1);
-        check_record(span, number, 1);
+        const struct msg *m = peek_patiently(&f.c, &n);
+        assert_int_equal(n, 1); /* by its slot */
+        check_record(m, number, 1);
         ring_release(&f.c, 1);
         assert_int_equal(ring_occupancy(f.ring), 0); /* head is ahead of tail */
-        ring_publish(&f.p);
-        assert_int_equal(ring_occupancy(f.ring), 0);
+        ring_publish(&f.p, s.n);
+        assert_int_equal(ring_occupancy(f.ring), s.n - 1);
+        for (uint32_t got = 1; got < s.n; got += n) {
+            m = ring_peek(&f.c, &n);
+            assert_int_equal(n, s.n - got); /* all that is published */
+            for (uint32_t i = 0; i < n; i++)
+                check_record(&m[i], number + got + i, 1);
+            ring_release(&f.c, n);
+        }
+        number += s.n;
     }
+    close_ring(&f);
+}
+
+static void a_claim_ends_where_the_ring_or_its_room_does(void **state)
+{
+    (void)state;
+    struct fixture f;
+    struct msg m[CAPACITY];
+    open_ring(&f, 60);
+    assert_int_equal(ring_claim(&f.p, 10).n, 4);
+    for (uint32_t i = 0; i < CAPACITY; i++)
+        make_record(&m[i], i, 1);
+    assert_int_equal(ring_put_n(&f.p, m, CAPACITY - 3), CAPACITY - 3);
+    assert_int_equal(ring_claim(&f.p, 10).n, 3);
+    assert_int_equal(ring_stalls(f.ring), 0);
+    assert_int_equal(ring_put_n(&f.p, m, 3), 3);
+    assert_int_equal(ring_claim(&f.p, 10).n, 0);
+    assert_int_equal(ring_claim(&f.p, 1).n, 0);
+    assert_int_equal(ring_stalls(f.ring), 1);
     close_ring(&f);
 }
 
@@ -196,6 +239,63 @@ static void what_is_not_released_comes_again(void **state)
     ring_release(&f.c, 1);
     assert_null(ring_peek(&f.c, &n));
     close_ring(&f);
+}
+
+static void advancing_gives_nothing_back(void **state)
+{
+    (void)state;
+    struct fixture f;
+    struct msg m[CAPACITY];
+    uint32_t n;
+    open_ring(&f, UINT64_MAX - 20);
+    for (uint32_t i = 0; i < CAPACITY; i++)
+        make_record(&m[i], i, 1);
+    assert_int_equal(ring_put_n(&f.p, m, CAPACITY), CAPACITY);
+    for (uint32_t got = 0; got < CAPACITY; got += n) {
+        check_record(ring_peek(&f.c, &n), got, 1);
+        ring_advance(&f.c, n);
+    }
+    assert_null(peek_patiently(&f.c, &n)); /* not the first lap once more */
+    assert_int_equal(ring_put(&f.p, m), RING_FULL);
+    assert_int_equal(ring_occupancy(f.ring), CAPACITY);
+    ring_release(&f.c, 0);
+    assert_int_equal(ring_occupancy(f.ring), 0);
+    assert_int_equal(ring_put(&f.p, m), 0);
+    close_ring(&f);
+}
+
+/* A span ends after RING_SPAN_MAX slots, or with the record that lies across that place. */
+static void a_long_backlog_comes_in_spans(void **state)
+{
+    (void)state;
+    enum { LARGE = 4 * RING_SPAN_MAX, LONG = 15 }; /* no divisor of a span */
+    struct ring_producer p;
+    struct ring_consumer c;
+    struct error err;
+    void *mem = aligned_alloc(ring_align(), ring_footprint(LARGE));
+    struct ring *r = ring_new(mem, LARGE, 0, &err);
+    assert_int_equal(ring_producer_join(&p, r, &err), 0);
+    ring_consumer_join(&c, r);
+    for (uint32_t singles = 0; singles < 20; singles++) {
+        struct msg m[MSG_SLOTS_MAX];
+        uint64_t put = 0, got = 0;
+        uint32_t n;
+        for (int room = LARGE - MSG_SLOTS_MAX, slots; room > 0; room -= slots) {
+            slots = put < singles ? 1 : LONG;
+            make_record(m, put, (uint32_t)slots);
+            assert_int_equal(ring_put(&p, m), 0);
+            put++;
+        }
+        for (const struct msg *span; (span = ring_peek(&c, &n)); ring_release(&c, n)) {
+            assert_true(n < RING_SPAN_MAX + MSG_SLOTS_MAX);
+            for (uint32_t i = 0; i < n; got++) {
+                check_record(&span[i], got, got < singles ? 1 : LONG);
+                i += got < singles ? 1 : LONG;
+            }
+        }
+        assert_int_equal(got, put);
+    }
+    free(ring_leave(r));
 }
 
 /* Bursts of records of any length, spans released in part, sides restarted: the model is two counters. */
@@ -317,7 +417,10 @@ int main(int argc, char **argv)
         cmocka_unit_test(new_ring_is_empty_and_full_is_a_return_code),
         cmocka_unit_test(records_of_any_length_cross_the_end_at_any_place),
         cmocka_unit_test(a_record_that_does_not_fit_leaves_no_trace),
-        cmocka_unit_test(in_place_messages_and_a_claim_that_is_dropped),
+        cmocka_unit_test(in_place_messages_and_claims_that_are_dropped),
+        cmocka_unit_test(a_claim_ends_where_the_ring_or_its_room_does),
+        cmocka_unit_test(advancing_gives_nothing_back),
+        cmocka_unit_test(a_long_backlog_comes_in_spans),
         cmocka_unit_test(what_is_not_released_comes_again),
         cmocka_unit_test(random_traffic_matches_the_model),
         cmocka_unit_test(the_high_water_mark_is_near_the_truth),
