@@ -1,0 +1,953 @@
+/* The engine against a slow, obvious reading of what it promises. The reference keeps every tick of a symbol, makes bars
+ * and metrics of them anew whenever something may have changed, evaluates rules as the trees that they were written from,
+ * and strikes every grid point of every bucket by itself. Random small markets: prices on a coarse grid so that values
+ * meet thresholds, times that step back, silent minutes and hours, days that switch, rules that come and change.
+ *
+ * SEED=n runs one seed and prints what it does; SEEDS=n runs that many. */
+#include "tests/unit/engine_harness.h"
+
+enum { SYMBOLS = 6, RULES = 12, SLOTS = 60, TREE = 15, VALUES = 40, KEEP = 40 };
+
+/* ---- calendars: 0 has four sessions in a day of 12 hours, 1 one session without a gap, 2 is not known */
+
+static const int64_t day_length_ns = 12 * 60 * MIN;
+
+static bool calendar_of(void *ctx, unsigned calendar, int64_t from_ns, int64_t t[4])
+{
+    (void)ctx;
+    if (calendar > 1)
+        return false;
+    int64_t start = (from_ns + day_length_ns - 1) / day_length_ns * day_length_ns;
+    static const int minutes[2][4] = {{0, 90, 400, 500}, {0, 0, 720, 720}};
+    for (int i = 0; i < 4; i++)
+        t[i] = start + minutes[calendar][i] * MIN;
+    return true;
+}
+
+struct session {
+    int64_t start, day;
+    enum session_kind kind;
+};
+
+static struct session session_of(unsigned calendar, int64_t t)
+{
+    int64_t at[4], day = t / day_length_ns * day_length_ns;
+    if (!calendar_of(NULL, calendar, day, at))
+        return (struct session){INT64_MIN, INT64_MIN, SESSION_CLOSED};
+    if (t < at[1])
+        return (struct session){at[0], day, SESSION_PREMARKET};
+    if (t < at[2])
+        return (struct session){at[1], day, SESSION_MARKET};
+    if (t < at[3])
+        return (struct session){at[2], day, SESSION_POSTMARKET};
+    return (struct session){at[3], day, SESSION_CLOSED};
+}
+
+/* ---- the reference's state: ticks, and bars made of them as they come */
+
+struct tick {
+    int64_t ev, now, price; /* now: the symbol's time at its arrival */
+    uint64_t size;
+    bool late;
+};
+
+struct minute {
+    int64_t minute, open, high, low, close;
+    __int128 pv;
+    uint64_t volume;
+    uint32_t trades, revision;
+    bool final;
+};
+
+enum truth { FALSE, UNKNOWN, TRUE };
+
+struct value {
+    bool known, price; /* price: `e9` counts, else `number` */
+    int64_t e9;
+    double number;
+    __int128 pv; /* of a VWAP: the quotient as it is */
+    uint64_t volume;
+};
+
+struct sym {
+    char name[16];
+    uint32_t bucket;
+    unsigned calendar, scale;
+    int64_t time; /* -1 before its first message */
+    int64_t bid, ask, history;
+    struct tick *tick;
+    size_t n_ticks, room_ticks;
+    struct minute *bar; /* ascending */
+    size_t n_bars, room_bars;
+    uint64_t changes; /* ticks and quotes so far */
+    /* by rule id */
+    enum truth truth[RULES];
+    int evaluated[RULES]; /* the slot that truth is of; -1 */
+    int64_t fired[RULES];
+    uint32_t k[RULES];
+    /* the values of `value_key` and when they were made */
+    struct value value[VALUES];
+    bool made[VALUES];
+    uint64_t made_changes;
+    int64_t made_minute;
+};
+
+struct node {
+    char op; /* '&' '|' '!' or 'c': comparison */
+    int left, right;
+    int cmp;           /* index in cmp_text */
+    int metric, other; /* of values; other -1: the constant */
+    struct value constant;
+};
+
+struct tree {
+    struct node node[TREE];
+    int n;
+    int operand[2 * TREE], n_operands;
+};
+
+struct rrule { /* a version */
+    int ident, version;
+    bool enabled, recursive;
+    enum rule_trigger trigger;
+    int64_t cooldown;
+    uint32_t symbols; /* bit set; all ones = no list */
+    struct tree tree;
+};
+
+struct event {
+    bool alert;
+    int64_t time; /* alert: symbol's time; bar: start */
+    struct minute bar;
+    uint32_t rule, k;
+    int64_t price;
+    int n;
+    struct value operand[2 * TREE];
+};
+
+struct events {
+    struct event *at;
+    size_t n, room;
+};
+
+struct world {
+    uint64_t random;
+    uint64_t seed;
+    struct sym sym[SYMBOLS];
+    int n_syms;
+    char metric[VALUES][32];
+    int n_metrics;
+    struct rrule rule[SLOTS];
+    int n_rules;
+    int in_force[RULES]; /* slot by ident, -1 */
+    struct events events[SYMBOLS];
+    struct tape input;
+    /* clocks */
+    int64_t top;
+    int64_t struck[BUCKET_COUNT]; /* seconds */
+    int64_t clock[BUCKET_COUNT];  /* the last CLOCK that there was */
+    bool occupied[BUCKET_COUNT];
+    int64_t traded[BUCKET_COUNT];
+};
+
+static struct event *event_new(struct world *w, const struct sym *s)
+{
+    struct events *v = &w->events[s - w->sym];
+    if (v->n == v->room) {
+        v->room = 2 * v->room + 256;
+        v->at = realloc(v->at, v->room * sizeof *v->at);
+        assert_non_null(v->at);
+    }
+    memset(&v->at[v->n], 0, sizeof v->at[v->n]);
+    return &v->at[v->n++];
+}
+
+/* ---- metrics, each out of ticks and bars */
+
+static const struct value unknown = {0};
+
+static struct value price_value(int64_t e9) { return (struct value){.known = true, .price = true, .e9 = e9}; }
+static struct value number_value(double d) { return (struct value){.known = true, .number = d}; }
+static struct value quotient(__int128 pv, uint64_t volume)
+{
+    return volume ? (struct value){.known = true, .number = (double)((long double)pv / volume / 1e9L), .pv = pv, .volume = volume}
+                  : unknown;
+}
+
+/* The last price: of the latest tick that was not late. */
+static bool last_price(const struct sym *s, int64_t *price)
+{
+    for (size_t i = s->n_ticks; i-- > 0;)
+        if (!s->tick[i].late) {
+            *price = s->tick[i].price;
+            return true;
+        }
+    return false;
+}
+
+static bool is_open_of(const struct sym *s, const struct tick *t, int64_t day)
+{
+    struct session at = session_of(s->calendar, t->now);
+    return !t->late && at.kind == SESSION_MARKET && at.day == day && t->ev >= at.start;
+}
+
+static struct value day_open(const struct sym *s)
+{
+    int64_t day = session_of(s->calendar, s->time).day;
+    for (size_t i = 0; i < s->n_ticks; i++)
+        if (is_open_of(s, &s->tick[i], day))
+            return price_value(s->tick[i].price);
+    return unknown;
+}
+
+/* The close of the trading day before: the last price of the latest day before today whose market session traded. */
+static struct value day_before(const struct sym *s)
+{
+    int64_t today = session_of(s->calendar, s->time).day;
+    int64_t day = INT64_MIN;
+    for (size_t i = s->n_ticks; i-- > 0 && day == INT64_MIN;) {
+        int64_t d = session_of(s->calendar, s->tick[i].now).day;
+        if (d < today && is_open_of(s, &s->tick[i], d))
+            day = d;
+    }
+    for (size_t i = s->n_ticks; i-- > 0 && day != INT64_MIN;) {
+        struct session at = session_of(s->calendar, s->tick[i].now);
+        if (!s->tick[i].late && at.kind == SESSION_MARKET && at.day == day)
+            return price_value(s->tick[i].price);
+    }
+    return s->history ? price_value(s->history) : unknown;
+}
+
+/* Closes for indicators: of the ended bars from the anchor on, then of the live one. */
+static size_t closes_of(const struct sym *s, double *c, bool *live)
+{
+    int64_t now = s->time / MIN, anchor = session_of(s->calendar, s->time).day;
+    size_t first = 0, n = 0;
+    while (first < s->n_bars && s->bar[first].minute < now && s->bar[first].minute * MIN < anchor)
+        first++;
+    first = first > KEEP ? first - KEEP : 0;
+    *live = false;
+    for (size_t i = first; i < s->n_bars; i++) {
+        *live |= s->bar[i].minute == now;
+        c[n++] = (double)s->bar[i].close / 1e9;
+    }
+    return n;
+}
+
+static struct value indicator(const struct sym *s, const char *name, unsigned n)
+{
+    static double c[20000];
+    bool live;
+    size_t count = closes_of(s, c, &live);
+    assert_true(count < sizeof c / sizeof *c);
+    if (!strcmp(name, "sma")) {
+        double sum = 0;
+        for (size_t i = count - n; count >= n && i < count; i++)
+            sum += c[i];
+        return count >= n ? number_value(sum / n) : unknown;
+    }
+    if (!strcmp(name, "ema")) {
+        double mean = 0;
+        for (size_t i = 0; i < count; i++)
+            mean = i < n ? mean + c[i] / n : mean + 2.0 / (n + 1.0) * (c[i] - mean);
+        return count >= n ? number_value(mean) : unknown;
+    }
+    double gain = 0, loss = 0;
+    for (size_t i = 1; i < count; i++) {
+        double up = c[i] > c[i - 1] ? c[i] - c[i - 1] : 0, down = c[i] < c[i - 1] ? c[i - 1] - c[i] : 0;
+        gain = i <= n ? gain + up / n : (gain * (n - 1) + up) / n;
+        loss = i <= n ? loss + down / n : (loss * (n - 1) + down) / n;
+    }
+    if (count < n + 1u)
+        return unknown;
+    return number_value(loss == 0 ? 100 : 100 - 100 / (1 + gain / loss));
+}
+
+/* Windows of clock minutes: the live one and the n-1 before. */
+static struct value window(const struct sym *s, const char *name, unsigned n)
+{
+    int64_t first = s->time / MIN - n + 1, before = -1, price;
+    uint64_t volume = 0, trades = 0;
+    for (size_t i = 0; i < s->n_bars; i++) {
+        if (s->bar[i].minute < first) {
+            before = s->bar[i].close;
+            continue;
+        }
+        volume += s->bar[i].volume;
+        trades += s->bar[i].trades;
+    }
+    if (!strncmp(name, "change", 6)) {
+        if (before < 0 || !last_price(s, &price))
+            return unknown;
+        return strcmp(name, "change") ? number_value((double)(price - before) / (double)before * 100)
+                                      : price_value(price - before);
+    }
+    if (s->n_bars == 0)
+        return unknown;
+    double unit = 1;
+    for (unsigned i = 0; i < s->scale; i++)
+        unit *= 10;
+    return number_value(strcmp(name, "volume") ? (double)trades : (double)volume / unit);
+}
+
+static struct value sums(const struct sym *s, bool session)
+{
+    struct session now = session_of(s->calendar, s->time);
+    __int128 pv = 0;
+    uint64_t volume = 0;
+    for (size_t i = 0; i < s->n_ticks; i++)
+        if (s->tick[i].ev >= (session ? now.start : now.day)) {
+            pv += (__int128)s->tick[i].price * s->tick[i].size;
+            volume += s->tick[i].size;
+        }
+    if (session)
+        return quotient(pv, volume);
+    double unit = 1;
+    for (unsigned i = 0; i < s->scale; i++)
+        unit *= 10;
+    return s->n_bars ? number_value((double)volume / unit) : unknown;
+}
+
+static struct value of_close(struct value a, struct value b, bool percent)
+{
+    if (!a.known || !b.known)
+        return unknown;
+    return percent ? number_value((double)(a.e9 - b.e9) / (double)b.e9 * 100) : price_value(a.e9 - b.e9);
+}
+
+static struct value metric_value(const struct sym *s, const char *name)
+{
+    unsigned n;
+    char head[32];
+    int64_t now = s->time / MIN, p;
+    const struct minute *live = NULL, *last = NULL;
+    struct value price = last_price(s, &p) ? price_value(p) : unknown;
+    double unit = 1;
+    for (unsigned i = 0; i < s->scale; i++)
+        unit *= 10;
+    for (size_t i = 0; i < s->n_bars; i++) {
+        live = s->bar[i].minute == now ? &s->bar[i] : live;
+        last = s->bar[i].minute < now ? &s->bar[i] : last;
+    }
+    if (sscanf(name, "%15[a-z](%u)@1m", head, &n) == 2)
+        return indicator(s, head, n);
+    if (sscanf(name, "%15[a-z]_%um", head, &n) == 2 || sscanf(name, "%10[a-z_]t_%um", head, &n) == 2 ||
+        (sscanf(name, "change_pct_%um", &n) == 1 && strcpy(head, "change_pct")))
+        return window(s, head, n);
+    if (!strcmp(name, "price"))
+        return price;
+    if (!strcmp(name, "bid"))
+        return s->bid < 0 ? unknown : price_value(s->bid);
+    if (!strcmp(name, "ask"))
+        return s->ask < 0 ? unknown : price_value(s->ask);
+    if (!strcmp(name, "spread"))
+        return s->bid < 0 ? unknown : price_value(s->ask - s->bid);
+    if (!strcmp(name, "volume_live"))
+        return s->n_bars ? number_value(live ? (double)live->volume / unit : 0) : unknown;
+    if (!strcmp(name, "trade_count_live"))
+        return s->n_bars ? number_value(live ? live->trades : 0) : unknown;
+    if (!strcmp(name, "vwap_live"))
+        return live ? quotient(live->pv, live->volume) : unknown;
+    if (!strcmp(name, "vwap(session)"))
+        return sums(s, true);
+    if (!strcmp(name, "volume_daily"))
+        return sums(s, false);
+    if (!strcmp(name, "session"))
+        return number_value(session_of(s->calendar, s->time).kind);
+    if (!strncmp(name, "change_from_close", 17))
+        return of_close(price, day_before(s), name[17]);
+    if (!strncmp(name, "gap_from_close", 14))
+        return of_close(day_open(s), day_before(s), name[14]);
+    if (!last)
+        return unknown;
+    if (!strcmp(name, "vwap"))
+        return quotient(last->pv, last->volume);
+    return !strcmp(name, "open")    ? price_value(last->open)
+           : !strcmp(name, "high")  ? price_value(last->high)
+           : !strcmp(name, "low")   ? price_value(last->low)
+           : !strcmp(name, "close") ? price_value(last->close)
+                                    : number_value((double)last->volume / unit);
+}
+
+/* ---- expressions */
+
+static const char *const cmp_text[6] = {">", "<", ">=", "<=", "==", "!="};
+
+/* -1, 0, 1. A price and a quotient are compared as the rationals that they are. */
+static int compare(const struct value *a, const struct value *b)
+{
+    if (a->price && b->price)
+        return (a->e9 > b->e9) - (a->e9 < b->e9);
+    if (a->price && b->volume) {
+        __int128 left = (__int128)a->e9 * b->volume;
+        return (left > b->pv) - (left < b->pv);
+    }
+    if (a->volume && b->price)
+        return -compare(b, a);
+    if (a->volume && b->volume) { /* whole parts, then what is left over, crosswise */
+        __int128 x = a->pv / a->volume, y = b->pv / b->volume;
+        unsigned __int128 left = (unsigned __int128)(a->pv % a->volume) * b->volume,
+                          right = (unsigned __int128)(b->pv % b->volume) * a->volume;
+        return x != y ? (x > y) - (x < y) : (left > right) - (left < right);
+    }
+    double x = a->price ? (double)a->e9 / 1e9 : a->number, y = b->price ? (double)b->e9 / 1e9 : b->number;
+    return (x > y) - (x < y);
+}
+
+static struct value *value_of(struct world *w, struct sym *s, int metric)
+{
+    if (s->made_changes != s->changes || s->made_minute != s->time / MIN) {
+        memset(s->made, 0, sizeof s->made);
+        s->made_changes = s->changes;
+        s->made_minute = s->time / MIN;
+    }
+    if (!s->made[metric]) {
+        s->value[metric] = metric_value(s, w->metric[metric]);
+        s->made[metric] = true;
+    }
+    return &s->value[metric];
+}
+
+static enum truth truth_of(struct world *w, struct sym *s, const struct tree *t, int at)
+{
+    const struct node *n = &t->node[at];
+    if (n->op == 'c') {
+        const struct value *a = value_of(w, s, n->metric), *b = n->other < 0 ? &n->constant : value_of(w, s, n->other);
+        if (!a->known || !b->known)
+            return UNKNOWN;
+        int c = compare(a, b);
+        bool holds[] = {c > 0, c < 0, c >= 0, c <= 0, c == 0, c != 0};
+        return holds[n->cmp] ? TRUE : FALSE;
+    }
+    enum truth left = truth_of(w, s, t, n->left), right;
+    if (n->op == '!')
+        return TRUE - left;
+    right = truth_of(w, s, t, n->right);
+    return (n->op == '&') == (left < right) ? left : right;
+}
+
+/* ---- what happens */
+
+enum what { TICK, CLOCK, LATE };
+
+static void emit_bar(struct world *w, const struct sym *s, const struct minute *b)
+{
+    struct event *v = event_new(w, s);
+    v->time = b->minute * MIN;
+    v->bar = *b;
+}
+
+static void evaluate(struct world *w, struct sym *s, enum what what)
+{
+    int fired[RULES], n = 0;
+    if (what == CLOCK && s->made_changes == s->changes && s->made_minute == s->time / MIN)
+        return; /* no tick and the same minute: every value is what it was, nothing becomes true */
+    for (int id = 0; id < RULES; id++) {
+        int slot = w->in_force[id];
+        const struct rrule *r = &w->rule[slot < 0 ? 0 : slot];
+        if (slot < 0 || !r->enabled || !(r->symbols >> (s - w->sym) & 1)) {
+            s->evaluated[id] = -1;
+            continue;
+        }
+        if (s->evaluated[id] != slot) {
+            if (what == CLOCK)
+                continue; /* a new version is first evaluated at the symbol's next message */
+            s->truth[id] = UNKNOWN;
+            s->evaluated[id] = slot;
+        }
+        enum truth before = s->truth[id], now = s->truth[id] = truth_of(w, s, &r->tree, r->tree.n - 1);
+        if (what == LATE || now != TRUE || s->time - s->fired[id] < r->cooldown)
+            continue;
+        if (r->trigger == TRIGGER_CROSS ? before == FALSE : what == TICK || before != TRUE) {
+            s->k[id] = s->fired[id] == s->time ? s->k[id] + 1 : 0;
+            s->fired[id] = s->time;
+            fired[n++] = slot;
+        }
+    }
+    for (int i = 0; i < n; i++) /* in the order of slots */
+        for (int j = i; j > 0 && fired[j] < fired[j - 1]; j--) {
+            int x = fired[j];
+            fired[j] = fired[j - 1];
+            fired[j - 1] = x;
+        }
+    for (int i = 0; i < n; i++) {
+        const struct rrule *r = &w->rule[fired[i]];
+        struct event *v = event_new(w, s);
+        v->alert = true;
+        v->time = s->time;
+        v->rule = (uint32_t)fired[i];
+        v->k = s->k[r->ident];
+        if (!last_price(s, &v->price))
+            v->price = ALERT_UNKNOWN;
+        v->n = r->tree.n_operands;
+        for (int k = 0; k < v->n; k++)
+            v->operand[k] = *value_of(w, s, r->tree.operand[k]);
+    }
+}
+
+/* The symbol's time becomes t: bars become final, and at a day's switch crossings of recursive metrics start anew. */
+static void advance(struct world *w, struct sym *s, int64_t t)
+{
+    int64_t old = s->time;
+    if (t <= old)
+        return;
+    s->time = t;
+    size_t open = s->n_bars;
+    while (open > 0 && !s->bar[open - 1].final)
+        open--;
+    for (; open < s->n_bars && (s->bar[open].minute + 1) * MIN + SEC <= t; open++) {
+        s->bar[open].final = true;
+        emit_bar(w, s, &s->bar[open]);
+    }
+    if (old < 0 || old / MIN == t / MIN || session_of(s->calendar, old).day == session_of(s->calendar, t).day)
+        return;
+    for (int id = 0; id < RULES; id++) {
+        const struct rrule *r = &w->rule[w->in_force[id] < 0 ? 0 : w->in_force[id]];
+        if (w->in_force[id] >= 0 && r->trigger == TRIGGER_CROSS && r->recursive)
+            s->truth[id] = UNKNOWN;
+    }
+}
+
+static void strike(struct world *w, uint32_t bucket, int64_t t)
+{
+    w->clock[bucket] = t;
+    for (int i = 0; i < w->n_syms; i++)
+        if (w->sym[i].bucket == bucket && w->sym[i].time >= 0) {
+            advance(w, &w->sym[i], t);
+            evaluate(w, &w->sym[i], CLOCK);
+        }
+}
+
+/* Every grid point that the running maximum of event time has reached comes before the tick. */
+static void clocks(struct world *w, int64_t ev)
+{
+    w->top = ev > w->top ? ev : w->top;
+    for (uint32_t b = 0; b < BUCKET_COUNT; b++)
+        if (w->occupied[b]) {
+            int64_t offset = (int64_t)b * SEC / 1024, last = (w->top - offset) / SEC;
+            if (w->struck[b] < 0)
+                w->struck[b] = last;
+            for (int i = 0; i < w->n_syms && w->clock[b] < 0 && w->struck[b] < last; i++) {
+                const struct sym *s = &w->sym[i]; /* a bucket's first CLOCK passes what its symbols have before them */
+                if (s->bucket == b && s->time >= 0 && (s->time - offset) / SEC < w->struck[b])
+                    w->struck[b] = (s->time - offset) / SEC;
+            }
+            while (w->struck[b] < last)
+                strike(w, b, ++w->struck[b] * SEC + offset);
+        }
+}
+
+static void see_trade(struct world *w, struct sym *s, int64_t ev, int64_t price, uint64_t size)
+{
+    int64_t minute = ev / MIN;
+    bool late = (minute + 1) * MIN + SEC <= s->time;
+    if (s->n_ticks == s->room_ticks) {
+        s->room_ticks = 2 * s->room_ticks + 256;
+        s->tick = realloc(s->tick, s->room_ticks * sizeof *s->tick);
+        assert_non_null(s->tick);
+    }
+    s->tick[s->n_ticks++] = (struct tick){ev, s->time, price, size, late};
+    s->changes++;
+    size_t i = 0;
+    while (i < s->n_bars && s->bar[i].minute < minute)
+        i++;
+    if (i == s->n_bars || s->bar[i].minute != minute) {
+        if (s->n_bars == s->room_bars) {
+            s->room_bars = 2 * s->room_bars + 256;
+            s->bar = realloc(s->bar, s->room_bars * sizeof *s->bar);
+            assert_non_null(s->bar);
+        }
+        memmove(&s->bar[i + 1], &s->bar[i], (s->n_bars++ - i) * sizeof *s->bar);
+        s->bar[i] = (struct minute){.minute = minute, .open = price, .high = price, .low = price, .final = late};
+    } else if (late) {
+        s->bar[i].revision++;
+    }
+    struct minute *b = &s->bar[i];
+    b->high = price > b->high ? price : b->high;
+    b->low = price < b->low ? price : b->low;
+    b->close = price;
+    b->volume += size;
+    b->pv += (__int128)price * size;
+    b->trades++;
+    if (late)
+        emit_bar(w, s, b);
+    evaluate(w, s, late ? LATE : TICK);
+    w->traded[s->bucket] = ev > w->traded[s->bucket] ? ev : w->traded[s->bucket];
+}
+
+static void see_end(struct world *w)
+{
+    for (uint32_t b = 0; b < BUCKET_COUNT; b++)
+        if (w->occupied[b] && w->traded[b] >= 0) {
+            int64_t offset = (int64_t)b * SEC / 1024, end = (w->traded[b] / MIN + 1) * MIN + SEC;
+            while ((w->struck[b] + 1) * SEC + offset <= end)
+                strike(w, b, ++w->struck[b] * SEC + offset);
+            strike(w, b, end);
+        }
+}
+
+/* ---- random markets */
+
+static const int64_t base_price = 100 * SEC, step_price = SEC / 4;
+
+static int pick_metric(struct world *w)
+{
+    static const char *const plain[] = {"price", "price", "price", "bid", "ask", "spread", "volume_live", "vwap_live",
+                                        "trade_count_live", "open", "high", "low", "close", "volume", "vwap", "volume_daily",
+                                        "vwap(session)", "change_from_close", "change_from_close_pct", "gap_from_close",
+                                        "gap_from_close_pct", "session"};
+    char name[32];
+    uint32_t k = random_below(&w->random, 34), n = 1 + random_below(&w->random, one_in(&w->random, 4) ? 30 : 4);
+    if (k < 22)
+        snprintf(name, sizeof name, "%s", plain[k]);
+    else
+        snprintf(name, sizeof name,
+                 k < 24   ? "change_%um"
+                 : k < 26 ? "change_pct_%um"
+                 : k < 28 ? "volume_%um"
+                 : k < 29 ? "trade_count_%um"
+                 : k < 30 ? "sma(%u)@1m"
+                 : k < 32 ? "ema(%u)@1m"
+                          : "rsi(%u)@1m",
+                 n);
+    for (int i = 0; i < w->n_metrics; i++)
+        if (!strcmp(w->metric[i], name))
+            return i;
+    if (w->n_metrics == VALUES)
+        return (int)random_below(&w->random, VALUES);
+    strcpy(w->metric[w->n_metrics], name);
+    return w->n_metrics++;
+}
+
+/* A constant near the metric's values: on the grid for what is exact, off it for what is rounded. */
+static struct value pick_constant(struct world *w, const char *name, char text[32])
+{
+    int k = (int)random_below(&w->random, 9) - 4;
+    int64_t e9;
+    bool price = !strcmp(name, "price") || !strcmp(name, "bid") || !strcmp(name, "ask") || !strcmp(name, "open") ||
+                 !strcmp(name, "high") || !strcmp(name, "low") || !strcmp(name, "close");
+    unsigned n;
+    char rest;
+    if (price || !strcmp(name, "spread") || !strcmp(name, "change_from_close") || !strcmp(name, "gap_from_close") ||
+        (sscanf(name, "change_%um%c", &n, &rest) == 1)) {
+        e9 = (price ? base_price : 0) + k * step_price + (one_in(&w->random, 4) ? 1 : 0);
+        snprintf(text, 32, "%s%" PRId64 ".%09" PRId64, e9 < 0 ? "-" : "", (e9 < 0 ? -e9 : e9) / SEC, (e9 < 0 ? -e9 : e9) % SEC);
+        return price_value(e9);
+    }
+    double d;
+    if (!strncmp(name, "volume", 6))
+        d = 100 * (double)random_below(&w->random, one_in(&w->random, 3) ? 300 : 15);
+    else if (!strncmp(name, "trade_count", 11))
+        d = random_below(&w->random, 8);
+    else if (!strcmp(name, "session"))
+        d = random_below(&w->random, 4);
+    else if (!strncmp(name, "rsi", 3))
+        d = 50.00370001 + 9 * k;
+    else if (strstr(name, "_pct"))
+        d = 0.00370001 + 0.25 * k;
+    else
+        d = 100.00370001 + 0.07 * k;
+    snprintf(text, 32, "%.17g", d);
+    return number_value(d);
+}
+
+/* Of these no other reading has the same last bit: where one meets another metric exactly, truth is a matter of luck. */
+static bool is_rounded(const char *name) { return !strncmp(name, "sma", 3) || !strncmp(name, "ema", 3) || !strncmp(name, "rsi", 3); }
+
+static int tree_random(struct world *w, struct tree *t, int depth, char *text)
+{
+    char left[1500], right[1500];
+    struct node n = {0};
+    uint32_t kind = random_below(&w->random, 8);
+    if (depth == 0 || kind < 3) {
+        n.op = 'c';
+        n.cmp = (int)random_below(&w->random, one_in(&w->random, 3) ? 6 : 4);
+        n.metric = pick_metric(w);
+        n.other = -1;
+        const char *name = w->metric[n.metric];
+        if (one_in(&w->random, 4) && !is_rounded(name) && !is_rounded(w->metric[n.other = pick_metric(w)])) {
+            sprintf(text, "%s %s %s", name, cmp_text[n.cmp], w->metric[n.other]);
+        } else if (n.other = -1, !strcmp(name, "session") && n.cmp > 3) {
+            n.constant = number_value(random_below(&w->random, 4));
+            sprintf(text, "session %s \"%s\"", cmp_text[n.cmp], session_names[(int)n.constant.number]);
+        } else {
+            n.constant = pick_constant(w, name, right);
+            static const char *const mirrored[6] = {"<", ">", "<=", ">=", "==", "!="};
+            if (one_in(&w->random, 5))
+                sprintf(text, "%s %s %s", right, mirrored[n.cmp], name);
+            else
+                sprintf(text, "%s%s%s", name, cmp_text[n.cmp], right);
+        }
+        for (int k = 0; k < 2; k++) {
+            int m = k ? n.other : n.metric, i = 0;
+            while (i < t->n_operands && t->operand[i] != m)
+                i++;
+            if (m >= 0 && i == t->n_operands)
+                t->operand[t->n_operands++] = m;
+        }
+    } else if (kind == 3) {
+        n.op = '!';
+        n.left = tree_random(w, t, depth - 1, left);
+        sprintf(text, "not (%s)", left);
+    } else {
+        n.op = kind < 6 ? '&' : '|';
+        n.left = tree_random(w, t, depth - 1, left);
+        n.right = tree_random(w, t, depth - 1, right);
+        sprintf(text, one_in(&w->random, 2) ? "((%s) %s (%s))" : "(%s)%s( %s)", left, n.op == '&' ? "and" : "or", right);
+    }
+    t->node[t->n] = n;
+    return t->n++;
+}
+
+static void add_rule(struct world *w)
+{
+    if (w->n_rules == SLOTS)
+        return;
+    char text[4000], symbols[200] = "";
+    static const int64_t cooldowns[] = {0, 0, 1, 10, 10, 75, 600};
+    int slot = w->n_rules++, ident = (int)random_below(&w->random, RULES), old = w->in_force[ident];
+    struct rrule *r = &w->rule[slot];
+    *r = (struct rrule){.ident = ident,
+                        .version = old < 0 ? 1 : w->rule[old].version + 1,
+                        .enabled = !one_in(&w->random, 8),
+                        .trigger = one_in(&w->random, 2) ? TRIGGER_CROSS : TRIGGER_LEVEL,
+                        .cooldown = cooldowns[ident % 7] * SEC,
+                        .symbols = UINT32_MAX};
+    tree_random(w, &r->tree, (int)random_below(&w->random, 4), text);
+    for (int i = 0; i < r->tree.n_operands; i++)
+        r->recursive |= !strncmp(w->metric[r->tree.operand[i]], "ema", 3) || !strncmp(w->metric[r->tree.operand[i]], "rsi", 3);
+    if (one_in(&w->random, 3)) {
+        r->symbols = random_below(&w->random, 1 << SYMBOLS);
+        strcpy(symbols, "NONE");
+        for (int i = 0; i < SYMBOLS; i++)
+            if (r->symbols >> i & 1)
+                sprintf(symbols + strlen(symbols), ",S%d", i);
+    }
+    w->in_force[ident] = slot;
+    char id[16];
+    snprintf(id, sizeof id, "r%d", ident);
+    put_rule(&w->input, (uint32_t)slot,
+             &(struct rule_spec){.id = id, .expr = text, .symbols = symbols[0] ? symbols : NULL,
+                                 .version = (uint32_t)r->version, .trigger = r->trigger,
+                                 .cooldown_ns = r->cooldown, .disabled = !r->enabled});
+    if (getenv("SEED"))
+        print_message("slot %d %s v%d %s cooldown %d%s symbols %s: %s\n", slot, id, r->version,
+                      rule_trigger_names[r->trigger], (int)(r->cooldown / SEC), r->enabled ? "" : " disabled", symbols, text);
+}
+
+static struct sym *add_symbol(struct world *w, int i)
+{
+    static const uint16_t buckets[SYMBOLS] = {0, 1023, 512, 512, 7, 300};
+    static const uint8_t scales[SYMBOLS] = {0, 2, 0, 8, 0, 0}, calendars[SYMBOLS] = {0, 1, 0, 1, 2, 0};
+    struct sym *s = &w->sym[i];
+    sprintf(s->name, "S%d", i);
+    s->bucket = buckets[i];
+    s->calendar = calendars[i];
+    s->scale = scales[i];
+    s->time = s->bid = s->ask = -1;
+    for (int k = 0; k < RULES; k++) {
+        s->evaluated[k] = -1;
+        s->fired[k] = -1000 * DAY;
+    }
+    w->occupied[s->bucket] = true;
+    w->n_syms = i + 1;
+    put_symbol(&w->input, (uint32_t)i, s->name, s->bucket, s->scale, s->calendar);
+    if (i % 2 == 0) {
+        s->history = base_price + step_price * ((int)random_below(&w->random, 5) - 2);
+        put_daily(&w->input, (uint32_t)i, T0 - 2 * DAY, s->history);
+    }
+    return s;
+}
+
+/* Messages of a market: what the reference makes of each, and the tape for the engine. */
+static void market(struct world *w, int messages)
+{
+    int64_t t = T0 + (int64_t)random_below(&w->random, 86400) * SEC, price[SYMBOLS], pace = 200 * MS;
+    w->top = -1;
+    put_setting(&w->input, "bars.keep=%d", KEEP);
+    for (int b = 0; b < BUCKET_COUNT; b++)
+        w->struck[b] = w->traded[b] = w->clock[b] = -1;
+    for (int i = 0; i < RULES; i++)
+        w->in_force[i] = -1;
+    for (int i = 0; i < SYMBOLS; i++)
+        price[i] = base_price;
+    for (int i = 0; i < 8; i++)
+        add_rule(w);
+    for (int m = 0; m < messages; m++) {
+        if (one_in(&w->random, 400)) /* busy, slow, silent for minutes, hours */
+            pace = (int64_t[]){50 * MS, 500 * MS, 5 * SEC, 40 * SEC, 5 * MIN}[random_below(&w->random, 5)];
+        if (one_in(&w->random, 3000))
+            t += random_below(&w->random, 300) * MIN;
+        if (one_in(&w->random, 250))
+            add_rule(w);
+        t += one_in(&w->random, 4) ? 0 : (int64_t)random_below(&w->random, 1000) * (pace / 500);
+        int64_t ev = t;
+        if (one_in(&w->random, 6))
+            ev -= random_below(&w->random, 3000) * MS;
+        else if (one_in(&w->random, 60))
+            ev -= (int64_t)random_below(&w->random, one_in(&w->random, 5) ? 4000 : 200) * SEC;
+        uint32_t i = random_below(&w->random, SYMBOLS);
+        struct sym *s = &w->sym[i];
+        if (i >= (uint32_t)w->n_syms)
+            s = add_symbol(w, (int)(i = (uint32_t)w->n_syms));
+        clocks(w, ev);
+        advance(w, s, ev > w->clock[s->bucket] ? ev : w->clock[s->bucket]);
+        if (one_in(&w->random, 5)) {
+            int64_t bid = price[i] - step_price * ((int64_t)random_below(&w->random, 3) - 0);
+            s->bid = bid;
+            s->ask = price[i] + step_price * ((int64_t)random_below(&w->random, 3) - 1);
+            s->changes++;
+            put_quote(&w->input, i, ev, s->bid, s->ask);
+            evaluate(w, s, TICK);
+            continue;
+        }
+        price[i] += step_price * ((int64_t)random_below(&w->random, 3) - 1);
+        if (price[i] > base_price + 6 * step_price || price[i] < base_price - 6 * step_price)
+            price[i] = base_price;
+        uint64_t unit = s->scale == 8 ? 100000000 : s->scale == 2 ? 100 : 1;
+        uint64_t size = unit * 100 * (1 + random_below(&w->random, 4)) + (s->scale == 8 ? random_below(&w->random, 99999999) : 0);
+        put_trade(&w->input, i, ev, price[i], size);
+        see_trade(w, s, ev, price[i], size);
+    }
+    see_end(w);
+}
+
+/* ---- the engine's side */
+
+static void stamp(struct world *w, struct tape *stamped)
+{
+    struct sequencer_options o = {.symbols_max = SYMBOLS, .lateness_ns = SEC, .first_seq = 1, .calendar = calendar_of};
+    void *mem = zeroed(sequencer_footprint(&o));
+    struct sequencer *q = sequencer_new(mem, &o);
+    for (size_t at = 0; at < w->input.n;) {
+        struct msg *out = tape_room(stamped, 3 * SEQUENCER_ROOM);
+        size_t used = 0;
+        at += sequencer_apply(q, w->input.slot + at, w->input.n - at, out, 3 * SEQUENCER_ROOM, &used);
+        stamped->n += used;
+    }
+    size_t used = 0;
+    sequencer_end(q, true, tape_room(stamped, SEQUENCER_ROOM), SEQUENCER_ROOM, &used);
+    stamped->n += used;
+    free(mem);
+}
+
+static bool same_value(const struct value *v, int64_t bits)
+{
+    if (!v->known)
+        return bits == ALERT_UNKNOWN;
+    if (v->price)
+        return bits == v->e9;
+    double d = bits_double(bits), scale = v->number < 0 ? -v->number : v->number;
+    return bits != ALERT_UNKNOWN && d - v->number <= 1e-9 * (scale + 1) && v->number - d <= 1e-9 * (scale + 1);
+}
+
+static void describe(const struct world *w, const struct event *v, char *text, size_t size)
+{
+    if (!v->alert) {
+        snprintf(text, size, "bar %" PRId64 " rev %u %" PRId64 " %" PRId64 " %" PRId64 " %" PRId64 " vol %" PRIu64 " n %u",
+                 (v->time - T0) / MIN, v->bar.revision, v->bar.open, v->bar.high, v->bar.low, v->bar.close, v->bar.volume, v->bar.trades);
+        return;
+    }
+    int n = snprintf(text, size, "alert slot %u k %u at %.9f price %" PRId64, v->rule, v->k, (double)(v->time - T0) / 1e9, v->price);
+    for (int i = 0; i < v->n; i++)
+        n += snprintf(text + n, size - (size_t)n, " %s=%.12g", w->metric[w->rule[v->rule].tree.operand[i]],
+                      !v->operand[i].known ? -1e300 : v->operand[i].price ? (double)v->operand[i].e9 / 1e9 : v->operand[i].number);
+}
+
+/* Fails if the message is not the event that is expected (NULL: none is). */
+static void check(const struct world *w, const struct event *v, const struct msg *m, int symbol)
+{
+    char expected[2000] = "nothing", found[2000];
+    bool same = v && (m->type == MSG_ALERT) == v->alert;
+    if (m->type == MSG_BAR) {
+        struct msg_bar b = msg_bar_get(m);
+        __int128 pv = (__int128)b.pv_hi << 64 | b.pv_lo;
+        snprintf(found, sizeof found, "bar %" PRId64 " rev %u %" PRId64 " %" PRId64 " %" PRId64 " %" PRId64 " vol %" PRIu64 " n %u",
+                 (m->event_ns - T0) / MIN, b.revision, b.open_e9, b.high_e9, b.low_e9, b.close_e9, b.volume, b.trades);
+        same = same && m->event_ns == v->time && b.revision == v->bar.revision && b.open_e9 == v->bar.open &&
+               b.high_e9 == v->bar.high && b.low_e9 == v->bar.low && b.close_e9 == v->bar.close &&
+               b.volume == v->bar.volume && b.trades == v->bar.trades && pv == v->bar.pv;
+    } else {
+        struct msg_alert a;
+        alert_head(m, &a);
+        int n = snprintf(found, sizeof found, "alert slot %u k %u at %.9f price %" PRId64, a.rule, a.k, (double)(m->event_ns - T0) / 1e9, a.price_e9);
+        same = same && m->event_ns == v->time && a.rule == v->rule && a.k == v->k && a.price_e9 == v->price && a.n_operands == v->n;
+        for (int i = 0; i < a.n_operands && i < w->rule[a.rule].tree.n_operands; i++) {
+            int64_t bits = alert_operand(m, (unsigned)i);
+            bool price = same ? v->operand[i].price : bits > -1000 * SEC && bits < 1000 * SEC;
+            n += snprintf(found + n, sizeof found - (size_t)n, " %s=%.12g", w->metric[w->rule[a.rule].tree.operand[i]],
+                          bits == ALERT_UNKNOWN ? -1e300 : price ? (double)bits / 1e9 : bits_double(bits));
+            same = same && same_value(&v->operand[i], bits);
+        }
+    }
+    if (same)
+        return;
+    if (v)
+        describe(w, v, expected, sizeof expected);
+    fail_msg("SEED=%" PRIu64 ", seq %" PRIu64 ", S%d:\n  found    %s\n  expected %s", w->seed, m->seq, symbol, found, expected);
+}
+
+static void compare_events(struct world *w, const struct tape *events, size_t alerts[2])
+{
+    size_t next[SYMBOLS] = {0};
+    for (size_t at = 0; at < events->n; at += msg_slot_count(&events->slot[at])) {
+        const struct msg *m = &events->slot[at];
+        if (m->type == MSG_END)
+            continue;
+        assert_true(m->symbol < SYMBOLS);
+        struct events *v = &w->events[m->symbol];
+        check(w, next[m->symbol] < v->n ? &v->at[next[m->symbol]] : NULL, m, (int)m->symbol);
+        next[m->symbol]++;
+        alerts[0] += m->type == MSG_ALERT;
+        alerts[1] += m->type == MSG_BAR;
+    }
+    for (int i = 0; i < SYMBOLS; i++)
+        if (next[i] != w->events[i].n) {
+            char text[2000];
+            describe(w, &w->events[i].at[next[i]], text, sizeof text);
+            fail_msg("SEED=%" PRIu64 ", S%d: the engine ends, expected %s", w->seed, i, text);
+        }
+}
+
+static void run(uint64_t seed, int messages, size_t alerts[2])
+{
+    struct world *w = calloc(1, sizeof *w);
+    struct tape stamped = {0};
+    struct bench b;
+    assert_non_null(w);
+    w->seed = w->random = seed;
+    market(w, messages);
+    stamp(w, &stamped);
+    bench_open(&b, NULL);
+    bench_apply(&b, &stamped, 1 + random_below(&w->random, 100));
+    compare_events(w, &b.events, alerts);
+    const struct engine_counters *c = engine_counters(b.e);
+    if (c->rules_refused || c->rules_full || c->metrics_full || c->fires_full || c->settings_refused || c->unknown_symbol)
+        fail_msg("SEED=%" PRIu64 ": refused: %s", seed, engine_refusal(b.e));
+    bench_close(&b);
+    tape_free(&stamped);
+    tape_free(&w->input);
+    for (int i = 0; i < SYMBOLS; i++) {
+        free(w->sym[i].tick);
+        free(w->sym[i].bar);
+        free(w->events[i].at);
+    }
+    free(w);
+}
+
+static void test_random_markets(void **state)
+{
+    (void)state;
+    size_t seen[2] = {0};
+    unsigned seeds = getenv("SEED") ? 1 : getenv("SEEDS") ? (unsigned)atoi(getenv("SEEDS")) : 16;
+    for (unsigned i = 0; i < seeds; i++)
+        run(seed_or(1000 + i), i % 8 == 7 ? 40000 : 6000, seen);
+    print_message("%zu alerts, %zu bars\n", seen[0], seen[1]);
+    assert_true(seen[0] > 1000 && seen[1] > 1000);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_random_markets)};
+    return cmocka_run_group_tests_name("engine_reference", tests, NULL, NULL);
+}
