@@ -397,16 +397,18 @@ static void bar_add(struct bar *b, int64_t p, uint64_t size)
 static bool print_into_past(struct engine *e, struct symbol *s, int64_t ev, int64_t p, uint64_t size)
 {
     uint32_t minute = (uint32_t)(ev / MINUTE_NS);
-    bool late = ((int64_t)minute + 1) * MINUTE_NS + e->lateness_ns <= s->time_ns;
-    uint64_t oldest = bars_oldest(e, s), i = s->bars_end;
+    uint64_t oldest = bars_oldest(e, s), i = s->bars_end, open = s->bars_end - s->provisional;
+    while (i > oldest && bar_at(e, s, i - 1)->minute > minute)
+        i--;
+    bool found = i > oldest && bar_at(e, s, i - 1)->minute == minute;
+    /* what was final before the lateness grew stays it */
+    bool late = i < open + found || ((int64_t)minute + 1) * MINUTE_NS + e->lateness_ns <= s->time_ns;
     if (late)
         e->count.late_prints++;
     else
         e->count.out_of_order_prints++;
-    while (i > oldest && bar_at(e, s, i - 1)->minute > minute)
-        i--;
     struct bar *b;
-    if (i > oldest && bar_at(e, s, i - 1)->minute == minute) {
+    if (found) {
         b = bar_at(e, s, i - 1);
         bar_add(b, p, size);
         b->revision += late;
@@ -694,13 +696,23 @@ static void apply_history(struct engine *e, const struct msg *m)
         e->count.ignored++;
 }
 
+/* Bars that are final stay it; those that wait do so for the new time. */
+static void lateness_set(struct engine *e, int64_t lateness_ns)
+{
+    e->lateness_ns = lateness_ns;
+    for (uint32_t i = 0; i < e->n_symbols; i++) {
+        final_update(e, &e->symbol[i]);
+        bucket_wake(e, &e->symbol[i]);
+    }
+}
+
 /* "key=value" */
 static bool setting(struct engine *e, const char *text)
 {
     long long v[5];
     char end;
     if (sscanf(text, "bars.lateness_ms=%lld%c", v, &end) == 1 && v[0] >= 0 && v[0] <= 3600000)
-        e->lateness_ns = v[0] * 1000000;
+        lateness_set(e, v[0] * 1000000);
     else if (sscanf(text, "bars.keep=%lld%c", v, &end) == 1 && v[0] >= 10 &&
              v[0] <= (long long)e->limits.bars - 1440)
         e->keep = (uint32_t)v[0];

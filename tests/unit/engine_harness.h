@@ -248,7 +248,10 @@ static inline void bench_apply(struct bench *b, const struct tape *t, size_t bat
 }
 
 /* Without its operands. */
-static inline void alert_head(const struct msg *m, struct msg_alert *a) { msg_get(m, 0, a, sizeof *a); }
+static inline void alert_head(const struct msg *m, struct msg_alert *a)
+{
+    msg_get(m, 0, a, sizeof *a);
+}
 
 static inline int64_t alert_operand(const struct msg *m, unsigned i)
 {

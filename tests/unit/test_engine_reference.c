@@ -1,7 +1,8 @@
-/* The engine against a slow, obvious reading of what it promises. The reference keeps every tick of a symbol, makes bars
- * and metrics of them anew whenever something may have changed, evaluates rules as the trees that they were written from,
- * and strikes every grid point of every bucket by itself. Random small markets: prices on a coarse grid so that values
- * meet thresholds, times that step back, silent minutes and hours, days that switch, rules that come and change.
+/* The engine against a slow, obvious reading of what it promises. The reference keeps every tick of a symbol,
+ * makes bars and metrics of them anew whenever something may have changed, evaluates rules as the trees that
+ * they were written from, and strikes every grid point of every bucket by itself. Random small markets:
+ * prices on a coarse grid so that values meet thresholds, times that step back, silent minutes and hours,
+ * days that switch, rules that come and change.
  *
  * SEED=n runs one seed and prints what it does; SEEDS=n runs that many. */
 #include "tests/unit/engine_harness.h"
@@ -166,11 +167,20 @@ static struct event *event_new(struct world *w, const struct sym *s)
 
 static const struct value unknown = {0};
 
-static struct value price_value(int64_t e9) { return (struct value){.known = true, .price = true, .e9 = e9}; }
-static struct value number_value(double d) { return (struct value){.known = true, .number = d}; }
+static struct value price_value(int64_t e9)
+{
+    return (struct value){.known = true, .price = true, .e9 = e9};
+}
+static struct value number_value(double d)
+{
+    return (struct value){.known = true, .number = d};
+}
 static struct value quotient(__int128 pv, uint64_t volume)
 {
-    return volume ? (struct value){.known = true, .number = (double)((long double)pv / volume / 1e9L), .pv = pv, .volume = volume}
+    return volume ? (struct value){.known = true,
+                                   .number = (double)((long double)pv / volume / 1e9L),
+                                   .pv = pv,
+                                   .volume = volume}
                   : unknown;
 }
 
@@ -200,7 +210,8 @@ static struct value day_open(const struct sym *s)
     return unknown;
 }
 
-/* The close of the trading day before: the last price of the latest day before today whose market session traded. */
+/* The close of the trading day before: the last price of the latest day before today whose market session
+ * traded. */
 static struct value day_before(const struct sym *s)
 {
     int64_t today = session_of(s->calendar, s->time).day;
@@ -412,7 +423,8 @@ static enum truth truth_of(struct world *w, struct sym *s, const struct tree *t,
 {
     const struct node *n = &t->node[at];
     if (n->op == 'c') {
-        const struct value *a = value_of(w, s, n->metric), *b = n->other < 0 ? &n->constant : value_of(w, s, n->other);
+        const struct value *a = value_of(w, s, n->metric),
+                           *b = n->other < 0 ? &n->constant : value_of(w, s, n->other);
         if (!a->known || !b->known)
             return UNKNOWN;
         int c = compare(a, b);
@@ -485,7 +497,8 @@ static void evaluate(struct world *w, struct sym *s, enum what what)
     }
 }
 
-/* The symbol's time becomes t: bars become final, and at a day's switch crossings of recursive metrics start anew. */
+/* The symbol's time becomes t: bars become final, and at a day's switch crossings of recursive metrics start
+ * anew. */
 static void advance(struct world *w, struct sym *s, int64_t t)
 {
     int64_t old = s->time;
@@ -528,7 +541,8 @@ static void clocks(struct world *w, int64_t ev)
             if (w->struck[b] < 0)
                 w->struck[b] = last;
             for (int i = 0; i < w->n_syms && w->clock[b] < 0 && w->struck[b] < last; i++) {
-                const struct sym *s = &w->sym[i]; /* a bucket's first CLOCK passes what its symbols have before them */
+                const struct sym *s =
+                    &w->sym[i]; /* a bucket's first CLOCK passes what its symbols have before them */
                 if (s->bucket == b && s->time >= 0 && (s->time - offset) / SEC < w->struck[b])
                     w->struck[b] = (s->time - offset) / SEC;
             }
@@ -558,7 +572,8 @@ static void see_trade(struct world *w, struct sym *s, int64_t ev, int64_t price,
             assert_non_null(s->bar);
         }
         memmove(&s->bar[i + 1], &s->bar[i], (s->n_bars++ - i) * sizeof *s->bar);
-        s->bar[i] = (struct minute){.minute = minute, .open = price, .high = price, .low = price, .final = late};
+        s->bar[i] =
+            (struct minute){.minute = minute, .open = price, .high = price, .low = price, .final = late};
     } else if (late) {
         s->bar[i].revision++;
     }
@@ -592,12 +607,31 @@ static const int64_t base_price = 100 * SEC, step_price = SEC / 4;
 
 static int pick_metric(struct world *w)
 {
-    static const char *const plain[] = {"price", "price", "price", "bid", "ask", "spread", "volume_live", "vwap_live",
-                                        "trade_count_live", "open", "high", "low", "close", "volume", "vwap", "volume_daily",
-                                        "vwap(session)", "change_from_close", "change_from_close_pct", "gap_from_close",
-                                        "gap_from_close_pct", "session"};
+    static const char *const plain[] = {"price",
+                                        "price",
+                                        "price",
+                                        "bid",
+                                        "ask",
+                                        "spread",
+                                        "volume_live",
+                                        "vwap_live",
+                                        "trade_count_live",
+                                        "open",
+                                        "high",
+                                        "low",
+                                        "close",
+                                        "volume",
+                                        "vwap",
+                                        "volume_daily",
+                                        "vwap(session)",
+                                        "change_from_close",
+                                        "change_from_close_pct",
+                                        "gap_from_close",
+                                        "gap_from_close_pct",
+                                        "session"};
     char name[32];
-    uint32_t k = random_below(&w->random, 34), n = 1 + random_below(&w->random, one_in(&w->random, 4) ? 30 : 4);
+    uint32_t k = random_below(&w->random, 34),
+             n = 1 + random_below(&w->random, one_in(&w->random, 4) ? 30 : 4);
     if (k < 22)
         snprintf(name, sizeof name, "%s", plain[k]);
     else
@@ -624,14 +658,16 @@ static struct value pick_constant(struct world *w, const char *name, char text[3
 {
     int k = (int)random_below(&w->random, 9) - 4;
     int64_t e9;
-    bool price = !strcmp(name, "price") || !strcmp(name, "bid") || !strcmp(name, "ask") || !strcmp(name, "open") ||
-                 !strcmp(name, "high") || !strcmp(name, "low") || !strcmp(name, "close");
+    bool price = !strcmp(name, "price") || !strcmp(name, "bid") || !strcmp(name, "ask") ||
+                 !strcmp(name, "open") || !strcmp(name, "high") || !strcmp(name, "low") ||
+                 !strcmp(name, "close");
     unsigned n;
     char rest;
-    if (price || !strcmp(name, "spread") || !strcmp(name, "change_from_close") || !strcmp(name, "gap_from_close") ||
-        (sscanf(name, "change_%um%c", &n, &rest) == 1)) {
+    if (price || !strcmp(name, "spread") || !strcmp(name, "change_from_close") ||
+        !strcmp(name, "gap_from_close") || (sscanf(name, "change_%um%c", &n, &rest) == 1)) {
         e9 = (price ? base_price : 0) + k * step_price + (one_in(&w->random, 4) ? 1 : 0);
-        snprintf(text, 32, "%s%" PRId64 ".%09" PRId64, e9 < 0 ? "-" : "", (e9 < 0 ? -e9 : e9) / SEC, (e9 < 0 ? -e9 : e9) % SEC);
+        snprintf(text, 32, "%s%" PRId64 ".%09" PRId64, e9 < 0 ? "-" : "", (e9 < 0 ? -e9 : e9) / SEC,
+                 (e9 < 0 ? -e9 : e9) % SEC);
         return price_value(e9);
     }
     double d;
@@ -651,8 +687,12 @@ static struct value pick_constant(struct world *w, const char *name, char text[3
     return number_value(d);
 }
 
-/* Of these no other reading has the same last bit: where one meets another metric exactly, truth is a matter of luck. */
-static bool is_rounded(const char *name) { return !strncmp(name, "sma", 3) || !strncmp(name, "ema", 3) || !strncmp(name, "rsi", 3); }
+/* Of these no other reading has the same last bit: where one meets another metric exactly, truth is a matter
+ * of luck. */
+static bool is_rounded(const char *name)
+{
+    return !strncmp(name, "sma", 3) || !strncmp(name, "ema", 3) || !strncmp(name, "rsi", 3);
+}
 
 static int tree_random(struct world *w, struct tree *t, int depth, char *text)
 {
@@ -693,7 +733,8 @@ static int tree_random(struct world *w, struct tree *t, int depth, char *text)
         n.op = kind < 6 ? '&' : '|';
         n.left = tree_random(w, t, depth - 1, left);
         n.right = tree_random(w, t, depth - 1, right);
-        sprintf(text, one_in(&w->random, 2) ? "((%s) %s (%s))" : "(%s)%s( %s)", left, n.op == '&' ? "and" : "or", right);
+        sprintf(text, one_in(&w->random, 2) ? "((%s) %s (%s))" : "(%s)%s( %s)", left,
+                n.op == '&' ? "and" : "or", right);
     }
     t->node[t->n] = n;
     return t->n++;
@@ -715,7 +756,8 @@ static void add_rule(struct world *w)
                         .symbols = UINT32_MAX};
     tree_random(w, &r->tree, (int)random_below(&w->random, 4), text);
     for (int i = 0; i < r->tree.n_operands; i++)
-        r->recursive |= !strncmp(w->metric[r->tree.operand[i]], "ema", 3) || !strncmp(w->metric[r->tree.operand[i]], "rsi", 3);
+        r->recursive |= !strncmp(w->metric[r->tree.operand[i]], "ema", 3) ||
+                        !strncmp(w->metric[r->tree.operand[i]], "rsi", 3);
     if (one_in(&w->random, 3)) {
         r->symbols = random_below(&w->random, 1 << SYMBOLS);
         strcpy(symbols, "NONE");
@@ -727,12 +769,17 @@ static void add_rule(struct world *w)
     char id[16];
     snprintf(id, sizeof id, "r%d", ident);
     put_rule(&w->input, (uint32_t)slot,
-             &(struct rule_spec){.id = id, .expr = text, .symbols = symbols[0] ? symbols : NULL,
-                                 .version = (uint32_t)r->version, .trigger = r->trigger,
-                                 .cooldown_ns = r->cooldown, .disabled = !r->enabled});
+             &(struct rule_spec){.id = id,
+                                 .expr = text,
+                                 .symbols = symbols[0] ? symbols : NULL,
+                                 .version = (uint32_t)r->version,
+                                 .trigger = r->trigger,
+                                 .cooldown_ns = r->cooldown,
+                                 .disabled = !r->enabled});
     if (getenv("SEED"))
         print_message("slot %d %s v%d %s cooldown %d%s symbols %s: %s\n", slot, id, r->version,
-                      rule_trigger_names[r->trigger], (int)(r->cooldown / SEC), r->enabled ? "" : " disabled", symbols, text);
+                      rule_trigger_names[r->trigger], (int)(r->cooldown / SEC), r->enabled ? "" : " disabled",
+                      symbols, text);
 }
 
 static struct sym *add_symbol(struct world *w, int i)
@@ -805,7 +852,8 @@ static void market(struct world *w, int messages)
         if (price[i] > base_price + 6 * step_price || price[i] < base_price - 6 * step_price)
             price[i] = base_price;
         uint64_t unit = s->scale == 8 ? 100000000 : s->scale == 2 ? 100 : 1;
-        uint64_t size = unit * 100 * (1 + random_below(&w->random, 4)) + (s->scale == 8 ? random_below(&w->random, 99999999) : 0);
+        uint64_t size = unit * 100 * (1 + random_below(&w->random, 4)) +
+                        (s->scale == 8 ? random_below(&w->random, 99999999) : 0);
         put_trade(&w->input, i, ev, price[i], size);
         see_trade(w, s, ev, price[i], size);
     }
@@ -816,7 +864,8 @@ static void market(struct world *w, int messages)
 
 static void stamp(struct world *w, struct tape *stamped)
 {
-    struct sequencer_options o = {.symbols_max = SYMBOLS, .lateness_ns = SEC, .first_seq = 1, .calendar = calendar_of};
+    struct sequencer_options o = {
+        .symbols_max = SYMBOLS, .lateness_ns = SEC, .first_seq = 1, .calendar = calendar_of};
     void *mem = zeroed(sequencer_footprint(&o));
     struct sequencer *q = sequencer_new(mem, &o);
     for (size_t at = 0; at < w->input.n;) {
@@ -838,20 +887,27 @@ static bool same_value(const struct value *v, int64_t bits)
     if (v->price)
         return bits == v->e9;
     double d = bits_double(bits), scale = v->number < 0 ? -v->number : v->number;
-    return bits != ALERT_UNKNOWN && d - v->number <= 1e-9 * (scale + 1) && v->number - d <= 1e-9 * (scale + 1);
+    return bits != ALERT_UNKNOWN && d - v->number <= 1e-9 * (scale + 1) &&
+           v->number - d <= 1e-9 * (scale + 1);
 }
 
 static void describe(const struct world *w, const struct event *v, char *text, size_t size)
 {
     if (!v->alert) {
-        snprintf(text, size, "bar %" PRId64 " rev %u %" PRId64 " %" PRId64 " %" PRId64 " %" PRId64 " vol %" PRIu64 " n %u",
-                 (v->time - T0) / MIN, v->bar.revision, v->bar.open, v->bar.high, v->bar.low, v->bar.close, v->bar.volume, v->bar.trades);
+        snprintf(text, size,
+                 "bar %" PRId64 " rev %u %" PRId64 " %" PRId64 " %" PRId64 " %" PRId64 " vol %" PRIu64
+                 " n %u",
+                 (v->time - T0) / MIN, v->bar.revision, v->bar.open, v->bar.high, v->bar.low, v->bar.close,
+                 v->bar.volume, v->bar.trades);
         return;
     }
-    int n = snprintf(text, size, "alert slot %u k %u at %.9f price %" PRId64, v->rule, v->k, (double)(v->time - T0) / 1e9, v->price);
+    int n = snprintf(text, size, "alert slot %u k %u at %.9f price %" PRId64, v->rule, v->k,
+                     (double)(v->time - T0) / 1e9, v->price);
     for (int i = 0; i < v->n; i++)
         n += snprintf(text + n, size - (size_t)n, " %s=%.12g", w->metric[w->rule[v->rule].tree.operand[i]],
-                      !v->operand[i].known ? -1e300 : v->operand[i].price ? (double)v->operand[i].e9 / 1e9 : v->operand[i].number);
+                      !v->operand[i].known  ? -1e300
+                      : v->operand[i].price ? (double)v->operand[i].e9 / 1e9
+                                            : v->operand[i].number);
 }
 
 /* Fails if the message is not the event that is expected (NULL: none is). */
@@ -862,21 +918,29 @@ static void check(const struct world *w, const struct event *v, const struct msg
     if (m->type == MSG_BAR) {
         struct msg_bar b = msg_bar_get(m);
         __int128 pv = (__int128)b.pv_hi << 64 | b.pv_lo;
-        snprintf(found, sizeof found, "bar %" PRId64 " rev %u %" PRId64 " %" PRId64 " %" PRId64 " %" PRId64 " vol %" PRIu64 " n %u",
-                 (m->event_ns - T0) / MIN, b.revision, b.open_e9, b.high_e9, b.low_e9, b.close_e9, b.volume, b.trades);
+        snprintf(found, sizeof found,
+                 "bar %" PRId64 " rev %u %" PRId64 " %" PRId64 " %" PRId64 " %" PRId64 " vol %" PRIu64
+                 " n %u",
+                 (m->event_ns - T0) / MIN, b.revision, b.open_e9, b.high_e9, b.low_e9, b.close_e9, b.volume,
+                 b.trades);
         same = same && m->event_ns == v->time && b.revision == v->bar.revision && b.open_e9 == v->bar.open &&
                b.high_e9 == v->bar.high && b.low_e9 == v->bar.low && b.close_e9 == v->bar.close &&
                b.volume == v->bar.volume && b.trades == v->bar.trades && pv == v->bar.pv;
     } else {
         struct msg_alert a;
         alert_head(m, &a);
-        int n = snprintf(found, sizeof found, "alert slot %u k %u at %.9f price %" PRId64, a.rule, a.k, (double)(m->event_ns - T0) / 1e9, a.price_e9);
-        same = same && m->event_ns == v->time && a.rule == v->rule && a.k == v->k && a.price_e9 == v->price && a.n_operands == v->n;
+        int n = snprintf(found, sizeof found, "alert slot %u k %u at %.9f price %" PRId64, a.rule, a.k,
+                         (double)(m->event_ns - T0) / 1e9, a.price_e9);
+        same = same && m->event_ns == v->time && a.rule == v->rule && a.k == v->k && a.price_e9 == v->price &&
+               a.n_operands == v->n;
         for (int i = 0; i < a.n_operands && i < w->rule[a.rule].tree.n_operands; i++) {
             int64_t bits = alert_operand(m, (unsigned)i);
             bool price = same ? v->operand[i].price : bits > -1000 * SEC && bits < 1000 * SEC;
-            n += snprintf(found + n, sizeof found - (size_t)n, " %s=%.12g", w->metric[w->rule[a.rule].tree.operand[i]],
-                          bits == ALERT_UNKNOWN ? -1e300 : price ? (double)bits / 1e9 : bits_double(bits));
+            n += snprintf(found + n, sizeof found - (size_t)n, " %s=%.12g",
+                          w->metric[w->rule[a.rule].tree.operand[i]],
+                          bits == ALERT_UNKNOWN ? -1e300
+                          : price               ? (double)bits / 1e9
+                                                : bits_double(bits));
             same = same && same_value(&v->operand[i], bits);
         }
     }
@@ -884,7 +948,8 @@ static void check(const struct world *w, const struct event *v, const struct msg
         return;
     if (v)
         describe(w, v, expected, sizeof expected);
-    fail_msg("SEED=%" PRIu64 ", seq %" PRIu64 ", S%d:\n  found    %s\n  expected %s", w->seed, m->seq, symbol, found, expected);
+    fail_msg("SEED=%" PRIu64 ", seq %" PRIu64 ", S%d:\n  found    %s\n  expected %s", w->seed, m->seq, symbol,
+             found, expected);
 }
 
 static void compare_events(struct world *w, const struct tape *events, size_t alerts[2])
@@ -922,7 +987,8 @@ static void run(uint64_t seed, int messages, size_t alerts[2])
     bench_apply(&b, &stamped, 1 + random_below(&w->random, 100));
     compare_events(w, &b.events, alerts);
     const struct engine_counters *c = engine_counters(b.e);
-    if (c->rules_refused || c->rules_full || c->metrics_full || c->fires_full || c->settings_refused || c->unknown_symbol)
+    if (c->rules_refused || c->rules_full || c->metrics_full || c->fires_full || c->settings_refused ||
+        c->unknown_symbol)
         fail_msg("SEED=%" PRIu64 ": refused: %s", seed, engine_refusal(b.e));
     bench_close(&b);
     tape_free(&stamped);
