@@ -1,8 +1,10 @@
-/* tick_to_alert_ns: from the receive stamp of a tick to the publisher's hand, through tick ring, engine, event ring.
+/* tick_to_alert_ns: from the receive stamp of a tick to the publisher's hand, through tick ring, engine,
+ * event ring.
  *
- * One thread, on one CPU, stamps ticks at a fixed rate and takes alerts, so that one clock stamps both ends; the
- * scanner's loop runs on the other. About one tick in ten fires. Beside it, interleaved, the same loop with an empty
- * engine: it sends an event for the same ticks and computes nothing. JSON lines as in bench/README.md.
+ * One thread, on one CPU, stamps ticks at a fixed rate and takes alerts, so that one clock stamps both ends;
+ * the scanner's loop runs on the other. About one tick in ten fires. Beside it, interleaved, the same loop
+ * with an empty engine: it sends an event for the same ticks and computes nothing. JSON lines as in
+ * bench/README.md.
  */
 #include <pthread.h>
 #include <sched.h>
@@ -36,7 +38,10 @@ static void pin(int cpu)
         fprintf(stderr, "latency: %s\n", err.text);
 }
 
-static bool fires(const struct msg *m) { return m->type == MSG_TRADE && m->trade.price_e9 > 100 * INT64_C(1000000000); }
+static bool fires(const struct msg *m)
+{
+    return m->type == MSG_TRADE && m->trade.price_e9 > 100 * INT64_C(1000000000);
+}
 
 static void apply_empty(const struct msg *m, uint32_t n, struct engine_out *out)
 {
@@ -101,7 +106,12 @@ static void must_put(struct ring_producer *p, const struct msg *m)
 static uint64_t open_stream(struct ring_producer *p)
 {
     static struct msg m[RULE_MESSAGE_SLOTS];
-    struct rule r = {.id = "hot", .name = "hot", .version = 1, .enabled = true, .expr = "price > 100 and change_1m != 1", .expr_len = 0};
+    struct rule r = {.id = "hot",
+                     .name = "hot",
+                     .version = 1,
+                     .enabled = true,
+                     .expr = "price > 100 and change_1m != 1",
+                     .expr_len = 0};
     uint64_t seq = 1;
     r.expr = "price > 100";
     r.expr_len = (uint32_t)strlen(r.expr);
@@ -136,8 +146,10 @@ static uint64_t run(struct lab *lab, double rate, double seconds, double out[PER
     size_t bytes = ring_footprint(RING_SLOTS), n = 0;
     settings_defaults(&settings);
     settings.limits_symbols = 1000;
-    lab->ticks = ring_new(memset(aligned_alloc(4096, bytes + 4096 - bytes % 4096), 0, bytes), RING_SLOTS, 0, &err);
-    lab->events = ring_new(memset(aligned_alloc(4096, bytes + 4096 - bytes % 4096), 0, bytes), RING_SLOTS, 0, &err);
+    lab->ticks =
+        ring_new(memset(aligned_alloc(4096, bytes + 4096 - bytes % 4096), 0, bytes), RING_SLOTS, 0, &err);
+    lab->events =
+        ring_new(memset(aligned_alloc(4096, bytes + 4096 - bytes % 4096), 0, bytes), RING_SLOTS, 0, &err);
     if (!lab->ticks || !lab->events || engine_memory_open(&lab->memory, &settings, NULL, &err) < 0 ||
         ring_producer_join(&to, lab->ticks, &err) < 0)
         abort();
@@ -145,15 +157,18 @@ static uint64_t run(struct lab *lab, double rate, double seconds, double out[PER
     lab->stop = 0;
     pthread_create(&thread, NULL, scanner, lab);
     pin(0);
-    uint64_t seq = open_stream(&to), gap = (uint64_t)((double)per_second / rate), start = runloop_ticks(), next = start;
-    uint64_t warm = start + per_second / 10, end = start + (uint64_t)((double)per_second * seconds), random = 1;
+    uint64_t seq = open_stream(&to), gap = (uint64_t)((double)per_second / rate), start = runloop_ticks(),
+             next = start;
+    uint64_t warm = start + per_second / 10, end = start + (uint64_t)((double)per_second * seconds),
+             random = 1;
     int64_t event_ns = INT64_C(1772461800) * 1000000000;
     getrusage(RUSAGE_THREAD, &before);
     for (uint64_t now; (now = runloop_ticks()) < end;) {
         uint32_t got;
         const struct msg *e = ring_peek(&back, &got);
         for (uint32_t i = 0; i < got; i += msg_slot_count(&e[i]))
-            if (e[i].type == MSG_ALERT && (uint64_t)e[i].recv_ns > warm && n < sizeof latency / sizeof *latency)
+            if (e[i].type == MSG_ALERT && (uint64_t)e[i].recv_ns > warm &&
+                n < sizeof latency / sizeof *latency)
                 latency[n++] = runloop_ticks() - (uint64_t)e[i].recv_ns;
         if (got)
             ring_release(&back, got);
@@ -166,7 +181,8 @@ static uint64_t run(struct lab *lab, double rate, double seconds, double out[PER
         event_ns += (int64_t)(1e9 / rate);
         m.seq = seq++;
         m.event_ns = event_ns;
-        m.trade = (struct msg_trade){.price_e9 = (random >> 20) % 10 == 0 ? 100500000000 : 99500000000, .size = 100};
+        m.trade = (struct msg_trade){.price_e9 = (random >> 20) % 10 == 0 ? 100500000000 : 99500000000,
+                                     .size = 100};
         m.recv_ns = (int64_t)runloop_ticks();
         must_put(&to, &m);
     }
@@ -221,9 +237,12 @@ int main(int argc, char **argv)
         }
         for (int k = 0; k < PERCENTILES && n[0] && n[1]; k++) {
             double ours = median(got[0][k], n[0]), theirs = median(got[1][k], n[1]);
-            printf("{\"bench\":\"tick_to_alert_ns\",\"peer\":\"empty_engine\",\"placement\":null,\"rules\":1,\"kind\":\"%s@%.1fM/s\","
-                   "\"ours\":%.1f,\"theirs\":%.1f,\"ratio\":%.3f,\"unit\":\"ns\",\"runs\":%d,\"spread\":%.3f}\n",
-                   names[k], rates[r] / 1e6, ours, theirs, ours / theirs, n[0], (got[0][k][n[0] - 1] - got[0][k][0]) / ours);
+            printf(
+                "{\"bench\":\"tick_to_alert_ns\",\"peer\":\"empty_engine\",\"placement\":null,\"rules\":1,"
+                "\"kind\":\"%s@%.1fM/s\","
+                "\"ours\":%.1f,\"theirs\":%.1f,\"ratio\":%.3f,\"unit\":\"ns\",\"runs\":%d,\"spread\":%.3f}\n",
+                names[k], rates[r] / 1e6, ours, theirs, ours / theirs, n[0],
+                (got[0][k][n[0] - 1] - got[0][k][0]) / ours);
         }
         fprintf(stderr, "latency: %.1f M ticks/s, %llu alerts\n", rates[r] / 1e6, (unsigned long long)alerts);
     }

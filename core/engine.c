@@ -464,7 +464,8 @@ static inline void evaluate(struct engine *e, struct symbol *s, enum eval what)
 {
     if (unlikely(s->stale)) {
         rules_touch_all(e, s);
-        s->restart &= e->n_changes != 0; /* else there is nothing to settle: the next message's crossings count */
+        s->restart &=
+            e->n_changes != 0; /* else there is nothing to settle: the next message's crossings count */
     }
     if (unlikely(e->n_changes || e->bind_epoch || (what == EVAL_TICK && s->time_ns >= s->due_ns))) {
         rules_settle(e, s, what);

@@ -363,8 +363,7 @@ static bool build_plan(struct build *b, struct plan *p, uint32_t lo, uint32_t hi
     p->on_price = take_u32(e, n);
     p->on_trade = take_u32(e, n);
     p->on_quote = take_u32(e, n);
-    if (!p->index || !p->on_price || !p->on_trade || !p->on_quote ||
-        slot + n > e->cursor_stride)
+    if (!p->index || !p->on_price || !p->on_trade || !p->on_quote || slot + n > e->cursor_stride)
         return false;
     for (uint32_t i = lo; i < hi;) {
         uint32_t end = i;
@@ -386,8 +385,9 @@ static bool build_plan(struct build *b, struct plan *p, uint32_t lo, uint32_t hi
     return true;
 }
 
-/* The metrics that a plan keeps: those of its indexes, and those that alerts show though no comparison is on them alone.
- * What the market's plan keeps already is not a scope's to keep: its state would be moved on twice. */
+/* The metrics that a plan keeps: those of its indexes, and those that alerts show though no comparison is on
+ * them alone. What the market's plan keeps already is not a scope's to keep: its state would be moved on
+ * twice. */
 static bool plan_nodes(struct build *b, struct plan *p)
 {
     struct engine *e = b->e;
@@ -734,7 +734,8 @@ static uint32_t heap_pop(struct engine *e, struct symbol *s)
     return top;
 }
 
-/* A version's own cooldown counts from the last alert of the version before: what it makes due earlier is moved. */
+/* A version's own cooldown counts from the last alert of the version before: what it makes due earlier is
+ * moved. */
 static void fires_redue(struct engine *e, struct symbol *s)
 {
     uint32_t list = NONE; /* by sibling */
@@ -746,7 +747,8 @@ static void fires_redue(struct engine *e, struct symbol *s)
     while (list != NONE) {
         uint32_t f = list;
         struct fire *x = &e->fire[f];
-        int64_t due_ns = x->last_ns == INT64_MIN ? INT64_MIN : x->last_ns + e->rule[e->ident_slot[x->ident]].cooldown_ns;
+        int64_t due_ns =
+            x->last_ns == INT64_MIN ? INT64_MIN : x->last_ns + e->rule[e->ident_slot[x->ident]].cooldown_ns;
         list = x->sibling;
         heap_push(e, s, f, due_ns < x->due_ns ? due_ns : x->due_ns);
     }

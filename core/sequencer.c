@@ -119,12 +119,14 @@ static void find_next(struct sequencer *q)
 /* Every CLOCK up to the running maximum, by (time, bucket): at most one for each bucket. */
 static void emit_clocks(struct sequencer *q, struct output *out, int64_t recv_ns)
 {
-    bool all = q->fresh; /* a new one stands at the running maximum: the others must not lag a second behind it */
+    bool all =
+        q->fresh; /* a new one stands at the running maximum: the others must not lag a second behind it */
     for (uint32_t i = 0; q->fresh && i < q->n; i++)
         if (q->clock[i].last_ns == INT64_MIN)
             q->clock[i].last_ns = bucket_grid_floor(q->clock[i].bucket, q->top_ns);
     q->fresh = false;
-    if (q->n && (all || q->top_ns - q->clock[q->next].last_ns >= 2 * SECOND_NS)) { /* or time jumped: strike all */
+    if (q->n &&
+        (all || q->top_ns - q->clock[q->next].last_ns >= 2 * SECOND_NS)) { /* or time jumped: strike all */
         for (int pass = 0; pass < 2; pass++)
             for (uint32_t i = 0; i < q->n; i++) {
                 struct bucket_clock *c = &q->clock[i];

@@ -1,11 +1,13 @@
-/* The outbox: every event that goes to a sink, durable before any sink sees it, in order, with a gap-free ordinal.
+/* The outbox: every event that goes to a sink, durable before any sink sees it, in order, with a gap-free
+ * ordinal.
  *
- * A directory of segment files of checksummed records. The publisher appends (one writer), sinks read behind it,
- * each from a cursor of its own that lives in the sink. The outbox id is random, made with the outbox: a cursor is
- * (outbox id, offset), so that a cursor of another outbox is never mistaken for one of this.
+ * A directory of segment files of checksummed records. The publisher appends (one writer), sinks read behind
+ * it, each from a cursor of its own that lives in the sink. The outbox id is random, made with the outbox: a
+ * cursor is (outbox id, offset), so that a cursor of another outbox is never mistaken for one of this.
  *
- * Opening for append recovers: a torn tail is truncated (how much is logged), the last (seq, symbol, sub) of each
- * bucket is found again, so that events which a crashed publisher had stored but not yet released are dropped.
+ * Opening for append recovers: a torn tail is truncated (how much is logged), the last (seq, symbol, sub) of
+ * each bucket is found again, so that events which a crashed publisher had stored but not yet released are
+ * dropped.
  */
 #ifndef NET_OUTBOX_H
 #define NET_OUTBOX_H
@@ -32,9 +34,10 @@ struct outbox_record {
 struct outbox;        /* the writer */
 struct outbox_reader; /* one for each sink; may live in another thread or process than the writer */
 
-/* Opens or makes the outbox in `dir` for append. NULL with err set. `recovered_bytes` (may be NULL): how much of a torn
- * tail was cut off. */
-struct outbox *outbox_open(const char *dir, uint64_t segment_bytes, uint64_t *recovered_bytes, struct error *err);
+/* Opens or makes the outbox in `dir` for append. NULL with err set. `recovered_bytes` (may be NULL): how much
+ * of a torn tail was cut off. */
+struct outbox *outbox_open(const char *dir, uint64_t segment_bytes, uint64_t *recovered_bytes,
+                           struct error *err);
 
 /* 32 hex digits and NUL. */
 const char *outbox_id(const struct outbox *o);
@@ -43,24 +46,29 @@ uint64_t outbox_next_offset(const struct outbox *o);
 /* True if the event is already stored: not after the last one of its bucket in (seq, symbol, sub). */
 bool outbox_has(const struct outbox *o, uint16_t bucket, uint64_t seq, uint32_t symbol, uint32_t sub);
 
-/* Appends a copy to the batch in memory and sets r->offset. 0, or -1 (err: disk full …; the record is not taken). */
-int outbox_append(struct outbox *o, struct outbox_record *r, struct error *err) __attribute__((warn_unused_result));
+/* Appends a copy to the batch in memory and sets r->offset. 0, or -1 (err: disk full …; the record is not
+ * taken). */
+int outbox_append(struct outbox *o, struct outbox_record *r, struct error *err)
+    __attribute__((warn_unused_result));
 
-/* Writes the batch and makes it durable (fdatasync). Only then may the ring be released and readers see it. After a
- * failure nothing of the batch counts as stored; the same commit can be tried again. */
+/* Writes the batch and makes it durable (fdatasync). Only then may the ring be released and readers see it.
+ * After a failure nothing of the batch counts as stored; the same commit can be tried again. */
 int outbox_commit(struct outbox *o, struct error *err) __attribute__((warn_unused_result));
 
 void outbox_close(struct outbox *o);
 
-/* Committed events that recovery did not find again (a disk that lied, a file that was touched): then the id is new. */
+/* Committed events that recovery did not find again (a disk that lied, a file that was touched): then the id
+ * is new. */
 uint64_t outbox_lost(const struct outbox *o);
 
 /* Deletes the segments that hold only events before `offset`. How many went, or -1 with err. */
 int outbox_prune(struct outbox *o, uint64_t offset, struct error *err) __attribute__((warn_unused_result));
 
 /* A reader from `offset` on (the first kept one if that is gone: *first tells). */
-struct outbox_reader *outbox_reader_open(const char *dir, uint64_t offset, uint64_t *first, struct error *err);
-/* 1 with *r filled (valid until the next call), 0 if there is none yet, -1 with err set (corrupt: where, what). */
+struct outbox_reader *outbox_reader_open(const char *dir, uint64_t offset, uint64_t *first,
+                                         struct error *err);
+/* 1 with *r filled (valid until the next call), 0 if there is none yet, -1 with err set (corrupt: where,
+ * what). */
 int outbox_read(struct outbox_reader *r, struct outbox_record *rec, struct error *err)
     __attribute__((warn_unused_result));
 const char *outbox_reader_id(const struct outbox_reader *r);

@@ -1,5 +1,6 @@
-/* Applies raw message slots from a file (ringtape replay --messages) to the engine and prints every event, bit for bit.
- * A second argument is how many messages a call gets at most. Core alone, so that it builds for any machine: the test compares what two of them print. */
+/* Applies raw message slots from a file (ringtape replay --messages) to the engine and prints every event,
+ * bit for bit. A second argument is how many messages a call gets at most. Core alone, so that it builds for
+ * any machine: the test compares what two of them print. */
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -39,8 +40,8 @@ int main(int argc, char **argv)
         fprintf(stderr, "usage: replay_digest MESSAGES [BATCH]\n");
         return 2;
     }
-    struct engine *e =
-        engine_new(zeroed(engine_footprint(&limits)), &limits, zeroed(limits.rules * sizeof(struct rule_stats)));
+    struct engine *e = engine_new(zeroed(engine_footprint(&limits)), &limits,
+                                  zeroed(limits.rules * sizeof(struct rule_stats)));
     struct engine_out out = {.capacity = engine_out_capacity(&limits)};
     out.slot = zeroed(out.capacity * sizeof *out.slot);
     size_t have = 0, got;

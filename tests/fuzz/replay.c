@@ -1,4 +1,5 @@
-/* Runs a fuzz target over the files of its corpus, without a fuzzer: `make test` does. Linked with one fuzz_X.c. */
+/* Runs a fuzz target over the files of its corpus, without a fuzzer: `make test` does. Linked with one
+ * fuzz_X.c. */
 #include <dirent.h>
 #include <stdint.h>
 #include <stdio.h>
