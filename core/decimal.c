@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+/* clang-format off */
 #define POWERS(X)                                                                                            \
     X(1)                                                                                                     \
     X(10)                                                                                                    \
@@ -14,6 +15,7 @@
     X(100000) X(1000000) X(10000000) X(100000000) X(1000000000) X(10000000000) X(100000000000)               \
         X(1000000000000) X(10000000000000) X(100000000000000) X(1000000000000000) X(10000000000000000)       \
             X(100000000000000000) X(1000000000000000000) X(10000000000000000000)
+/* clang-format on */
 #define X(power) power##u,
 const uint64_t decimal_power[20] = {POWERS(X)};
 #undef X
