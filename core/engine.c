@@ -92,7 +92,7 @@ struct engine *engine_new(void *mem, const struct engine_limits *l, struct rule_
     e->epoch = 1;
     e->stamp = 1;
     e->sub_symbol = NONE;
-    e->step_slots = 64;
+    e->step_slots = 256; /* two for each bar that an hour of lateness may close at once */
     for (int b = 0; b < BUCKET_ALL; b++)
         e->bucket[b] =
             (struct bucket){.clock_ns = INT64_MIN, .next_ns = NEVER_NS, .first = NONE, .last = NONE};

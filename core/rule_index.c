@@ -485,7 +485,7 @@ static bool try_build(struct engine *e)
     size_t whole = e->built.size;
     e->built.size = edges_at & ~(size_t)15;
     bool ok = true;
-    e->step_slots = 64;
+    e->step_slots = 256; /* two for each bar that an hour of lateness may close at once */
     for (uint32_t i = 0; i < e->n_rules; i++) {
         struct loaded_rule *r = &e->rule[i];
         r->instance = NONE;
