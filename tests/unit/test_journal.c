@@ -669,7 +669,8 @@ static void a_bad_disk_loses_nothing(void **state)
         assert_int_equal(rc, 0);
         run("rm -rf %s/*", dir);
     }
-    assert_true(faults > 100);
+    print_message("%u faults\n", faults);
+    assert_true(faults > 20);
 }
 
 /* The kernel may drop what it could not sync and call the next sync a success: with sync = always nothing is

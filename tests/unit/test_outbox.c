@@ -14,12 +14,52 @@
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 #include <cmocka.h>
 
 static char dir[64];
 static struct error err;
+
+/* The disk, in front of libc's: what one in `fault_one_in` calls does is fail, or write a part; a sync that
+ * fails loses what was not synced. */
+static int fault_one_in;
+static unsigned faults;
+static off_t synced_bytes;
+
+static bool faulty(void)
+{
+    bool f = fault_one_in && rand() % fault_one_in == 0;
+    faults += f;
+    return f;
+}
+
+ssize_t pwrite(int fd, const void *buf, size_t n, off_t at)
+{
+    if (faulty()) {
+        if (rand() % 2) {
+            errno = (int[]){ENOSPC, EIO, EINTR}[rand() % 3];
+            return -1;
+        }
+        n = n > 1 ? 1 + (size_t)rand() % (n - 1) : n;
+    }
+    return syscall(SYS_pwrite64, fd, buf, n, at);
+}
+
+int fdatasync(int fd)
+{
+    struct stat st;
+    assert_int_equal(fstat(fd, &st), 0);
+    if (faulty()) {
+        if (synced_bytes && ftruncate(fd, synced_bytes))
+            abort();
+        errno = EIO;
+        return -1;
+    }
+    synced_bytes = st.st_size;
+    return (int)syscall(SYS_fdatasync, fd);
+}
 
 static void run(const char *format, ...)
 {
@@ -409,6 +449,32 @@ static void a_full_disk_loses_nothing(void **state)
     outbox_close(o);
 }
 
+/* Any write and any sync may fail at any time: a commit that failed is tried again, and nothing is there
+ * twice. */
+static void a_bad_disk_loses_nothing(void **state)
+{
+    (void)state;
+    int rc;
+    struct outbox *o = open_box(1 << 20);
+    fill(o, 0, 5, 5);
+    fault_one_in = 3;
+    for (uint64_t i = 5; i < 500; i++) {
+        append(o, i);
+        if (i % 3 == 0 && outbox_commit(o, &err))
+            assert_non_null(strstr(err.text, "commit again"));
+    }
+    fault_one_in = 0;
+    assert_int_equal(outbox_commit(o, &err), 0);
+    assert_true(faults > 50);
+    assert_int_equal(outbox_next_offset(o), 500);
+    assert_int_equal(read_all(0, &rc), 500);
+    assert_int_equal(rc, 0);
+    outbox_close(o);
+    o = open_box(1 << 20);
+    assert_int_equal(outbox_lost(o), 0);
+    outbox_close(o);
+}
+
 static void what_is_no_outbox_says_so(void **state)
 {
     (void)state;
@@ -512,6 +578,7 @@ int main(void)
         TEST(an_uncommitted_tail_is_no_loss),
         TEST(any_flipped_byte_is_found),
         TEST(a_full_disk_loses_nothing),
+        TEST(a_bad_disk_loses_nothing),
         TEST(what_is_no_outbox_says_so),
         TEST(a_killed_writer_keeps_its_word),
         TEST(readers_follow_the_writer),
