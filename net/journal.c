@@ -29,6 +29,7 @@ struct block {
     uint32_t bytes, done;
     uint64_t last_seq; /* 0: in force */
     enum block_state state;
+    bool again; /* what its write under way stores is not to be believed */
 };
 
 struct segment {
@@ -269,7 +270,10 @@ static void complete_write(struct journal *j, uint64_t count, int result)
 {
     struct block *b = block_at(j, count);
     j->in_flight--;
-    if (result > 0) {
+    if (b->again) {
+        b->again = false;
+        b->done = 0;
+    } else if (result > 0) {
         b->done += (uint32_t)result;
         j->state.bytes += (uint32_t)result;
     }
@@ -338,16 +342,20 @@ static void advance(struct journal *j)
         atomics_store_release_u32(&staged(j, j->freed)->state, STAGED_FREE);
 }
 
-/* After a failed sync the kernel may have dropped what it could not write: what is still staged is written
- * again. */
+/* After a failed sync the kernel may have dropped what it could not write, also parts of what was under way,
+ * and would call the next sync a success: all that is still staged is written again. */
 static void write_again(struct journal *j)
 {
     if (j->options.sync != JOURNAL_SYNC_ALWAYS)
         return;
-    for (uint64_t i = j->synced; i < j->written; i++) {
-        block_at(j, i)->state = BLOCK_QUEUED;
-        block_at(j, i)->done = 0;
-        j->queued++;
+    for (uint64_t i = j->synced; i < j->sealed; i++) {
+        struct block *b = block_at(j, i);
+        b->again = b->state == BLOCK_WRITING;
+        if (b->state != BLOCK_WRITTEN && b->state != BLOCK_QUEUED)
+            continue;
+        j->queued += b->state == BLOCK_WRITTEN;
+        b->state = BLOCK_QUEUED;
+        b->done = 0;
     }
     j->written = j->synced;
     j->state.written_seq = j->state.durable_seq;
