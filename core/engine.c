@@ -522,6 +522,7 @@ static inline void apply_trade(struct engine *e, const struct msg *m)
     __int128 pv = (__int128)p * size;
     if (unlikely(!sums_add(s, ev, size, pv))) {
         e->count.sum_overflow++;
+        evaluate(e, s, EVAL_SILENT); /* its time has come all the same, and with it new rules and minutes */
         return;
     }
     e->count.trades++;
@@ -637,12 +638,12 @@ static bool apply_clock(struct engine *e, const struct msg *m)
 static void apply_symbol(struct engine *e, const struct msg *m)
 {
     char name[64] = {0};
+    if (m->symbol < e->limits.ids && e->local[m->symbol])
+        return; /* repeated at the start of a journal segment */
     if (m->symbol >= e->limits.ids || e->n_symbols == e->limits.symbols) {
         e->count.symbols_full++;
         return;
     }
-    if (e->local[m->symbol])
-        return; /* repeated at the start of a journal segment */
     if (m->sym.name_len == 0 || m->sym.name_len > 63 || m->sym.bucket >= BUCKET_COUNT ||
         m->sym.calendar >= CALENDARS || m->sym.size_scale > 18 ||
         msg_slot_count(m) < msg_slots(MSG_FIRST_BYTES + m->sym.name_len)) {
