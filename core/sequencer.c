@@ -80,7 +80,8 @@ static void emit_clock(struct sequencer *q, struct output *out, uint32_t bucket,
     m->recv_ns = recv_ns;
 }
 
-/* Sends the trading days from two days before the running maximum to a week after it, each once. */
+/* Sends the trading days from five days before the running maximum to a week after it, each once. What a jump
+ * in time leaps over is left out: nobody needs it, and it has no bound. */
 static void emit_calendar(struct sequencer *q, struct output *out)
 {
     int64_t next = INT64_MAX;
@@ -88,7 +89,9 @@ static void emit_calendar(struct sequencer *q, struct output *out)
         int64_t t[4], until = q->top_ns + 8 * DAY_NS;
         if (!q->calendar_used[c] || !q->o.calendar)
             continue;
-        int64_t from = q->calendar_known_ns[c] ? q->calendar_known_ns[c] + 1 : q->top_ns - 5 * DAY_NS;
+        int64_t from = q->top_ns - 5 * DAY_NS;
+        if (q->calendar_known_ns[c] && q->calendar_known_ns[c] >= from)
+            from = q->calendar_known_ns[c] + 1;
         while (q->o.calendar(q->o.calendar_ctx, c, from, t) && t[0] <= until) {
             char text[128];
             int len = snprintf(text, sizeof text, "calendar.%u=%" PRId64 ",%" PRId64 ",%" PRId64 ",%" PRId64,
