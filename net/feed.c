@@ -37,25 +37,44 @@ struct feed {
     char failure[1024];
 };
 
+/* Keeps the ticks of slot[0..n), at whose times the clocks can strike. A capture among several sources has
+ * more than ticks: its symbols come from its table. */
+static int keep_ticks(struct feed *f, struct msg *slot, int n)
+{
+    int kept = 0;
+    for (int i = 0; i < n; i += (int)msg_slot_count(&slot[i])) {
+        if (slot[i].type != MSG_TRADE && slot[i].type != MSG_QUOTE)
+            continue;
+        if ((uint64_t)slot[i].event_ns > (uint64_t)TIME_MAX_NS) {
+            f->rejected[REJECT_TIME_FORMAT]++;
+            continue;
+        }
+        if (kept != i)
+            slot[kept] = slot[i];
+        kept++;
+    }
+    return kept;
+}
+
+/* Reads on behind the ticks that are left, if there is room: until there is one more, or the end. */
 static void fill(struct feed *f, struct input *in)
 {
-    if (in->at < in->n) {
+    if (in->at < in->n)
         memmove(in->slot, in->slot + in->at, (size_t)(in->n - in->at) * sizeof *in->slot);
-    }
     in->n -= in->at;
     in->at = 0;
-    if (in->ended || BATCH - in->n < MSG_SLOTS_MAX)
-        return;
-    int got = source_read(in->source, in->slot + in->n, BATCH - in->n);
-    if (got > 0) {
-        in->n += got;
-        return;
-    }
-    in->ended = true;
-    if (got == SOURCE_FAILED) {
-        size_t len = strlen(f->failure);
-        snprintf(f->failure + len, sizeof f->failure - len, "%s%s", len ? "\n" : "",
-                 in->source->failure.text);
+    for (int kept = 0; !kept && !in->ended && BATCH - in->n >= MSG_SLOTS_MAX; in->n += kept) {
+        int got = source_read(in->source, in->slot + in->n, BATCH - in->n);
+        if (got > 0) {
+            kept = keep_ticks(f, in->slot + in->n, got);
+            continue;
+        }
+        in->ended = true;
+        if (got == SOURCE_FAILED) {
+            size_t len = strlen(f->failure);
+            snprintf(f->failure + len, sizeof f->failure - len, "%s%s", len ? "\n" : "",
+                     in->source->failure.text);
+        }
     }
 }
 
@@ -123,7 +142,7 @@ static uint32_t map_symbol(struct feed *f, struct input *in, uint32_t local, int
                            int *used)
 {
     const struct source *s = in->source;
-    if (local >= s->symbol_count)
+    if (local >= s->symbol_count || s->symbols[local].name_len == 0)
         return 0;
     if (local >= in->id_room) {
         uint32_t room = s->symbol_count * 2 + 64;
@@ -148,11 +167,6 @@ static uint32_t map_symbol(struct feed *f, struct input *in, uint32_t local, int
     return in->id[local];
 }
 
-static bool is_tick(const struct msg *m)
-{
-    return m->type == MSG_TRADE || m->type == MSG_QUOTE;
-}
-
 static bool jumps(const struct input *in, const struct msg *m)
 {
     return in->top_ns != INT64_MIN &&
@@ -168,19 +182,13 @@ static bool head_ready(struct feed *f, struct input *in)
         if (in->at == in->n)
             return false;
         struct msg *m = &in->slot[in->at];
-        if (!is_tick(
-                m)) { /* a capture among several sources: only its ticks count, symbols come from its table */
-            in->at += (int)msg_slot_count(m);
-            continue;
-        }
         if (!jumps(in, m))
             return true;
         if (in->at + 1 == in->n)
             fill(f, in);
         m = &in->slot[in->at];
         const struct msg *after = in->at + 1 < in->n ? m + 1 : NULL;
-        if (after && is_tick(after) && jumps(in, after) &&
-            (after->event_ns > in->top_ns) == (m->event_ns > in->top_ns)) {
+        if (after && jumps(in, after) && (after->event_ns > in->top_ns) == (m->event_ns > in->top_ns)) {
             in->top_ns = m->event_ns; /* confirmed; a step back counts from here on too */
             return true;
         }
@@ -216,8 +224,7 @@ static int read_merged(struct feed *f, struct msg *out, int max)
                 f->rejected[REJECT_SYMBOLS_FULL]++;
             }
             first->at++;
-        } while (f->n == 1 && first->at < first->n && is_tick(&first->slot[first->at]) &&
-                 used + 2 * HISTORY_BARS + MSG_SLOTS_MAX + 1 <= max);
+        } while (f->n == 1 && first->at < first->n && used + 2 * HISTORY_BARS + MSG_SLOTS_MAX + 1 <= max);
     }
     return used;
 }
@@ -271,12 +278,14 @@ struct feed *feed_open(const char *const specs[], unsigned n, const struct sourc
     if (!f)
         abort();
     f->config = *config;
+    if (f->config.symbols_max == 0 || f->config.symbols_max > SOURCE_SYMBOLS_MAX)
+        f->config.symbols_max = SOURCE_SYMBOLS_MAX;
     f->history = history;
     f->hash_mask = 64;
-    while (f->hash_mask < 2 * config->symbols_max)
+    while (f->hash_mask < 2 * f->config.symbols_max)
         f->hash_mask *= 2;
     f->hash = calloc(f->hash_mask--, sizeof *f->hash);
-    f->symbol = calloc(config->symbols_max + 1u, sizeof *f->symbol);
+    f->symbol = calloc(f->config.symbols_max + 1u, sizeof *f->symbol);
     if (!f->hash || !f->symbol)
         abort();
     for (; f->n < n; f->n++) {
