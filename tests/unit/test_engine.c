@@ -7,20 +7,29 @@
  *   day CALENDAR T0 T1 T2 T3       a trading day, minutes after T0            close SYMBOL PRICE yesterday's
  *
  * Symbols are A (bucket 0), B (512), C (0), D (1023, its sizes have 2 decimals), all of calendar 0. What
- * comes out is one text: alerts as id@time, /SYMBOL if it is not A, #k if k > 0; bars as [SYMBOL minute
- * open/high/low/close volume trades rN].
+ * comes out is one text: alerts as id@time, :price where a table asks for it, /SYMBOL if it is not A, #k if
+ * k > 0; bars as [SYMBOL minute open/high/low/close volume trades rN].
+ *
+ * Each script is run with all messages in one call, one in a call, two in a call; once more with a CLOCK at
+ * every grid point that one passes; once more drained only when the engine finds no room.
  */
 #include "tests/unit/engine_harness.h"
 
 #define XXH_INLINE_ALL
 #include <xxhash.h>
 
+enum { SHOW_ALERTS = 1, SHOW_PRICES = 2, SHOW_BARS = 4 };
+
 struct script {
     struct tape tape;
     char id[64][32]; /* of rules, by slot */
     unsigned rules;
     bool known[4];
+    bool every_second; /* a CLOCK at each grid point up to one's time */
+    int64_t clock_ns[4];
 };
+
+static const uint16_t buckets[] = {0, 512, 0, 1023};
 
 static int64_t seconds(const char *text)
 {
@@ -29,7 +38,6 @@ static int64_t seconds(const char *text)
 
 static uint32_t symbol_id(struct script *s, const char *name)
 {
-    static const uint16_t buckets[] = {0, 512, 0, 1023};
     uint32_t i = (uint32_t)(name[0] - 'A');
     assert_true(i < 4 && !name[1]);
     if (!s->known[i])
@@ -58,6 +66,16 @@ static void script_rule(struct script *s, char *line)
     put_rule(&s->tape, s->rules++, &r);
 }
 
+static void script_clock(struct script *s, uint32_t symbol, int64_t t)
+{
+    uint32_t bucket = buckets[symbol];
+    int64_t grid = s->clock_ns[symbol] ? s->clock_ns[symbol] : bucket_grid_ceil(bucket, T0);
+    for (; s->every_second && grid < t; grid += SEC)
+        put_clock(&s->tape, bucket, grid);
+    put_clock(&s->tape, bucket, t);
+    s->clock_ns[symbol] = grid;
+}
+
 static void script_line(struct script *s, char *line)
 {
     char verb[8], w[5][40] = {"", "", "", "", ""};
@@ -72,8 +90,7 @@ static void script_line(struct script *s, char *line)
     } else if (!strcmp(verb, "q")) {
         put_quote(&s->tape, symbol_id(s, w[1]), seconds(w[0]), PX(atof(w[2])), PX(atof(w[3])));
     } else if (!strcmp(verb, "c")) {
-        static const uint16_t buckets[] = {0, 512, 0, 1023};
-        put_clock(&s->tape, buckets[symbol_id(s, w[1])], seconds(w[0]));
+        script_clock(s, symbol_id(s, w[1]), seconds(w[0]));
     } else if (!strcmp(verb, "day")) {
         put_setting(&s->tape, "calendar.%s=%" PRId64 ",%" PRId64 ",%" PRId64 ",%" PRId64, w[0],
                     T0 + atoi(w[1]) * MIN, T0 + atoi(w[2]) * MIN, T0 + atoi(w[3]) * MIN,
@@ -97,23 +114,40 @@ static void script_parse(struct script *s, const char *text)
     tape_stamp(&s->tape, 1);
 }
 
-static void events_text(const struct script *s, const struct tape *events, bool bars, bool alerts, char *out,
-                        size_t size)
+/* Takes the events away only where the engine has no more room: every step is taken as full as it may be. */
+static void apply_packed(struct bench *b, const struct tape *t)
+{
+    for (size_t at = 0; at < t->n;) {
+        size_t done = engine_apply(b->e, t->slot + at, t->n - at, &b->out);
+        at += done;
+        if (at < t->n && done == 0) {
+            assert_true(b->out.used > 0);
+            bench_collect(b);
+        }
+    }
+    bench_collect(b);
+}
+
+static void events_text(const struct script *s, const struct tape *events, int show, char *out, size_t size)
 {
     size_t n = 0;
     out[0] = 0;
     for (size_t at = 0; at < events->n; at += msg_slot_count(&events->slot[at])) {
         const struct msg *m = &events->slot[at];
-        if (m->type == MSG_ALERT && alerts) {
+        if (m->type == MSG_ALERT && show & SHOW_ALERTS) {
             struct msg_alert a;
             alert_head(m, &a);
             n += (size_t)snprintf(out + n, size - n, "%s%s@%.12g", n ? " " : "", s->id[a.rule],
                                   (double)(m->event_ns - T0) / 1e9);
+            if (show & SHOW_PRICES && a.price_e9 == ALERT_UNKNOWN)
+                n += (size_t)snprintf(out + n, size - n, ":?");
+            else if (show & SHOW_PRICES)
+                n += (size_t)snprintf(out + n, size - n, ":%.12g", (double)a.price_e9 / 1e9);
             if (m->symbol)
                 n += (size_t)snprintf(out + n, size - n, "/%c", 'A' + m->symbol);
             if (a.k)
                 n += (size_t)snprintf(out + n, size - n, "#%u", a.k);
-        } else if (m->type == MSG_BAR && bars) {
+        } else if (m->type == MSG_BAR && show & SHOW_BARS) {
             struct msg_bar b = msg_bar_get(m);
             n += (size_t)snprintf(out + n, size - n, "%s[%c %d %g/%g/%g/%g %" PRIu64 " %u r%u]", n ? " " : "",
                                   'A' + m->symbol, (int)((m->event_ns - T0) / MIN), (double)b.open_e9 / 1e9,
@@ -124,21 +158,28 @@ static void events_text(const struct script *s, const struct tape *events, bool 
     }
 }
 
-static void run_script(const char *name, const char *text, const char *expected, bool bars, bool alerts,
-                       size_t batch)
+enum how { ALL, ONE, TWO, EVERY_SECOND, PACKED, HOWS };
+
+static void run_script(const char *name, const char *text, const char *expected, int show, enum how how)
 {
-    struct script s = {0};
+    static const char *const hows[] = {"all in one call", "one in a call", "two in a call",
+                                       "a CLOCK every second", "drained when full"};
+    struct script s = {.every_second = how == EVERY_SECOND};
     struct bench b;
     char found[4000];
     script_parse(&s, text);
     bench_open(&b, NULL);
-    bench_apply(&b, &s.tape, batch);
-    events_text(&s, &b.events, bars, alerts, found, sizeof found);
+    if (how == PACKED)
+        apply_packed(&b, &s.tape);
+    else
+        bench_apply(&b, &s.tape, how == ONE ? 1 : how == TWO ? 2 : 0);
+    events_text(&s, &b.events, show, found, sizeof found);
     if (engine_counters(b.e)->rules_refused || engine_counters(b.e)->settings_refused ||
         engine_counters(b.e)->rules_full)
         fail_msg("%s: %s", name, engine_refusal(b.e));
     if (strcmp(found, expected))
-        fail_msg("%s\n  script   %s\n  found    %s\n  expected %s", name, text, found, expected);
+        fail_msg("%s (%s)\n  script   %s\n  found    %s\n  expected %s", name, hows[how], text, found,
+                 expected);
     bench_close(&b);
     tape_free(&s.tape);
 }
@@ -147,13 +188,13 @@ struct example {
     const char *name, *text, *expected;
 };
 
-static void run_table(const struct example *t, size_t n, bool bars, bool alerts)
+static void run_table(const struct example *t, size_t n, int show)
 {
     for (size_t i = 0; i < n; i++)
-        for (size_t batch = 0; batch < 3; batch++)
-            run_script(t[i].name, t[i].text, t[i].expected, bars, alerts, batch);
+        for (enum how how = 0; how < HOWS; how++)
+            run_script(t[i].name, t[i].text, t[i].expected, show, how);
 }
-#define RUN(table, bars, alerts) run_table(table, sizeof table / sizeof *table, bars, alerts)
+#define RUN(table, show) run_table(table, sizeof table / sizeof *table, show)
 
 static void test_level(void **state)
 {
@@ -220,7 +261,7 @@ static void test_level(void **state)
          "rule b 0 level : price > 1; rule a 0 level : price > 5; rule c 0 level : volume_1m > 0; t 1 A 9",
          "b@1 a@1 c@1"},
     };
-    RUN(t, false, true);
+    RUN(t, SHOW_ALERTS);
 }
 
 static void test_cross(void **state)
@@ -253,7 +294,7 @@ static void test_cross(void **state)
          "t 4 A 5; t 5 A 40",
          "a@1 a@3 a@5"},
     };
-    RUN(t, false, true);
+    RUN(t, SHOW_ALERTS);
 }
 
 static void test_late_prints(void **state)
@@ -277,7 +318,7 @@ static void test_late_prints(void **state)
         {"another bucket's does not", "rule a 0 level : price > 10; t 0 A 9; t 0 B 9; c 61.5 B; t 59 A 11",
          "a@59"},
     };
-    RUN(t, false, true);
+    RUN(t, SHOW_ALERTS);
 }
 
 static void test_rules_that_change(void **state)
@@ -340,7 +381,7 @@ static void test_rules_that_change(void **state)
          "t 0 A 10; t 60 A 20; t 120 A 30; t 180 A 15",
          "a@120 b@120 c@120 d@180"},
     };
-    RUN(t, false, true);
+    RUN(t, SHOW_ALERTS);
 }
 
 static void test_days_and_sessions(void **state)
@@ -383,7 +424,7 @@ static void test_days_and_sessions(void **state)
          "6100 A 11",
          "a@6100"},
     };
-    RUN(t, false, true);
+    RUN(t, SHOW_ALERTS);
 }
 
 static void test_bars(void **state)
@@ -429,18 +470,622 @@ static void test_bars(void **state)
         {"prices at the ends of their range", "t 0 A 0.000000001; t 1 A 9223372036; c 61 A",
          "[A 0 1e-09/9.22337e+09/1e-09/9.22337e+09 200 2 r0]"},
     };
-    RUN(t, true, false);
+    RUN(t, SHOW_BARS);
+}
+
+/* The definition of triggers (design, Engine), sentence by sentence. */
+struct trigger_case {
+    const char *name;
+    const char *rule;     /* COOLDOWN_S level|cross [sym=…] : EXPRESSION, of rule `a` */
+    const char *messages; /* may start with more rules */
+    const char *fires;    /* a@time:price#k */
+};
+
+static void test_triggers(void **state)
+{
+    (void)state;
+    static const struct trigger_case t[] = {
+        /* level fires at a TRADE or QUOTE of the symbol exactly when the expression is true … */
+        {"level: at a TRADE", "0 level : price > 10", "t 0 A 9; t 1.5 A 11; t 2 A 10", "a@1.5:11"},
+        {"level: at a QUOTE, made true by it", "0 level : spread <= 0.5",
+         "t 0 A 9; q 1 A 9 10; q 2 A 9 9.5; q 3 A 9 9.75", "a@2:9"},
+        {"level: at a QUOTE before there is a price", "0 level : ask < 10 and bid >= 9", "q 1 A 9 9.5",
+         "a@1:?"},
+        {"level: at a QUOTE, true since a TRADE", "10 level : price > 10", "t 0 A 11; q 9 A 1 2; q 10 A 1 2",
+         "a@0:11 a@10:11"},
+        {"level: at a TRADE, true since a QUOTE", "10 level : bid > 10", "q 0 A 11 12; t 10 A 9",
+         "a@0:? a@10:9"},
+        {"level: from unknown", "0 level : change_1m > 0", "t 0 A 9; t 59 A 10; t 60 A 11", "a@60:11"},
+        {"level: another symbol's message is none of its own", "0 level : price > 10", "t 0 A 11; t 1 C 9",
+         "a@0:11"},
+        /* … and at least the cooldown has passed since its last fire there; */
+        {"cooldown: at its end, not 1 ns before", "10 level : price > 10",
+         "t 0 A 11; t 9.999999999 A 12; t 10 A 13", "a@0:11 a@10:13"},
+        {"cooldown: not rewound by what fires not", "10 level : price > 10",
+         "t 0 A 11; t 4 A 12; t 8 A 13; t 12 A 14", "a@0:11 a@12:14"},
+        {"cooldown: falls and rises within it", "10 level : price > 10",
+         "t 0 A 11; t 1 A 9; t 2 A 12; t 3 A 9; t 4 A 13; t 10 A 14", "a@0:11 a@10:14"},
+        {"cooldown: false at its end", "10 level : price > 10", "t 0 A 11; t 9 A 12; t 10 A 9; t 11 A 12",
+         "a@0:11 a@11:12"},
+        {"cooldown: by the symbol's time, which its bucket's CLOCK brings", "10 level : price > 10",
+         "t 0 A 11; c 10 A; t 3 A 12", "a@0:11 a@10:12"},
+        {"cooldown: another bucket's CLOCK does not", "10 level : price > 10",
+         "t 0 A 11; t 0 B 9; c 10.5 B; t 3 A 12; t 9 B 11", "a@0:11 a@10.5:11/B"},
+        {"cooldown: per symbol", "10 level : price > 10", "t 0 A 11; t 5 C 12; t 10 A 13; t 10 C 14",
+         "a@0:11 a@5:12/C a@10:13"},
+        {"cooldown: a year", "31536000 level : price > 10", "t 0 A 11; t 31535999 A 11; t 31536000 A 12",
+         "a@0:11 a@31536000:12"},
+        {"cooldown 0: at every message, k counts equal times", "0 level : price > 10",
+         "t 1 A 11; t 1 A 12; q 1 A 9 10; t 1 A 9; t 1 A 13; t 2 A 14",
+         "a@1:11 a@1:12#1 a@1:12#2 a@1:13#3 a@2:14"},
+        /* at a CLOCK only where the expression became true by it. */
+        {"level: a CLOCK makes it true", "0 level : volume_1m < 150", "t 0 A 9 200; c 59 A; c 60 A",
+         "a@60:9"},
+        {"level: … from unknown", "0 level : close == 9", "t 0 A 9; c 60 A; c 61 A", "a@60:9"},
+        {"level: it stays true at a CLOCK", "0 level : volume_1m < 150", "t 0 A 9 100; c 60 A; c 120 A",
+         "a@0:9"},
+        {"level: a CLOCK and a TRADE of its time", "0 level : volume_1m < 150",
+         "t 0 A 9 200; c 60 A; t 60 A 8 1; t 60 A 7 200", "a@60:9 a@60:8#1"},
+        {"level: true by a CLOCK, false, true by a CLOCK", "0 level : volume_1m < 150",
+         "t 0 A 9 200; c 60 A; t 61 A 8 200; c 120 A", "a@60:9 a@120:8"},
+        {"level: true by a CLOCK within the cooldown, later by a tick", "100 level : volume_1m < 150",
+         "t 0 A 9 100; t 1 A 8 100; c 60 A; c 120 A; c 180 A; q 181 A 1 2", "a@0:9 a@181:8"},
+        {"level: true by a CLOCK after the cooldown", "30 level : volume_1m < 150",
+         "t 0 A 9 100; t 1 A 8 100; c 29 A; c 30 A; c 60 A", "a@0:9 a@60:8"},
+        {"a CLOCK over several minutes: true in one of them only",
+         "0 level : volume_3m < 250 and volume_3m > 150", "t 0 A 9; t 60 A 9; t 120 A 9; c 400 A",
+         "a@60:9 a@180:9"},
+        {"a CLOCK over several minutes: two crossings in them",
+         "0 cross : volume_1m > 0 or volume_3m < 150 and volume_3m > 50 or volume_4m == 0",
+         "t 0 A 9 200; t 60 A 8 100; c 360 A", "a@180:8 a@300:8"},
+        /* cross fires on false -> true (unknown -> true does not) … */
+        {"cross: false to true", "0 cross : price > 10", "t 0 A 9; t 1 A 11; t 2 A 12", "a@1:11"},
+        {"cross: unknown to true", "0 cross : price > 10", "t 0 A 11; t 1 A 9; t 2 A 12", "a@2:12"},
+        {"cross: false, unknown, true", "0 cross : vwap_live > 10",
+         "t 0 A 9; c 60 A; t 61 A 11; c 120 A; t 121 A 9; t 122 A 90", "a@122:90"},
+        {"cross: at a QUOTE", "0 cross : spread < 0", "q 0 A 9 10; q 1 A 10 9; q 2 A 11 9; t 3 A 1", "a@1:?"},
+        {"cross: at a CLOCK", "0 cross : volume_1m < 150", "t 0 A 9 200; c 59 A; c 60 A; c 120 A", "a@60:9"},
+        {"cross: at a CLOCK from unknown", "0 cross : close == 9", "t 0 A 9; c 60 A; t 61 A 9", ""},
+        {"cross: k", "0 cross : price > 10", "t 1 A 9; t 1 A 11; t 1 A 9; t 1 A 12; t 2 A 9; t 2 A 13",
+         "a@1:11 a@1:12#1 a@2:13"},
+        /* … and is dropped inside the cooldown. */
+        {"cross: dropped, and not fired when the cooldown ends", "10 cross : price > 10",
+         "t 0 A 9; t 1 A 11; t 2 A 9; t 3 A 12; t 11 A 13; q 12 A 1 2; c 60 A", "a@1:11"},
+        {"cross: what is dropped does not prolong it", "10 cross : price > 10",
+         "t 0 A 9; t 1 A 11; t 2 A 9; t 10.9 A 12; t 10.95 A 9; t 11 A 13", "a@1:11 a@11:13"},
+        {"cross: dropped at a CLOCK", "100 cross : volume_1m < 150",
+         "t 0 A 9 200; c 60 A; t 61 A 8 200; c 120 A; t 121 A 7 200; c 180 A", "a@60:9 a@180:7"},
+        /* Missing values are unknown: through not, and, or. */
+        {"not unknown", "0 level : not change_1m > 0", "t 0 A 9; t 60 A 9", "a@60:9"},
+        {"unknown or true, unknown or false", "0 level : change_1m > 0 or price > 10",
+         "t 0 A 9; t 1 A 11; t 2 A 9", "a@1:11"},
+        {"cross: unknown or true, to known or true", "0 cross : change_1m > 0 or price > 10",
+         "t 0 A 11; t 60 A 12", ""},
+        {"cross: unknown or false is unknown", "0 cross : change_1m > 0 or price > 10", "t 0 A 9; t 1 A 11",
+         ""},
+        {"cross: unknown and false is false", "0 cross : change_1m > 0 and price > 10", "t 0 A 9; t 60 A 11",
+         "a@60:11"},
+        {"cross: unknown and true is unknown", "0 cross : change_1m > 0 and price > 10",
+         "t 0 A 11; t 60 A 12", ""},
+        {"cross: not (unknown or true) is false", "0 cross : not (change_1m > 100 or price < 10)",
+         "t 0 A 9; t 60 A 11", "a@60:11"},
+        {"cross: not (unknown and true) is unknown", "0 cross : not (change_1m > 100 and price > 10)",
+         "t 0 A 11; t 60 A 11", ""},
+        {"unknown != c, unknown == c", "0 level : bid != 1 or bid == 1", "t 0 A 9; q 1 A 1 2; q 2 A 2 3",
+         "a@1:9 a@2:9"},
+        {"unknown against a metric", "0 level : price > ask or price <= ask", "t 0 A 9; q 1 A 1 9; t 2 A 10",
+         "a@1:9 a@2:10"},
+        /* Thresholds. */
+        {"==", "0 level : price == 10",
+         "t 0 A 9.999999999; t 1 A 10; t 2 A 10.000000001; t 3 A 10; t 4 A 9; t 5 A 11", "a@1:10 a@3:10"},
+        {"!=", "0 level : price != 10",
+         "t 0 A 9.999999999; t 1 A 10; t 2 A 10.000000001; t 3 A 10; t 4 A 9; t 5 A 11",
+         "a@0:9.999999999 a@2:10.000000001 a@4:9 a@5:11"},
+        {"cross of ==: from below, from above, by jumps not", "0 cross : price == 10",
+         "t 0 A 9; t 1 A 10; t 2 A 11; t 3 A 10; t 4 A 10; t 5 A 9; t 6 A 11", "a@1:10 a@3:10"},
+        {"cross of !=", "0 cross : price != 10", "t 0 A 10; t 1 A 11; t 2 A 9; t 3 A 10; t 4 A 9",
+         "a@1:11 a@4:9"},
+        {"> and >= of a double", "0 level : volume_live >= 200 and not volume_live > 200",
+         "t 0 A 9 199; t 1 A 8 1; t 2 A 7 1", "a@1:8"},
+        {"== of a size with decimals", "0 level : volume_live == 1.1", "t 0 D 9 109; t 1 D 8 1; t 2 D 7 1",
+         "a@1:8/D"},
+        /* A new rule or version is first evaluated at the symbol's next message; … */
+        {"new: not at a CLOCK, though that makes it true", "0 level : price > 100",
+         "t 0 A 11 200; rule b 0 level : volume_1m < 150; c 60 A; c 61 A; q 62 A 1 2", "b@62:11"},
+        {"new: cross sees its first value there", "0 level : price > 100",
+         "t 0 A 9; rule b 0 cross : price > 10; t 1 A 11; t 2 A 9; t 3 A 12", "b@3:12"},
+        {"new: nor does a CLOCK give it one", "0 level : price > 100",
+         "t 0 A 9 200; rule b 0 cross : volume_1m < 150; c 60 A; t 61 A 9 200; c 120 A", "b@120:9"},
+        {"new: an old rule's CLOCK is its own", "0 cross : volume_1m < 150",
+         "t 0 A 9 200; rule b 0 level : price > 100; c 60 A", "a@60:9"},
+        {"new: two at once", "0 level : price > 10",
+         "t 0 A 11; rule b 0 level : price > 5; rule c 0 level sym=A : price > 6; t 1 A 12",
+         "a@0:11 a@1:12 b@1:12 c@1:12"},
+        {"new: for each symbol when it speaks", "100 level : price > 10",
+         "t 0 A 9; t 0 C 9; rule b 100 level : price < 10; t 5 C 9; t 7 A 9", "b@5:9/C b@7:9"},
+        /* … a version inherits the cooldown. */
+        {"version: within it", "10 level : price > 10",
+         "t 0 A 11; rule a 10 level v=2 : price > 5; t 9 A 12; t 10 A 13", "a@0:11 a@10:13"},
+        {"version: cross within it is dropped", "10 cross : price > 10",
+         "t 0 A 9; t 1 A 11; rule a 10 cross v=2 : price > 10; t 2 A 9; t 3 A 12; t 4 A 9; t 11 A 13",
+         "a@1:11 a@11:13"},
+        {"version: disabled, then enabled", "10 level : price > 10",
+         "t 0 A 11; rule a 10 level v=2 off : price > 10; t 1 A 12; rule a 10 level v=3 : price > 10; t 2 A "
+         "13; t 10 A 14",
+         "a@0:11 a@10:14"},
+        {"version: the one before is gone", "0 level : price > 10",
+         "t 0 A 11; rule a 0 level v=2 : price < 10; t 1 A 11; t 2 A 9", "a@0:11 a@2:9"},
+        {"disabled", "0 level off : price > 10", "t 0 A 11; q 1 A 1 2; c 60 A", ""},
+        {"disabled cross", "0 cross off : price > 10", "t 0 A 9; t 1 A 11", ""},
+        /* Late prints never fire, nor change the price; a comparison that they flip takes its truth silently.
+         */
+        {"late: no fire, no price", "0 level : price > 10", "t 0 A 9; c 61 A; t 1 A 11; q 62 A 1 2", ""},
+        {"late: nor what holds already", "0 level : price > 8", "t 0 A 9; c 61 A; t 1 A 11; t 62 A 10",
+         "a@0:9 a@62:10"},
+        {"late: level at the next tick", "0 level : volume_2m >= 200", "t 0 A 9; c 61 A; t 1 A 9; q 62 A 1 2",
+         "a@62:9"},
+        {"late: … not at the next CLOCK", "0 level : volume_3m >= 200", "t 0 A 9; c 61 A; t 1 A 9; c 120 A",
+         ""},
+        {"late: cross has missed it", "0 cross : volume_3m >= 200",
+         "t 0 A 9; c 61 A; t 1 A 9; t 62 A 8; c 180 A; t 181 A 7", "a@181:7"},
+        {"late: false by it, true again by a tick", "0 cross : volume_2m < 200",
+         "t 0 A 9 300; c 61 A; t 61 A 8; t 1 A 9; c 120 A", "a@120:8"},
+        /* A print that is out of order and in time is one as any other. */
+        {"provisional: fires, with its price, at the symbol's time", "0 level : price > 10",
+         "t 0 A 9; t 60.5 A 9; t 59 A 11", "a@60.5:11"},
+        {"provisional: moves the last bar's close", "0 cross : close > 10",
+         "t 0 A 9; t 60 A 9; t 59.5 A 11; t 61 A 9", "a@60:11"},
+        {"provisional: into a minute without a bar", "0 cross : close > 10",
+         "t 0 A 9; c 60.5 A; t 120 A 9; t 119 A 11", "a@120:11"},
+        /* A symbol's time never steps back. */
+        {"time: an older event", "0 level : price > 10", "t 5 A 9; t 3 A 11; t 4 A 12; t 5 A 13; t 6 A 14",
+         "a@5:11 a@5:12#1 a@5:13#2 a@6:14"},
+        {"time: an older event after a CLOCK", "0 level : price > 10", "t 5 A 9; c 30 A; t 7 A 11",
+         "a@30:11"},
+        {"time: an older QUOTE", "0 level : bid > 10", "q 5 A 9 10; q 3 A 11 12", "a@5:?"},
+        {"time: an older CLOCK", "0 level : price > 10", "c 30 A; t 5 A 9; c 7 A; t 8 A 11", "a@30:11"},
+        /* Lists of symbols, and the order of what one message fires. */
+        {"symbols: these alone", "0 level sym=A,C : price > 10", "t 0 A 11; t 1 B 12; t 2 C 13; t 3 D 14",
+         "a@0:11 a@2:13/C"},
+        {"symbols: of which none is known", "0 level sym=X,Y : price > 10", "t 0 A 11", ""},
+        {"symbols: a prefix is not the name", "0 level sym=AA,BA : price > 10", "t 0 A 11; t 1 B 11", ""},
+        {"symbols: cross at a CLOCK", "0 cross sym=C : volume_1m < 150", "t 0 A 9 200; t 0 C 9 200; c 60 A",
+         "a@60:9/C"},
+        {"order of slots, whatever flips first", "0 level : volume_live > 50",
+         "rule b 0 cross : price > 20; rule c 0 level sym=A : price > 5; rule d 0 level : price > 10; t 0 A "
+         "1 10; t 1 A 30 90",
+         "a@1:30 b@1:30 c@1:30 d@1:30"},
+        {"order of slots: a version takes its new slot", "0 level : price > 1",
+         "rule b 0 level : price > 2; rule a 0 level v=2 : price > 1; t 0 A 9", "b@0:9 a@0:9"},
+    };
+    char text[1000];
+    for (size_t i = 0; i < sizeof t / sizeof *t; i++) {
+        snprintf(text, sizeof text, "rule a %s; %s", t[i].rule, t[i].messages);
+        for (enum how how = 0; how < HOWS; how++)
+            run_script(t[i].name, text, t[i].fires, SHOW_ALERTS | SHOW_PRICES, how);
+    }
+}
+
+/* xxh3_128 of: rule id, 0, version, symbol, 0, symbol's time, k. The first is also pinned: ids are in
+ * journals. */
+static void test_alert_id(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text;
+        unsigned nth;
+        const char *rule, *symbol;
+        uint32_t version;
+        double time;
+        uint32_t k;
+    } t[] = {
+        {"rule a 0 level : price > 10; t 1 A 11", 0, "a", "A", 1, 1, 0},
+        {"rule x 0 level : price > 50; rule a 0 level v=7 : price > 10; t 0 C 9; c 5 C; t 1 C 11; t 1 C 12",
+         1, "a", "C", 7, 5, 1},
+        {"rule a 0 level v=2 : volume_1m < 150; t 0 B 11 200; c 200.5 B", 0, "a", "B", 2, 60.5, 0},
+    };
+    for (size_t i = 0; i < sizeof t / sizeof *t; i++)
+        for (enum how how = 0; how < HOWS; how++) {
+            struct script s = {.every_second = how == EVERY_SECOND};
+            struct bench b;
+            struct msg_alert a = {0};
+            unsigned found = 0;
+            script_parse(&s, t[i].text);
+            bench_open(&b, NULL);
+            bench_apply(&b, &s.tape, how == ONE);
+            for (size_t at = 0; at < b.events.n; at += msg_slot_count(&b.events.slot[at]))
+                if (b.events.slot[at].type == MSG_ALERT && found++ == t[i].nth)
+                    alert_head(&b.events.slot[at], &a);
+            assert_true(found > t[i].nth);
+            uint8_t key[64], *p = key;
+            int64_t time = T0 + PX(t[i].time);
+            p = (uint8_t *)stpcpy((char *)p, t[i].rule) + 1;
+            memcpy(p, &t[i].version, 4);
+            p = (uint8_t *)stpcpy((char *)p + 4, t[i].symbol) + 1;
+            memcpy(p, &time, 8);
+            memcpy(p + 8, &t[i].k, 4);
+            XXH128_hash_t id = XXH3_128bits(key, (size_t)(p + 12 - key));
+            assert_int_equal(a.id_hi, id.high64);
+            assert_int_equal(a.id_lo, id.low64);
+            if (i == 0)
+                assert_true(a.id_hi == UINT64_C(0x3623b35cb3bb53b1) &&
+                            a.id_lo == UINT64_C(0xad1ff733ce7cf275));
+            bench_close(&b);
+            tape_free(&s.tape);
+        }
+}
+
+/* ---- room: what a call may emit at once, and every way to split it */
+
+/* A tape's events in calls of `batch` records, or packed, with `more` slots beside the least capacity. */
+static struct tape events_of(const struct engine_limits *l, const struct tape *t, bool packed, size_t batch,
+                             uint32_t more, struct engine_counters *counters)
+{
+    struct bench b;
+    bench_open(&b, l);
+    free(b.out.slot);
+    b.out.capacity = engine_out_capacity(l) + more;
+    b.out.slot = zeroed(b.out.capacity * sizeof *b.out.slot);
+    if (packed)
+        apply_packed(&b, t);
+    else
+        bench_apply(&b, t, batch);
+    *counters = *engine_counters(b.e);
+    struct tape events = b.events;
+    b.events = (struct tape){0};
+    bench_close(&b);
+    return events;
+}
+
+/* The same events however the tape is split and however much room there is. Returns the counters. */
+static struct engine_counters same_events(const struct engine_limits *l, struct tape *t)
+{
+    static const struct {
+        bool packed;
+        size_t batch;
+        uint32_t more;
+    } ways[] = {{false, 1, 0}, {false, 3, 0}, {true, 0, 0}, {true, 0, 1}, {true, 0, 117}, {true, 0, 20000}};
+    struct engine_counters first, c;
+    tape_stamp(t, 1);
+    struct tape whole = events_of(l, t, false, 0, 200000, &first);
+    for (size_t i = 0; i < sizeof ways / sizeof *ways; i++) {
+        struct tape events = events_of(l, t, ways[i].packed, ways[i].batch, ways[i].more, &c);
+        assert_int_equal(events.n, whole.n);
+        assert_memory_equal(events.slot, whole.slot, whole.n * sizeof *whole.slot);
+        assert_memory_equal(&c, &first, sizeof c);
+        tape_free(&events);
+    }
+    tape_free(&whole);
+    return first;
+}
+
+static void put_symbols(struct tape *t, uint32_t n, bool one_bucket)
+{
+    for (uint32_t i = 0; i < n; i++) {
+        char name[16];
+        snprintf(name, sizeof name, "S%u", i);
+        put_symbol(t, i, name, one_bucket ? 7 : i % BUCKET_COUNT, 0, 0);
+    }
+}
+
+/* With an hour of lateness a jump makes 61 bars of a symbol final by one message, here of 50 symbols in a
+ * row. */
+static void test_room_for_bars(void **state)
+{
+    (void)state;
+    static const struct engine_limits l = {
+        .symbols = 50, .ids = 50, .rules = 1, .metrics = 4, .fires = 64, .bars = 2048};
+    enum jump { BY_TRADE, BY_QUOTE, BY_LATE_PRINT, BY_CLOCK, BY_SETTING, JUMPS };
+    for (enum jump jump = 0; jump < JUMPS; jump++) {
+        struct tape t = {0};
+        put_symbols(&t, l.symbols, true);
+        put_rule(&t, 0, &(struct rule_spec){.id = "a", .expr = "price > 0"});
+        put_setting(&t, "bars.lateness_ms=3600000");
+        for (int minute = 0; minute <= 60; minute++)
+            for (uint32_t i = 0; i < l.symbols; i++)
+                put_trade(&t, i, T0 + minute * MIN + (minute == 60 ? MIN - 1 : 0), PX(10), 1);
+        if (jump == BY_SETTING)
+            put_setting(&t, "bars.lateness_ms=0");
+        if (jump == BY_CLOCK)
+            put_clock(&t, 7, T0 + 200 * MIN + bucket_offset_ns(7));
+        if (jump == BY_SETTING)
+            put_clock(&t, 7, T0 + 61 * MIN + bucket_offset_ns(7));
+        for (uint32_t i = 0; i < l.symbols && jump <= BY_LATE_PRINT; i++)
+            if (jump == BY_QUOTE)
+                put_quote(&t, i, T0 + 200 * MIN, PX(9), PX(10));
+            else
+                put_trade(&t, i, T0 + 200 * MIN, PX(10), 1);
+        for (uint32_t i = 0; i < l.symbols && jump == BY_LATE_PRINT; i++)
+            put_trade(&t, i, T0, PX(10), 1);
+        struct engine_counters c = same_events(&l, &t);
+        assert_int_equal(c.bars, 61 * l.symbols);
+        assert_int_equal(c.revisions, jump == BY_LATE_PRINT ? l.symbols : 0);
+        assert_int_equal(c.late_prints, c.revisions);
+        tape_free(&t);
+    }
+}
+
+/* Every rule fires for every symbol of a bucket by one CLOCK, and again by one tick each. */
+static void room_for_alerts(uint32_t rules, uint32_t symbols, const char *also)
+{
+    struct engine_limits l = {.symbols = symbols,
+                              .ids = symbols,
+                              .rules = rules,
+                              .metrics = 256,
+                              .fires = rules * symbols,
+                              .bars = 2048};
+    struct tape t = {0};
+    put_symbols(&t, symbols, true);
+    for (uint32_t i = 0; i < rules; i++) {
+        char id[16], expr[4000];
+        snprintf(id, sizeof id, "r%u", i);
+        snprintf(expr, sizeof expr, "volume_1m < %u%s", 100 + i, also);
+        put_rule(
+            &t, i,
+            &(struct rule_spec){.id = id, .expr = expr, .trigger = i % 3 ? TRIGGER_LEVEL : TRIGGER_CROSS});
+    }
+    for (uint32_t i = 0; i < symbols; i++)
+        put_trade(&t, i, T0, PX(10), 100000);
+    put_clock(&t, 7, T0 + 5 * MIN + bucket_offset_ns(7)); /* level and cross */
+    for (uint32_t i = 0; i < symbols; i++)
+        put_quote(&t, i, T0 + 6 * MIN, PX(9), PX(10)); /* level */
+    struct engine_counters c = same_events(&l, &t);
+    uint64_t crosses = (rules + 2) / 3;
+    assert_int_equal(c.alerts, symbols * (rules + (rules - crosses)));
+    assert_int_equal(c.rules_full + c.metrics_full + c.fires_full + c.rules_refused, 0);
+    assert_int_equal(c.bars, symbols);
+    tape_free(&t);
+}
+
+static void test_room_for_alerts(void **state)
+{
+    (void)state;
+    char also[4000] = "";
+    size_t n = 0;
+    for (int i = 1; i < ALERT_OPERANDS_MAX; i++) /* the longest alerts there are */
+        n += (size_t)snprintf(also + n, sizeof also - n, " or volume_%dm < 0", i + 1);
+    room_for_alerts(2000, 20, "");
+    room_for_alerts(60, 20, also);
+    room_for_alerts(1, 3000, "");
+}
+
+/* A lateness that is raised and lowered in mid-stream: each minute's bar is emitted once, in order, and
+ * revised after that. */
+static void test_lateness_that_changes(void **state)
+{
+    (void)state;
+    static const struct engine_limits l = {
+        .symbols = 40, .ids = 40, .rules = 1, .metrics = 4, .fires = 64, .bars = 2048};
+    static const int lateness_ms[] = {3600000, 0, 1000, 3600000, 3600000, 90000, 3600000, 0};
+    enum { MINUTES = 8 * 70 };
+    for (int clocks = 0; clocks < 2; clocks++) {
+        struct tape t = {0};
+        uint64_t random = seed_or(1);
+        put_symbols(&t, l.symbols, true);
+        put_rule(&t, 0, &(struct rule_spec){.id = "a", .expr = "price > 0", .cooldown_ns = 600 * SEC});
+        for (int minute = 0; minute < MINUTES; minute++) {
+            if (minute % 70 == 0)
+                put_setting(&t, "bars.lateness_ms=%d", lateness_ms[minute / 70]);
+            for (uint32_t i = 0; i < l.symbols; i++) {
+                put_trade(&t, i, T0 + minute * MIN, PX(10), 1);
+                if (one_in(&random, 4)) /* every minute has a bar: these join or revise one */
+                    put_trade(&t, i, T0 + random_below(&random, (uint32_t)minute + 1) * MIN, PX(11), 1);
+            }
+            if (clocks && one_in(&random, 7))
+                put_clock(&t, 7, T0 + minute * MIN + bucket_offset_ns(7));
+        }
+        put_clock(&t, 7, T0 + (MINUTES + 61) * MIN + bucket_offset_ns(7));
+        struct engine_counters c = same_events(&l, &t);
+        assert_int_equal(c.bars, MINUTES * l.symbols);
+        assert_true(c.revisions > 500 && c.revisions == c.late_prints && c.out_of_order_prints > 500);
+        struct tape events = events_of(&l, &t, true, 0, 0, &c);
+        uint32_t next[40] = {0}, revision[40][MINUTES] = {{0}};
+        for (size_t at = 0; at < events.n; at += msg_slot_count(&events.slot[at])) {
+            const struct msg *m = &events.slot[at];
+            if (m->type != MSG_BAR)
+                continue;
+            struct msg_bar b = msg_bar_get(m);
+            uint32_t minute = (uint32_t)((m->event_ns - T0) / MIN);
+            if (b.revision == 0)
+                assert_int_equal(minute, next[m->symbol]++);
+            else
+                assert_true(minute < next[m->symbol] && b.revision == ++revision[m->symbol][minute]);
+        }
+        tape_free(&events);
+        tape_free(&t);
+    }
+}
+
+/* ---- limits: a full pool refuses by name, is counted, and what is in goes on */
+
+static const struct engine_limits small_limits = {
+    .symbols = 3, .ids = 8, .rules = 8, .metrics = 4, .fires = 16, .bars = 2048};
+
+/* Applies a tape of its own and gives its alerts as text: slot@second/symbol. */
+static struct engine_counters limits_case(const struct engine_limits *l, struct tape *t, const char *refused,
+                                          const char *expected)
+{
+    struct engine_counters c = {0};
+    tape_stamp(t, 1);
+    for (size_t batch = 0; batch < 2; batch++) {
+        struct bench b;
+        char found[4000] = "";
+        size_t n = 0;
+        bench_open(&b, l);
+        bench_apply(&b, t, batch);
+        for (size_t at = 0; at < b.events.n; at += msg_slot_count(&b.events.slot[at])) {
+            const struct msg *m = &b.events.slot[at];
+            struct msg_alert a;
+            if (m->type != MSG_ALERT)
+                continue;
+            alert_head(m, &a);
+            n += (size_t)snprintf(found + n, sizeof found - n, "%s%u@%d/%u", n ? " " : "", a.rule,
+                                  (int)((m->event_ns - T0) / SEC), m->symbol);
+            assert_true(n < sizeof found);
+        }
+        assert_string_equal(found, expected);
+        c = *engine_counters(b.e);
+        if (!strstr(engine_refusal(b.e), refused))
+            fail_msg("refusal '%s', expected one of %s", engine_refusal(b.e), refused);
+        bench_close(&b);
+    }
+    tape_free(t);
+    return c;
+}
+
+static void test_symbols_full(void **state)
+{
+    (void)state;
+    struct tape t = {0};
+    put_symbols(&t, 4, true);             /* S3 has no room */
+    put_symbol(&t, 8, "beyond", 7, 0, 0); /* nor is there an id 8 */
+    put_symbol(&t, 2, "S2", 7, 0, 0);     /* known */
+    put_symbol(&t, UINT32_MAX, "most", 7, 0, 0);
+    put_rule(&t, 0, &(struct rule_spec){.id = "a", .expr = "price > 10", .symbols = "S3,S2,beyond"});
+    put_rule(&t, 1, &(struct rule_spec){.id = "b", .expr = "price > 10"});
+    for (uint32_t i = 0; i < 9; i++)
+        put_trade(&t, i, T0 + i * SEC, PX(11), 1);
+    put_trade(&t, UINT32_MAX, T0, PX(11), 1);
+    struct engine_counters c = limits_case(&small_limits, &t, "", "1@0/0 1@1/1 0@2/2 1@2/2");
+    assert_int_equal(c.symbols_full, 3);
+    assert_int_equal(c.unknown_symbol, 7);
+    assert_int_equal(c.trades, 3);
+}
+
+static void list_of(char *list, size_t size, const char *first, char letter)
+{
+    size_t n = (size_t)snprintf(list, size, "%s", first);
+    for (unsigned i = 0; n + 8 < size; i++)
+        n += (size_t)snprintf(list + n, size - n, ",%c%u", letter, i);
+}
+
+/* The longest lists, far more names than symbols. Together they find no room: the newest is refused, by name.
+ */
+static void test_long_lists(void **state)
+{
+    (void)state;
+    static char list[RULE_SYMBOLS_MAX];
+    struct tape t = {0};
+    uint32_t accepted = 0;
+    put_symbols(&t, 3, true);
+    put_rule(&t, 0, &(struct rule_spec){.id = "all", .expr = "price > 10"});
+    list_of(list, sizeof list, "S1", 'x');
+    put_rule(&t, 1, &(struct rule_spec){.id = "long", .expr = "price > 10", .symbols = list});
+    put_trade(&t, 0, T0, PX(11), 1);
+    put_trade(&t, 1, T0, PX(11), 1);
+    struct engine_counters c = limits_case(&small_limits, &t, "", "0@0/0 0@0/1 1@0/1");
+    assert_int_equal(c.rules_full, 0);
+
+    put_symbols(&t, 3, true);
+    put_rule(&t, 0, &(struct rule_spec){.id = "all", .expr = "price > 10"});
+    for (uint32_t i = 1; i < 8; i++) {
+        char id[16];
+        snprintf(id, sizeof id, "list%u", i);
+        list_of(list, sizeof list, "S1", (char)('a' + i));
+        put_rule(&t, i, &(struct rule_spec){.id = id, .expr = "price > 10 or bid > 10", .symbols = list});
+    }
+    put_trade(&t, 0, T0, PX(11), 1);
+    put_trade(&t, 1, T0, PX(11), 1);
+    tape_stamp(&t, 1);
+    struct bench b;
+    bench_open(&b, &small_limits);
+    bench_apply(&b, &t, 1);
+    for (size_t at = 0; at < b.events.n; at += msg_slot_count(&b.events.slot[at])) {
+        struct msg_alert a;
+        alert_head(&b.events.slot[at], &a);
+        if (b.events.slot[at].symbol == 1)
+            assert_int_equal(a.rule, accepted++); /* the oldest, in order */
+    }
+    char oldest_refused[16];
+    snprintf(oldest_refused, sizeof oldest_refused, "'list%u'", accepted);
+    assert_in_range(accepted, 2, 7);
+    assert_int_equal(engine_counters(b.e)->rules_full, 8 - accepted);
+    assert_non_null(strstr(engine_refusal(b.e), oldest_refused));
+    bench_close(&b);
+    tape_free(&t);
+}
+
+static void test_metrics_full(void **state)
+{
+    (void)state;
+    struct tape t = {0};
+    put_symbols(&t, 3, true);
+    put_rule(&t, 0, &(struct rule_spec){.id = "a", .expr = "price > 10 and bid > 0"});
+    put_rule(&t, 1, &(struct rule_spec){.id = "b", .expr = "price > ask"}); /* price - ask: the 4th */
+    put_quote(&t, 0, T0, PX(1), PX(2));
+    put_trade(&t, 0, T0 + 1 * SEC, PX(11), 1); /* both */
+    put_rule(&t, 2, &(struct rule_spec){.id = "c", .expr = "price > 10 and volume_1m > 0"});
+    put_rule(&t, 3, &(struct rule_spec){.id = "d", .expr = "bid > ask"}); /* a difference is a metric too */
+    put_rule(&t, 4, &(struct rule_spec){.id = "b", .version = 2, .expr = "spread > 0"});
+    put_trade(&t, 0, T0 + 2 * SEC, PX(12), 1); /* both: the version before b's stays */
+    put_rule(&t, 5, &(struct rule_spec){.id = "e", .expr = "ask > 0 and bid > 0", .symbols = "S0"});
+    put_trade(&t, 0, T0 + 3 * SEC, PX(9), 1); /* b and e */
+    put_rule(&t, 6, &(struct rule_spec){.id = "last", .expr = "trade_count_1m > 0"});
+    put_trade(&t, 0, T0 + 4 * SEC, PX(1), 1); /* e */
+    struct engine_counters c =
+        limits_case(&small_limits, &t, "'last'", "0@1/0 1@1/0 0@2/0 1@2/0 1@3/0 5@3/0 5@4/0");
+    assert_int_equal(c.metrics_full, 4);
+    assert_int_equal(c.rules_full, 0);
+}
+
+static void test_fires_full(void **state)
+{
+    (void)state;
+    static const struct engine_limits l = {
+        .symbols = 3, .ids = 8, .rules = 8, .metrics = 4, .fires = 2, .bars = 2048};
+    struct tape t = {0};
+    put_symbols(&t, 3, true);
+    for (uint32_t i = 0; i < 3; i++)
+        put_rule(&t, i,
+                 &(struct rule_spec){
+                     .id = (const char *[]){"a", "b", "c"}[i], .expr = "price > 10", .cooldown_ns = 2 * SEC});
+    put_trade(&t, 0, T0, PX(11), 1);           /* two of three */
+    put_trade(&t, 1, T0, PX(11), 1);           /* none */
+    put_trade(&t, 0, T0 + 2 * SEC, PX(11), 1); /* the two again */
+    put_trade(&t, 0, T0 + 4 * SEC, PX(9), 1);  /* they go */
+    put_trade(&t, 1, T0 + 5 * SEC, PX(9), 1);
+    put_trade(&t, 1, T0 + 6 * SEC, PX(11), 1); /* room for two of another symbol */
+    put_trade(&t, 2, T0 + 6 * SEC, PX(11), 1);
+    struct engine_counters c = limits_case(&l, &t, "", "0@0/0 1@0/0 0@2/0 1@2/0 0@6/1 1@6/1");
+    assert_int_equal(c.fires_full, 1 + 3 + 1 + 3);
+    assert_int_equal(c.alerts, 6);
+}
+
+static void test_rules_full(void **state)
+{
+    (void)state;
+    struct tape t = {0};
+    put_symbols(&t, 3, true);
+    put_rule(&t, 7, &(struct rule_spec){.id = "a", .expr = "price > 10"});
+    put_rule(&t, 8, &(struct rule_spec){.id = "a", .version = 2, .expr = "price > 10"});
+    put_rule(&t, 7, &(struct rule_spec){.id = "taken", .expr = "price > 1"}); /* repeated: ignored */
+    put_rule(&t, UINT32_MAX, &(struct rule_spec){.id = "most", .expr = "price > 10"});
+    put_rule(&t, 0, &(struct rule_spec){.id = "b", .expr = "price > 10"});
+    put_trade(&t, 0, T0, PX(11), 1);
+    put_trade(&t, 0, T0 + SEC, PX(9), 1);
+    struct engine_counters c = limits_case(&small_limits, &t, "'most'", "0@0/0 7@0/0");
+    assert_int_equal(c.rules_full, 2);
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_triggers),
         cmocka_unit_test(test_level),
         cmocka_unit_test(test_cross),
         cmocka_unit_test(test_late_prints),
         cmocka_unit_test(test_rules_that_change),
         cmocka_unit_test(test_days_and_sessions),
         cmocka_unit_test(test_bars),
+        cmocka_unit_test(test_alert_id),
+        cmocka_unit_test(test_room_for_bars),
+        cmocka_unit_test(test_room_for_alerts),
+        cmocka_unit_test(test_lateness_that_changes),
+        cmocka_unit_test(test_symbols_full),
+        cmocka_unit_test(test_long_lists),
+        cmocka_unit_test(test_metrics_full),
+        cmocka_unit_test(test_fires_full),
+        cmocka_unit_test(test_rules_full),
     };
     return cmocka_run_group_tests_name("engine", tests, NULL, NULL);
 }
