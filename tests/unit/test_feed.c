@@ -232,6 +232,28 @@ static void a_symbol_is_described(void **state)
     feed_close(f);
 }
 
+/* As many as the limit, each the beginning of the next: two lengths of one text are two symbols. */
+static void names_that_begin_alike(void **state)
+{
+    (void)state;
+    enum { NAMES = 63 };
+    static char text[NAMES * 200];
+    size_t len = (size_t)sprintf(text, HEADER);
+    for (int round = 0; round < 2; round++)
+        for (int n = NAMES; n >= 1; n--)
+            len += (size_t)sprintf(text + len, "%d,5,%.*s,1,%d\n", round * 100 + NAMES - n, n,
+                                   "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA", n);
+    write_csv(0, "", text, len);
+    struct feed *f = open_feed(1, NAMES, NULL);
+    read_all(f);
+    assert_int_equal(feed_symbol_count(f), NAMES);
+    for (int i = 0; i < out_n; i += (int)msg_slot_count(&out[i]))
+        if (out[i].type == MSG_TRADE)
+            assert_int_equal(feed_symbol(f, out[i].symbol)->name_len, out[i].trade.size);
+    assert_int_equal(rejected(f, REJECT_SYMBOLS_FULL), 0);
+    feed_close(f);
+}
+
 /* ---- jumps in time */
 
 struct jump_case {
@@ -623,6 +645,7 @@ int main(void)
         cmocka_unit_test(sources_merge),
         cmocka_unit_test(random_sources_merge),
         cmocka_unit_test(a_symbol_is_described),
+        cmocka_unit_test(names_that_begin_alike),
         cmocka_unit_test(jumps_need_the_next_row),
         cmocka_unit_test(jumps_across_batches),
         cmocka_unit_test(times_beyond_all_clocks),
