@@ -23,21 +23,21 @@ static uint32_t pow2_at_least(uint32_t n)
     return p;
 }
 
-/* Every pool, in the order of its place: pointer in the engine, number of elements. */
+/* Every pool but the bars, in the order of its place: pointer in the engine, number of elements. The bars, of
+ * which few are looked at, come last. */
 #define POOLS(X)                                                                                             \
     X(local, l->ids)                                                                                         \
     X(symbol, l->symbols)                                                                                    \
+    X(block, (size_t)l->symbols *block_words_max(l))                                                         \
     X(name, l->symbols)                                                                                      \
-    X(bar, (size_t)l->symbols * l->bars)                                                                     \
-    X(state, (size_t)l->symbols * l->metrics * STATE_WORDS_PER_METRIC)                                       \
-    X(cursor, (size_t)l->symbols * l->metrics * CURSORS_PER_METRIC)                                          \
+    X(next_in_bucket, l->symbols)                                                                            \
     X(rule, l->rules)                                                                                        \
     X(ident_slot, l->rules)                                                                                  \
     X(ident_hash, (size_t)pow2_at_least(2 * l->rules))                                                       \
     X(node, l->metrics)                                                                                      \
     X(scope_hash, (size_t)pow2_at_least(2 * l->rules))                                                       \
     X(fire, l->fires)                                                                                        \
-    X(fire_hash, (size_t)pow2_at_least(l->fires))                                                            \
+    X(fire_hash, (size_t)pow2_at_least(2 * l->fires))                                                        \
     X(change, l->metrics *CURSORS_PER_METRIC)                                                                \
     X(old_cursor, l->metrics *CURSORS_PER_METRIC)                                                            \
     X(old_stamp, l->metrics *CURSORS_PER_METRIC)                                                             \
@@ -58,13 +58,18 @@ static size_t align64(size_t n)
     return (n + 63) & ~(size_t)63;
 }
 
-size_t engine_footprint(const struct engine_limits *l)
+size_t engine_hot_bytes(const struct engine_limits *l)
 {
     size_t n = align64(sizeof(struct engine));
 #define X(field, count) n += align64(sizeof *((struct engine *)0)->field * (size_t)(count));
     POOLS(X)
 #undef X
     return n + align64(kept_bytes(l)) + align64(built_bytes(l));
+}
+
+size_t engine_footprint(const struct engine_limits *l)
+{
+    return engine_hot_bytes(l) + l->symbols * bars_stride(l) * sizeof(struct bar);
 }
 
 struct engine *engine_new(void *mem, const struct engine_limits *l, struct rule_stats *stats)
@@ -80,14 +85,14 @@ struct engine *engine_new(void *mem, const struct engine_limits *l, struct rule_
 #undef X
     e->kept = (struct arena){.at = at, .size = kept_bytes(l)};
     e->built = (struct arena){.at = at + align64(kept_bytes(l)), .size = built_bytes(l)};
+    e->bar = (struct bar *)((uint8_t *)mem + engine_hot_bytes(l));
     e->limits = *l;
     e->stats = stats;
     e->lateness_ns = SECOND_NS;
     e->keep = 500;
-    e->state_stride = l->metrics * STATE_WORDS_PER_METRIC;
-    e->cursor_stride = l->metrics * CURSORS_PER_METRIC;
+    e->block_words = LINE_WORDS;
     e->hash_mask = pow2_at_least(2 * l->rules) - 1;
-    e->fire_mask = pow2_at_least(l->fires) - 1;
+    e->fire_mask = pow2_at_least(2 * l->fires) - 1;
     e->fire_free = NONE;
     e->epoch = 1;
     e->stamp = 1;
@@ -220,7 +225,7 @@ static void emit_alert(struct engine *e, const struct symbol *s, const struct fi
 }
 
 /* What fired at this message, in the order of the rules. */
-static void emit_fired(struct engine *e, const struct symbol *s)
+SELDOM static void emit_fired(struct engine *e, const struct symbol *s)
 {
     struct fired *f = e->fired;
     uint32_t n = e->n_fired;
@@ -315,12 +320,14 @@ static void calendar_add(struct engine *e, uint32_t id, const struct trading_day
 
 /* ---- bars */
 
-static void bucket_wake(struct engine *e, const struct symbol *s)
+/* The symbol's minute or what is provisional has changed: when has it, and so its bucket, to look again? */
+static void wake_update(struct engine *e, struct symbol *s)
 {
     struct bucket *b = &e->bucket[s->bucket];
-    int64_t next = s->live_start_ns + MINUTE_NS < s->final_ns ? s->live_start_ns + MINUTE_NS : s->final_ns;
-    if (next < b->next_ns)
-        b->next_ns = next;
+    int64_t roll_at = s->live_start_ns + MINUTE_NS;
+    s->wake_ns = roll_at < s->final_ns ? roll_at : s->final_ns;
+    if (s->wake_ns < b->next_ns)
+        b->next_ns = s->wake_ns;
 }
 
 static void final_update(struct engine *e, struct symbol *s)
@@ -368,17 +375,17 @@ static void roll(struct engine *e, struct symbol *s, int64_t t)
     if (!s->rebuild)
         metrics_roll(e, s, pushed);
     s->stale = true;
-    bucket_wake(e, s);
 }
 
 /* Brings the symbol to time t, no evaluation in between: its own message decides once, after it is applied.
  */
-static void advance(struct engine *e, struct symbol *s, int64_t t)
+SELDOM static void advance(struct engine *e, struct symbol *s, int64_t t)
 {
     s->time_ns = t;
     if ((uint64_t)t - (uint64_t)s->live_start_ns >= MINUTE_NS)
         roll(e, s, t);
     finalize(e, s);
+    wake_update(e, s);
 }
 
 static void bar_add(struct bar *b, int64_t p, uint64_t size)
@@ -394,7 +401,7 @@ static void bar_add(struct bar *b, int64_t p, uint64_t size)
 }
 
 /* A print of a minute that has ended: it joins that minute's bar, or makes it. True if the bar was final. */
-static bool print_into_past(struct engine *e, struct symbol *s, int64_t ev, int64_t p, uint64_t size)
+SELDOM static bool print_into_past(struct engine *e, struct symbol *s, int64_t ev, int64_t p, uint64_t size)
 {
     uint32_t minute = (uint32_t)(ev / MINUTE_NS);
     uint64_t oldest = bars_oldest(e, s), i = s->bars_end, open = s->bars_end - s->provisional;
@@ -428,7 +435,7 @@ static bool print_into_past(struct engine *e, struct symbol *s, int64_t ev, int6
     if (late)
         emit_bar(e, s, b);
     final_update(e, s);
-    bucket_wake(e, s);
+    wake_update(e, s);
     s->rebuild = s->stale = true;
     return late;
 }
@@ -448,64 +455,49 @@ static inline int64_t time_at(const struct engine *e, const struct symbol *s, in
     return t > clock ? t : clock;
 }
 
-/* Before a message is applied: the rules in force, the time. Minute, final bars and fires are the rare case.
- */
+/* Before a message is applied: the rules in force, the time. Minutes and final bars are the rare case. */
 static inline void arrive(struct engine *e, struct symbol *s, int64_t ev)
 {
     int64_t t = time_at(e, s, ev);
     if (unlikely(s->epoch != e->epoch))
         rules_arrive(e, s);
-    if (unlikely((uint64_t)t - (uint64_t)s->live_start_ns >= MINUTE_NS || t >= s->final_ns))
+    if (unlikely(t >= s->wake_ns))
         advance(e, s, t);
     s->time_ns = t;
 }
 
 static inline void evaluate(struct engine *e, struct symbol *s, enum eval what)
 {
+    bool due = what == EVAL_TICK && s->time_ns >= s->due_ns;
     if (unlikely(s->stale)) {
         rules_touch_all(e, s);
         s->restart &=
             e->n_changes != 0; /* else there is nothing to settle: the next message's crossings count */
+        due |= e->bind_epoch != 0;
     }
-    if (unlikely(e->n_changes || e->bind_epoch || (what == EVAL_TICK && s->time_ns >= s->due_ns))) {
+    if (unlikely(due | (e->n_changes != 0))) {
         rules_settle(e, s, what);
         if (e->n_fired)
             emit_fired(e, s);
     }
 }
 
-/* The indexes that a tick can move, of the market's rules and of the symbol's own. */
-static inline void touch_on_price(struct engine *e, struct symbol *s, const struct plan *q)
-{
-    if (e->market.n_on_price)
-        rules_touch(e, s, &e->market, e->market.on_price, e->market.n_on_price);
-    if (q && q->n_on_price)
-        rules_touch(e, s, q, q->on_price, q->n_on_price);
-}
-
-static inline void touch_on_trade(struct engine *e, struct symbol *s, const struct plan *q)
-{
-    if (e->market.n_on_trade)
-        rules_touch(e, s, &e->market, e->market.on_trade, e->market.n_on_trade);
-    if (q && q->n_on_trade)
-        rules_touch(e, s, q, q->on_trade, q->n_on_trade);
-}
-
 /* Adds to the sums of session and day. False if they would not fit: the live bar's are within them. */
-static inline bool sums_add(struct symbol *s, int64_t ev, uint64_t size, __int128 pv)
+static inline bool sums_add(struct symbol *s, int64_t ev, uint64_t size, unsigned __int128 pv)
 {
+    uint64_t day = s->day_volume + size;
     if (likely(ev >= s->session_start_ns)) {
-        uint64_t day;
-        __int128 session;
-        if (unlikely(__builtin_add_overflow(s->day_volume, size, &day) |
-                     __builtin_add_overflow(s->session_pv, pv, &session)))
+        unsigned __int128 session = (unsigned __int128)s->session_pv + pv;
+        if (unlikely((day < size) | ((int64_t)(session >> 64) < 0)))
             return false;
-        s->day_volume = day;
-        s->session_pv = session;
+        s->session_pv = (__int128)session;
         s->session_volume += size;
-    } else if (ev >= s->day_start_ns) {
-        return !__builtin_add_overflow(s->day_volume, size, &s->day_volume);
+    } else if (ev < s->day_start_ns) {
+        return true;
+    } else if (day < size) {
+        return false;
     }
+    s->day_volume = day;
     return true;
 }
 
@@ -519,7 +511,7 @@ static inline void apply_trade(struct engine *e, const struct msg *m)
         return;
     }
     arrive(e, s, ev);
-    __int128 pv = (__int128)p * size;
+    unsigned __int128 pv = (unsigned __int128)(uint64_t)p * size;
     if (unlikely(!sums_add(s, ev, size, pv))) {
         e->count.sum_overflow++;
         evaluate(e, s, EVAL_SILENT); /* its time has come all the same, and with it new rules and minutes */
@@ -532,29 +524,25 @@ static inline void apply_trade(struct engine *e, const struct msg *m)
             evaluate(e, s, EVAL_SILENT);
             return;
         }
-    } else if (unlikely(s->live_trades == 0)) {
-        s->open_e9 = s->high_e9 = s->low_e9 = p;
-        bucket_wake(e, s); /* a minute of quotes alone may be passed over, this one not */
     } else {
-        moved = p != s->price_e9 || p != s->close_e9;
-        s->high_e9 = p > s->high_e9 ? p : s->high_e9;
-        s->low_e9 = p < s->low_e9 ? p : s->low_e9;
-    }
-    if (likely(ev >= s->live_start_ns)) {
+        if (unlikely(s->live_trades == 0)) {
+            s->open_e9 = s->high_e9 = s->low_e9 = p;
+            wake_update(e, s); /* a minute of quotes alone may be passed over, this one not */
+        } else {
+            moved = (p != s->price_e9) | (p != s->close_e9);
+            s->high_e9 = p > s->high_e9 ? p : s->high_e9;
+            s->low_e9 = p < s->low_e9 ? p : s->low_e9;
+        }
         s->close_e9 = p;
         s->live_volume += size;
-        s->live_pv += pv;
+        s->live_pv += (__int128)pv;
         s->live_trades++;
     }
     s->price_e9 = p;
     if (unlikely(s->day_open_e9 == KEY_UNKNOWN) && s->session == SESSION_MARKET && ev >= s->session_start_ns)
         s->day_open_e9 = p;
-    if (likely(!s->stale)) {
-        const struct plan *q = scope_plan(e, s);
-        if (moved)
-            touch_on_price(e, s, q);
-        touch_on_trade(e, s, q);
-    }
+    if (s->drive + moved >= 2 && likely(!s->stale))
+        rules_touch_trade(e, s, moved);
     evaluate(e, s, EVAL_TICK);
 }
 
@@ -569,12 +557,8 @@ static inline void apply_quote(struct engine *e, const struct msg *m)
     arrive(e, s, m->event_ns);
     s->bid_e9 = m->quote.bid_e9;
     s->ask_e9 = m->quote.ask_e9;
-    if (!s->stale) {
-        const struct plan *q = scope_plan(e, s);
-        rules_touch(e, s, &e->market, e->market.on_quote, e->market.n_on_quote);
-        if (q)
-            rules_touch(e, s, q, q->on_quote, q->n_on_quote);
-    }
+    if (!s->stale)
+        rules_touch_quote(e, s);
     evaluate(e, s, EVAL_TICK);
 }
 
@@ -596,7 +580,7 @@ static int64_t next_event(const struct engine *e, const struct symbol *s)
 static bool clock_symbol(struct engine *e, struct symbol *s, int64_t t)
 {
     for (int64_t next; (next = next_event(e, s)) <= t;) {
-        if (e->out->used + e->step_slots > e->out->capacity)
+        if (e->out->used > e->out_full)
             return false;
         if (unlikely(s->bound != e->epoch))
             rules_bind(e, s);
@@ -605,6 +589,25 @@ static bool clock_symbol(struct engine *e, struct symbol *s, int64_t t)
         if (s->stale)
             evaluate(e, s, EVAL_CLOCK);
     }
+    return true;
+}
+
+static inline void prefetch_symbol(const struct symbol *s)
+{
+    for (unsigned line = 0; line < sizeof *s / 64; line++)
+        __builtin_prefetch((const char *)s + 64 * line, 1);
+}
+
+/* True if the message is a CLOCK at which no symbol has anything to do. */
+static inline bool clock_alone(struct engine *e, const struct msg *m)
+{
+    if (m->type != MSG_CLOCK || m->symbol >= BUCKET_COUNT)
+        return false;
+    struct bucket *b = &e->bucket[m->symbol];
+    if (m->event_ns >= b->next_ns || m->event_ns < b->clock_ns)
+        return false;
+    b->clock_ns = m->event_ns;
+    e->count.clocks++;
     return true;
 }
 
@@ -618,7 +621,15 @@ static bool apply_clock(struct engine *e, const struct msg *m)
     int64_t t = m->event_ns;
     if (t >= b->next_ns) {
         int64_t next = NEVER_NS;
-        for (uint32_t i = b->first; i != NONE; i = e->symbol[i].next_in_bucket) {
+        for (uint32_t i = b->first; i != NONE; i = e->next_in_bucket[i])
+            prefetch_symbol(&e->symbol[i]);
+        for (uint32_t i = b->first; i != NONE; i = e->next_in_bucket[i]) {
+            const struct symbol *s = &e->symbol[i];
+            __builtin_prefetch(bar_at(e, s, s->bars_end), 1);
+            __builtin_prefetch(bar_at(e, s, s->bars_end - 1), 1);
+            __builtin_prefetch(block_of(e, s), 1);
+        }
+        for (uint32_t i = b->first; i != NONE; i = e->next_in_bucket[i]) {
             struct symbol *s = &e->symbol[i];
             if (s->live_start_ns < 0)
                 continue; /* no message yet */
@@ -664,12 +675,12 @@ static void apply_symbol(struct engine *e, const struct msg *m)
                          .prev_close_e9 = KEY_UNKNOWN,
                          .day_open_e9 = KEY_UNKNOWN,
                          .market_close_e9 = KEY_UNKNOWN,
+                         .wake_ns = INT64_MIN,
                          .final_ns = NEVER_NS,
                          .due_ns = NEVER_NS,
                          .heap = NONE,
                          .scope = NONE,
                          .id = m->symbol,
-                         .next_in_bucket = NONE,
                          .bucket = m->sym.bucket,
                          .calendar = m->sym.calendar,
                          .size_scale = m->sym.size_scale};
@@ -679,8 +690,9 @@ static void apply_symbol(struct engine *e, const struct msg *m)
     if (b->first == NONE)
         b->first = place;
     else
-        e->symbol[b->last].next_in_bucket = place;
+        e->next_in_bucket[b->last] = place;
     b->last = place;
+    e->next_in_bucket[place] = NONE;
 }
 
 static void apply_history(struct engine *e, const struct msg *m)
@@ -704,7 +716,7 @@ static void lateness_set(struct engine *e, int64_t lateness_ns)
     e->lateness_ns = lateness_ns;
     for (uint32_t i = 0; i < e->n_symbols; i++) {
         final_update(e, &e->symbol[i]);
-        bucket_wake(e, &e->symbol[i]);
+        wake_update(e, &e->symbol[i]);
     }
 }
 
@@ -753,24 +765,15 @@ static void apply_part(struct engine *e, const struct msg *m)
     }
 }
 
-static bool apply_one(struct engine *e, const struct msg *m)
+/* Everything but trades, which are by far the most. False if the message has to come again. */
+SELDOM static bool apply_other(struct engine *e, const struct msg *m)
 {
-    e->seq = m->seq;
-    if (unlikely(e->rules_changed) && m->type != MSG_RULE)
-        rules_build(e);
-    if (likely(m->type == MSG_TRADE)) {
-        apply_trade(e, m);
-        e->count.messages++;
-        return true;
-    }
     switch (m->type) {
     case MSG_QUOTE:
         apply_quote(e, m);
         break;
     case MSG_CLOCK:
-        if (!apply_clock(e, m))
-            return false;
-        break;
+        return apply_clock(e, m);
     case MSG_SYMBOL:
         apply_symbol(e, m);
         break;
@@ -791,39 +794,71 @@ static bool apply_one(struct engine *e, const struct msg *m)
     default:
         e->count.ignored++;
     }
-    e->count.messages++;
     return true;
 }
 
-/* With more symbols than the second-level cache holds, a message's state is asked for some messages ahead. */
-enum { PREFETCH_SYMBOLS = 512, PREFETCH_SLOTS = 8 };
+/* With more symbols than the second-level cache holds, what a message will touch is asked for ahead: its
+ * symbol, then, once that is there, what only the symbol knows. */
+enum { PREFETCH_SYMBOLS = 512, PREFETCH_FAR = 12, PREFETCH_NEAR = 4 };
 
-static inline void prefetch(const struct engine *e, uint32_t id)
+static inline void prefetch_far(const struct engine *e, const struct msg *m)
 {
-    const struct symbol *s = symbol_of(e, id);
+    const struct symbol *s = symbol_of(e, m->symbol);
     if (!s)
         return;
-    for (int line = 0; line < 3; line++)
-        __builtin_prefetch((const char *)s + 64 * line, 1);
+    prefetch_symbol(s);
     if (e->market.n_indexes) {
-        __builtin_prefetch(e->cursor + (size_t)place_of(e, s) * e->cursor_stride, 1);
-        __builtin_prefetch(e->state + (size_t)place_of(e, s) * e->state_stride);
+        __builtin_prefetch(block_of(e, s), 1);
+        __builtin_prefetch(block_of(e, s) + e->cursor_at, 1);
     }
+}
+
+static inline void prefetch_near(const struct engine *e, const struct msg *m)
+{
+    const struct symbol *s = symbol_of(e, m->symbol);
+    if (s && m->event_ns >= s->due_ns)
+        __builtin_prefetch(&e->fire[s->heap], 1);
+}
+
+/* Before a message, where there may be no room for its events or rules have come: the indexes are made before
+ * the first message that is no rule, as it may need more room with them. False if there is no room. */
+SELDOM static bool prepare(struct engine *e, const struct msg *m)
+{
+    if (e->rules_changed && m->type != MSG_RULE)
+        rules_build(e);
+    e->out_full = e->out->capacity - e->step_slots;
+    if (e->out->used > e->out_full)
+        return false;
+    if (e->rules_changed)
+        e->out_full = 0;
+    return true;
 }
 
 size_t engine_apply(struct engine *e, const struct msg *m, size_t n, struct engine_out *out)
 {
     assert(out->capacity >= engine_out_capacity(&e->limits));
-    size_t at = 0;
+    bool ahead = e->n_symbols > PREFETCH_SYMBOLS;
+    uint64_t done = 0;
     e->out = out;
-    while (at < n) {
-        if (unlikely(out->used + e->step_slots > out->capacity))
+    e->out_full = 0;
+    for (size_t i = 0; ahead && i < PREFETCH_FAR && i < n; i++)
+        prefetch_far(e, &m[i]);
+    const struct msg *next = m, *end = m + n;
+    for (; next < end; done++) {
+        if (unlikely(out->used >= e->out_full) && !prepare(e, next))
             break;
-        if (e->n_symbols > PREFETCH_SYMBOLS && at + PREFETCH_SLOTS < n)
-            prefetch(e, m[at + PREFETCH_SLOTS].symbol);
-        if (unlikely(!apply_one(e, &m[at])))
+        if (ahead && end - next > PREFETCH_FAR) {
+            prefetch_far(e, next + PREFETCH_FAR);
+            prefetch_near(e, next + PREFETCH_NEAR);
+        }
+        e->seq = next->seq;
+        if (likely(next->type == MSG_TRADE))
+            apply_trade(e, next);
+        else if (!clock_alone(e, next) && unlikely(!apply_other(e, next)))
             break;
-        at += msg_slot_count(&m[at]);
+        /* a branch, not a sum: where the next record begins must not wait for this one to be loaded */
+        next += likely((next->flags & MSG_MORE_MASK) == 0) ? 1 : msg_slot_count(next);
     }
-    return at;
+    e->count.messages += done;
+    return (size_t)(next - m);
 }

@@ -59,6 +59,8 @@ struct engine_counters {
 struct engine;
 
 size_t engine_footprint(const struct engine_limits *l);
+/* How much of it, from the start, is worth large pages: all but the bars kept. */
+size_t engine_hot_bytes(const struct engine_limits *l);
 /* `mem` is zeroed, aligned to 64, of engine_footprint bytes. `stats` has l->rules entries. */
 struct engine *engine_new(void *mem, const struct engine_limits *l, struct rule_stats *stats);
 

@@ -12,11 +12,20 @@
 #define likely(x)   __builtin_expect(!!(x), 1)
 #define unlikely(x) __builtin_expect(!!(x), 0)
 
+/* keeps the tick's path short: registers, cache lines */
+#define SELDOM __attribute__((noinline))
+
 #define NONE        UINT32_MAX
 #define NEVER_NS    INT64_MAX
 #define CURSOR_NONE 0u /* no value; else 1 + the bounds that the value has reached */
 
-enum { CALENDARS = 8, CALENDAR_DAYS = 32, STATE_WORDS_PER_METRIC = 4, CURSORS_PER_METRIC = 2 };
+enum {
+    CALENDARS = 8,
+    CALENDAR_DAYS = 32,
+    LINE_WORDS = 8,
+    STATE_WORDS_PER_METRIC = 4,
+    CURSORS_PER_METRIC = 2
+};
 
 struct bar {
     __int128 pv; /* sum of price x size */
@@ -44,7 +53,7 @@ struct symbol {
     int64_t live_start_ns; /* start of the live minute; far in the past before the first message */
     int64_t time_ns;       /* as of its own messages and processed clocks; its bucket's clock may be later */
     int64_t price_e9;      /* KEY_UNKNOWN before the first trade */
-    int64_t final_ns;      /* when the oldest provisional bar becomes final; NEVER_NS */
+    int64_t wake_ns;       /* when its minute ends or a bar becomes final */
     int64_t open_e9, high_e9, low_e9, close_e9; /* of the live bar, if live_trades */
     __int128 live_pv;
     __int128 session_pv;
@@ -60,25 +69,26 @@ struct symbol {
     uint16_t bucket;
     uint8_t calendar;
     uint8_t size_scale;
-    uint8_t session;      /* enum session_kind */
-    bool stale;           /* ended bars, minute, session or day changed: evaluate every metric */
-    bool rebuild;         /* … and metric state must be made anew from the kept bars */
-    bool restart;         /* the trading day switched: crossings of recursive metrics restart from unknown */
-    uint32_t provisional; /* how many bars at the end are not final */
-    uint64_t bars_end;    /* bars ever kept; the ring holds the last limits.bars */
-    uint64_t bars_first;  /* where recursive metrics start: the anchor less bars.keep */
+    uint8_t session;     /* enum session_kind */
+    uint8_t drive;       /* 2: any trade can move one of its indexes; 1: a new price can */
+    bool stale;          /* ended bars, minute, session or day changed: evaluate every metric */
+    bool rebuild;        /* … and metric state must be made anew from the kept bars */
+    uint64_t bars_end;   /* bars ever kept; the ring holds the last limits.bars */
+    uint64_t bars_first; /* where recursive metrics start: the anchor less bars.keep */
     /* the rest */
     int64_t bid_e9, ask_e9;
     int64_t session_end_ns;
+    int64_t final_ns;        /* when the oldest provisional bar becomes final; NEVER_NS */
     int64_t prev_close_e9;   /* of the trading day before; KEY_UNKNOWN */
     int64_t market_close_e9; /* last price of today's market session once it is over; KEY_UNKNOWN */
     uint32_t heap;           /* root of the fires by due time */
     uint32_t id;
-    uint32_t next_in_bucket;
-    uint32_t bound; /* epoch of the rules that its cursors are of */
+    bool restart;         /* the trading day switched: crossings of recursive metrics restart from unknown */
+    uint32_t provisional; /* how many bars at the end are not final */
+    uint32_t bound;       /* epoch of the rules that its cursors are of */
 } __attribute__((aligned(64)));
 
-/* A metric in use. Its state lies at state_at in each symbol's block. */
+/* A metric in use. Its state lies at state_at in each symbol's block, in words. */
 struct node {
     struct metric metric;
     uint32_t state_at;
@@ -91,6 +101,7 @@ struct node {
  * > rank. */
 struct index {
     uint32_t node;
+    bool is_price; /* the node is the price itself */
     uint32_t slot; /* of the symbol's cursors */
     uint32_t n;
     const int64_t *bound;
@@ -101,11 +112,13 @@ struct index {
 /* What a symbol computes: its metrics and indexes, by what drives them. One for the market, one for each
  * scope. */
 struct plan {
-    uint32_t n_nodes, n_indexes, n_on_price, n_on_trade, n_on_quote, n_instances;
+    uint32_t n_nodes, n_indexes, n_on_quote, n_instances;
+    uint32_t n_on_trade,
+        n_on_move; /* the first indexes are what any trade moves, then what a new price moves */
     uint32_t *node;
     struct index *index;
-    uint32_t *on_price, *on_trade, *on_quote; /* numbers of indexes */
-    uint32_t *instance;                       /* by rule */
+    uint32_t *on_quote; /* numbers of indexes */
+    uint32_t *instance; /* by rule */
 };
 
 /* A comparison of a rule with its place in an index. */
@@ -151,7 +164,7 @@ struct fire {
     uint32_t k; /* alerts at last_ns - 1 */
     uint32_t hash_next;
     uint32_t child, sibling; /* pairing heap */
-};
+} __attribute__((aligned(64)));
 
 struct scope {
     const char *name;
@@ -198,12 +211,13 @@ struct engine {
     uint32_t *local; /* symbol id -> 1 + place */
     struct symbol *symbol;
     char (*name)[64];
+    uint32_t *next_in_bucket; /* by place; NONE at the end */
     uint32_t n_symbols;
     struct bar *bar;
-    int64_t *state;
-    uint32_t state_stride;
-    uint32_t *cursor;
-    uint32_t cursor_stride;
+    /* A block of words for each symbol, as small as the rules in force allow: the state of every metric, from
+     * cursor_at the cursors. */
+    int64_t *block;
+    uint32_t block_words, cursor_at;
 
     /* rules */
     struct arena kept, built; /* what lives as long as the engine; what rules_build makes anew */
@@ -247,6 +261,7 @@ struct engine {
     uint64_t sub_seq;
     uint32_t sub_symbol, sub;
     uint32_t step_slots; /* what one step of one symbol may emit at most */
+    uint32_t out_full;   /* out->used from which there may be no room for that, or something to prepare */
 
     struct parts rule_parts, setting_parts;
 };
@@ -267,9 +282,25 @@ static inline uint32_t place_of(const struct engine *e, const struct symbol *s)
     return (uint32_t)(s - e->symbol);
 }
 
+/* Not a power of two: bars of the same minute would share one set of the cache. */
+static inline size_t bars_stride(const struct engine_limits *l)
+{
+    return l->bars + 2;
+}
+
 static inline struct bar *bar_at(const struct engine *e, const struct symbol *s, uint64_t i)
 {
-    return &e->bar[(size_t)place_of(e, s) * e->limits.bars + (i & (e->limits.bars - 1))];
+    return &e->bar[(size_t)place_of(e, s) * bars_stride(&e->limits) + (i & (e->limits.bars - 1))];
+}
+
+static inline uint32_t block_words_max(const struct engine_limits *l)
+{
+    return l->metrics * (STATE_WORDS_PER_METRIC + CURSORS_PER_METRIC / 2) + 2 * LINE_WORDS;
+}
+
+static inline int64_t *block_of(const struct engine *e, const struct symbol *s)
+{
+    return e->block + (size_t)place_of(e, s) * e->block_words;
 }
 
 /* The first bar still kept. */
@@ -287,13 +318,17 @@ static inline const struct plan *scope_plan(const struct engine *e, const struct
 /* After the roll to a new minute: `pushed` if the last ended bar is new. */
 void metrics_roll(const struct engine *e, struct symbol *s, bool pushed);
 void metrics_rebuild(const struct engine *e, struct symbol *s);
+/* The key of a METRIC_DIFFERENCE: the sign of left - right. */
+int64_t metric_difference(const struct engine *e, const struct symbol *s, const struct metric *m);
 
 /* rule_index.c */
 int rules_load(struct engine *e, uint32_t slot, const struct rule *r);
 void rules_build(struct engine *e);
 void rules_bind(struct engine *e, struct symbol *s);
 void rules_arrive(struct engine *e, struct symbol *s);
-void rules_touch(struct engine *e, struct symbol *s, const struct plan *p, const uint32_t *which, uint32_t n);
+/* Looks at the values of a symbol's indexes again: at a trade (`moved`: at a new price), at a quote, all. */
+void rules_touch_trade(struct engine *e, struct symbol *s, bool moved);
+void rules_touch_quote(struct engine *e, struct symbol *s);
 void rules_touch_all(struct engine *e, struct symbol *s);
 void rules_settle(struct engine *e, struct symbol *s, enum eval what);
 uint32_t scope_find(const struct engine *e, const char *name, size_t len);

@@ -58,10 +58,8 @@ static inline void sum_put(int64_t *w, __int128 v)
 
 static inline int64_t *state_of(const struct engine *e, const struct symbol *s, const struct node *nd)
 {
-    return e->state + (size_t)place_of(e, s) * e->state_stride + nd->state_at;
+    return block_of(e, s) + nd->state_at;
 }
-
-static inline int64_t node_key(const struct engine *e, const struct symbol *s, uint32_t node);
 
 static inline int64_t sma_key(const struct symbol *s, const int64_t *w, uint32_t n)
 {
@@ -108,20 +106,6 @@ static inline int64_t rsi_key(const struct symbol *s, const int64_t *w, uint32_t
         return KEY_UNKNOWN;
     }
     return key_of_double(loss == 0 ? 100.0 : 100.0 * gain / (gain + loss));
-}
-
-static inline int64_t difference_key(const struct engine *e, const struct symbol *s, const struct metric *m)
-{
-    int64_t left = node_key(e, s, m->left), right = node_key(e, s, m->right);
-    if (left == KEY_UNKNOWN || right == KEY_UNKNOWN)
-        return KEY_UNKNOWN;
-    bool l = metric_unit(&e->node[m->left].metric) == UNIT_PRICE;
-    bool r = metric_unit(&e->node[m->right].metric) == UNIT_PRICE;
-    if (l && r)
-        return (left > right) - (left < right);
-    double a = l ? (double)left / 1e9 : key_to_double(left),
-           b = r ? (double)right / 1e9 : key_to_double(right);
-    return key_of_double((a > b) - (a < b));
 }
 
 static inline int64_t node_key(const struct engine *e, const struct symbol *s, uint32_t node)
@@ -187,7 +171,7 @@ static inline int64_t node_key(const struct engine *e, const struct symbol *s, u
     case METRIC_SESSION:
         return key_of_double(s->session);
     case METRIC_DIFFERENCE:
-        return difference_key(e, s, &nd->metric);
+        return metric_difference(e, s, &nd->metric);
     case METRIC_KIND_COUNT:
         break;
     }

@@ -131,6 +131,7 @@ int rules_load(struct engine *e, uint32_t slot, const struct rule *r)
     if (slot >= e->n_rules)
         e->n_rules = slot + 1;
     e->rules_changed = true;
+    e->out_full = 0;
     return 0;
 }
 
@@ -352,6 +353,14 @@ static bool build_index(struct build *b, struct index *ix, uint32_t lo, uint32_t
     return true;
 }
 
+/* What makes a metric move at a trade. */
+enum driver { BY_TRADE, BY_PRICE, BY_OTHER };
+
+static enum driver driver_of(unsigned inputs)
+{
+    return inputs & INPUT_TRADE ? BY_TRADE : inputs & INPUT_PRICE ? BY_PRICE : BY_OTHER;
+}
+
 /* The plan of the edges [lo, hi), all of one scope; its cursors start at `slot`. */
 static bool build_plan(struct build *b, struct plan *p, uint32_t lo, uint32_t hi, uint32_t slot)
 {
@@ -360,27 +369,29 @@ static bool build_plan(struct build *b, struct plan *p, uint32_t lo, uint32_t hi
     for (uint32_t i = lo; i < hi; i++)
         n += i == lo || b->edge[i].home != b->edge[i - 1].home;
     p->index = arena_take(&e->built, (n + 1) * sizeof *p->index);
-    p->on_price = take_u32(e, n);
-    p->on_trade = take_u32(e, n);
     p->on_quote = take_u32(e, n);
-    if (!p->index || !p->on_price || !p->on_trade || !p->on_quote || slot + n > e->cursor_stride)
+    if (!p->index || !p->on_quote || slot + n > e->limits.metrics * CURSORS_PER_METRIC)
         return false;
-    for (uint32_t i = lo; i < hi;) {
-        uint32_t end = i;
-        while (end < hi && b->edge[end].home == b->edge[i].home)
-            end++;
-        uint32_t k = p->n_indexes++, node = (uint32_t)b->edge[i].home;
-        p->index[k] = (struct index){.node = node, .slot = slot + k};
-        if (!build_index(b, &p->index[k], i, end))
-            return false;
-        unsigned in = e->node[node].inputs;
-        if (in & INPUT_TRADE)
-            p->on_trade[p->n_on_trade++] = k;
-        else if (in & INPUT_PRICE)
-            p->on_price[p->n_on_price++] = k;
-        if (in & INPUT_QUOTE)
-            p->on_quote[p->n_on_quote++] = k;
-        i = end;
+    for (enum driver by = BY_TRADE; by <= BY_OTHER; by++) {
+        for (uint32_t i = lo, end; i < hi; i = end) {
+            for (end = i; end < hi && b->edge[end].home == b->edge[i].home;)
+                end++;
+            uint32_t k = p->n_indexes, node = (uint32_t)b->edge[i].home;
+            unsigned in = e->node[node].inputs;
+            if (driver_of(in) != by)
+                continue;
+            p->index[k] = (struct index){
+                .node = node, .is_price = e->node[node].metric.kind == METRIC_PRICE, .slot = slot + k};
+            if (!build_index(b, &p->index[k], i, end))
+                return false;
+            if (in & INPUT_QUOTE)
+                p->on_quote[p->n_on_quote++] = k;
+            p->n_indexes++;
+        }
+        if (by == BY_TRADE)
+            p->n_on_trade = p->n_indexes;
+        else if (by == BY_PRICE)
+            p->n_on_move = p->n_indexes;
     }
     return true;
 }
@@ -451,6 +462,21 @@ static bool list_instances(struct build *b)
     return true;
 }
 
+/* How the block of a symbol is divided. Whole lines, an odd number of them: blocks a power of two apart would
+ * share few sets of the cache. What is in the blocks is void; each symbol is bound anew before it is read. */
+static void lay_blocks(struct engine *e)
+{
+    uint32_t cursors = e->market.n_indexes;
+    for (uint32_t i = 0; i < e->n_scopes; i++) {
+        uint32_t n = e->market.n_indexes + e->scope[i].plan.n_indexes;
+        cursors = n > cursors ? n : cursors;
+    }
+    uint32_t words = e->state_words + (cursors + 1) / 2, lines = (words + LINE_WORDS - 1) / LINE_WORDS;
+    e->cursor_at = e->state_words;
+    e->block_words = (lines | 1) * LINE_WORDS;
+    assert(e->block_words <= block_words_max(&e->limits));
+}
+
 static bool try_build(struct engine *e)
 {
     struct build b = {.e = e};
@@ -514,6 +540,8 @@ static bool try_build(struct engine *e)
     for (uint32_t sc = 0; ok && sc <= e->n_scopes; sc++)
         ok = plan_nodes(&b, sc ? &e->scope[sc - 1].plan : &e->market);
     e->built.size = whole;
+    if (ok)
+        lay_blocks(e);
     return ok;
 }
 
@@ -540,7 +568,7 @@ enum truth { FALSE, UNKNOWN, TRUE };
 
 static uint32_t *cursors_of(const struct engine *e, const struct symbol *s)
 {
-    return e->cursor + (size_t)place_of(e, s) * e->cursor_stride;
+    return (uint32_t *)(block_of(e, s) + e->cursor_at);
 }
 
 static inline bool atom_holds(const struct atom *a, uint32_t cursor)
@@ -642,7 +670,7 @@ static uint32_t cursor_seek(const struct index *ix, uint32_t c, int64_t key)
 
 static inline void touch(struct engine *e, struct symbol *s, uint32_t *cursor, const struct index *ix)
 {
-    int64_t key = node_key(e, s, ix->node);
+    int64_t key = ix->is_price ? s->price_e9 : node_key(e, s, ix->node);
     uint32_t c = cursor[ix->slot];
     if (likely(c != CURSOR_NONE && key >= ix->bound[c - 1] && key < ix->bound[c]))
         return;
@@ -655,12 +683,25 @@ static inline void touch(struct engine *e, struct symbol *s, uint32_t *cursor, c
     e->change[e->n_changes++] = (struct change){.index = ix, .from = c, .to = to};
 }
 
-/* Looks at the values of some indexes of a plan again. */
-void rules_touch(struct engine *e, struct symbol *s, const struct plan *p, const uint32_t *which, uint32_t n)
+void rules_touch_trade(struct engine *e, struct symbol *s, bool moved)
+{
+    uint32_t *cursor = cursors_of(e, s), n = moved ? e->market.n_on_move : e->market.n_on_trade;
+    for (uint32_t i = 0; i < n; i++)
+        touch(e, s, cursor, &e->market.index[i]);
+    const struct plan *q = scope_plan(e, s);
+    n = q ? moved ? q->n_on_move : q->n_on_trade : 0;
+    for (uint32_t i = 0; i < n; i++)
+        touch(e, s, cursor, &q->index[i]);
+}
+
+void rules_touch_quote(struct engine *e, struct symbol *s)
 {
     uint32_t *cursor = cursors_of(e, s);
-    for (uint32_t i = 0; i < n; i++)
-        touch(e, s, cursor, &p->index[which[i]]);
+    for (uint32_t i = 0; i < e->market.n_on_quote; i++)
+        touch(e, s, cursor, &e->market.index[e->market.on_quote[i]]);
+    const struct plan *q = scope_plan(e, s);
+    for (uint32_t i = 0; q && i < q->n_on_quote; i++)
+        touch(e, s, cursor, &q->index[q->on_quote[i]]);
 }
 
 void rules_touch_all(struct engine *e, struct symbol *s)
@@ -680,8 +721,8 @@ void rules_touch_all(struct engine *e, struct symbol *s)
 
 static uint32_t *fire_cell(const struct engine *e, uint32_t symbol, uint32_t ident)
 {
-    uint64_t h = ((uint64_t)symbol << 32 | ident) * UINT64_C(0x9e3779b97f4a7c15);
-    uint32_t *cell = &e->fire_hash[(h >> 32) & e->fire_mask];
+    uint64_t h = symbol * UINT64_C(0x9e3779b97f4a7c15); /* rules that flip together are neighbours */
+    uint32_t *cell = &e->fire_hash[((h >> 32) + ident) & e->fire_mask];
     while (*cell && (e->fire[*cell - 1].symbol != symbol || e->fire[*cell - 1].ident != ident))
         cell = &e->fire[*cell - 1].hash_next;
     return cell;
@@ -812,6 +853,9 @@ void rules_bind(struct engine *e, struct symbol *s)
     s->bound = e->epoch;
     s->scope = scope_find(e, name, strlen(name));
     const struct plan *q = scope_plan(e, s);
+    bool trade = e->market.n_on_trade || (q && q->n_on_trade),
+         move = e->market.n_on_move || (q && q->n_on_move);
+    s->drive = trade ? 2 : move;
     memset(cursor, 0, (e->market.n_indexes + (q ? q->n_indexes : 0)) * sizeof *cursor);
     s->stale = true;
     s->rebuild = true;
@@ -830,6 +874,7 @@ void rules_arrive(struct engine *e, struct symbol *s)
         rules_bind(e, s);
     e->bind_epoch = s->epoch;
     s->epoch = e->epoch;
+    s->stale = true;
 }
 
 /* An instance that may have become true by this message. */
