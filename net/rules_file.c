@@ -47,6 +47,13 @@ static const char *kind_of(const json_t *v)
     }
 }
 
+/* A field that is there and not null. */
+static const json_t *field(const json_t *o, const char *key)
+{
+    const json_t *v = json_object_get(o, key);
+    return json_is_null(v) ? NULL : v;
+}
+
 /* The shortest decimal text that reads back as d. */
 static void number_text(char out[32], double d)
 {
@@ -80,11 +87,14 @@ static int known_fields(const json_t *o, const char *const names[], unsigned n, 
 static int check_timeframe(const struct metric *m, const char *tf, const char *where, const struct place *p,
                            struct error *err)
 {
-    char expected[32] = "1m", name[METRIC_NAME_MAX];
-    if (metric_rows[m->kind].form == FORM_WINDOW)
+    char expected[32] = "1m", hours[32] = "", name[METRIC_NAME_MAX];
+    if (metric_rows[m->kind].form == FORM_WINDOW) {
         snprintf(expected, sizeof expected, "%um", m->period);
+        if (m->period % 60 == 0)
+            snprintf(hours, sizeof hours, "%uh", m->period / 60);
+    }
     metric_name(m, name);
-    if (strcmp(tf, expected))
+    if (!*tf || (strcmp(tf, expected) && strcmp(tf, hours)))
         return wrong(err, p, "%s.timeframe: '%.20s' differs from that of %s, expected \"%s\" or none", where,
                      tf, name, expected);
     return 0;
@@ -129,13 +139,17 @@ static int condition(const json_t *c, size_t index, FILE *out, const struct plac
     while (k < 6 && !(json_is_string(op) && !strcmp(ops[k], json_string_value(op))))
         k++;
     if (k == 6)
-        return wrong(err, p, "%s.operator: %s, expected one of > < >= <= == !=", where,
+        return wrong(err, p, "%s.operator: %.20s, expected one of > < >= <= == !=", where,
                      json_is_string(op) ? json_string_value(op) : kind_of(op));
     metric_name(&m, name);
     if (json_is_number(value)) {
         number_text(text, json_number_value(value));
         fprintf(out, "%s %s %s", name, ops[k], text);
     } else if (json_is_string(value) && m.kind == METRIC_SESSION) {
+        if (strchr(json_string_value(value), '"')) /* it would end the text in the expression */
+            return wrong(
+                err, p, "%s.value: '%.40s', expected \"closed\", \"premarket\", \"market\" or \"postmarket\"",
+                where, json_string_value(value));
         fprintf(out, "%s %s \"%s\"", name, ops[k], json_string_value(value));
     } else {
         return wrong(err, p, "%s.value: %s, expected a number", where, kind_of(value));
@@ -167,7 +181,7 @@ static int condition(const json_t *c, size_t index, FILE *out, const struct plac
 /* The canonical expression of `conditions` or `expr`; allocated. */
 static char *expression(const json_t *o, const struct place *p, struct error *err)
 {
-    const json_t *conditions = json_object_get(o, "conditions"), *expr = json_object_get(o, "expr");
+    const json_t *conditions = field(o, "conditions"), *expr = field(o, "expr");
     char *text = NULL;
     size_t len = 0;
     struct expr parsed;
@@ -229,8 +243,7 @@ static char *symbol_list(const json_t *v, const struct place *p, struct error *e
     fclose(out);
     if (!bad && len <= RULE_SYMBOLS_MAX && (!v || len))
         return text;
-    wrong(err, p,
-          "symbols: expected names of 1 to 63 characters without commas, at least one, %d bytes in all",
+    wrong(err, p, "symbols: expected names of 1 to 63 bytes without commas, at least one, %d bytes in all",
           RULE_SYMBOLS_MAX);
     free(text);
     return NULL;
@@ -244,21 +257,20 @@ static int text_field(const json_t *o, const char *key, char *out, size_t max, c
     if (!s)
         return wrong(err, p, "%s: %s, expected a string", key, kind_of(v));
     if (strlen(s) >= max || (v && json_is_string(v) && json_string_length(v) != strlen(s)))
-        return wrong(err, p, "%s: expected at most %zu characters", key, max - 1);
+        return wrong(err, p, "%s: expected at most %zu bytes", key, max - 1);
     snprintf(out, max, "%s", s);
     return 0;
 }
 
 static int unsupported(const json_t *o, const struct place *p, struct error *err)
 {
-    const json_t *mode = json_object_get(o, "mode"), *sessions = json_object_get(o, "sessions"),
-                 *expires = json_object_get(o, "expires_at");
-    if (mode && !json_is_null(mode) && !(json_is_string(mode) && !strcmp(json_string_value(mode), "live")))
+    const json_t *mode = field(o, "mode"), *sessions = field(o, "sessions");
+    if (mode && !(json_is_string(mode) && !strcmp(json_string_value(mode), "live")))
         return wrong(err, p, "mode: only \"live\" is known to this version");
-    if (sessions && !json_is_null(sessions) && json_array_size(sessions))
+    if (sessions && !(json_is_array(sessions) && json_array_size(sessions) == 0))
         return wrong(err, p,
                      "sessions: not known to this version; use `session == \"market\"` in the expression");
-    if (expires && !json_is_null(expires))
+    if (field(o, "expires_at"))
         return wrong(err, p, "expires_at: not known to this version");
     return 0;
 }
@@ -347,18 +359,30 @@ static int unique_ids(const struct rules_file *f, const char *file, struct error
     return bad;
 }
 
-/* One rule a line. */
+static bool blank(const char *p, size_t n)
+{
+    while (n && (*p == ' ' || *p == '\t' || *p == '\r')) {
+        p++;
+        n--;
+    }
+    return n == 0;
+}
+
+/* One rule a line. `whole`: what is wrong with the text as one value, which is meant if not even its first
+ * line is a rule. */
 static int parse_lines(struct rules_file *f, const char *text, size_t len, const char *name,
-                       double cooldown_s, struct error *err)
+                       double cooldown_s, const json_error_t *whole, struct error *err)
 {
     unsigned line = 0;
     for (const char *p = text, *end = text + len; p < end;) {
         const char *nl = memchr(p, '\n', (size_t)(end - p));
         size_t n = nl ? (size_t)(nl - p) : (size_t)(end - p);
         line++;
-        if (strspn(p, " \t\r") < n) {
+        if (!blank(p, n)) {
             json_error_t je;
             json_t *o = json_loadb(p, n, JSON_REJECT_DUPLICATES, &je);
+            if (!o && f->n == 0)
+                return error_set(err, "%s:%d:%d: %s", name, whole->line, whole->column, whole->text);
             if (!o)
                 return error_set(err, "%s:%u:%d: %s", name, line, je.column, je.text);
             int bad = add_rule(f, o, name, cooldown_s, err);
@@ -381,7 +405,7 @@ struct rules_file *rules_file_parse(const char *text, size_t len, const char *na
         abort();
     json_t *root = json_loadb(text, len, JSON_REJECT_DUPLICATES, &je), *list = root;
     if (!root && strstr(je.text, "end of file expected")) {
-        bad = parse_lines(f, text, len, name, cooldown_s, err);
+        bad = parse_lines(f, text, len, name, cooldown_s, &je, err);
     } else if (!root) {
         bad = error_set(err, "%s:%d:%d: %s", name, je.line, je.column, je.text);
     } else {
