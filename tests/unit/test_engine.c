@@ -10,8 +10,8 @@
  * comes out is one text: alerts as id@time, :price where a table asks for it, /SYMBOL if it is not A, #k if
  * k > 0; bars as [SYMBOL minute open/high/low/close volume trades rN].
  *
- * Each script is run with all messages in one call, one in a call, two in a call; once more with a CLOCK at
- * every grid point that one passes; once more drained only when the engine finds no room.
+ * Each script is run with all messages in one call, one in a call, two in a call, and with a CLOCK at every
+ * grid point that one passes.
  */
 #include "tests/unit/engine_harness.h"
 
@@ -114,20 +114,6 @@ static void script_parse(struct script *s, const char *text)
     tape_stamp(&s->tape, 1);
 }
 
-/* Takes the events away only where the engine has no more room: every step is taken as full as it may be. */
-static void apply_packed(struct bench *b, const struct tape *t)
-{
-    for (size_t at = 0; at < t->n;) {
-        size_t done = engine_apply(b->e, t->slot + at, t->n - at, &b->out);
-        at += done;
-        if (at < t->n && done == 0) {
-            assert_true(b->out.used > 0);
-            bench_collect(b);
-        }
-    }
-    bench_collect(b);
-}
-
 static void events_text(const struct script *s, const struct tape *events, int show, char *out, size_t size)
 {
     size_t n = 0;
@@ -158,21 +144,18 @@ static void events_text(const struct script *s, const struct tape *events, int s
     }
 }
 
-enum how { ALL, ONE, TWO, EVERY_SECOND, PACKED, HOWS };
+enum how { ALL, ONE, TWO, EVERY_SECOND, HOWS };
 
 static void run_script(const char *name, const char *text, const char *expected, int show, enum how how)
 {
     static const char *const hows[] = {"all in one call", "one in a call", "two in a call",
-                                       "a CLOCK every second", "drained when full"};
+                                       "a CLOCK every second"};
     struct script s = {.every_second = how == EVERY_SECOND};
     struct bench b;
     char found[4000];
     script_parse(&s, text);
     bench_open(&b, NULL);
-    if (how == PACKED)
-        apply_packed(&b, &s.tape);
-    else
-        bench_apply(&b, &s.tape, how == ONE ? 1 : how == TWO ? 2 : 0);
+    bench_apply(&b, &s.tape, how == ONE ? 1 : how == TWO ? 2 : 0);
     events_text(&s, &b.events, show, found, sizeof found);
     if (engine_counters(b.e)->rules_refused || engine_counters(b.e)->settings_refused ||
         engine_counters(b.e)->rules_full)
@@ -717,6 +700,20 @@ static void test_alert_id(void **state)
 
 /* ---- room: what a call may emit at once, and every way to split it */
 
+/* Takes the events away only where the engine has no more room: every step is taken as full as it may be. */
+static void apply_packed(struct bench *b, const struct tape *t)
+{
+    for (size_t at = 0; at < t->n;) {
+        size_t done = engine_apply(b->e, t->slot + at, t->n - at, &b->out);
+        at += done;
+        if (at < t->n && done == 0) {
+            assert_true(b->out.used > 0);
+            bench_collect(b);
+        }
+    }
+    bench_collect(b);
+}
+
 /* A tape's events in calls of `batch` records, or packed, with `more` slots beside the least capacity. */
 static struct tape events_of(const struct engine_limits *l, const struct tape *t, bool packed, size_t batch,
                              uint32_t more, struct engine_counters *counters)
@@ -1008,22 +1005,25 @@ static void test_long_lists(void **state)
 static void test_metrics_full(void **state)
 {
     (void)state;
+    static const struct engine_limits l = {
+        .symbols = 3, .ids = 8, .rules = 16, .metrics = 5, .fires = 16, .bars = 2048};
     struct tape t = {0};
     put_symbols(&t, 3, true);
     put_rule(&t, 0, &(struct rule_spec){.id = "a", .expr = "price > 10 and bid > 0"});
     put_rule(&t, 1, &(struct rule_spec){.id = "b", .expr = "price > ask"}); /* price - ask: the 4th */
     put_quote(&t, 0, T0, PX(1), PX(2));
-    put_trade(&t, 0, T0 + 1 * SEC, PX(11), 1); /* both */
-    put_rule(&t, 2, &(struct rule_spec){.id = "c", .expr = "price > 10 and volume_1m > 0"});
-    put_rule(&t, 3, &(struct rule_spec){.id = "d", .expr = "bid > ask"}); /* a difference is a metric too */
-    put_rule(&t, 4, &(struct rule_spec){.id = "b", .version = 2, .expr = "spread > 0"});
+    put_trade(&t, 0, T0 + 1 * SEC, PX(11), 1);                                                  /* both */
+    put_rule(&t, 2, &(struct rule_spec){.id = "c", .expr = "volume_1m > 0 and volume_2m > 0"}); /* 2 more */
+    put_rule(&t, 3, &(struct rule_spec){.id = "b", .version = 2, .expr = "volume_1m > spread"});
     put_trade(&t, 0, T0 + 2 * SEC, PX(12), 1); /* both: the version before b's stays */
-    put_rule(&t, 5, &(struct rule_spec){.id = "e", .expr = "ask > 0 and bid > 0", .symbols = "S0"});
-    put_trade(&t, 0, T0 + 3 * SEC, PX(9), 1); /* b and e */
-    put_rule(&t, 6, &(struct rule_spec){.id = "last", .expr = "trade_count_1m > 0"});
-    put_trade(&t, 0, T0 + 4 * SEC, PX(1), 1); /* e */
+    put_rule(&t, 4, &(struct rule_spec){.id = "d", .expr = "volume_3m > 0 and ask > 0"}); /* the 5th */
+    put_rule(&t, 5, &(struct rule_spec){.id = "e", .expr = "bid > ask"}); /* a difference is a metric too */
+    put_trade(&t, 0, T0 + 3 * SEC, PX(9), 1);                             /* b and d */
+    put_rule(&t, 6, &(struct rule_spec){.id = "f", .expr = "ask > 0 and volume_3m > 0", .symbols = "S0"});
+    put_rule(&t, 7, &(struct rule_spec){.id = "last", .expr = "trade_count_1m > 0"});
+    put_trade(&t, 0, T0 + 4 * SEC, PX(1), 1); /* d and f */
     struct engine_counters c =
-        limits_case(&small_limits, &t, "'last'", "0@1/0 1@1/0 0@2/0 1@2/0 1@3/0 5@3/0 5@4/0");
+        limits_case(&l, &t, "'last'", "0@1/0 1@1/0 0@2/0 1@2/0 1@3/0 4@3/0 4@4/0 6@4/0");
     assert_int_equal(c.metrics_full, 4);
     assert_int_equal(c.rules_full, 0);
 }
@@ -1067,6 +1067,51 @@ static void test_rules_full(void **state)
     assert_int_equal(c.rules_full, 2);
 }
 
+/* The ring of kept bars is full: the oldest goes, a print of what is gone is in no bar. */
+static void test_bars_full(void **state)
+{
+    (void)state;
+    enum { KEPT = 2048, GAP = 1000, LAST = KEPT + 10 };
+    struct tape t = {0};
+    struct engine_counters c;
+    put_symbols(&t, 1, true);
+    put_rule(&t, 0, &(struct rule_spec){.id = "a", .expr = "price > 10"});
+    put_rule(&t, 1, &(struct rule_spec){.id = "b", .expr = "sma(2)@1m == 5"});
+    for (int minute = 0; minute <= LAST; minute++)
+        if (minute != GAP)
+            put_trade(&t, 0, T0 + minute * MIN, PX(1 + minute % 2), 1);
+    put_trade(&t, 0, T0 + LAST * MIN + 2 * SEC, PX(1), 1);
+    /* ended, and all kept: LAST-1 … LAST-KEPT-1, without GAP */
+    put_trade(&t, 0, T0 + (LAST - KEPT - 1) * MIN, PX(20), 1); /* the oldest: revised */
+    put_trade(&t, 0, T0 + (LAST - KEPT - 2) * MIN, PX(21), 1); /* gone */
+    put_trade(&t, 0, T0 + GAP * MIN, PX(22), 1);               /* a new one, the oldest goes */
+    put_trade(&t, 0, T0 + (LAST - KEPT - 1) * MIN, PX(23), 1); /* gone */
+    put_trade(&t, 0, T0 + (LAST - KEPT) * MIN, PX(24), 1);     /* the oldest now: revised */
+    put_trade(&t, 0, T0 + GAP * MIN, PX(25), 1);               /* revised */
+    put_trade(&t, 0, T0 + (LAST - 1) * MIN, PX(8), 1);         /* the newest: revised */
+    put_quote(&t, 0, T0 + LAST * MIN + 3 * SEC, PX(1), PX(2));
+    put_trade(&t, 0, T0 + LAST * MIN + 3 * SEC, PX(2), 1); /* (8 + 2) / 2 */
+    tape_stamp(&t, 1);
+    struct tape events = events_of(&bench_limits, &t, false, 0, 0, &c);
+    char found[400] = "";
+    size_t n = 0;
+    for (size_t at = 0; at < events.n; at += msg_slot_count(&events.slot[at])) {
+        const struct msg *m = &events.slot[at];
+        struct msg_bar b = msg_bar_get(m);
+        if (m->type == MSG_ALERT)
+            n += (size_t)snprintf(found + n, sizeof found - n, "alert ");
+        else if (b.high_e9 > PX(2))
+            n += (size_t)snprintf(found + n, sizeof found - n, "%d:%g r%u ", (int)((m->event_ns - T0) / MIN),
+                                  (double)b.high_e9 / 1e9, b.revision);
+    }
+    assert_string_equal(found, "9:20 r1 1000:22 r0 10:24 r1 1000:25 r1 2057:8 r1 alert ");
+    assert_int_equal(c.late_unkept, 2);
+    assert_int_equal(c.late_prints, 7);
+    assert_int_equal(c.bars, LAST); /* GAP's is one of them */
+    tape_free(&events);
+    tape_free(&t);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -1086,6 +1131,7 @@ int main(void)
         cmocka_unit_test(test_metrics_full),
         cmocka_unit_test(test_fires_full),
         cmocka_unit_test(test_rules_full),
+        cmocka_unit_test(test_bars_full),
     };
     return cmocka_run_group_tests_name("engine", tests, NULL, NULL);
 }
