@@ -27,6 +27,7 @@ struct sequencer {
     bool calendar_used[CALENDARS];
     int64_t calendar_known_ns[CALENDARS]; /* start of the last trading day that was sent */
     uint16_t *bucket;
+    uint64_t count[MSG_TYPE_COUNT];
 };
 
 static size_t align64(size_t n)
@@ -60,6 +61,10 @@ int64_t sequencer_time(const struct sequencer *q)
 {
     return q->top_ns;
 }
+const uint64_t *sequencer_counts(const struct sequencer *q)
+{
+    return q->count;
+}
 uint16_t *sequencer_buckets(struct sequencer *q)
 {
     return q->bucket;
@@ -78,6 +83,7 @@ static void emit_clock(struct sequencer *q, struct output *out, uint32_t bucket,
     m->seq = q->seq++;
     m->event_ns = t;
     m->recv_ns = recv_ns;
+    q->count[MSG_CLOCK]++;
 }
 
 /* Sends the trading days from five days before the running maximum to a week after it, each once. What a jump
@@ -102,6 +108,7 @@ static void emit_calendar(struct sequencer *q, struct output *out)
             m->part.len = (uint16_t)len;
             msg_put(m, MSG_FIRST_BYTES, text, (size_t)len);
             msg_set_seq(m, q->seq++);
+            q->count[MSG_SETTING]++;
             q->calendar_known_ns[c] = t[0];
             from = t[0] + 1;
         }
@@ -170,7 +177,7 @@ static void see_symbol(struct sequencer *q, const struct msg *m)
 }
 
 /* What comes due at a tick: seldom. */
-static void tick_due(struct sequencer *q, struct output *out, int64_t recv_ns)
+static __attribute__((noinline)) void tick_due(struct sequencer *q, struct output *out, int64_t recv_ns)
 {
     if (q->top_ns >= q->calendar_due_ns)
         emit_calendar(q, out);
@@ -178,36 +185,45 @@ static void tick_due(struct sequencer *q, struct output *out, int64_t recv_ns)
     q->due_ns = q->clock_due_ns < q->calendar_due_ns ? q->clock_due_ns : q->calendar_due_ns;
 }
 
+/* Any record but a tick of one slot. Returns its slots. */
+static __attribute__((noinline)) uint32_t stamp_other(struct sequencer *q, const struct msg *m,
+                                                      struct output *out)
+{
+    uint32_t slots = msg_slot_count(m);
+    if (m->type == MSG_SYMBOL)
+        see_symbol(q, m);
+    memcpy(out->slot + out->used, m, slots * sizeof *m);
+    msg_set_seq(out->slot + out->used, q->seq++);
+    q->count[m->type < MSG_TYPE_COUNT ? m->type : MSG_NONE]++;
+    out->used += slots;
+    return slots;
+}
+
 size_t sequencer_apply(struct sequencer *q, const struct msg *in, size_t n, struct msg *out, size_t capacity,
                        size_t *used)
 {
     struct output o = {out, capacity, *used};
-    size_t at = 0;
-    while (at < n && o.used + SEQUENCER_ROOM <= capacity) {
-        const struct msg *m = &in[at];
-        uint32_t slots = msg_slot_count(m);
-        if (m->type == MSG_TRADE || m->type == MSG_QUOTE) {
-            q->top_ns = m->event_ns > q->top_ns ? m->event_ns : q->top_ns;
-            if (q->top_ns >= q->due_ns)
-                tick_due(q, &o, m->recv_ns);
-            if (m->type == MSG_TRADE && m->symbol < q->o.symbols_max) {
-                int64_t *traded = &q->traded_ns[q->bucket[m->symbol]];
-                *traded = m->event_ns > *traded ? m->event_ns : *traded;
-            }
-        } else if (m->type == MSG_SYMBOL) {
-            see_symbol(q, m);
+    const struct msg *m = in, *end = in + n;
+    while (m < end && o.used + SEQUENCER_ROOM <= capacity) {
+        if ((m->type != MSG_TRADE && m->type != MSG_QUOTE) || (m->flags & MSG_MORE_MASK)) {
+            m += stamp_other(q, m, &o);
+            continue;
         }
-        struct msg *to = &o.slot[o.used];
-        for (uint32_t i = 0; i < slots; i++) {
-            to[i] = m[i];
-            to[i].seq = q->seq;
+        q->top_ns = m->event_ns > q->top_ns ? m->event_ns : q->top_ns;
+        if (__builtin_expect(q->top_ns >= q->due_ns, 0))
+            tick_due(q, &o, m->recv_ns);
+        if (m->type == MSG_TRADE && m->symbol < q->o.symbols_max) {
+            int64_t *traded = &q->traded_ns[q->bucket[m->symbol]];
+            *traded = m->event_ns > *traded ? m->event_ns : *traded;
         }
-        q->seq++;
-        o.used += slots;
-        at += slots;
+        struct msg *to = &o.slot[o.used++];
+        *to = *m;
+        to->seq = q->seq++;
+        q->count[m->type]++;
+        m++;
     }
     *used = o.used;
-    return at;
+    return (size_t)(m - in);
 }
 
 /* When the CLOCK of the source's end is due for a bucket, INT64_MIN for none: its bars are final already. */
@@ -243,5 +259,6 @@ void sequencer_end(struct sequencer *q, bool clocks, struct msg *out, size_t cap
     msg_begin(m, MSG_END, 0, 0);
     m->seq = q->seq++;
     m->event_ns = q->top_ns == INT64_MIN ? 0 : q->top_ns;
+    q->count[MSG_END]++;
     *used = o.used;
 }

@@ -43,6 +43,8 @@ void sequencer_end(struct sequencer *q, bool clocks, struct msg *out, size_t cap
 uint64_t sequencer_next_seq(const struct sequencer *q);
 /* The running maximum of event time; INT64_MIN before the first tick. */
 int64_t sequencer_time(const struct sequencer *q);
+/* What it gave so far, by type. */
+const uint64_t *sequencer_counts(const struct sequencer *q);
 /* The bucket of each symbol id, for routing. */
 uint16_t *sequencer_buckets(struct sequencer *q);
 

@@ -10,7 +10,7 @@
 #define XXH_INLINE_ALL
 #include <xxhash.h>
 
-enum { BATCH = 512 };
+enum { BATCH = 256 }; /* slots that stay in the first-level cache, with what becomes of them */
 #define JUMP_NS (3600 * SECOND_NS)
 
 struct input {
@@ -21,6 +21,7 @@ struct input {
     int64_t top_ns; /* running maximum of event time; INT64_MIN */
     uint32_t *id;   /* source's symbol id -> node's id + 1 */
     uint32_t id_room;
+    uint32_t learned; /* of the source's, where it is a capture that is passed through */
 };
 
 struct feed {
@@ -56,6 +57,15 @@ static int keep_ticks(struct feed *f, struct msg *slot, int n)
     return kept;
 }
 
+static void end_input(struct feed *f, struct input *in, int result)
+{
+    size_t len = strlen(f->failure);
+    in->ended = true;
+    if (result == SOURCE_FAILED)
+        snprintf(f->failure + len, sizeof f->failure - len, "%s%s", len ? "\n" : "",
+                 in->source->failure.text);
+}
+
 /* Reads on behind the ticks that are left, if there is room: until there is one more, or the end. */
 static void fill(struct feed *f, struct input *in)
 {
@@ -69,12 +79,7 @@ static void fill(struct feed *f, struct input *in)
             kept = keep_ticks(f, in->slot + in->n, got);
             continue;
         }
-        in->ended = true;
-        if (got == SOURCE_FAILED) {
-            size_t len = strlen(f->failure);
-            snprintf(f->failure + len, sizeof f->failure - len, "%s%s", len ? "\n" : "",
-                     in->source->failure.text);
-        }
+        end_input(f, in, got);
     }
 }
 
@@ -225,8 +230,34 @@ static int read_merged(struct feed *f, struct msg *out, int max)
             }
             first->at++;
         } while (f->n == 1 && first->at < first->n && used + 2 * HISTORY_BARS + MSG_SLOTS_MAX + 1 <= max);
+        if (f->n == 1 && used)
+            break; /* read_alone goes on */
     }
     return used;
+}
+
+/* The only source's next rows, where they are to stay: up to the first that is new or odd, which is left for
+ * read_merged with what follows it. */
+static int read_alone(struct feed *f, struct msg *out)
+{
+    struct input *in = &f->input[0];
+    int n = source_read(in->source, out, BATCH), i = 0;
+    if (n <= 0) {
+        end_input(f, in, n);
+        return 0;
+    }
+    for (; i < n; i++) {
+        struct msg *m = &out[i];
+        if ((m->type != MSG_TRADE && m->type != MSG_QUOTE) || m->symbol >= in->id_room ||
+            !in->id[m->symbol] || (uint64_t)m->event_ns > (uint64_t)TIME_MAX_NS || jumps(in, m))
+            break;
+        in->top_ns = m->event_ns > in->top_ns ? m->event_ns : in->top_ns;
+        m->symbol = in->id[m->symbol] - 1;
+    }
+    memcpy(in->slot, out + i, (size_t)(n - i) * sizeof *out);
+    in->at = 0;
+    in->n = keep_ticks(f, in->slot, n - i);
+    return i;
 }
 
 static void learn_symbol(struct feed *f, const struct msg *m)
@@ -248,23 +279,31 @@ static int read_journal(struct feed *f, struct msg *out, int max)
     struct input *in = &f->input[0];
     if (in->ended)
         return 0;
-    int n = source_read(in->source, out, max);
+    int n = source_read(in->source, out, BATCH < max ? BATCH : max);
     if (n <= 0) {
-        in->ended = true;
-        if (n == SOURCE_FAILED)
-            snprintf(f->failure, sizeof f->failure, "%s", in->source->failure.text);
+        end_input(f, in, n);
         return 0;
     }
-    for (int at = 0; at < n; at += (int)msg_slot_count(&out[at]))
-        if (out[at].type == MSG_SYMBOL)
-            learn_symbol(f, &out[at]);
+    if (in->learned != in->source->learned)
+        for (int at = 0; at < n; at += (int)msg_slot_count(&out[at]))
+            if (out[at].type == MSG_SYMBOL)
+                learn_symbol(f, &out[at]);
+    in->learned = in->source->learned;
     return n;
 }
 
 int feed_read(struct feed *f, struct msg *out, int max)
 {
     assert(max >= 4096);
-    return f->journal ? read_journal(f, out, max) : read_merged(f, out, max);
+    if (f->journal)
+        return read_journal(f, out, max);
+    struct input *in = &f->input[0];
+    if (f->n == 1 && in->at == in->n && !in->ended) {
+        int n = read_alone(f, out);
+        if (n)
+            return n;
+    }
+    return read_merged(f, out, max);
 }
 
 struct feed *feed_open(const char *const specs[], unsigned n, const struct source_config *config,

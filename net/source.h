@@ -94,7 +94,8 @@ struct source {
     struct source_stats stats;
     struct source_symbol *symbols; /* grows; valid until the next read */
     uint32_t symbol_count;
-    uint32_t *index; /* of names: open addressing, 1 + id */
+    uint32_t learned; /* SYMBOL records of a capture so far */
+    uint32_t *index;  /* of names: open addressing, 1 + id */
     uint32_t index_mask;
     struct source_cache cache[SOURCE_CACHE];
     struct error failure;                     /* after SOURCE_FAILED */

@@ -15,7 +15,7 @@
 #include "workers/instance.h"
 #include "workers/stream.h"
 
-enum { CHUNK = 256 }; /* slots that go to journal and rings while they are in the first-level cache */
+enum { CHUNK = 512 }; /* slots that go to journal and rings while they are in the first-level cache */
 
 struct ingest {
     struct instance in;
@@ -33,6 +33,7 @@ struct ingest {
     int journaled;                    /* of them in the journal */
     int pushed;                       /* … in the rings */
     int64_t start_event_ns, start_ns; /* of pacing */
+    uint64_t announced;               /* symbols and rules */
     bool ended, failing;
     const char *told; /* the source failure that was logged */
 };
@@ -75,31 +76,37 @@ static bool read_batch(struct ingest *g)
     if (instance_stopping(&g->in))
         stream_stop(g->stream);
     g->n = stream_read(g->stream, g->batch, STREAM_ROOM);
+    const uint64_t *count = stream_counts(g->stream);
     g->journaled = g->pushed = 0;
-    for (int at = 0; at < g->n; at += (int)msg_slot_count(&g->batch[at]))
+    uint64_t to_announce = count[MSG_SYMBOL] + count[MSG_RULE];
+    for (int at = 0; g->announced != to_announce && at < g->n; at += (int)msg_slot_count(&g->batch[at]))
         if (g->batch[at].type == MSG_SYMBOL || g->batch[at].type == MSG_RULE)
             announce(g, &g->batch[at]);
+    g->announced = to_announce;
     return g->n > 0;
 }
 
-/* How many slots from `at` on may go now: whole records, at most a chunk, none that is ahead of the pace. */
+/* How many slots from `at` on may go now: whole records, about a chunk, none that is ahead of the pace. */
 static int allowed(struct ingest *g, int at)
 {
     double speed = g->in.options->speed;
     int end = at;
-    int64_t until = INT64_MAX;
-    if (speed > 0) {
-        int64_t now = now_ns(CLOCK_MONOTONIC);
-        if (g->start_ns)
-            until = g->start_event_ns + (int64_t)((double)(now - g->start_ns) * speed);
+    if (speed <= 0) {
+        end = g->n - at < CHUNK ? g->n : at + CHUNK;
+        while (end < g->n && (g->batch[end].flags & MSG_F_CONT))
+            end++;
+        return end - at;
     }
+    int64_t until = INT64_MAX, now = now_ns(CLOCK_MONOTONIC);
+    if (g->start_ns)
+        until = g->start_event_ns + (int64_t)((double)(now - g->start_ns) * speed);
     while (end < g->n && end - at < CHUNK) {
         const struct msg *m = &g->batch[end];
         bool timed = m->type == MSG_TRADE || m->type == MSG_QUOTE || m->type == MSG_CLOCK;
         if (timed && m->event_ns > until)
             break;
-        if (timed && speed > 0 && g->start_ns == 0) {
-            g->start_ns = now_ns(CLOCK_MONOTONIC);
+        if (timed && g->start_ns == 0) {
+            g->start_ns = now;
             g->start_event_ns = m->event_ns;
             until = m->event_ns;
         }
@@ -157,8 +164,9 @@ static int step(void *ctx, uint64_t ticks)
         n = (int)taken;
     }
     int64_t now = now_ns(CLOCK_REALTIME); /* when this host received them: for latency, never for results */
-    for (int i = g->journaled; i < g->journaled + n; i += (int)msg_slot_count(&g->batch[i]))
-        g->batch[i].recv_ns = now;
+    for (int i = g->journaled; i < g->journaled + n; i++)
+        if (!(g->batch[i].flags & MSG_F_CONT))
+            g->batch[i].recv_ns = now;
     if (g->in.control->first_stamp_ns == 0)
         g->in.control->first_stamp_ns = now_ns(CLOCK_MONOTONIC);
     g->journaled += n;

@@ -19,6 +19,7 @@ struct stream {
     int fed_at, fed_n;
     bool journal, drop_rules, drop_settings;
     bool stop, ended;
+    /* of a capture */
     uint64_t count[MSG_TYPE_COUNT];
     uint64_t last_seq;
     int64_t top_ns;
@@ -126,13 +127,11 @@ fail:
     return NULL;
 }
 
-static int count(struct stream *s, const struct msg *out, int n)
+/* What a capture gives. The sequencer counts what it stamps. */
+static inline void count(struct stream *s, const struct msg *m)
 {
-    for (int at = 0; at < n; at += (int)msg_slot_count(&out[at])) {
-        s->count[out[at].type]++;
-        s->last_seq = out[at].seq > s->last_seq ? out[at].seq : s->last_seq;
-    }
-    return n;
+    s->count[m->type]++;
+    s->last_seq = m->seq > s->last_seq ? m->seq : s->last_seq;
 }
 
 static int put_end(struct stream *s, struct msg *out, int max, bool clocks)
@@ -145,8 +144,9 @@ static int put_end(struct stream *s, struct msg *out, int max, bool clocks)
         used = msg_begin(out, MSG_END, 0, 0);
         out->seq = s->last_seq + 1;
         out->event_ns = s->top_ns == INT64_MIN ? 0 : s->top_ns;
+        count(s, out);
     }
-    return count(s, out, (int)used);
+    return (int)used;
 }
 
 /* The opening: with seqs, except before a capture's own. */
@@ -157,38 +157,49 @@ static int read_opening(struct stream *s, struct msg *out, int max)
     if (!s->journal) {
         s->opening_at += (int)sequencer_apply(s->sequencer, s->opening + s->opening_at, (size_t)left, out,
                                               (size_t)max, &used);
-        return count(s, out, (int)used);
+        return (int)used;
     }
     int n = 0;
-    while (n < left && n + MSG_SLOTS_MAX < max)
+    while (n < left && n + MSG_SLOTS_MAX < max) {
+        count(s, &s->opening[s->opening_at + n]);
         n += (int)msg_slot_count(&s->opening[s->opening_at + n]);
+    }
     memcpy(out, s->opening + s->opening_at, (size_t)n * sizeof *out);
     s->opening_at += n;
-    return count(s, out, n);
+    return n;
 }
 
-/* Leaves out what the command line replaces. */
+/* Does the command line replace it? */
+static bool replaced(const struct stream *s, const struct msg *m)
+{
+    bool calendar = m->type == MSG_SETTING && !memcmp(m[1].body, "calendar", 8);
+    return (m->type == MSG_RULE && s->drop_rules) ||
+           (m->type == MSG_SETTING && s->drop_settings && !calendar);
+}
+
 static int read_capture(struct stream *s, struct msg *out, int max)
 {
     int n, kept;
     do {
         n = feed_read(s->feed, out, max);
         kept = 0;
-        for (int at = 0; at < n;) {
-            int slots = (int)msg_slot_count(&out[at]);
+        for (int at = 0, slots; at < n; at += slots) {
             const struct msg *m = &out[at];
-            bool calendar = m->type == MSG_SETTING && !memcmp(m[1].body, "calendar", 8);
-            bool drop = (m->type == MSG_RULE && s->drop_rules) ||
-                        (m->type == MSG_SETTING && s->drop_settings && !calendar);
-            if ((m->type == MSG_TRADE || m->type == MSG_QUOTE) && m->event_ns > s->top_ns)
-                s->top_ns = m->event_ns;
-            if (!drop && kept != at)
+            slots = 1;
+            if (m->type == MSG_TRADE || m->type == MSG_QUOTE) {
+                s->top_ns = m->event_ns > s->top_ns ? m->event_ns : s->top_ns;
+            } else {
+                slots = (int)msg_slot_count(m);
+                if (replaced(s, m))
+                    continue;
+            }
+            count(s, m);
+            if (kept != at)
                 memmove(&out[kept], m, (size_t)slots * sizeof *out);
-            kept += drop ? 0 : slots;
-            at += slots;
+            kept += slots;
         }
     } while (n > 0 && kept == 0);
-    return count(s, out, kept);
+    return kept;
 }
 
 int stream_read(struct stream *s, struct msg *out, int max)
@@ -204,19 +215,16 @@ int stream_read(struct stream *s, struct msg *out, int max)
         int n = read_capture(s, out, max);
         return n ? n : put_end(s, out, max, true);
     }
-    size_t used = 0;
-    while (used + SEQUENCER_ROOM <= (size_t)max) {
-        if (s->fed_at == s->fed_n) {
-            s->fed_at = 0;
-            s->fed_n = feed_read(s->feed, s->fed, FEED_ROOM);
-            if (s->fed_n == 0)
-                return used ? count(s, out, (int)used) : put_end(s, out, max, true);
-        }
-        s->fed_at += (int)sequencer_apply(s->sequencer, s->fed + s->fed_at, (size_t)(s->fed_n - s->fed_at),
-                                          out, (size_t)max, &used);
+    if (s->fed_at == s->fed_n) {
+        s->fed_at = 0;
+        s->fed_n = feed_read(s->feed, s->fed, FEED_ROOM);
+        if (s->fed_n == 0)
+            return put_end(s, out, max, true);
     }
-    s->top_ns = sequencer_time(s->sequencer);
-    return count(s, out, (int)used);
+    size_t used = 0;
+    s->fed_at += (int)sequencer_apply(s->sequencer, s->fed + s->fed_at, (size_t)(s->fed_n - s->fed_at), out,
+                                      (size_t)max, &used);
+    return (int)used;
 }
 
 void stream_stop(struct stream *s)
@@ -225,7 +233,7 @@ void stream_stop(struct stream *s)
 }
 const uint64_t *stream_counts(const struct stream *s)
 {
-    return s->count;
+    return s->journal ? s->count : sequencer_counts(s->sequencer);
 }
 void stream_stats(const struct stream *s, struct source_stats *out)
 {
@@ -237,11 +245,11 @@ const char *stream_failure(const struct stream *s)
 }
 uint64_t stream_last_seq(const struct stream *s)
 {
-    return s->last_seq;
+    return s->journal ? s->last_seq : sequencer_next_seq(s->sequencer) - 1;
 }
 int64_t stream_time(const struct stream *s)
 {
-    return s->top_ns;
+    return s->journal ? s->top_ns : sequencer_time(s->sequencer);
 }
 uint32_t stream_symbol_count(const struct stream *s)
 {

@@ -31,7 +31,8 @@ struct stream *stream_open(const struct stream_options *o, struct error *err);
 
 enum { STREAM_ROOM = 8192 }; /* `max` must be at least this */
 
-/* The next stamped records: how many slots, 0 after END. */
+/* The next stamped records: how many slots, 0 after END. What it gives at once stays in the nearest caches.
+ */
 int stream_read(struct stream *s, struct msg *out, int max);
 
 /* The next read ends the stream: END, without the CLOCKs that would close open bars. */
