@@ -846,6 +846,36 @@ static void test_room_for_alerts(void **state)
     room_for_alerts(1, 3000, "");
 }
 
+/* Rules that come where the output is nearly full: the first message that they evaluate needs more room than
+ * the one before. */
+static void test_room_for_new_rules(void **state)
+{
+    (void)state;
+    static const struct engine_limits l = {
+        .symbols = 2, .ids = 2, .rules = 64, .metrics = 256, .fires = 256, .bars = 2048};
+    char expr[4000] = "volume_1m > 0";
+    for (int i = 2; i <= ALERT_OPERANDS_MAX; i++)
+        snprintf(expr + strlen(expr), sizeof expr - strlen(expr), " or volume_%dm > 0", i);
+    /* an alert of the first rule is 2 slots, one of the others 12 */
+    uint32_t most = engine_out_capacity(&l) / 2;
+    for (uint32_t before = most - 480; before <= most; before += 80) {
+        struct tape t = {0};
+        put_symbols(&t, 2, true);
+        put_rule(&t, 0, &(struct rule_spec){.id = "first", .expr = "price > 0"});
+        for (uint32_t i = 0; i < before; i++)
+            put_trade(&t, 0, T0, PX(1), 1);
+        for (uint32_t i = 1; i < l.rules; i++) {
+            char id[16];
+            snprintf(id, sizeof id, "r%u", i);
+            put_rule(&t, i, &(struct rule_spec){.id = id, .expr = expr});
+        }
+        put_trade(&t, before % 160 ? 0 : 1, T0 + SEC, PX(1), 1);
+        struct engine_counters c = same_events(&l, &t);
+        assert_int_equal(c.alerts, before + l.rules);
+        tape_free(&t);
+    }
+}
+
 /* A lateness that is raised and lowered in mid-stream: each minute's bar is emitted once, in order, and
  * revised after that. */
 static void test_lateness_that_changes(void **state)
@@ -1125,6 +1155,7 @@ int main(void)
         cmocka_unit_test(test_alert_id),
         cmocka_unit_test(test_room_for_bars),
         cmocka_unit_test(test_room_for_alerts),
+        cmocka_unit_test(test_room_for_new_rules),
         cmocka_unit_test(test_lateness_that_changes),
         cmocka_unit_test(test_symbols_full),
         cmocka_unit_test(test_long_lists),
