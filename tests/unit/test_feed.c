@@ -212,6 +212,38 @@ static void random_sources_merge(void **state)
     feed_close(f);
 }
 
+/* One source alone, whose symbols come all along, takes a way of its own through the feed. */
+static void one_source_alone(void **state)
+{
+    (void)state;
+    enum { ROWS = 5000, NEW_EVERY = 37 };
+    static char text[ROWS * 64];
+    uint32_t known = 0;
+    unsigned ticks = 0;
+    size_t len = (size_t)sprintf(text, HEADER);
+    for (int i = 0; i < ROWS; i++)
+        len += (size_t)sprintf(text + len, "%d,%" PRId64 ",S%d,1,%d\n", i, BASE_NS,
+                               i % NEW_EVERY ? i * 7919 % (i / NEW_EVERY + 1) : i / NEW_EVERY, i + 1);
+    write_csv(0, "", text, len);
+    struct feed *f = open_feed(1, ROWS / NEW_EVERY + 1, NULL);
+    read_all(f);
+    for (int at = 0; at < out_n; at += (int)msg_slot_count(&out[at])) {
+        if (out[at].type == MSG_SYMBOL) {
+            assert_int_equal(out[at].symbol, known++);
+            continue;
+        }
+        char name[16];
+        unsigned i = ticks++;
+        snprintf(name, sizeof name, "S%u", i % NEW_EVERY ? i * 7919 % (i / NEW_EVERY + 1) : i / NEW_EVERY);
+        assert_int_equal(out[at].trade.size, ticks);
+        assert_true(out[at].symbol < known);
+        assert_string_equal(feed_symbol(f, out[at].symbol)->name, name);
+    }
+    assert_int_equal(ticks, ROWS);
+    assert_int_equal(known, ROWS / NEW_EVERY + 1);
+    feed_close(f);
+}
+
 static void a_symbol_is_described(void **state)
 {
     (void)state;
@@ -326,7 +358,7 @@ static void jumps_across_batches(void **state)
 {
     (void)state;
     static char text[700 * 64];
-    for (int rows = 480; rows < 530; rows++)
+    for (int rows = 245; rows < 530; rows += rows == 265 ? 235 : 1)
         for (int confirmed = 0; confirmed < 2; confirmed++) {
             size_t len = (size_t)sprintf(text, HEADER);
             for (int i = 0; i < rows + 3; i++)
@@ -644,6 +676,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(sources_merge),
         cmocka_unit_test(random_sources_merge),
+        cmocka_unit_test(one_source_alone),
         cmocka_unit_test(a_symbol_is_described),
         cmocka_unit_test(names_that_begin_alike),
         cmocka_unit_test(jumps_need_the_next_row),
