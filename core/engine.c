@@ -50,7 +50,7 @@ static size_t kept_bytes(const struct engine_limits *l)
 }
 static size_t built_bytes(const struct engine_limits *l)
 {
-    return (size_t)l->rules * 2048 + (4 << 20);
+    return rules_built_bytes(l) + (1 << 16) + (size_t)(l->metrics + 1) * 8; /* the market's plan, alignment */
 }
 
 static size_t align64(size_t n)
@@ -695,6 +695,17 @@ static void apply_symbol(struct engine *e, const struct msg *m)
     e->next_in_bucket[place] = NONE;
 }
 
+/* Metrics changed by no message of the symbol's own: what that flips takes its truth silently. */
+static void refresh(struct engine *e, struct symbol *s)
+{
+    s->stale = true;
+    if (s->epoch == 0)
+        return; /* it has had no message yet */
+    if (s->bound != e->epoch)
+        rules_bind(e, s);
+    evaluate(e, s, EVAL_SILENT);
+}
+
 static void apply_history(struct engine *e, const struct msg *m)
 {
     struct symbol *s = symbol_of(e, m->symbol);
@@ -704,10 +715,12 @@ static void apply_history(struct engine *e, const struct msg *m)
         return;
     }
     msg_get(m, 0, &h, sizeof h);
-    if (h.length_ns == 24 * 60 * MINUTE_NS && h.close_e9 > 0)
-        s->prev_close_e9 = h.close_e9;
-    else
+    if (h.length_ns != 24 * 60 * MINUTE_NS || h.close_e9 <= 0) {
         e->count.ignored++;
+        return;
+    }
+    s->prev_close_e9 = h.close_e9;
+    refresh(e, s);
 }
 
 /* Bars that are final stay it; those that wait do so for the new time. */
@@ -720,6 +733,18 @@ static void lateness_set(struct engine *e, int64_t lateness_ns)
     }
 }
 
+/* Recursive metrics start elsewhere now. */
+static void keep_set(struct engine *e, uint32_t keep)
+{
+    if (keep == e->keep)
+        return;
+    e->keep = keep;
+    for (uint32_t i = 0; i < e->n_symbols; i++) {
+        e->symbol[i].rebuild = true;
+        refresh(e, &e->symbol[i]);
+    }
+}
+
 /* "key=value" */
 static bool setting(struct engine *e, const char *text)
 {
@@ -729,7 +754,7 @@ static bool setting(struct engine *e, const char *text)
         lateness_set(e, v[0] * 1000000);
     else if (sscanf(text, "bars.keep=%lld%c", v, &end) == 1 && v[0] >= 10 &&
              v[0] <= (long long)e->limits.bars - 1440)
-        e->keep = (uint32_t)v[0];
+        keep_set(e, (uint32_t)v[0]);
     else if (!strcmp(text, "bars.eligibility=all"))
         ;
     else if (sscanf(text, "calendar.%lld=%lld,%lld,%lld,%lld%c", &v[0], &v[1], &v[2], &v[3], &v[4], &end) ==

@@ -140,6 +140,7 @@ struct loaded_rule {
     uint32_t ident; /* the same for every version */
     uint32_t epoch; /* when it came */
     uint32_t version;
+    size_t built_bytes; /* at most, of what rules_build makes of it */
     bool live;
     bool recursive; /* names a metric that starts anew from the trading day's start */
     uint8_t trigger;
@@ -222,7 +223,8 @@ struct engine {
     /* rules */
     struct arena kept, built; /* what lives as long as the engine; what rules_build makes anew */
     struct loaded_rule *rule;
-    uint32_t n_rules; /* 1 + the highest slot */
+    uint32_t n_rules;   /* 1 + the highest slot */
+    size_t built_bytes; /* at most, of what rules_build makes of those in force */
     uint32_t n_idents;
     uint32_t *ident_slot; /* the version in force */
     uint32_t *ident_hash; /* of ids: open addressing, 1 + ident */
@@ -322,6 +324,11 @@ void metrics_rebuild(const struct engine *e, struct symbol *s);
 int64_t metric_difference(const struct engine *e, const struct symbol *s, const struct metric *m);
 
 /* rule_index.c */
+/* Memory for the indexes of the rules in force, a bound on what built_bytes_of adds up to. */
+static inline size_t rules_built_bytes(const struct engine_limits *l)
+{
+    return (size_t)l->rules * 4096 + (8 << 20);
+}
 int rules_load(struct engine *e, uint32_t slot, const struct rule *r);
 void rules_build(struct engine *e);
 void rules_bind(struct engine *e, struct symbol *s);

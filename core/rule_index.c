@@ -15,20 +15,13 @@
 
 /* ---- loading */
 
-static uint32_t ident_of(struct engine *e, const char *id, uint32_t len)
+static uint32_t *ident_cell(const struct engine *e, const char *id, uint32_t len)
 {
     for (uint32_t h = (uint32_t)XXH3_64bits(id, len);; h++) {
         uint32_t *cell = &e->ident_hash[h & e->hash_mask];
-        if (*cell == 0) {
-            e->ident_slot[e->n_idents] = NONE;
-            *cell = ++e->n_idents;
-            return e->n_idents - 1;
-        }
-        /* a NONE here is an id that was never loaded: its rule found no room */
-        const struct loaded_rule *r =
-            e->ident_slot[*cell - 1] == NONE ? NULL : &e->rule[e->ident_slot[*cell - 1]];
-        if (r && r->id_len == len && !memcmp(r->id, id, len))
-            return *cell - 1;
+        const struct loaded_rule *r = *cell ? &e->rule[e->ident_slot[*cell - 1]] : NULL;
+        if (!r || (r->id_len == len && !memcmp(r->id, id, len)))
+            return cell;
     }
 }
 
@@ -86,7 +79,99 @@ static const void *keep(struct engine *e, const void *bytes, size_t n)
     return p;
 }
 
-/* Takes a rule into slot `slot`; it replaces the version in force of the same id. */
+/* A comparison on its way into an index. */
+struct edge {
+    uint64_t home; /* scope + 1 (0 = market) and node: which index */
+    int64_t bound;
+    uint32_t instance, atom;
+    bool down;
+};
+
+/* Calls f for each name in a rule's list of symbols. */
+static void each_symbol(const struct loaded_rule *r, void (*f)(void *, const char *, uint32_t), void *ctx)
+{
+    for (uint32_t at = 0; at < r->symbols_len;) {
+        const char *p = r->symbols + at, *comma = memchr(p, ',', r->symbols_len - at);
+        uint32_t len = comma ? (uint32_t)(comma - p) : r->symbols_len - at;
+        if (len)
+            f(ctx, p, len);
+        at += len + 1;
+    }
+}
+
+static void count_symbol(void *ctx, const char *name, uint32_t len)
+{
+    (void)name;
+    (void)len;
+    ++*(uint32_t *)ctx;
+}
+
+/* What rules_build needs at most for a rule, so that what is refused does not depend on what comes with it.
+ */
+static size_t built_bytes_of(const struct engine *e, const struct loaded_rule *r)
+{
+    const size_t align = 16, metrics = (size_t)(e->limits.metrics + 1) * (1 + sizeof(uint32_t)) + 2 * align;
+    const size_t comparison =
+        4 * sizeof(struct edge) + 2 * sizeof(struct atom) + 3 * sizeof(uint16_t) +
+        2 * (sizeof(struct index) + 3 * sizeof(int64_t) + 14 * sizeof(uint32_t) + 5 * align);
+    const size_t names =
+        sizeof(struct instance) + 3 * sizeof(uint32_t) + r->n_nodes * comparison +
+        (r->symbols_len ? sizeof(struct scope) + sizeof(struct index) + metrics + 4 * align : 0);
+    uint32_t n = 0;
+    if (r->symbols_len)
+        each_symbol(r, count_symbol, &n);
+    return (r->symbols_len ? n : 1) * names;
+}
+
+/* Takes the parsed rule into its slot, or refuses it for want of room. */
+static bool admit(struct engine *e, uint32_t slot, const struct rule *r, const struct expr *x,
+                  const uint32_t *operand)
+{
+    struct loaded_rule l = {.version = r->version,
+                            .trigger = (uint8_t)r->trigger,
+                            .n_operands = (uint8_t)x->n_operands,
+                            .n_nodes = x->n_nodes,
+                            .cooldown_ns = r->cooldown_ns,
+                            .instance = NONE,
+                            .id_len = (uint32_t)strlen(r->id),
+                            .symbols_len = r->symbols_len,
+                            .live = r->enabled};
+    size_t kept = e->kept.used;
+    for (unsigned i = 0; i < x->n_operands; i++)
+        l.recursive |= x->operand[i].kind == METRIC_EMA || x->operand[i].kind == METRIC_RSI;
+    l.id = keep(e, r->id, l.id_len);
+    l.symbols = keep(e, r->symbols, l.symbols_len);
+    l.node = keep(e, x->node, x->n_nodes * sizeof *x->node);
+    l.operand = keep(e, operand, x->n_operands * sizeof *operand);
+    bool room = l.id && l.symbols && l.node && l.operand;
+    l.built_bytes = room && l.live ? built_bytes_of(e, &l) : 0;
+    uint32_t *cell = ident_cell(e, r->id, l.id_len);
+    struct loaded_rule *old = *cell ? &e->rule[e->ident_slot[*cell - 1]] : NULL;
+    size_t others = e->built_bytes - (old && old->live ? old->built_bytes : 0);
+    if (!room || others + l.built_bytes > rules_built_bytes(&e->limits)) {
+        e->kept.used = kept;
+        return false;
+    }
+    e->built_bytes = others + l.built_bytes;
+    if (old)
+        old->live = false;
+    if (!old)
+        *cell = ++e->n_idents;
+    l.ident = *cell - 1;
+    e->ident_slot[l.ident] = slot;
+    if (!e->rules_changed)
+        e->epoch++;
+    l.epoch = e->epoch;
+    e->rule[slot] = l;
+    if (slot >= e->n_rules)
+        e->n_rules = slot + 1;
+    e->rules_changed = true;
+    e->out_full = 0;
+    return true;
+}
+
+/* Takes a rule into slot `slot`; it replaces the version in force of the same id. What is refused leaves no
+ * trace but its count. */
 int rules_load(struct engine *e, uint32_t slot, const struct rule *r)
 {
     struct expr x;
@@ -98,41 +183,13 @@ int rules_load(struct engine *e, uint32_t slot, const struct rule *r)
     if (expr_parse(r->expr, r->expr_len, &x, &err) < 0)
         return refuse(e, &e->count.rules_refused, r, err.text);
     uint32_t operand[ALERT_OPERANDS_MAX], n_nodes = e->n_nodes, state_words = e->state_words;
-    if (!nodes_of(e, &x, operand)) {
-        e->n_nodes = n_nodes;
-        e->state_words = state_words;
-        return refuse(e, &e->count.metrics_full, r, "no room: raise limits.metrics");
-    }
-    struct loaded_rule l = {.version = r->version,
-                            .trigger = (uint8_t)r->trigger,
-                            .n_operands = (uint8_t)x.n_operands,
-                            .n_nodes = x.n_nodes,
-                            .cooldown_ns = r->cooldown_ns,
-                            .instance = NONE,
-                            .id_len = (uint32_t)strlen(r->id),
-                            .symbols_len = r->symbols_len,
-                            .live = r->enabled};
-    for (unsigned i = 0; i < x.n_operands; i++)
-        l.recursive |= x.operand[i].kind == METRIC_EMA || x.operand[i].kind == METRIC_RSI;
-    l.id = keep(e, r->id, l.id_len);
-    l.symbols = keep(e, r->symbols, l.symbols_len);
-    l.node = keep(e, x.node, x.n_nodes * sizeof *x.node);
-    l.operand = keep(e, operand, x.n_operands * sizeof *operand);
-    if (!l.id || !l.symbols || !l.node || !l.operand)
-        return refuse(e, &e->count.rules_full, r, "no room: raise limits.rules");
-    l.ident = ident_of(e, l.id, l.id_len);
-    if (e->ident_slot[l.ident] != NONE)
-        e->rule[e->ident_slot[l.ident]].live = false;
-    e->ident_slot[l.ident] = slot;
-    if (!e->rules_changed)
-        e->epoch++;
-    l.epoch = e->epoch;
-    e->rule[slot] = l;
-    if (slot >= e->n_rules)
-        e->n_rules = slot + 1;
-    e->rules_changed = true;
-    e->out_full = 0;
-    return 0;
+    bool metrics = nodes_of(e, &x, operand);
+    if (metrics && admit(e, slot, r, &x, operand))
+        return 0;
+    e->n_nodes = n_nodes;
+    e->state_words = state_words;
+    return metrics ? refuse(e, &e->count.rules_full, r, "no room: raise limits.rules")
+                   : refuse(e, &e->count.metrics_full, r, "no room: raise limits.metrics");
 }
 
 /* ---- building the indexes */
@@ -146,14 +203,6 @@ uint32_t scope_find(const struct engine *e, const char *name, size_t len)
         i = e->scope[i - 1].hash_next;
     return i ? i - 1 : NONE;
 }
-
-/* A comparison on its way into an index. */
-struct edge {
-    uint64_t home; /* scope + 1 (0 = market) and node: which index */
-    int64_t bound;
-    uint32_t instance, atom;
-    bool down;
-};
 
 struct build {
     struct engine *e;
@@ -245,25 +294,6 @@ static void add_instance(struct build *b, uint32_t rule, uint64_t scope)
                                                       .n_atoms = b->n_atoms - first,
                                                       .code_at = code_at,
                                                       .n_code = b->n_code - code_at};
-}
-
-/* Calls f for each name in a rule's list of symbols. */
-static void each_symbol(const struct loaded_rule *r, void (*f)(void *, const char *, uint32_t), void *ctx)
-{
-    for (uint32_t at = 0; at < r->symbols_len;) {
-        const char *p = r->symbols + at, *comma = memchr(p, ',', r->symbols_len - at);
-        uint32_t len = comma ? (uint32_t)(comma - p) : r->symbols_len - at;
-        if (len)
-            f(ctx, p, len);
-        at += len + 1;
-    }
-}
-
-static void count_symbol(void *ctx, const char *name, uint32_t len)
-{
-    (void)name;
-    (void)len;
-    ++*(uint32_t *)ctx;
 }
 
 static void add_scope(void *ctx, const char *name, uint32_t len)
@@ -545,21 +575,12 @@ static bool try_build(struct engine *e)
     return ok;
 }
 
-/* Makes the indexes anew from the rules in force. Where they find no room the newest rules are refused. */
+/* Makes the indexes anew from the rules in force. */
 void rules_build(struct engine *e)
 {
     e->rules_changed = false;
-    while (!try_build(e)) {
-        uint32_t newest = NONE;
-        for (uint32_t i = e->n_rules; i-- > 0 && newest == NONE;)
-            if (e->rule[i].live)
-                newest = i;
-        assert(newest != NONE);
-        e->rule[newest].live = false;
-        e->count.rules_full++;
-        snprintf(e->refusal, sizeof e->refusal, "rule '%.*s': no room: raise limits.rules or limits.metrics",
-                 (int)e->rule[newest].id_len, e->rule[newest].id);
-    }
+    bool ok = try_build(e);
+    assert(ok); /* rules_load has seen to it that there is room */
 }
 
 /* ---- truth */
@@ -775,8 +796,8 @@ static uint32_t heap_pop(struct engine *e, struct symbol *s)
     return top;
 }
 
-/* A version's own cooldown counts from the last alert of the version before: what it makes due earlier is
- * moved. */
+/* A version's own cooldown counts from the last alert of the version before, if that is still known: it is
+ * forgotten at the first message of the symbol at which its cooldown is over. */
 static void fires_redue(struct engine *e, struct symbol *s)
 {
     uint32_t list = NONE; /* by sibling */
