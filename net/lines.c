@@ -193,9 +193,11 @@ static void fill_zstd(struct lines *l, struct room *r)
 /* The next span, into `r`; it begins with what is left in `before` (which may be the same). */
 static void make_span(struct lines *l, const struct room *before, struct room *r)
 {
-    size_t searched = before->used - before->given; /* no '\n' in text[0..searched) */
-    memmove(r->text, before->text + before->given, searched);
-    r->used = searched;
+    size_t left = before->used - before->given;
+    size_t searched =
+        before->result == 1 ? left : 0; /* no '\n' in text[0..searched): a span goes to the last */
+    memmove(r->text, before->text + before->given, left);
+    r->used = left;
     r->given = 0;
     r->line_end_added = false;
     for (;;) {
