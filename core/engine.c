@@ -575,8 +575,9 @@ static int64_t next_event(const struct engine *e, const struct symbol *s)
     return roll_at < s->final_ns ? roll_at : s->final_ns;
 }
 
-/* The clock of the symbol's bucket reaches t: every grid point up to it that closes a minute or a bar is
- * lived through as if it had come alone. False if the events had no room: to be called again. */
+/* The clock of the symbol's bucket reaches t: every grid point since the one before (the first comes by
+ * itself) that closes a minute or a bar is lived through as if it had come alone. False if the events had no
+ * room: to be called again. */
 static bool clock_symbol(struct engine *e, struct symbol *s, int64_t t)
 {
     for (int64_t next; (next = next_event(e, s)) <= t;) {
@@ -584,7 +585,8 @@ static bool clock_symbol(struct engine *e, struct symbol *s, int64_t t)
             return false;
         if (unlikely(s->bound != e->epoch))
             rules_bind(e, s);
-        int64_t grid = bucket_grid_ceil(s->bucket, next);
+        int64_t grid = bucket_grid_ceil(s->bucket, next), clock = e->bucket[s->bucket].clock_ns;
+        grid = clock == INT64_MIN ? t : grid > clock ? grid : clock + 1;
         advance(e, s, time_at(e, s, grid < t ? grid : t));
         if (s->stale)
             evaluate(e, s, EVAL_CLOCK);

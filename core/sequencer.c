@@ -9,7 +9,8 @@ enum { CALENDARS = 8 };
 
 struct bucket_clock {
     uint32_t bucket;
-    int64_t last_ns; /* of its last CLOCK; INT64_MIN: its first symbol has just come */
+    int64_t last_ns; /* of its last CLOCK, or where it started; INT64_MIN: its first symbol has just come */
+    bool struck;     /* it has had a CLOCK */
 };
 
 struct sequencer {
@@ -126,7 +127,27 @@ static void find_next(struct sequencer *q)
             q->next = i;
 }
 
-/* Every CLOCK up to the running maximum, by (time, bucket): at most one for each bucket. */
+/* A bucket's first CLOCK is not left out, however far time jumps: those that are, the engine lives through
+ * from the one before. */
+static void emit_firsts(struct sequencer *q, struct output *out, int64_t recv_ns)
+{
+    for (;;) {
+        struct bucket_clock *first = NULL;
+        for (uint32_t i = 0; i < q->n; i++) {
+            struct bucket_clock *c = &q->clock[i];
+            if (!c->struck && c->last_ns + 2 * SECOND_NS <= q->top_ns &&
+                (!first || c->last_ns < first->last_ns))
+                first = c;
+        }
+        if (!first)
+            return;
+        first->struck = true;
+        first->last_ns += SECOND_NS;
+        emit_clock(q, out, first->bucket, first->last_ns, recv_ns);
+    }
+}
+
+/* Every CLOCK up to the running maximum, by (time, bucket): at most one for each bucket, and its first. */
 static void emit_clocks(struct sequencer *q, struct output *out, int64_t recv_ns)
 {
     bool all =
@@ -137,6 +158,7 @@ static void emit_clocks(struct sequencer *q, struct output *out, int64_t recv_ns
     q->fresh = false;
     if (q->n &&
         (all || q->top_ns - q->clock[q->next].last_ns >= 2 * SECOND_NS)) { /* or time jumped: strike all */
+        emit_firsts(q, out, recv_ns);
         for (int pass = 0; pass < 2; pass++)
             for (uint32_t i = 0; i < q->n; i++) {
                 struct bucket_clock *c = &q->clock[i];
@@ -144,6 +166,7 @@ static void emit_clocks(struct sequencer *q, struct output *out, int64_t recv_ns
                 bool second_before = t / SECOND_NS < q->top_ns / SECOND_NS;
                 if (second_before == (pass == 0) && t > c->last_ns) {
                     c->last_ns = t;
+                    c->struck = true;
                     emit_clock(q, out, c->bucket, t, recv_ns);
                 }
             }
@@ -152,6 +175,7 @@ static void emit_clocks(struct sequencer *q, struct output *out, int64_t recv_ns
     while (q->n && q->clock[q->next].last_ns + SECOND_NS <= q->top_ns) {
         struct bucket_clock *c = &q->clock[q->next];
         c->last_ns += SECOND_NS;
+        c->struck = true;
         emit_clock(q, out, c->bucket, c->last_ns, recv_ns);
         q->next = q->next + 1 == q->n ? 0 : q->next + 1;
     }

@@ -40,8 +40,10 @@ static uint32_t symbol_id(struct script *s, const char *name)
 {
     uint32_t i = (uint32_t)(name[0] - 'A');
     assert_true(i < 4 && !name[1]);
-    if (!s->known[i])
+    if (!s->known[i]) { /* a bucket's first CLOCK is always given; what follows may stand for several */
         put_symbol(&s->tape, i, name, buckets[i], i == 3 ? 2 : 0, 0);
+        put_clock(&s->tape, buckets[i], T0 - DAY + bucket_offset_ns(buckets[i]));
+    }
     s->known[i] = true;
     return i;
 }
