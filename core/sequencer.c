@@ -54,6 +54,14 @@ struct sequencer *sequencer_new(void *mem, const struct sequencer_options *o)
     return q;
 }
 
+void sequencer_take_back(struct sequencer *q, const struct msg *m, size_t n)
+{
+    if (n)
+        q->seq = m->seq;
+    for (size_t i = 0; i < n; i += msg_slot_count(&m[i]))
+        q->count[m[i].type < MSG_TYPE_COUNT ? m[i].type : MSG_NONE]--;
+}
+
 uint64_t sequencer_next_seq(const struct sequencer *q)
 {
     return q->seq;

@@ -40,6 +40,10 @@ size_t sequencer_apply(struct sequencer *q, const struct msg *in, size_t n, stru
  */
 void sequencer_end(struct sequencer *q, bool clocks, struct msg *out, size_t capacity, size_t *used);
 
+/* What it gave last, m[0..n), is not wanted: its seqs are given again. For a stream that ends here, as clocks
+ * and times stay where they are. */
+void sequencer_take_back(struct sequencer *q, const struct msg *m, size_t n);
+
 uint64_t sequencer_next_seq(const struct sequencer *q);
 /* The running maximum of event time; INT64_MIN before the first tick. */
 int64_t sequencer_time(const struct sequencer *q);

@@ -200,6 +200,8 @@ static void ended(struct supervisor *s, struct child *c, int status)
         return;
     const char *how = WIFEXITED(status) ? "failed" : "was killed";
     c->failures = mono_ns() - c->started_ns < SECOND_NS ? c->failures + 1 : 0;
+    if (s->broken)
+        return; /* we end it ourselves */
     if (c->kind == ROLE_PUBLISHER && c->code != CLI_USAGE && c->failures < RESTARTS_MAX) {
         instance_log(&s->in, SET_LOG_LEVEL_WARN, "the publisher %s (%d); starting it again: nothing is lost",
                      how, c->code);

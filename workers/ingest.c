@@ -34,7 +34,7 @@ struct ingest {
     int pushed;                       /* … in the rings */
     int64_t start_event_ns, start_ns; /* of pacing */
     uint64_t announced;               /* symbols and rules */
-    bool ended, failing;
+    bool stopped, ended, failing;
     const char *told; /* the source failure that was logged */
 };
 
@@ -73,8 +73,6 @@ static void announce(struct ingest *g, const struct msg *m)
 
 static bool read_batch(struct ingest *g)
 {
-    if (instance_stopping(&g->in))
-        stream_stop(g->stream);
     g->n = stream_read(g->stream, g->batch, STREAM_ROOM);
     const uint64_t *count = stream_counts(g->stream);
     g->journaled = g->pushed = 0;
@@ -147,12 +145,17 @@ static int step(void *ctx, uint64_t ticks)
         counter_add(g->in.counters, INGEST_RING_FULL_WAITS, 1);
         return RUNLOOP_BACKPRESSURE;
     }
+    if (!g->stopped && instance_stopping(&g->in)) { /* what waits for its time does not come any more */
+        stream_stop(g->stream, g->batch + g->journaled, g->n - g->journaled);
+        g->n = g->journaled;
+        g->stopped = true;
+    }
     if (g->journaled == g->n && !read_batch(g)) {
         g->ended = true;
         g->in.control->ingest_end_ns = now_ns(CLOCK_MONOTONIC);
         return 0;
     }
-    int n = allowed(g, g->journaled);
+    int n = g->stopped ? g->n - g->journaled : allowed(g, g->journaled);
     if (n == 0)
         return 0;
     if (g->write_journal) {

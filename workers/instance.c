@@ -43,7 +43,9 @@ int instance_join(struct instance *in, const struct run_options *o, enum role_ki
     in->index = index;
     in->parent = getppid();
     prctl(PR_SET_PDEATHSIG, SIGHUP); /* wakes a waiting role: it then sees that its parent is gone */
-    signal(SIGINT, SIG_IGN); /* the supervisor takes the terminal's ctrl-C, and tells by control->stop */
+    /* who signals the whole group means the supervisor, which tells by control->stop */
+    signal(SIGINT, SIG_IGN);
+    signal(SIGTERM, SIG_IGN);
     signal(SIGHUP, SIG_IGN);
     signal(SIGPIPE, SIG_IGN);
     in->ws = workspace_join(o->dir, WORKSPACE_WRITE, instance_schema_hash(), err);

@@ -227,9 +227,17 @@ int stream_read(struct stream *s, struct msg *out, int max)
     return (int)used;
 }
 
-void stream_stop(struct stream *s)
+void stream_stop(struct stream *s, const struct msg *rest, int n)
 {
     s->stop = true;
+    if (!s->journal) {
+        sequencer_take_back(s->sequencer, rest, (size_t)n);
+        return;
+    }
+    for (int at = 0; at < n; at += (int)msg_slot_count(&rest[at]))
+        s->count[rest[at].type]--;
+    if (n)
+        s->last_seq = rest->seq - 1;
 }
 const uint64_t *stream_counts(const struct stream *s)
 {

@@ -35,8 +35,9 @@ enum { STREAM_ROOM = 8192 }; /* `max` must be at least this */
  */
 int stream_read(struct stream *s, struct msg *out, int max);
 
-/* The next read ends the stream: END, without the CLOCKs that would close open bars. */
-void stream_stop(struct stream *s);
+/* The next read ends the stream: END, without the CLOCKs that would close open bars. Of what was read,
+ * rest[0..n) (whole records) is taken back, as if it had not been. */
+void stream_stop(struct stream *s, const struct msg *rest, int n);
 
 /* What went by so far, by type. */
 const uint64_t *stream_counts(const struct stream *s);
