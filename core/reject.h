@@ -18,7 +18,9 @@
     X(PRICE_RANGE, "price_range", "a price over 9,223,372,036 or with more than 9 decimal places")           \
     X(SIZE_MISSING, "size_missing", "no size")                                                               \
     X(SIZE_FORMAT, "size_format", "a size that is no decimal number, or negative")                           \
-    X(SIZE_RANGE, "size_range", "a size that does not fit 64 bits at the symbol's scale")
+    X(SIZE_RANGE, "size_range",                                                                              \
+      "a size with more decimal places than the symbol's scale (csv.size_scale), or that does not fit 64 "   \
+      "bits")
 
 #define X(name, text, help) REJECT_##name,
 enum reject_reason { REJECT_REASONS(X) REJECT_COUNT };

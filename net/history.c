@@ -82,7 +82,7 @@ static enum reject_reason take_bar(const struct history *h, const struct csv_row
     if (bad != REJECT_NONE)
         return bad;
     text = csv_field(row, h->column[VOLUME], &len);
-    bad = source_quote_size(text, len, h->base.size_scale, &b->volume); /* a day without volume is a day */
+    bad = source_size(text, len, h->base.size_scale, &b->volume); /* a day without volume is a day */
     if (bad != REJECT_NONE)
         return bad;
     bool sound = b->low_e9 <= b->open_e9 && b->open_e9 <= b->high_e9 && b->low_e9 <= b->close_e9 &&

@@ -127,7 +127,7 @@ void source_skip(struct source *s, const char *kind, size_t len);
  * one. */
 int32_t source_symbol_id(struct source *s, const char *name, size_t len, uint64_t row);
 
-/* A price above 0, a time, the size of a trade (above 0) or of a quote out of a field's text (DECIMAL_PAD
+/* A price above 0, a time, a size out of a field's text (DECIMAL_PAD
  * bytes behind it can be read): REJECT_NONE, or why the row is refused. */
 #define REJECT_NONE REJECT_COUNT
 enum { SOURCE_SIZE_SCALE_MAX = 9 };
@@ -153,17 +153,11 @@ static inline enum reject_reason source_time(const char *text, size_t len, int64
     return r == DECIMAL_OK && *ns >= 0 ? REJECT_NONE : len ? REJECT_TIME_FORMAT : REJECT_TIME_MISSING;
 }
 
-static inline enum reject_reason source_quote_size(const char *text, size_t len, unsigned scale,
-                                                   uint64_t *size)
+/* A size may be 0: such a trade moves the price, and adds nothing. */
+static inline enum reject_reason source_size(const char *text, size_t len, unsigned scale, uint64_t *size)
 {
     enum decimal_result r = decimal_parse_padded(text, len, scale, size);
     return r == DECIMAL_OK ? REJECT_NONE : source_size_reason(r);
-}
-
-static inline enum reject_reason source_size(const char *text, size_t len, unsigned scale, uint64_t *size)
-{
-    enum reject_reason bad = source_quote_size(text, len, scale, size);
-    return bad == REJECT_NONE && *size == 0 ? REJECT_SIZE_FORMAT : bad;
 }
 
 /* The id of a full name (with the market); -1 if there is none. */

@@ -1,5 +1,5 @@
 /* binance-jsonl:FILE. Lines `recv_ns {json}` (or `{json}` alone) as the websocket sends them, within
- * {"stream":…,"data":{…}} or bare: trade, aggTrade and bookTicker become ticks, any other event is skipped
+ * {"stream":…,"data":{…}} or bare: trade and bookTicker become ticks, any other event is skipped
  * and counted under its name. Spot's bookTicker has neither event name nor time: it is known by its keys.
  *
  * The scanner goes once over a line, takes the values of keys of one letter at the event's own level and
@@ -274,7 +274,7 @@ static inline bool is(const struct value *v, const char *text)
 
 static inline bool wanted(const struct value *e)
 {
-    return is(e, "trade") || is(e, "bookTicker") || is(e, "aggTrade");
+    return is(e, "trade") || is(e, "bookTicker");
 }
 
 /* The member at p as nearly all are: `"k":"text"` or `"k":123` without spaces and escapes. Returns its end,
@@ -413,9 +413,9 @@ static enum reject_reason take_quote(const struct event *ev, struct msg *m)
     if (bad == REJECT_NONE)
         bad = source_price(ask.text, ask.len, &m->quote.ask_e9);
     if (bad == REJECT_NONE)
-        bad = source_quote_size(bid_size.text, bid_size.len, SIZE_SCALE, &m->quote.bid_size);
+        bad = source_size(bid_size.text, bid_size.len, SIZE_SCALE, &m->quote.bid_size);
     if (bad == REJECT_NONE)
-        bad = source_quote_size(ask_size.text, ask_size.len, SIZE_SCALE, &m->quote.ask_size);
+        bad = source_size(ask_size.text, ask_size.len, SIZE_SCALE, &m->quote.ask_size);
     return bad;
 }
 
