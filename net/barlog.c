@@ -187,6 +187,22 @@ static int row_order(const void *a, const void *b)
     return strcmp(x->name, y->name);
 }
 
+/* In quotes where it holds what has a meaning in CSV (RFC 4180). */
+static void write_name(FILE *f, const char *name)
+{
+    if (!strpbrk(name, ",\"")) {
+        fputs(name, f);
+        return;
+    }
+    fputc('"', f);
+    for (; *name; name++) {
+        if (*name == '"')
+            fputc('"', f);
+        fputc(*name, f);
+    }
+    fputc('"', f);
+}
+
 static void write_rows(FILE *f, const struct row *row, uint32_t n)
 {
     char price[4][DECIMAL_TEXT_MAX], volume[DECIMAL_TEXT_MAX], vwap[DECIMAL_TEXT_MAX];
@@ -199,8 +215,10 @@ static void write_rows(FILE *f, const struct row *row, uint32_t n)
         *vwap = 0;
         if (bar->vwap_e9 != VWAP_NONE)
             decimal_format_places(bar->vwap_e9, 8, vwap);
-        fprintf(f, "%lld,%s,%s,%s,%s,%s,%s,%u,%s\n", (long long)bar->start_ns, row[i].name, price[0],
-                price[1], price[2], price[3], volume, bar->trades, vwap);
+        fprintf(f, "%lld,", (long long)bar->start_ns);
+        write_name(f, row[i].name);
+        fprintf(f, ",%s,%s,%s,%s,%s,%u,%s\n", price[0], price[1], price[2], price[3], volume, bar->trades,
+                vwap);
     }
 }
 
@@ -209,13 +227,15 @@ int barlog_write(const struct barlog *b, const char *path, struct error *err)
     char temporary[4096];
     struct stat st;
     /* what is there and no file (/dev/stdout) is written to, not replaced */
-    bool replace = stat(path, &st) || S_ISREG(st.st_mode);
+    bool replace = strcmp(path, "-") && (stat(path, &st) || S_ISREG(st.st_mode));
     if ((size_t)snprintf(temporary, sizeof temporary, "%s%s", path, replace ? ".tmp" : "") >=
         sizeof temporary)
         return error_set(err, "%.100s…: a path longer than %zu bytes", path, sizeof temporary - 1);
-    FILE *f = fopen(temporary, "we");
+    bool standard = !strcmp(path, "-");
+    FILE *f = standard ? fdopen(dup(STDOUT_FILENO), "w") : fopen(temporary, "we");
     if (!f)
-        return error_set(err, "cannot write %s: %s", temporary, strerror(errno));
+        return error_set(err, "cannot write %s: %s", standard ? "to the standard output" : temporary,
+                         strerror(errno));
     struct row *row = grow(NULL, (b->count + 1u) * sizeof *row);
     for (uint32_t i = 0; i < b->count; i++)
         row[i] = (struct row){&b->bar[i], b->name[b->bar[i].symbol]};

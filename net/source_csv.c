@@ -6,6 +6,7 @@
 #include "net/lines.h"
 
 #include <stdlib.h>
+#include <strings.h>
 #define XXH_INLINE_ALL
 #include <xxhash.h>
 
@@ -44,12 +45,12 @@ struct csv_source {
     struct csv_row fields;
 };
 
-/* Is `word` one of the words of `list`? */
+/* Is `word` one of the words of `list`? In capitals or not. */
 static bool is_word(const char *list, const char *word, size_t len)
 {
     for (; *list; list += strspn(list, " ")) {
         size_t n = strcspn(list, " ");
-        if (n == len && !memcmp(list, word, n))
+        if (n == len && !strncasecmp(list, word, n))
             return true;
         list += n;
     }
@@ -83,12 +84,17 @@ static int find_columns(struct csv_source *c, const char *path, const char *head
     for (unsigned i = 0; i < c->columns; i++) {
         size_t len;
         const char *name = csv_field(&c->fields, i, &len);
+        for (; len && *name == ' '; name++)
+            len--;
+        while (len && name[len - 1] == ' ')
+            len--;
         for (int r = 0; r < ROLE_COUNT; r++) {
             if (!is_word(role_names[r], name, len))
                 continue;
             if (c->column[r] != NO_COLUMN)
-                return error_set(err, "%s: columns %d and %u both give '%s'; header: %s", path,
-                                 c->column[r] + 1, i + 1, role_names[r], header);
+                return error_set(err, "%s: columns %d and %u both give '%.*s'; header: %s", path,
+                                 c->column[r] + 1, i + 1, (int)strcspn(role_names[r], " "), role_names[r],
+                                 header);
             c->column[r] = (int16_t)i;
         }
     }
@@ -193,10 +199,10 @@ static enum reject_reason take_payload(const struct csv_source *c, struct msg *m
         bad = source_price(ask, ask_len, &m->quote.ask_e9);
     text = field(c, ROLE_BID_SIZE, &len);
     if (bad == REJECT_NONE && len)
-        bad = source_quote_size(text, len, scale, &m->quote.bid_size);
+        bad = source_size(text, len, scale, &m->quote.bid_size);
     text = field(c, ROLE_ASK_SIZE, &len);
     if (bad == REJECT_NONE && len)
-        bad = source_quote_size(text, len, scale, &m->quote.ask_size);
+        bad = source_size(text, len, scale, &m->quote.ask_size);
     return bad;
 }
 

@@ -66,12 +66,18 @@ static void log_line(void *ctx, const char *line)
     fprintf(args->err, "%s\n", line);
 }
 
+/* Is the name in the list (A,B; spaces around names do not count)? NULL lists all. */
 static bool wanted_symbol(const char *list, const char *name, size_t len)
 {
-    for (const char *p = list; p; p = strchr(p, ',') ? strchr(p, ',') + 1 : NULL)
-        if (!strncmp(p, name, len) && (p[len] == ',' || p[len] == 0))
+    if (!list)
+        return true;
+    for (const char *p = list; *p; p += strspn(p, ", ")) {
+        size_t n = strcspn(p, ", ");
+        if (n == len && !memcmp(p, name, n))
             return true;
-    return list == NULL;
+        p += n;
+    }
+    return false;
 }
 
 static int event(struct replay *r, const struct msg *m)
@@ -131,10 +137,12 @@ static int run(struct replay *r)
     static struct msg batch[STREAM_ROOM];
     const struct cli_args *a = r->args;
     struct timespec t0, t1;
+    uint64_t rules = 0;
     clock_gettime(CLOCK_MONOTONIC, &t0);
     for (int n; (n = stream_read(r->stream, batch, STREAM_ROOM)) > 0;) {
-        if (stream_counts(r->stream)[MSG_RULE] || r->parts.more)
+        if (stream_counts(r->stream)[MSG_RULE] != rules)
             see_rules(r, batch, n);
+        rules = stream_counts(r->stream)[MSG_RULE];
         if (r->messages && fwrite(batch, sizeof *batch, (size_t)n, r->messages) != (size_t)n)
             return cli_fail(a, CLI_FAILED, "%s: cannot be written", cli_text(a, "messages", NULL));
         if (apply(r, batch, n) < 0)

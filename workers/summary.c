@@ -27,7 +27,8 @@ int summary_write(const char *path, const uint64_t count[MSG_TYPE_COUNT], const 
         json_object_set_new(all, "ingest_seconds", json_real(ingest_seconds));
     FILE *out = !strcmp(path, "-") ? stdout : fopen(path, "we");
     int bad = 0;
-    if (!out || json_dumpf(all, out, JSON_COMPACT) < 0 || fputc('\n', out) == EOF || fflush(out) != 0)
+    if (!out || json_dumpf(all, out, JSON_COMPACT | JSON_REAL_PRECISION(9)) < 0 || fputc('\n', out) == EOF ||
+        fflush(out) != 0)
         bad = error_set(err, "%s: cannot be written: %s", path, strerror(errno));
     if (out && out != stdout)
         fclose(out);

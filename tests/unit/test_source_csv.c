@@ -171,7 +171,6 @@ static void test_bad_rows(void **state)
         {"1,SPY,1,", REJECT_SIZE_MISSING},
         {"1,SPY,1,x", REJECT_SIZE_FORMAT},
         {"1,SPY,1,-5", REJECT_SIZE_FORMAT},
-        {"1,SPY,1,0", REJECT_SIZE_FORMAT},
         {"1,SPY,1,0.5", REJECT_SIZE_RANGE},
         {"1,SPY,1,18446744073709551616", REJECT_SIZE_RANGE},
     };
