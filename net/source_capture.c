@@ -99,25 +99,31 @@ static int capture_read(struct source *s, struct msg *out, int max)
     const char *note = journal_reader_note(c->reader);
     if (n == 0 && *note && s->log)
         s->log(s->log_ctx, note);
-    for (int64_t i = 0; i < n; i += msg_slot_count(&out[i])) {
-        s->stats.rows++;
-        if (is_tick(&out[i]))
+    uint64_t rows = s->stats.rows;
+    for (int64_t i = 0; i < n; rows++) {
+        const struct msg *m = &out[i];
+        if (is_tick(m)) {
+            i++;
             continue;
-        const char *fault = capture_record_fault(&out[i]);
+        }
+        const char *fault = capture_record_fault(m);
         if (fault) {
             error_set(&s->failure,
                       "%s: message %" PRIu64 " is a %s that nobody can use: %s; it was not ringtape that "
                       "wrote it",
-                      s->spec, out[i].seq, msg_type_name(out[i].type), fault);
+                      s->spec, m->seq, msg_type_name(m->type), fault);
             c->failed = true;
+            s->stats.rows = rows;
             return i ? (int)i : SOURCE_FAILED;
         }
-        if (out[i].type == MSG_SYMBOL && !learn_symbol(s, &out[i])) {
+        if (m->type == MSG_SYMBOL && !learn_symbol(s, m)) {
             char name[SOURCE_NAME_MAX + 1];
-            msg_get(&out[i], MSG_FIRST_BYTES, name, out[i].sym.name_len);
-            source_reject(s, REJECT_SYMBOLS_FULL, s->stats.rows, name, out[i].sym.name_len);
+            msg_get(m, MSG_FIRST_BYTES, name, m->sym.name_len);
+            source_reject(s, REJECT_SYMBOLS_FULL, rows + 1, name, m->sym.name_len);
         }
+        i += msg_slot_count(m);
     }
+    s->stats.rows = rows;
     return (int)n;
 }
 

@@ -127,13 +127,6 @@ fail:
     return NULL;
 }
 
-/* What a capture gives. The sequencer counts what it stamps. */
-static inline void count(struct stream *s, const struct msg *m)
-{
-    s->count[m->type]++;
-    s->last_seq = m->seq > s->last_seq ? m->seq : s->last_seq;
-}
-
 static int put_end(struct stream *s, struct msg *out, int max, bool clocks)
 {
     size_t used = 0;
@@ -144,7 +137,8 @@ static int put_end(struct stream *s, struct msg *out, int max, bool clocks)
         used = msg_begin(out, MSG_END, 0, 0);
         out->seq = s->last_seq + 1;
         out->event_ns = s->top_ns == INT64_MIN ? 0 : s->top_ns;
-        count(s, out);
+        s->count[MSG_END]++;
+        s->last_seq++;
     }
     return (int)used;
 }
@@ -161,7 +155,7 @@ static int read_opening(struct stream *s, struct msg *out, int max)
     }
     int n = 0;
     while (n < left && n + MSG_SLOTS_MAX < max) {
-        count(s, &s->opening[s->opening_at + n]);
+        s->count[s->opening[s->opening_at + n].type]++;
         n += (int)msg_slot_count(&s->opening[s->opening_at + n]);
     }
     memcpy(out, s->opening + s->opening_at, (size_t)n * sizeof *out);
@@ -181,23 +175,33 @@ static int read_capture(struct stream *s, struct msg *out, int max)
 {
     int n, kept;
     do {
+        uint64_t trades = 0, quotes = 0;
+        int64_t top_ns = s->top_ns;
         n = feed_read(s->feed, out, max);
         kept = 0;
         for (int at = 0, slots; at < n; at += slots) {
             const struct msg *m = &out[at];
+            bool trade = m->type == MSG_TRADE, quote = m->type == MSG_QUOTE;
             slots = 1;
-            if (m->type == MSG_TRADE || m->type == MSG_QUOTE) {
-                s->top_ns = m->event_ns > s->top_ns ? m->event_ns : s->top_ns;
+            if (trade | quote) {
+                top_ns = m->event_ns > top_ns ? m->event_ns : top_ns;
+                trades += trade;
+                quotes += quote;
             } else {
                 slots = (int)msg_slot_count(m);
                 if (replaced(s, m))
                     continue;
+                s->count[m->type]++;
             }
-            count(s, m);
             if (kept != at)
                 memmove(&out[kept], m, (size_t)slots * sizeof *out);
             kept += slots;
         }
+        if (kept && out[kept - 1].seq > s->last_seq) /* seqs rise; what was in force has none */
+            s->last_seq = out[kept - 1].seq;
+        s->count[MSG_TRADE] += trades;
+        s->count[MSG_QUOTE] += quotes;
+        s->top_ns = top_ns;
     } while (n > 0 && kept == 0);
     return kept;
 }
