@@ -22,6 +22,7 @@ SETTING_ENUMS(X)
 #define VALUES_ENUM(name)    names_##name
 #define VALUES_NAME(name)    NULL
 #define VALUES_PATH(name)    NULL
+#define VALUES_TEXT(name)    NULL
 #define VALUES_ADDRESS(name) NULL
 #define VALUES_REDIS(name)   NULL
 #define VALUES_CHANNEL(name) NULL
@@ -130,6 +131,9 @@ void setting_expected(enum setting_id id, char *out, size_t size)
         return;
     case SETTING_PATH:
         snprintf(out, size, "a path of at most %d bytes", SETTING_TEXT_MAX - 1);
+        return;
+    case SETTING_TEXT:
+        snprintf(out, size, "a text of at most %d bytes", SETTING_TEXT_MAX - 1);
         return;
     case SETTING_ADDRESS:
         snprintf(out, size, "an IPv4 or IPv6 address, such as 127.0.0.1 or ::1");

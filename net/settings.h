@@ -51,10 +51,10 @@ SETTING_ENUMS(X)
  *
  * TYPE: INT (min..max), POW2 (a power of two in min..max), BOOL (true|false, also yes|no, on|off, 1|0), ENUM
  * (the names above), and texts of at most SETTING_TEXT_MAX - 1 bytes: NAME (letters, digits, . _ -), PATH,
- * ADDRESS (an IPv4 or IPv6 address), REDIS (redis://host:port/db), CHANNEL (no spaces), CPUS (auto, off, or a
- * list such as 2,4-7). A text may be empty where its default is. unit: of the number, "" if none. alias: a
- * further environment variable, "" if none. results: 1 if it changes what the engine emits, so that it
- * belongs to the journal (a SETTING message). */
+ * TEXT, ADDRESS (an IPv4 or IPv6 address), REDIS (redis://host:port/db), CHANNEL (no spaces), CPUS (auto,
+ * off, or a list such as 2,4-7). A text may be empty where its default is. unit: of the number, "" if none.
+ * alias: a further environment variable, "" if none. results: 1 if it changes what the engine emits, so that
+ * it belongs to the journal (a SETTING message). */
 #define SETTINGS(X)                                                                                          \
     X(NAME, node, name, "", 0, 63, "", "", 0,                                                                \
       "Name of this node in what it emits. Empty: generated once per directory.")                            \
@@ -100,6 +100,10 @@ SETTING_ENUMS(X)
       "Added to every symbol as .MARKET (P makes BTCUSDT.P). Empty: nothing.")                               \
     X(PATH, sinks, jsonl, "", 0, 0, "", "", 0, "Alerts as JSON lines, appended to this file.")               \
     X(REDIS, sinks, redis, "", 0, 0, "", "", 0, "Redis to publish to: redis://host:port/db.")                \
+    X(TEXT, sinks, postgres, "", 0, 0, "", "", 0,                                                            \
+      "PostgreSQL to write to: postgresql://user@host:port/db, without a password.")                         \
+    X(PATH, sinks, sqlite, "", 0, 0, "", "", 0, "SQLite database to write to: a file.")                      \
+    X(TEXT, sinks, kafka, "", 0, 0, "", "", 0, "Kafka brokers to produce to: host:port,host:port.")          \
     X(PATH, redis, password_file, "", 0, 0, "", "", 0,                                                       \
       "File whose first line is the password (user:password for an ACL user, :password if it has a colon).") \
     X(CHANNEL, redis, trade_channel, "trades", 0, 0, "", "", 0, "Channel of the latest prices.")             \
@@ -111,6 +115,13 @@ SETTING_ENUMS(X)
       "Events per transaction: more is faster, fewer is sooner.")                                            \
     X(BOOL, redis, publish_prices, "true", 0, 0, "", "", 0,                                                  \
       "Write price:SYM and publish each latest price.")                                                      \
+    X(PATH, postgres, password_file, "", 0, 0, "", "", 0, "File whose first line is the password.")          \
+    X(INT, postgres, batch, "1000", 1, 10000, "events", "", 0, "Events per transaction.")                    \
+    X(INT, sqlite, batch, "1000", 1, 10000, "events", "", 0, "Events per transaction.")                      \
+    X(INT, kafka, batch, "5000", 1, 100000, "events", "", 0, "Events per transaction.")                      \
+    X(NAME, kafka, user, "", 0, 200, "", "", 0, "User for SASL (SCRAM-SHA-256). Empty: none.")               \
+    X(PATH, kafka, password_file, "", 0, 0, "", "", 0, "File whose first line is that user's password.")     \
+    X(PATH, kafka, ca_file, "", 0, 0, "", "", 0, "Certificates to trust: TLS to the brokers. Empty: none.")  \
     X(ADDRESS, http, listen, "127.0.0.1", 0, 0, "", "", 0,                                                   \
       "Address of /health, /ready, /live, /stats and /metrics. They are not protected: keep it private.")    \
     X(INT, http, port, "0", 0, 65400, "", "SCANNER_HEALTH_PORT", 0,                                          \
@@ -129,6 +140,7 @@ SETTING_ENUMS(X)
 #define SETTING_CTYPE_ENUM(name)    enum set_##name name;
 #define SETTING_CTYPE_NAME(name)    char name[SETTING_TEXT_MAX];
 #define SETTING_CTYPE_PATH(name)    char name[SETTING_TEXT_MAX];
+#define SETTING_CTYPE_TEXT(name)    char name[SETTING_TEXT_MAX];
 #define SETTING_CTYPE_ADDRESS(name) char name[SETTING_TEXT_MAX];
 #define SETTING_CTYPE_REDIS(name)   char name[SETTING_TEXT_MAX];
 #define SETTING_CTYPE_CHANNEL(name) char name[SETTING_TEXT_MAX];
@@ -141,6 +153,7 @@ enum setting_type {
     SETTING_ENUM,
     SETTING_NAME,
     SETTING_PATH,
+    SETTING_TEXT,
     SETTING_ADDRESS,
     SETTING_REDIS,
     SETTING_CHANNEL,

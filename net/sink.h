@@ -21,6 +21,7 @@
 #include "net/outbox.h"
 
 struct histogram;
+struct settings;
 
 enum { SINK_OUTBOX_ID_MAX = 32, SINK_BATCH_BYTES = 4 << 20, SINK_PRICE_INTERVAL_MS = 100 };
 
@@ -56,6 +57,7 @@ struct sink_config {
     uint64_t next_offset; /* of the outbox, at start */
     uint64_t delivered; /* events before it are known as delivered: where a cursor of another outbox starts */
     uint32_t batch;     /* events per delivery, at most */
+    const struct settings *settings; /* what the sinks below do not have as a field of their own */
 
     const char *path; /* jsonl */
 

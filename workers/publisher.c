@@ -19,7 +19,7 @@
 #include "workers/instance.h"
 #include "workers/rule_names.h"
 
-enum { COMMIT_EVENTS = 4096, SINKS = 2, PENDING = 2 * COMMIT_EVENTS };
+enum { COMMIT_EVENTS = 4096, SINKS = 8, PENDING = 2 * COMMIT_EVENTS };
 
 struct publisher {
     struct instance in;
@@ -294,7 +294,7 @@ static void log_sink(void *ctx, const char *line)
     instance_log(ctx, SET_LOG_LEVEL_WARN, "%s", line);
 }
 
-static int start_sink(struct publisher *p, const struct sink_ops *ops, struct error *err)
+static int start_sink(struct publisher *p, const struct sink_ops *ops, int64_t batch, struct error *err)
 {
     const struct settings *s = p->in.settings;
     struct sink_config c = {.ops = ops,
@@ -302,7 +302,8 @@ static int start_sink(struct publisher *p, const struct sink_ops *ops, struct er
                             .outbox_dir = p->outbox_dir,
                             .outbox_id = outbox_id(p->outbox),
                             .next_offset = outbox_next_offset(p->outbox),
-                            .batch = (uint32_t)s->redis_batch,
+                            .batch = (uint32_t)batch,
+                            .settings = s,
                             .path = s->sinks_jsonl,
                             .redis_url = s->sinks_redis,
                             .redis_password_file = s->redis_password_file,
@@ -320,6 +321,25 @@ static int start_sink(struct publisher *p, const struct sink_ops *ops, struct er
     p->sink_counters[i] = workspace_counters(p->in.ws, ROLE_SINK, i);
     counters_set_label(p->sink_counters[i], sink_name(p->sink[i]));
     p->n_sinks++;
+    return 0;
+}
+
+/* Each sink that has a place to write to. */
+static int start_sinks(struct publisher *p, struct error *err)
+{
+    const struct settings *s = p->in.settings;
+    const struct {
+        const struct sink_ops *ops;
+        const char *where;
+        int64_t batch;
+    } sinks[] = {
+        {&sink_jsonl, s->sinks_jsonl, 500},
+        {&sink_redis, s->sinks_redis, s->redis_batch},
+    };
+    _Static_assert(sizeof sinks / sizeof *sinks <= SINKS, "each sink has its place");
+    for (size_t i = 0; i < sizeof sinks / sizeof *sinks; i++)
+        if (sinks[i].where[0] && start_sink(p, sinks[i].ops, sinks[i].batch, err) < 0)
+            return -1;
     return 0;
 }
 
@@ -383,11 +403,7 @@ static int prepare(struct publisher *p, struct error *err)
             return error_prefix(err, "event ring %u", k);
         ring_consumer_join(&p->ring[k], r);
     }
-    if (o->settings->sinks_jsonl[0] && start_sink(p, &sink_jsonl, err) < 0)
-        return -1;
-    if (o->settings->sinks_redis[0] && start_sink(p, &sink_redis, err) < 0)
-        return -1;
-    return 0;
+    return start_sinks(p, err);
 }
 
 static int finish(struct publisher *p)
