@@ -144,6 +144,11 @@ int ring_producer_join(struct ring_producer *p, struct ring *r, struct error *er
     return 0;
 }
 
+uint64_t ring_last_seq(const struct ring_producer *p)
+{
+    return p->ring->slots[(p->tail - 1) & p->mask].seq;
+}
+
 void ring_consumer_join(struct ring_consumer *c, struct ring *r)
 {
     uint64_t head = atomics_load_acquire_u64(&r->consumer.head);

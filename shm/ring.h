@@ -99,6 +99,9 @@ void *ring_leave(struct ring *r);
 int ring_producer_join(struct ring_producer *p, struct ring *r, struct error *err)
     __attribute__((warn_unused_result));
 
+/* The seq of the last message that was put into the ring, also if it is released; 0 if there was none. */
+uint64_t ring_last_seq(const struct ring_producer *p);
+
 /* Makes this process the consumer, from the first record that was not released. */
 void ring_consumer_join(struct ring_consumer *c, struct ring *r);
 

@@ -1,5 +1,5 @@
-/* ringtape run: the supervisor. Makes the workspace, starts one process for each role, restarts the publisher
- * if it dies, passes on the end. */
+/* ringtape run: the supervisor. Makes the workspace, starts one process for each role, restarts what dies,
+ * passes on the end. */
 #include "workers/cmd_run.h"
 
 #include <errno.h>
@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "core/route.h"
+#include "net/journal.h"
 #include "shm/heartbeat.h"
 #include "workers/instance.h"
 #include "workers/status_http.h"
@@ -61,7 +62,7 @@ const struct cli_option cmd_run_options[] = {
     {0},
 };
 
-enum { CHILDREN_MAX = 2 + ROUTE_SCANNERS_MAX, RESTARTS_MAX = 100 };
+enum { CHILDREN_MAX = 2 + ROUTE_SCANNERS_MAX, RESTARTS_MAX = 20 };
 
 struct child {
     enum role_kind kind;
@@ -202,9 +203,10 @@ static void ended(struct supervisor *s, struct child *c, int status)
     c->failures = mono_ns() - c->started_ns < SECOND_NS ? c->failures + 1 : 0;
     if (s->broken)
         return; /* we end it ourselves */
-    if (c->kind == ROLE_PUBLISHER && c->code != CLI_USAGE && c->failures < RESTARTS_MAX) {
-        instance_log(&s->in, SET_LOG_LEVEL_WARN, "the publisher %s (%d); starting it again: nothing is lost",
-                     how, c->code);
+    bool known = c->kind == ROLE_PUBLISHER || atomics_load_acquire_u64(&s->in.control->journaled);
+    if (known && c->code != CLI_USAGE && c->failures < RESTARTS_MAX) {
+        instance_log(&s->in, SET_LOG_LEVEL_WARN, "%s %u %s (%d); starting it again: nothing is lost",
+                     role_name(c->kind), c->index, how, c->code);
         counter_add(s->in.counters, SUPERVISOR_RESTARTS, 1);
         if (c->failures) {
             struct timespec wait = {0, 100000000};
@@ -214,9 +216,10 @@ static void ended(struct supervisor *s, struct child *c, int status)
         return;
     }
     instance_log(&s->in, SET_LOG_LEVEL_ERROR,
-                 "%s %u %s (%d); this version does not recover it: the instance stops. What it stamped until "
-                 "then is in %s/capture",
-                 role_name(c->kind), c->index, how, c->code, s->options.dir);
+                 "%s %u %s (%d), and %s: the instance stops. What was stamped until then is in %s/capture",
+                 role_name(c->kind), c->index, how, c->code,
+                 known ? "starting it again does not help" : "without a journal it cannot be brought back",
+                 s->options.dir);
     s->broken = true;
     stop_all(s, SIGTERM);
 }
@@ -260,6 +263,31 @@ static void watch(struct supervisor *s)
     }
 }
 
+/* What an instance that died whole left in its staging goes to its journal, before the workspace is made
+ * anew. */
+static void save_staging(struct supervisor *s)
+{
+    char path[4096];
+    struct error err;
+    size_t bytes;
+    struct workspace *old = workspace_join(s->options.dir, WORKSPACE_WRITE, instance_schema_hash(), &err);
+    if (!old)
+        return; /* there is none, or of another build: the journal's files are what there is */
+    if (!workspace_alive(old)) {
+        struct timespec now;
+        clock_gettime(CLOCK_REALTIME, &now);
+        struct journal_options o = {.now_ns = now.tv_sec * SECOND_NS + now.tv_nsec, .blocking = true};
+        o.staging = workspace_object(old, "staging", 0, &bytes);
+        o.staging_bytes = bytes;
+        snprintf(path, sizeof path, "%s/capture", s->options.dir);
+        struct journal *j = journal_open(path, &o, &err);
+        if (!j || journal_close(j, &err) < 0)
+            cli_fail(s->args, CLI_FAILED, "%s",
+                     err.text); /* what the disk lacks is made again from the sources */
+    }
+    workspace_leave(old);
+}
+
 static int create(struct supervisor *s)
 {
     const struct settings *set = &s->settings;
@@ -276,6 +304,7 @@ static int create(struct supervisor *s)
     struct error warning = {""}, err;
     if (!t)
         abort();
+    save_staging(s);
     if (topology_build(t, &o, &err) < 0 ||
         !(s->in.ws = workspace_create(s->options.dir, t, instance_schema_hash(), pages[set->shm_pages],
                                       &warning, &err))) {

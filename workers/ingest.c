@@ -1,5 +1,10 @@
 /* The ingest role: stream -> journal staging -> rings. It waits for a full ring or a journal that cannot be
- * written (its sources can wait), never for a sink. */
+ * written (its sources can wait), never for a sink.
+ *
+ * Started where another ingest ended, it goes on as if that had not died. The journal (with what staging
+ * still held) says what was stamped. First all of it that a ring has not had goes there: a ring's last slot
+ * tells. Then the stream is made again from its beginning, as sources, settings and rules alone decide it,
+ * and what the journal has is left out; both must be the same, or the sources are not what they were. */
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -15,6 +20,13 @@
 #include "workers/instance.h"
 #include "workers/stream.h"
 
+#define XXH_INLINE_ALL
+#include <xxhash.h>
+
+/* What is journaled, from the first message to the last that the journal had at the start, is put into rings;
+ * is made again and left out; then new messages come. */
+enum phase { PHASE_PUT_AGAIN, PHASE_MAKE_AGAIN, PHASE_GO_ON };
+
 enum { CHUNK = 512 }; /* slots that go to journal and rings while they are in the first-level cache */
 
 struct ingest {
@@ -24,6 +36,12 @@ struct ingest {
     bool write_journal;
     uint32_t scanners;
     struct ring_producer ring[ROUTE_SCANNERS_MAX];
+    uint64_t had_seq[ROUTE_SCANNERS_MAX]; /* the last message that each ring has had; 0: none */
+    enum phase phase;
+    struct journal_reader *before; /* what was journaled before we came */
+    uint64_t last_seq;             /* of it */
+    bool had_end;                  /* it ends with END */
+    XXH3_state_t put, made;        /* digests of it, and of what is made again */
     struct route route;
     struct symtab *symtab;
     struct ruletab *ruletab;
@@ -34,7 +52,7 @@ struct ingest {
     int pushed;                       /* … in the rings */
     int64_t start_event_ns, start_ns; /* of pacing */
     uint64_t announced;               /* symbols and rules */
-    bool stopped, ended, failing;
+    bool stopped, ended, failing, failed;
     const char *told; /* the source failure that was logged */
 };
 
@@ -48,6 +66,15 @@ static int64_t now_ns(clockid_t id)
 static void log_line(void *ctx, const char *line)
 {
     instance_log(ctx, SET_LOG_LEVEL_WARN, "%s", line);
+}
+
+/* Ends ingest, and with it the instance: nothing more can be trusted. */
+static bool fail(struct ingest *g, const char *why)
+{
+    instance_log(&g->in, SET_LOG_LEVEL_ERROR, "%s", why);
+    g->failed = true;
+    g->n = g->journaled = g->pushed = 0;
+    return false;
 }
 
 /* Symbols and rules are in their tables before a message that names them is in a ring. */
@@ -71,11 +98,60 @@ static void announce(struct ingest *g, const struct msg *m)
     }
 }
 
+/* PHASE_PUT_AGAIN: the next messages of the journal, as if they had just been journaled. */
+static bool read_before(struct ingest *g)
+{
+    struct error err;
+    int64_t n = journal_read(g->before, g->batch, STREAM_ROOM, &err);
+    if (n <= 0)
+        return fail(g, n < 0 ? err.text : "the journal ends before its last message: it is damaged");
+    XXH3_64bits_update(&g->put, g->batch, (size_t)n * sizeof *g->batch);
+    for (int at = 0; at < n; at += (int)msg_slot_count(&g->batch[at])) {
+        struct msg *m = &g->batch[at];
+        if (m->type == MSG_SYMBOL || m->type == MSG_RULE)
+            announce(g, m);
+        m->recv_ns = 0; /* when it came is no matter any more */
+        g->had_end = m->type == MSG_END;
+    }
+    g->n = g->journaled = (int)n;
+    g->pushed = 0;
+    if (g->batch[n - 1].seq < g->last_seq)
+        return true;
+    journal_reader_close(g->before);
+    g->before = NULL;
+    g->phase = g->had_end ? PHASE_GO_ON : PHASE_MAKE_AGAIN;
+    return true;
+}
+
+/* PHASE_MAKE_AGAIN: leaves out of the batch what the journal has. */
+static bool leave_out(struct ingest *g)
+{
+    int known = 0;
+    while (known < g->n && g->batch[known].seq <= g->last_seq)
+        known += (int)msg_slot_count(&g->batch[known]);
+    XXH3_64bits_update(&g->made, g->batch, (size_t)known * sizeof *g->batch);
+    g->journaled = g->pushed = known;
+    bool all = known < g->n || known == 0 || g->batch[known - 1].type == MSG_END ||
+               stream_last_seq(g->stream) == g->last_seq;
+    if (!all)
+        return true;
+    g->phase = PHASE_GO_ON;
+    if (XXH3_64bits_digest(&g->put) == XXH3_64bits_digest(&g->made))
+        return true;
+    return fail(
+        g, "the sources, rules or settings are not those of the run that was interrupted in this directory: "
+           "give it the same again, or start a new run with another --dir");
+}
+
 static bool read_batch(struct ingest *g)
 {
-    g->n = stream_read(g->stream, g->batch, STREAM_ROOM);
+    if (g->phase == PHASE_PUT_AGAIN)
+        return read_before(g);
+    g->n = g->had_end ? 0 : stream_read(g->stream, g->batch, STREAM_ROOM);
     const uint64_t *count = stream_counts(g->stream);
     g->journaled = g->pushed = 0;
+    if (g->phase == PHASE_MAKE_AGAIN && !leave_out(g))
+        return false;
     uint64_t to_announce = count[MSG_SYMBOL] + count[MSG_RULE];
     for (int at = 0; g->announced != to_announce && at < g->n; at += (int)msg_slot_count(&g->batch[at]))
         if (g->batch[at].type == MSG_SYMBOL || g->batch[at].type == MSG_RULE)
@@ -113,16 +189,21 @@ static int allowed(struct ingest *g, int at)
     return end - at;
 }
 
-/* Puts [pushed, journaled) into the rings. False if one is full. */
+/* Puts [pushed, journaled) into the rings that have not had it. False if one is full. */
 static bool push(struct ingest *g)
 {
     if (g->scanners == 1) {
+        while (g->pushed < g->journaled && g->batch[g->pushed].seq <= g->had_seq[0] && g->had_seq[0])
+            g->pushed += (int)msg_slot_count(&g->batch[g->pushed]);
         g->pushed += (int)ring_put_n(&g->ring[0], g->batch + g->pushed, (uint32_t)(g->journaled - g->pushed));
         return g->pushed == g->journaled;
     }
     while (g->pushed < g->journaled) {
         const struct msg *m = &g->batch[g->pushed];
         uint64_t set = route_of(&g->route, m);
+        for (uint64_t left = set; left; left &= left - 1)
+            if (m->seq && m->seq <= g->had_seq[__builtin_ctzll(left)])
+                set &= ~(left & -left);
         /* first see that each ring has room: a message is in all of its rings, or in none */
         for (uint64_t left = set; left; left &= left - 1)
             if (ring_room(&g->ring[__builtin_ctzll(left)], msg_slot_count(m)) < msg_slot_count(m))
@@ -145,8 +226,10 @@ static int step(void *ctx, uint64_t ticks)
         counter_add(g->in.counters, INGEST_RING_FULL_WAITS, 1);
         return RUNLOOP_BACKPRESSURE;
     }
-    if (!g->stopped && instance_stopping(&g->in)) { /* what waits for its time does not come any more */
-        stream_stop(g->stream, g->batch + g->journaled, g->n - g->journaled);
+    if (!g->stopped && g->phase == PHASE_GO_ON &&
+        instance_stopping(&g->in)) { /* what waits for its time does not come any more */
+        if (!g->had_end)
+            stream_stop(g->stream, g->batch + g->journaled, g->n - g->journaled);
         g->n = g->journaled;
         g->stopped = true;
     }
@@ -155,6 +238,10 @@ static int step(void *ctx, uint64_t ticks)
         g->in.control->ingest_end_ns = now_ns(CLOCK_MONOTONIC);
         return 0;
     }
+    if (g->pushed < g->journaled)
+        return push(g) ? g->n : RUNLOOP_BACKPRESSURE;
+    if (g->journaled == g->n)
+        return g->n; /* made again, all of it known */
     int n = g->stopped ? g->n - g->journaled : allowed(g, g->journaled);
     if (n == 0)
         return 0;
@@ -233,8 +320,9 @@ static void housekeeping(void *ctx, int64_t mono_ns)
         g->in.finished = true;
 }
 
-/* A capture that is run again without a journal of its own: the benchmark's case, run.journal = off. */
-static int open_journal(struct ingest *g, uint64_t *first_seq, struct error *err)
+/* The journal, unless it is switched off or the source is a capture already. What it has from before comes
+ * first. */
+static int open_journal(struct ingest *g, struct error *err)
 {
     const struct settings *s = g->in.settings;
     char path[4096];
@@ -247,19 +335,30 @@ static int open_journal(struct ingest *g, uint64_t *first_seq, struct error *err
                                 .now_ns = now_ns(CLOCK_REALTIME),
                                 .staging = staging,
                                 .staging_bytes = bytes};
-    *first_seq = 1;
-    g->write_journal = s->journal_enabled;
+    g->phase = PHASE_GO_ON;
+    g->write_journal = s->journal_enabled && !stream_is_capture(g->stream);
     if (!g->write_journal)
         return 0;
     snprintf(path, sizeof path, "%s/capture", g->in.options->dir);
     if (!(g->journal = journal_open(path, &o, err)))
         return -1;
-    if (journal_last_seq(g->journal) != 0)
+    atomics_store_release_u64(&g->in.control->journaled, 1);
+    g->last_seq = journal_last_seq(g->journal);
+    if (g->last_seq == 0)
+        return 0;
+    if (!(g->before = journal_reader_open(path, &(struct journal_reader_options){0}, err)))
+        return -1;
+    if (journal_reader_info(g->before)->first_seq > 1)
         return error_set(
             err,
-            "%s holds the %llu messages of an earlier run, and this version does not go on from there: "
-            "run with another --dir, or move the old one away",
-            path, (unsigned long long)journal_last_seq(g->journal));
+            "%s begins with message %llu: what came before is gone, and with it the state of the "
+            "scanners; start with another --dir",
+            path, (unsigned long long)journal_reader_info(g->before)->first_seq);
+    g->phase = PHASE_PUT_AGAIN;
+    XXH3_64bits_reset(&g->put);
+    XXH3_64bits_reset(&g->made);
+    instance_log(&g->in, SET_LOG_LEVEL_INFO, "going on after message %llu of %s",
+                 (unsigned long long)g->last_seq, path);
     return 0;
 }
 
@@ -280,6 +379,7 @@ static int open_rings(struct ingest *g, struct error *err)
         struct ring *r = ring_join(mem, bytes, err);
         if (!r || ring_producer_join(&g->ring[k], r, err) < 0)
             return error_prefix(err, "tick ring %u", k);
+        g->had_seq[k] = ring_last_seq(&g->ring[k]);
     }
     return 0;
 }
@@ -300,15 +400,17 @@ int ingest_main(const struct run_options *o)
                                 .rules = o->rules,
                                 .history = o->history,
                                 .override = o->override,
+                                .first_seq = 1,
                                 .settings = o->settings,
                                 .log = log_line,
                                 .log_ctx = &g->in};
-    if (open_rings(g, &err) < 0 || open_journal(g, &so.first_seq, &err) < 0 ||
-        !(g->stream = stream_open(&so, &err))) {
+    if (open_rings(g, &err) < 0 || !(g->stream = stream_open(&so, &err)) || open_journal(g, &err) < 0) {
         instance_log(&g->in, SET_LOG_LEVEL_ERROR, "%s", err.text);
         return 2;
     }
     instance_run(&g->in, step, housekeeping, g);
+    if (g->failed)
+        return 2;
     int code = stream_failure(g->stream) ? 3 : 0;
     if (g->write_journal && journal_flush(g->journal, &err) < 0) {
         instance_log(&g->in, SET_LOG_LEVEL_ERROR, "%s", err.text);

@@ -343,26 +343,24 @@ static int start_sinks(struct publisher *p, struct error *err)
     return 0;
 }
 
-/* After a restart --alerts and --bars begin with what the outbox has of this run. */
-static int restore_files(struct publisher *p, struct error *err)
+/* After a restart --alerts, --bars and the counts begin with what the outbox has: a directory holds one run.
+ */
+static int restore(struct publisher *p, struct error *err)
 {
     const struct run_options *o = p->in.options;
     struct outbox_record r;
-    uint64_t first;
+    uint64_t first, alerts = 0, bars = 0;
     int got;
-    if (p->in.control->outbox_first == 0)
-        atomics_store_release_u64(&p->in.control->outbox_first, 1 + outbox_next_offset(p->outbox));
     if (o->bars)
         p->bars = barlog_new();
     if (o->alerts && !(p->alerts = alertlog_open(o->alerts, err)))
         return -1;
-    if (!o->bars && !o->alerts)
-        return 0;
-    struct outbox_reader *reader =
-        outbox_reader_open(p->outbox_dir, p->in.control->outbox_first - 1, &first, err);
+    struct outbox_reader *reader = outbox_reader_open(p->outbox_dir, 0, &first, err);
     if (!reader)
         return -1;
     while ((got = outbox_read(reader, &r, err)) > 0) {
+        alerts += r.kind == OUTBOX_ALERT;
+        bars += r.kind == OUTBOX_BAR;
         if (r.kind == OUTBOX_ALERT && p->alerts)
             got = alertlog_add(p->alerts, r.json, r.json_len, err);
         else if (r.kind == OUTBOX_BAR && p->bars)
@@ -371,6 +369,8 @@ static int restore_files(struct publisher *p, struct error *err)
             break;
     }
     outbox_reader_close(reader);
+    counter_set(p->in.counters, PUBLISHER_ALERTS, alerts);
+    counter_set(p->in.counters, PUBLISHER_BARS, bars);
     return got < 0 ? -1 : 0;
 }
 
@@ -393,7 +393,7 @@ static int prepare(struct publisher *p, struct error *err)
         instance_log(&p->in, SET_LOG_LEVEL_WARN,
                      "outbox: cut off %llu bytes of a batch that was not committed",
                      (unsigned long long)torn);
-    if (restore_files(p, err) < 0)
+    if (restore(p, err) < 0)
         return -1;
     for (uint32_t k = 0; k < p->scanners; k++) {
         size_t bytes;

@@ -1,12 +1,21 @@
-/* A scanner role: its tick ring -> engine -> its event ring, and the symbol table's rows. */
+/* A scanner role: its tick ring -> engine -> its event ring, and the symbol table's rows.
+ *
+ * Started where another one ended, it first applies from the journal what its ring gave to that one. Of the
+ * events only those go on that may not be in the event ring yet: the last one there tells; the publisher
+ * drops what it has.
+ */
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "core/route.h"
+#include "net/journal.h"
 #include "shm/ring.h"
 #include "shm/ruletab.h"
 #include "shm/symtab.h"
 #include "workers/engine_memory.h"
 #include "workers/instance.h"
+
+enum { MISSED_BATCH = 4096 };
 
 struct scanner {
     struct instance in;
@@ -20,6 +29,13 @@ struct scanner {
     uint64_t span, applied_seq, refused;
     int64_t event_ns; /* of the last tick or clock applied */
     bool ended;
+    /* what the ring gave before we came */
+    uint64_t missed_seq; /* up to this message; 0: nothing, or it is applied */
+    uint64_t sent_seq;   /* events before this one are in the event ring */
+    struct journal_reader *journal;
+    struct route route;
+    uint32_t batch_n, batch_at;
+    struct msg batch[MISSED_BATCH];
 };
 
 /* The latest trade and quote of each symbol of the span go to the symbol table, once each. */
@@ -83,6 +99,73 @@ static bool send(struct scanner *s)
     return true;
 }
 
+/* Reads the next missed messages that are ours; those of ours up to missed_seq are in the journal, or will be
+ * within its interval. */
+static int read_missed(struct scanner *s)
+{
+    struct error err;
+    int64_t n = journal_read(s->journal, s->batch, MISSED_BATCH, &err);
+    if (n < 0) {
+        instance_log(&s->in, SET_LOG_LEVEL_ERROR, "cannot catch up: %s", err.text);
+        exit(2);
+    }
+    uint32_t kept = 0, slots;
+    for (uint32_t at = 0; at < n && s->missed_seq; at += slots) {
+        const struct msg *m = &s->batch[at];
+        slots = msg_slot_count(m);
+        if (m->type == MSG_SYMBOL && m->symbol < s->route.ids)
+            s->route.bucket[m->symbol] = m->sym.bucket;
+        if (m->seq >= s->missed_seq) { /* the last of them: what comes after it is in the ring */
+            journal_reader_close(s->journal);
+            bool past = m->seq > s->missed_seq;
+            s->journal = NULL;
+            s->missed_seq = 0;
+            if (past)
+                break;
+        }
+        if (!(route_of(&s->route, m) >> s->in.index & 1))
+            continue;
+        memmove(&s->batch[kept], m, slots * sizeof *m);
+        s->batch[kept].recv_ns = 0; /* when it came is no matter any more */
+        kept += slots;
+    }
+    s->batch_n = kept;
+    s->batch_at = 0;
+    return (int)n;
+}
+
+/* Leaves out the events that the one before us has sent. */
+static void leave_out_sent(struct scanner *s)
+{
+    struct engine_out *out = &s->memory.out;
+    uint32_t kept = 0, slots;
+    for (uint32_t at = 0; at < out->used; at += slots) {
+        slots = msg_slot_count(&out->slot[at]);
+        if (out->slot[at].seq < s->sent_seq)
+            continue;
+        memmove(&out->slot[kept], &out->slot[at], slots * sizeof *out->slot);
+        kept += slots;
+    }
+    out->used = kept;
+}
+
+static int catch_up(struct scanner *s)
+{
+    if (s->batch_at == s->batch_n && s->missed_seq)
+        return read_missed(s);
+    uint32_t n = s->batch_n - s->batch_at;
+    uint32_t done = (uint32_t)engine_apply(s->memory.engine, s->batch + s->batch_at, n, &s->memory.out);
+    if (done) {
+        const struct msg *m = s->batch + s->batch_at;
+        show(s, m, done);
+        s->applied_seq = m[done - 1].seq;
+        s->ended = s->ended || m[done - 1].type == MSG_END;
+    }
+    s->batch_at += done;
+    leave_out_sent(s);
+    return (int)done + 1;
+}
+
 static int step(void *ctx, uint64_t ticks)
 {
     struct scanner *s = ctx;
@@ -92,6 +175,8 @@ static int step(void *ctx, uint64_t ticks)
         counter_add(s->in.counters, SCANNER_EVENT_RING_WAITS, 1);
         return RUNLOOP_BACKPRESSURE;
     }
+    if (s->missed_seq || s->batch_at < s->batch_n)
+        return catch_up(s);
     const struct msg *m = ring_peek(&s->ticks, &n);
     if (!n)
         return 0;
@@ -130,6 +215,35 @@ static void housekeeping(void *ctx, int64_t now_ns)
         s->in.finished = true;
 }
 
+/* What has our ring given to one before us? */
+static int find_missed(struct scanner *s, struct error *err)
+{
+    const struct topology *t = workspace_topology(s->in.ws);
+    char path[4096];
+    uint32_t n;
+    const struct msg *m = ring_peek(&s->ticks, &n);
+    const struct ring *r = s->ticks.ring;
+    s->missed_seq = m ? m->seq - 1 : r->slots[(s->ticks.head - 1) & s->ticks.mask].seq;
+    if (s->missed_seq == 0 || s->missed_seq == UINT64_MAX)
+        return s->missed_seq = 0, 0;
+    s->sent_seq = ring_last_seq(&s->events);
+    s->route.ids = t->options.symbols_max;
+    s->route.bucket = calloc(s->route.ids, sizeof *s->route.bucket);
+    if (!s->route.bucket)
+        abort();
+    route_fill(&s->route, t->options.scanners, (enum bucket_table)s->in.settings->rings_bucket_table);
+    snprintf(path, sizeof path, "%s/capture", s->in.options->dir);
+    s->journal = journal_reader_open(path, &(struct journal_reader_options){.live = true}, err);
+    if (!s->journal)
+        return -1;
+    if (journal_reader_info(s->journal)->first_seq > 1)
+        return error_set(err, "%s begins with message %llu: what came before is gone, and with it the state",
+                         path, (unsigned long long)journal_reader_info(s->journal)->first_seq);
+    instance_log(&s->in, SET_LOG_LEVEL_INFO, "catching up to message %llu from %s",
+                 (unsigned long long)s->missed_seq, path);
+    return 0;
+}
+
 int scanner_main(const struct run_options *o, uint32_t index)
 {
     struct scanner *s = aligned_alloc(64, sizeof *s);
@@ -152,11 +266,16 @@ int scanner_main(const struct run_options *o, uint32_t index)
         instance_log(&s->in, SET_LOG_LEVEL_ERROR, "%s", err.text);
         return 1;
     }
+    memset(stats, 0, o->settings->limits_rules * sizeof *stats); /* counted anew, from the first message */
     ring_consumer_join(&s->ticks, ticks);
     s->symtab = workspace_symtab(s->in.ws);
     s->seen = calloc(2u * symtab_rows_max(s->symtab), sizeof *s->seen);
     if (!s->seen)
         abort();
+    if (find_missed(s, &err) < 0) {
+        instance_log(&s->in, SET_LOG_LEVEL_ERROR, "%s", err.text);
+        return 2;
+    }
     instance_run(&s->in, step, housekeeping, s);
     return 0;
 }

@@ -243,6 +243,10 @@ void stream_stop(struct stream *s, const struct msg *rest, int n)
     if (n)
         s->last_seq = rest->seq - 1;
 }
+bool stream_is_capture(const struct stream *s)
+{
+    return s->journal;
+}
 const uint64_t *stream_counts(const struct stream *s)
 {
     return s->journal ? s->count : sequencer_counts(s->sequencer);

@@ -39,6 +39,9 @@ int stream_read(struct stream *s, struct msg *out, int max);
  * rest[0..n) (whole records) is taken back, as if it had not been. */
 void stream_stop(struct stream *s, const struct msg *rest, int n);
 
+/* A capture as it stands? Then all has its seq already. */
+bool stream_is_capture(const struct stream *s);
+
 /* What went by so far, by type. */
 const uint64_t *stream_counts(const struct stream *s);
 void stream_stats(const struct stream *s, struct source_stats *out);
