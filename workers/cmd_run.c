@@ -385,11 +385,11 @@ static int run_role(const struct cli_args *a, const char *role, const struct run
     unsigned k;
     char rest;
     if (!strcmp(role, "ingest"))
-        return ingest_main(o);
+        return role_main(&ingest_role, o, 0);
     if (!strcmp(role, "publisher"))
-        return publisher_main(o);
+        return role_main(&publisher_role, o, 0);
     if (sscanf(role, "scanner:%u%c", &k, &rest) == 1 && k < ROUTE_SCANNERS_MAX)
-        return scanner_main(o, k);
+        return role_main(&scanner_role, o, k);
     return cli_fail(a, CLI_USAGE, "--role: '%s', expected ingest, scanner:K or publisher", role);
 }
 

@@ -38,10 +38,11 @@ struct ingest {
     struct ring_producer ring[ROUTE_SCANNERS_MAX];
     uint64_t had_seq[ROUTE_SCANNERS_MAX]; /* the last message that each ring has had; 0: none */
     enum phase phase;
-    struct journal_reader *before; /* what was journaled before we came */
-    uint64_t last_seq;             /* of it */
-    bool had_end;                  /* it ends with END */
-    XXH3_state_t put, made;        /* digests of it, and of what is made again */
+    struct journal_reader *before;    /* what was journaled before we came */
+    uint64_t last_seq;                /* of it */
+    bool had_end;                     /* it ends with END */
+    uint64_t counted[MSG_TYPE_COUNT]; /* of it */
+    XXH3_state_t put, made;           /* digests of it, and of what is made again */
     struct route route;
     struct symtab *symtab;
     struct ruletab *ruletab;
@@ -112,6 +113,7 @@ static bool read_before(struct ingest *g)
             announce(g, m);
         m->recv_ns = 0; /* when it came is no matter any more */
         g->had_end = m->type == MSG_END;
+        g->counted[m->type]++;
     }
     g->n = g->journaled = (int)n;
     g->pushed = 0;
@@ -120,6 +122,9 @@ static bool read_before(struct ingest *g)
     journal_reader_close(g->before);
     g->before = NULL;
     g->phase = g->had_end ? PHASE_GO_ON : PHASE_MAKE_AGAIN;
+    if (g->had_end)
+        instance_log(&g->in, SET_LOG_LEVEL_INFO,
+                     "this run has ended: nothing more is read; what a sink lacks it gets");
     return true;
 }
 
@@ -268,7 +273,7 @@ static void count(struct ingest *g)
 {
     struct counters *c = g->in.counters;
     struct control *k = g->in.control;
-    const uint64_t *n = stream_counts(g->stream);
+    const uint64_t *n = g->had_end ? g->counted : stream_counts(g->stream);
     uint64_t skipped = 0;
     stream_stats(g->stream, &k->stats);
     for (unsigned t = 0; t < MSG_TYPE_COUNT; t++)
@@ -384,17 +389,11 @@ static int open_rings(struct ingest *g, struct error *err)
     return 0;
 }
 
-int ingest_main(const struct run_options *o)
+static int open_ingest(struct instance *in)
 {
-    struct ingest *g = aligned_alloc(64, sizeof *g);
+    struct ingest *g = (struct ingest *)in;
+    const struct run_options *o = in->options;
     struct error err;
-    if (!g)
-        abort();
-    memset(g, 0, sizeof *g);
-    if (instance_join(&g->in, o, ROLE_INGEST, 0, &err) < 0) {
-        fprintf(stderr, "ingest: %s\n", err.text);
-        return 1;
-    }
     struct stream_options so = {.sources = o->sources,
                                 .n_sources = o->n_sources,
                                 .rules = o->rules,
@@ -403,23 +402,35 @@ int ingest_main(const struct run_options *o)
                                 .first_seq = 1,
                                 .settings = o->settings,
                                 .log = log_line,
-                                .log_ctx = &g->in};
-    if (open_rings(g, &err) < 0 || !(g->stream = stream_open(&so, &err)) || open_journal(g, &err) < 0) {
-        instance_log(&g->in, SET_LOG_LEVEL_ERROR, "%s", err.text);
-        return 2;
-    }
-    instance_run(&g->in, step, housekeeping, g);
+                                .log_ctx = in};
+    if (open_rings(g, &err) == 0 && (g->stream = stream_open(&so, &err)) && open_journal(g, &err) == 0)
+        return 0;
+    instance_log(in, SET_LOG_LEVEL_ERROR, "%s", err.text);
+    return 2;
+}
+
+static int close_ingest(struct instance *in)
+{
+    struct ingest *g = (struct ingest *)in;
+    struct error err;
     if (g->failed)
         return 2;
     int code = stream_failure(g->stream) ? 3 : 0;
     if (g->write_journal && journal_flush(g->journal, &err) < 0) {
-        instance_log(&g->in, SET_LOG_LEVEL_ERROR, "%s", err.text);
+        instance_log(in, SET_LOG_LEVEL_ERROR, "%s", err.text);
         code = 1;
     }
     count(g);
     if (g->write_journal && journal_close(g->journal, &err) < 0)
         code = 1;
-    atomics_store_release_u64(&g->in.control->ingest_ended, stream_failure(g->stream) ? 2 : 1);
+    atomics_store_release_u64(&in->control->ingest_ended, stream_failure(g->stream) ? 2 : 1);
     stream_close(g->stream);
     return code;
 }
+
+const struct role_ops ingest_role = {.kind = ROLE_INGEST,
+                                     .bytes = sizeof(struct ingest),
+                                     .open = open_ingest,
+                                     .step = step,
+                                     .housekeeping = housekeeping,
+                                     .close = close_ingest};

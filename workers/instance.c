@@ -3,6 +3,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/prctl.h>
 #include <signal.h>
 #include <time.h>
@@ -131,6 +132,24 @@ void instance_run(struct instance *in, int (*step)(void *ctx, uint64_t now),
     runloop_init(&run, &role, 1, idle, NULL);
     runloop_run(&run, &loop.stop);
     heartbeat_set_state(beats, in->heartbeat, HEARTBEAT_GONE);
+}
+
+int role_main(const struct role_ops *role, const struct run_options *options, uint32_t index)
+{
+    struct error err;
+    struct instance *in = aligned_alloc(64, (role->bytes + 63) & ~(size_t)63);
+    if (!in)
+        abort();
+    memset(in, 0, role->bytes);
+    if (instance_join(in, options, role->kind, index, &err) < 0) {
+        fprintf(stderr, "%s %u: %s\n", role_name(role->kind), index, err.text);
+        return 1;
+    }
+    int code = role->open(in);
+    if (code)
+        return code;
+    instance_run(in, role->step, role->housekeeping, in);
+    return role->close(in);
 }
 
 void instance_log(const struct instance *in, enum set_log_level level, const char *format, ...)

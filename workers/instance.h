@@ -68,9 +68,21 @@ bool instance_stopping(const struct instance *in);
 void instance_log(const struct instance *in, enum set_log_level level, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
-/* The roles' mains: an exit code. */
-int ingest_main(const struct run_options *o);
-int scanner_main(const struct run_options *o, uint32_t index);
-int publisher_main(const struct run_options *o);
+/* A role: its own struct starts with a struct instance that has joined. It is driven by the run loop, or by a
+ * simulation that holds many. */
+struct role_ops {
+    enum role_kind kind;
+    size_t bytes; /* of the role's struct, zeroed before open */
+    /* 0, or the exit code of a role that cannot work; it has logged why. */
+    int (*open)(struct instance *in);
+    /* As role.step (workers/runloop.h). */
+    int (*step)(void *in, uint64_t now);
+    void (*housekeeping)(void *in, int64_t mono_ns); /* sets in->finished in the end */
+    int (*close)(struct instance *in);               /* the exit code */
+};
+extern const struct role_ops ingest_role, scanner_role, publisher_role;
+
+/* A role's process from join to close: the exit code. */
+int role_main(const struct role_ops *role, const struct run_options *options, uint32_t index);
 
 #endif

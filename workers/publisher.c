@@ -406,8 +406,9 @@ static int prepare(struct publisher *p, struct error *err)
     return start_sinks(p, err);
 }
 
-static int finish(struct publisher *p)
+static int close_publisher(struct instance *in)
 {
+    struct publisher *p = (struct publisher *)in;
     struct error err;
     for (uint32_t i = 0; i < p->n_sinks; i++) {
         copy_sink_stats(p, i);
@@ -423,21 +424,18 @@ static int finish(struct publisher *p)
     return p->code;
 }
 
-int publisher_main(const struct run_options *o)
+static int open_publisher(struct instance *in)
 {
-    struct publisher *p = aligned_alloc(64, (sizeof *p + 63) & ~(size_t)63);
     struct error err;
-    if (!p)
-        abort();
-    memset(p, 0, sizeof *p);
-    if (instance_join(&p->in, o, ROLE_PUBLISHER, 0, &err) < 0) {
-        fprintf(stderr, "publisher: %s\n", err.text);
-        return 1;
-    }
-    if (prepare(p, &err) < 0) {
-        instance_log(&p->in, SET_LOG_LEVEL_ERROR, "%s", err.text);
-        return 2;
-    }
-    instance_run(&p->in, step, housekeeping, p);
-    return finish(p);
+    if (prepare((struct publisher *)in, &err) == 0)
+        return 0;
+    instance_log(in, SET_LOG_LEVEL_ERROR, "%s", err.text);
+    return 2;
 }
+
+const struct role_ops publisher_role = {.kind = ROLE_PUBLISHER,
+                                        .bytes = sizeof(struct publisher),
+                                        .open = open_publisher,
+                                        .step = step,
+                                        .housekeeping = housekeeping,
+                                        .close = close_publisher};

@@ -28,7 +28,7 @@ struct scanner {
     uint64_t *seen; /* by symbol: the span in which its row was written last */
     uint64_t span, applied_seq, refused;
     int64_t event_ns; /* of the last tick or clock applied */
-    bool ended;
+    bool ended, failed;
     /* what the ring gave before we came */
     uint64_t missed_seq; /* up to this message; 0: nothing, or it is applied */
     uint64_t sent_seq;   /* events before this one are in the event ring */
@@ -107,7 +107,8 @@ static int read_missed(struct scanner *s)
     int64_t n = journal_read(s->journal, s->batch, MISSED_BATCH, &err);
     if (n < 0) {
         instance_log(&s->in, SET_LOG_LEVEL_ERROR, "cannot catch up: %s", err.text);
-        exit(2);
+        s->in.finished = s->failed = true;
+        return 0;
     }
     uint32_t kept = 0, slots;
     for (uint32_t at = 0; at < n && s->missed_seq; at += slots) {
@@ -244,38 +245,45 @@ static int find_missed(struct scanner *s, struct error *err)
     return 0;
 }
 
-int scanner_main(const struct run_options *o, uint32_t index)
+static int open_scanner(struct instance *in)
 {
-    struct scanner *s = aligned_alloc(64, sizeof *s);
+    struct scanner *s = (struct scanner *)in;
     struct error err;
     size_t bytes;
-    if (!s)
-        abort();
-    memset(s, 0, sizeof *s);
-    if (instance_join(&s->in, o, ROLE_SCANNER, index, &err) < 0) {
-        fprintf(stderr, "scanner %u: %s\n", index, err.text);
-        return 1;
-    }
-    struct rule_stats *stats = rule_stats_rows(workspace_rule_stats(s->in.ws, index));
-    void *tick_mem = workspace_object(s->in.ws, "tick_ring", index, &bytes);
+    struct rule_stats *stats = rule_stats_rows(workspace_rule_stats(in->ws, in->index));
+    void *tick_mem = workspace_object(in->ws, "tick_ring", in->index, &bytes);
     struct ring *ticks = ring_join(tick_mem, bytes, &err);
-    void *event_mem = workspace_object(s->in.ws, "event_ring", index, &bytes);
+    void *event_mem = workspace_object(in->ws, "event_ring", in->index, &bytes);
     struct ring *events = ticks ? ring_join(event_mem, bytes, &err) : NULL;
+    memset(stats, 0, in->settings->limits_rules * sizeof *stats); /* counted anew, from the first message */
     if (!events || ring_producer_join(&s->events, events, &err) < 0 ||
-        engine_memory_open(&s->memory, o->settings, stats, &err) < 0) {
-        instance_log(&s->in, SET_LOG_LEVEL_ERROR, "%s", err.text);
+        engine_memory_open(&s->memory, in->settings, stats, &err) < 0) {
+        instance_log(in, SET_LOG_LEVEL_ERROR, "%s", err.text);
         return 1;
     }
-    memset(stats, 0, o->settings->limits_rules * sizeof *stats); /* counted anew, from the first message */
     ring_consumer_join(&s->ticks, ticks);
-    s->symtab = workspace_symtab(s->in.ws);
+    s->symtab = workspace_symtab(in->ws);
     s->seen = calloc(2u * symtab_rows_max(s->symtab), sizeof *s->seen);
     if (!s->seen)
         abort();
-    if (find_missed(s, &err) < 0) {
-        instance_log(&s->in, SET_LOG_LEVEL_ERROR, "%s", err.text);
-        return 2;
-    }
-    instance_run(&s->in, step, housekeeping, s);
-    return 0;
+    if (find_missed(s, &err) == 0)
+        return 0;
+    instance_log(in, SET_LOG_LEVEL_ERROR, "%s", err.text);
+    return 2;
 }
+
+static int close_scanner(struct instance *in)
+{
+    struct scanner *s = (struct scanner *)in;
+    engine_memory_close(&s->memory);
+    free(s->seen);
+    free(s->route.bucket);
+    return s->failed ? 2 : 0;
+}
+
+const struct role_ops scanner_role = {.kind = ROLE_SCANNER,
+                                      .bytes = sizeof(struct scanner),
+                                      .open = open_scanner,
+                                      .step = step,
+                                      .housekeeping = housekeeping,
+                                      .close = close_scanner};
