@@ -1,0 +1,100 @@
+#!/usr/bin/env python3
+"""Roles killed again and again, and whole instances: alerts and bars are those of a run without interruption.
+
+   KILLS=N  kills of each role (10); SEED=N"""
+import random
+from lib import *
+
+need_data(TAPE)
+KILLS = int(os.environ.get("KILLS", 10))
+SEED = int(os.environ.get("SEED", time.time()))
+print(f"# SEED={SEED} KILLS={KILLS}")
+random.seed(SEED)
+file = rules("r.json", *EVERYTHING)
+ringtape("replay", f"csv:{TAPE}", "--rules", file, "--alerts", path("want.jsonl"), "--bars", path("want.csv"), "--summary", path("want.json"))
+WANT, BARS_WANT, COUNTS = alerts(path("want.jsonl")), open(path("want.csv")).read(), json.load(open(path("want.json")))
+
+
+def start(directory, scanners=2, speed="6000", source=TAPE, rule_file=file, *more):
+    return subprocess.Popen([BIN, "run", "--source", f"csv:{source}", "--rules", rule_file, "--dir", directory, "--speed", speed, "--until-end",
+                             "--scanners", str(scanners), "--alerts", directory + ".jsonl", "--bars", directory + ".csv",
+                             "--summary", directory + ".json", "--set", f"sinks.jsonl={directory}.sink", *more],
+                            stderr=open(directory + ".log", "a"), start_new_session=True)
+
+
+def roles(p):
+    """The running roles of an instance: pid -> name."""
+    found = {}
+    for pid in filter(str.isdigit, os.listdir("/proc")):
+        try:
+            args = open(f"/proc/{pid}/cmdline").read().split("\0")
+            ppid = int(open(f"/proc/{pid}/stat").read().rsplit(")", 1)[1].split()[1])
+        except OSError:
+            continue
+        if ppid == p.pid and "--role" in args:
+            found[int(pid)] = args[args.index("--role") + 1].split(":")[0]
+    return found
+
+
+def same(directory, code, what):
+    log = open(directory + ".log").read()
+    if not ok(code == 0, f"{what}: the run ends as planned", f"exit {code}\n{log[-1500:]}"):
+        return
+    ok(alerts(directory + ".jsonl") == WANT, f"{what}: the same {len(WANT)} alerts", log[-1500:])
+    ok(alerts(directory + ".sink") == WANT, f"{what}: each once in the sink", log[-1500:])
+    ok(open(directory + ".csv").read() == BARS_WANT, f"{what}: the same bars", log[-1500:])
+    s = json.load(open(directory + ".json"))
+    ok(all(s[k] == COUNTS[k] for k in ("messages", "skipped", "rejected", "bars", "alerts")), f"{what}: the same counts", s)
+
+
+# each role at random moments
+d = new_dir()
+killed = {"ingest": 0, "scanner": 0, "publisher": 0}
+while min(killed.values()) < KILLS:
+    shutil.rmtree(d, ignore_errors=True)
+    for end in (".jsonl", ".csv", ".json", ".sink", ".sink.cursor", ".log"):
+        if os.path.exists(d + end):
+            os.remove(d + end)
+    p = start(d)
+    while p.poll() is None:
+        time.sleep(random.uniform(0.02, 0.5))
+        left = [pid for pid, role in roles(p).items() if killed[role] < KILLS]
+        if left:
+            pid = random.choice(left)
+            role = roles(p).get(pid)
+            if role:
+                os.kill(pid, signal.SIGKILL)
+                killed[role] += 1
+    same(d, p.returncode, f"killed so far: {killed}")
+    if failed:
+        break
+
+# whole instances; then other numbers of scanners, and shared memory that is gone, as after a reboot
+d = new_dir()
+for n, (scanners, gone) in enumerate([(2, False), (3, True), (1, False)]):
+    p = start(d, scanners)
+    time.sleep(random.uniform(1.0, 2.5))
+    os.killpg(p.pid, signal.SIGKILL)
+    p.wait()
+    while any(d in open(f"/proc/{pid}/cmdline").read() for pid in filter(str.isdigit, os.listdir("/proc")) if os.path.exists(f"/proc/{pid}/cmdline")):
+        time.sleep(0.05)
+    if gone:
+        os.remove(os.path.realpath(os.path.join(d, "workspace")))
+p = start(d, 2, "max")
+same(d, p.wait(), "killed whole three times, with 2, 3, 1 and 2 scanners")
+p = start(d, 2, "max")
+same(d, p.wait(), "started again after its end")
+
+# what is not the same run is refused, and the run goes on with what it had
+d = new_dir()
+p = start(d)
+time.sleep(1.5)
+os.killpg(p.pid, signal.SIGKILL)
+p.wait()
+time.sleep(0.3)
+other = rules("other.json", {"id": "other", "expr": "price > 1"})
+p = start(d, 2, "max", TAPE, other)
+ok(p.wait() != 0 and "not those of the run that was interrupted" in open(d + ".log").read(), "other rules are refused, by name", open(d + ".log").read()[-800:])
+p = start(d, 2, "max")
+same(d, p.wait(), "and after that the run goes on")
+done()
