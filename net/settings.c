@@ -211,9 +211,10 @@ int setting_redis_parse(const char *text, struct setting_redis *out, struct erro
         return error_set(err,
                          "no user or password belongs here, because settings are shown: put the password in "
                          "the file that redis.password_file names");
-    if (strncmp(text, "redis://", 8) || strlen(text) >= SETTING_TEXT_MAX)
+    out->tls = !strncmp(text, "rediss://", 9);
+    if ((!out->tls && strncmp(text, "redis://", 8)) || strlen(text) >= SETTING_TEXT_MAX)
         goto bad;
-    const char *host = text + 8, *end;
+    const char *host = strchr(text, '/') + 2, *end;
     if (*host == '[') {
         end = strchr(++host, ']');
         if (!end)
@@ -623,6 +624,22 @@ int settings_load(struct settings *s, const char *file, char *const *environment
         if (settings_override(s, sets[i], err))
             return -1;
     return check_together(s, err);
+}
+
+int settings_reload(struct settings *s, const struct settings *old, char *const *environment,
+                    struct error *err)
+{
+    char sets[SETTING_COUNT][64 + SETTING_TEXT_MAX], value[SETTING_TEXT_MAX];
+    const char *set[SETTING_COUNT];
+    size_t n = 0;
+    for (int i = 0; i < SETTING_COUNT; i++)
+        if (old->from[i].origin == SETTING_FROM_COMMAND) {
+            setting_value(old, (enum setting_id)i, value);
+            snprintf(sets[n], sizeof sets[n], "%s=%s", setting_table[i].name, value);
+            set[n] = sets[n];
+            n++;
+        }
+    return settings_load(s, *old->file ? old->file : NULL, environment, set, n, err);
 }
 
 void setting_value(const struct settings *s, enum setting_id id, char *out)

@@ -51,7 +51,7 @@ SETTING_ENUMS(X)
  *
  * TYPE: INT (min..max), POW2 (a power of two in min..max), BOOL (true|false, also yes|no, on|off, 1|0), ENUM
  * (the names above), and texts of at most SETTING_TEXT_MAX - 1 bytes: NAME (letters, digits, . _ -), PATH,
- * TEXT, ADDRESS (an IPv4 or IPv6 address), REDIS (redis://host:port/db), CHANNEL (no spaces), CPUS (auto,
+ * TEXT, ADDRESS (an IPv4 or IPv6 address), REDIS (redis[s]://host:port/db), CHANNEL (no spaces), CPUS (auto,
  * off, or a list such as 2,4-7). A text may be empty where its default is. unit: of the number, "" if none.
  * alias: a further environment variable, "" if none. results: 1 if it changes what the engine emits, so that
  * it belongs to the journal (a SETTING message). */
@@ -99,13 +99,18 @@ SETTING_ENUMS(X)
     X(NAME, source, market, "", 0, 15, "", "", 0,                                                            \
       "Added to every symbol as .MARKET (P makes BTCUSDT.P). Empty: nothing.")                               \
     X(PATH, sinks, jsonl, "", 0, 0, "", "", 0, "Alerts as JSON lines, appended to this file.")               \
-    X(REDIS, sinks, redis, "", 0, 0, "", "", 0, "Redis to publish to: redis://host:port/db.")                \
+    X(REDIS, sinks, redis, "", 0, 0, "", "", 0, "Redis to publish to: redis://host:port/db; rediss: TLS.")   \
     X(TEXT, sinks, postgres, "", 0, 0, "", "", 0,                                                            \
       "PostgreSQL to write to: postgresql://user@host:port/db, without a password.")                         \
     X(PATH, sinks, sqlite, "", 0, 0, "", "", 0, "SQLite database to write to: a file.")                      \
     X(TEXT, sinks, kafka, "", 0, 0, "", "", 0, "Kafka brokers to produce to: host:port,host:port.")          \
     X(PATH, redis, password_file, "", 0, 0, "", "", 0,                                                       \
       "File whose first line is the password (user:password for an ACL user, :password if it has a colon).") \
+    X(PATH, redis, ca_file, "", 0, 0, "", "", 0,                                                             \
+      "Certificates (PEM) to trust with rediss. Empty: the system's.")                                       \
+    X(PATH, redis, cert_file, "", 0, 0, "", "", 0,                                                           \
+      "Our certificate (PEM) for a server that asks for one. Empty: none.")                                  \
+    X(PATH, redis, key_file, "", 0, 0, "", "", 0, "The key (PEM) of redis.cert_file.")                       \
     X(CHANNEL, redis, trade_channel, "trades", 0, 0, "", "", 0, "Channel of the latest prices.")             \
     X(INT, redis, alerts_maxlen, "100000", 1, 1000000000, "entries", "", 0,                                  \
       "About how many entries the stream `alerts` keeps.")                                                   \
@@ -211,6 +216,11 @@ int settings_read_environment(struct settings *s, char *const *environment, stru
 int settings_override(struct settings *s, const char *set, struct error *err)
     __attribute__((warn_unused_result));
 
+/* As settings_load, once more: the file that `old` was read from as it is now, the environment, and what
+ * `old` had from the command line. 0, or -1 with err set. */
+int settings_reload(struct settings *s, const struct settings *old, char *const *environment,
+                    struct error *err) __attribute__((warn_unused_result));
+
 /* The setting called "section.key", -1 if there is none. */
 int setting_find(const char *name);
 
@@ -231,11 +241,12 @@ void setting_expected(enum setting_id id, char *out, size_t size);
 int setting_cpu_list(const char *text, uint16_t cpus[SETTING_CPUS_MAX]);
 
 struct setting_redis {
+    bool tls; /* rediss */
     char host[SETTING_TEXT_MAX];
     uint16_t port;
     uint16_t db;
 };
-/* Takes redis://host[:port][/db] apart (port 6379, db 0; an IPv6 host in brackets). 0, or -1 with err set,
+/* Takes redis[s]://host[:port][/db] apart (port 6379, db 0; an IPv6 host in brackets). 0, or -1 with err set,
  * which never repeats a password. */
 int setting_redis_parse(const char *text, struct setting_redis *out, struct error *err);
 

@@ -1,5 +1,6 @@
 #include "net/sink.h"
 
+#include "net/dead_letter.h"
 #include "shm/atomics.h"
 #include "shm/histogram.h"
 
@@ -44,7 +45,10 @@ struct sink {
     void *state;
     bool open, opened_before;
     struct outbox_reader *reader;
-    uint64_t offset; /* the cursor */
+    uint64_t offset;    /* of the next event to deliver */
+    uint64_t confirmed; /* the cursor that the sink has: before `offset` only by dead letters */
+    bool ours;          /* it was of our outbox */
+    uint64_t bound;     /* cursors beyond it are of a newer copy of the outbox */
     unsigned backoff_ms;
     uint64_t random;
     uint64_t failures; /* in a row */
@@ -90,6 +94,11 @@ static void set_offset(struct sink *s, uint64_t offset)
     atomics_store_release_u64(&s->stats.offset, offset);
 }
 
+static void set_breaker(struct sink *s, enum sink_breaker state)
+{
+    atomics_store_relaxed_u64(&s->stats.breaker, state);
+}
+
 /* Sleeps until `deadline_ms`, or the stop, or (if asked) until the outbox has more. True if it is to stop. */
 static bool wait_until(struct sink *s, int64_t deadline_ms, bool for_events)
 {
@@ -132,14 +141,21 @@ static void failed(struct sink *s, const struct error *err)
 {
     close_sink(s);
     note(s, err, true);
-    s->failures++;
+    if (++s->failures == SINK_BREAKER_FAILURES)
+        say(s, "breaker open after %d failures in a row: one event at a time until it takes one",
+            SINK_BREAKER_FAILURES);
+    if (s->failures >= SINK_BREAKER_FAILURES)
+        set_breaker(s, SINK_BREAKER_OPEN);
     s->random ^= s->random << 13; /* xorshift: only to spread the retries of many nodes */
     s->random ^= s->random >> 7;
     s->random ^= s->random << 17;
     unsigned wait_ms = s->backoff_ms / 2 + (unsigned)(s->random % s->backoff_ms);
     s->backoff_ms = s->backoff_ms * 2 < BACKOFF_MAX_MS ? s->backoff_ms * 2 : BACKOFF_MAX_MS;
-    if (!wait_until(s, now_ms() + wait_ms, false))
-        count(&s->stats.retries, 1);
+    if (wait_until(s, now_ms() + wait_ms, false))
+        return;
+    count(&s->stats.retries, 1);
+    if (s->failures >= SINK_BREAKER_FAILURES)
+        set_breaker(s, SINK_BREAKER_HALF_OPEN);
 }
 
 static void succeeded(struct sink *s)
@@ -151,7 +167,9 @@ static void succeeded(struct sink *s)
     pthread_mutex_lock(&s->lock);
     s->failing = false;
     pthread_mutex_unlock(&s->lock);
-    say(s, "works again after %llu failure%s", (unsigned long long)s->failures, s->failures > 1 ? "s" : "");
+    set_breaker(s, SINK_BREAKER_CLOSED);
+    say(s, "works again after %llu failure%s%s", (unsigned long long)s->failures, s->failures > 1 ? "s" : "",
+        s->failures >= SINK_BREAKER_FAILURES ? ": breaker closed" : "");
     s->failures = 0;
 }
 
@@ -160,27 +178,30 @@ static int start_offset(struct sink *s, const struct sink_cursor *cursor, uint64
 {
     const struct sink_config *c = &s->config;
     uint64_t end = atomics_load_relaxed_u64(&s->next_offset);
-    if (!*cursor->outbox_id) {
-        *offset = 0;
-        return 0;
-    }
-    if (strcmp(cursor->outbox_id, c->outbox_id)) {
-        *offset = c->delivered < end ? c->delivered : end;
-        count(&s->stats.unknown_outbox, 1);
-        say(s,
-            "its cursor is of another outbox (%s, offset %llu; ours is %s): starting at offset %llu, the "
-            "first "
-            "event that is not known as delivered; events may be there twice",
-            cursor->outbox_id, (unsigned long long)cursor->offset, c->outbox_id, (unsigned long long)*offset);
-        return 0;
-    }
-    if (cursor->offset > end)
+    bool other = *cursor->outbox_id && strcmp(cursor->outbox_id, c->outbox_id);
+    *offset = *cursor->outbox_id ? cursor->offset : 0;
+    if (other && s->ours)
+        return error_set(err,
+                         "its cursor is now of outbox %s, offset %llu: another instance delivers as node %s; "
+                         "stop that one and send SIGHUP to this, or restart this with another node.name",
+                         cursor->outbox_id, (unsigned long long)cursor->offset, c->node);
+    if (!other && *offset > (end < s->bound ? end : s->bound)) {
+        s->bound = end < s->bound ? end : s->bound;
         return error_set(
             err,
             "its cursor is %llu, the outbox in %s ends at %llu: an older copy of the outbox was put in its "
-            "place; put the newer one back, or delete the cursor to deliver all of this one",
-            (unsigned long long)cursor->offset, c->outbox_dir, (unsigned long long)end);
-    *offset = cursor->offset;
+            "place; stop and put the newer one back, or delete the cursor to deliver all of this one",
+            (unsigned long long)*offset, c->outbox_dir, (unsigned long long)s->bound);
+    }
+    s->ours |= *cursor->outbox_id && !other;
+    if (!other)
+        return 0;
+    *offset = c->delivered < end ? c->delivered : end;
+    count(&s->stats.unknown_outbox, 1);
+    say(s,
+        "its cursor is of another outbox (%s, offset %llu; ours is %s): starting at offset %llu, the first "
+        "event that is not known as delivered; events may be there twice",
+        cursor->outbox_id, (unsigned long long)cursor->offset, c->outbox_id, (unsigned long long)*offset);
     return 0;
 }
 
@@ -207,11 +228,12 @@ static int connect_sink(struct sink *s, struct error *err)
             (unsigned long long)start, (unsigned long long)first - 1);
         start = first;
     }
-    if (s->opened_before && start < s->offset) {
-        count(&s->stats.rewound, s->offset - start);
+    if (s->opened_before && start < s->confirmed) {
+        count(&s->stats.rewound, s->confirmed - start);
         say(s, "its cursor went back from %llu to %llu: delivering again from there",
-            (unsigned long long)s->offset, (unsigned long long)start);
+            (unsigned long long)s->confirmed, (unsigned long long)start);
     }
+    s->confirmed = start;
     set_offset(s, start);
     count(&s->stats.connects, 1);
     if (!s->opened_before)
@@ -225,10 +247,10 @@ static int connect_sink(struct sink *s, struct error *err)
 /* Copies the next events of the outbox into the batch. How many, or -1 with err. */
 static int gather(struct sink *s, struct error *err)
 {
-    uint32_t n = 0;
+    uint32_t n = 0, most = s->failures < SINK_BREAKER_FAILURES ? s->config.batch : 1;
     size_t used = 0;
     uint64_t end = atomics_load_acquire_u64(&s->next_offset);
-    while (n < s->config.batch && s->offset + n < end && SINK_BATCH_BYTES - used >= EVENT_BYTES_MAX) {
+    while (n < most && s->offset + n < end && SINK_BATCH_BYTES - used >= EVENT_BYTES_MAX) {
         struct outbox_record *r = &s->record[n];
         int got = outbox_read(s->reader, r, err);
         if (got < 0)
@@ -252,13 +274,28 @@ static int gather(struct sink *s, struct error *err)
     return (int)n;
 }
 
+/* Keeps the event that the sink refuses for good, and goes on behind it. */
+static int bury(struct sink *s, const struct outbox_record *r, const struct error *why, struct error *err)
+{
+    int fresh = dead_letter_write(s->config.dead_letter_dir, s->config.ops->name, s->config.outbox_id, r,
+                                  why->text, err);
+    if (fresh < 0)
+        return -1;
+    count(&s->stats.dead_letters, (uint64_t)fresh);
+    if (fresh)
+        say(s, "event %llu is refused for good, it is in %s/%s.jsonl: %s", (unsigned long long)r->offset,
+            s->config.dead_letter_dir, s->config.ops->name, why->text);
+    set_offset(s, r->offset + 1);
+    return 0;
+}
+
 static int deliver(struct sink *s, uint32_t n, struct error *err)
 {
     uint32_t accepted = 0;
     uint64_t bytes = 0;
     int64_t from = now_ns();
     int result = s->config.ops->deliver(s->state, s->record, n, &accepted, err);
-    assert(accepted <= n && (result == 0) == (accepted == n));
+    assert(accepted <= n && (result == 0) == (accepted == n) && result <= SINK_REFUSED);
     if (s->config.deliver_ns)
         histogram_record(s->config.deliver_ns, (uint64_t)(now_ns() - from));
     for (uint32_t i = 0; i < accepted; i++)
@@ -266,9 +303,19 @@ static int deliver(struct sink *s, uint32_t n, struct error *err)
     count(&s->stats.delivered, accepted);
     count(&s->stats.bytes, bytes);
     count(&s->stats.batches, accepted > 0);
-    set_offset(s, s->offset + accepted);
-    if (result == 0)
-        succeeded(s);
+    if (accepted) {
+        s->confirmed = s->offset + accepted;
+        s->ours = true;
+        set_offset(s, s->confirmed);
+    }
+    if (result < 0 || (result == SINK_REFUSED && !s->config.dead_letter_dir))
+        return -1;
+    if (result == SINK_REFUSED) {
+        struct error why = *err;
+        if (bury(s, &s->record[accepted], &why, err))
+            return -1;
+    }
+    succeeded(s);
     return result;
 }
 
@@ -307,6 +354,15 @@ static int publish_prices(struct sink *s, struct error *err)
     return 0;
 }
 
+/* The records behind a refused one were read already: the reader goes back to them. */
+static int reopen_reader(struct sink *s, struct error *err)
+{
+    uint64_t first;
+    outbox_reader_close(s->reader);
+    s->reader = outbox_reader_open(s->config.outbox_dir, s->offset, &first, err);
+    return s->reader ? 0 : -1;
+}
+
 static bool has_prices(const struct sink *s)
 {
     return s->config.prices.read && s->config.ops->publish_prices;
@@ -319,7 +375,8 @@ static int step(struct sink *s, struct error *err)
     if (!s->open && connect_sink(s, err))
         return -1;
     int n = gather(s, err);
-    if (n < 0 || (n > 0 && deliver(s, (uint32_t)n, err)))
+    int delivered = n > 0 ? deliver(s, (uint32_t)n, err) : n;
+    if (delivered < 0 || (delivered == SINK_REFUSED && reopen_reader(s, err)))
         return -1;
     int64_t now = now_ms();
     if (has_prices(s) && now >= s->prices_due_ms) {
@@ -398,6 +455,7 @@ struct sink *sink_start(const struct sink_config *config, struct error *err)
     s->config = *config;
     s->next_offset = config->next_offset;
     s->backoff_ms = BACKOFF_MIN_MS;
+    s->bound = UINT64_MAX;
     s->random = (uint64_t)now_ns() ^ (uintptr_t)s;
     s->random |= s->random == 0;
     s->state = calloc(1, ops->state_bytes);

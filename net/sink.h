@@ -7,10 +7,17 @@
  *   - a delivery is conditional on the cursor that was read, so that a batch of a killed predecessor that
  * arrives late changes nothing;
  *   - after any failure the sink is closed, opened again and its cursor read again, with exponential backoff
- * and jitter, for as long as it takes. No event is ever given up.
+ * and jitter, for as long as it takes. After SINK_BREAKER_FAILURES in a row its breaker opens: each try is
+ * then one event, until one succeeds.
+ *
+ * An event that a server refuses for good (SINK_REFUSED) is written durably to a file of dead letters before
+ * the cursor passes it, see net/dead_letter.h. No other event is ever given up.
  *
  * A sink without a cursor starts at the first event that the outbox has; one with the cursor of another
- * outbox at sink_config.delivered. Both are logged, the second is counted.
+ * outbox at sink_config.delivered. Both are logged, the second is counted. Fenced, until it is started anew,
+ * is a sink whose cursor becomes one of another outbox after it was ours (a second directory delivers under
+ * this node's name), or lies beyond the end of the outbox (an older copy of the outbox is in use: going on
+ * once it has grown so far would lose what it has in between).
  *
  * Threading: sink_start and sink_stop from one thread; the other functions from any.
  */
@@ -23,7 +30,15 @@
 struct histogram;
 struct settings;
 
-enum { SINK_OUTBOX_ID_MAX = 32, SINK_BATCH_BYTES = 4 << 20, SINK_PRICE_INTERVAL_MS = 100 };
+enum {
+    SINK_OUTBOX_ID_MAX = 32,
+    SINK_BATCH_BYTES = 4 << 20,
+    SINK_PRICE_INTERVAL_MS = 100,
+    SINK_BREAKER_FAILURES = 5
+};
+
+/* closed: works, or has failed a few times; open: waits for its next try; half-open: tries. */
+enum sink_breaker { SINK_BREAKER_CLOSED, SINK_BREAKER_HALF_OPEN, SINK_BREAKER_OPEN };
 
 /* The latest trade of a symbol. */
 struct sink_price {
@@ -59,9 +74,13 @@ struct sink_config {
     uint32_t batch;     /* events per delivery, at most */
     const struct settings *settings; /* what the sinks below do not have as a field of their own */
 
+    const char *dead_letter_dir; /* made when needed; NULL: what is refused for good is tried for ever */
+
     const char *path; /* jsonl */
 
-    const char *redis_url; /* redis://host[:port][/db] */
+    const char *redis_url; /* redis[s]://host[:port][/db] */
+    /* NULL or "" = the system's certificates; no certificate of our own */
+    const char *redis_ca_file, *redis_cert_file, *redis_key_file;
     const char
         *redis_password_file; /* NULL or "" = none; first line "password", "user:password" or ":pass:word" */
     const char *redis_trade_channel;
@@ -73,7 +92,7 @@ struct sink_config {
     void *log_ctx;
 };
 
-/* All counters but the last three grow only. */
+/* All but the last four grow only. */
 struct sink_stats {
     uint64_t delivered; /* events that the sink has taken */
     uint64_t bytes;     /* of their JSON */
@@ -85,6 +104,8 @@ struct sink_stats {
     uint64_t rewound;        /* events delivered again, because the sink's cursor had gone back */
     uint64_t skipped;        /* events that the outbox no longer had */
     uint64_t prices;         /* latest prices published */
+    uint64_t dead_letters;   /* events that the sink refused for good, kept in a file */
+    uint64_t breaker;        /* enum sink_breaker */
     uint64_t up;             /* 1 while the sink takes events */
     uint64_t offset;         /* the cursor */
     uint64_t lag;            /* events in the outbox that are not delivered */
@@ -111,8 +132,8 @@ const char *sink_name(const struct sink *s);
 bool sink_last_error(struct sink *s, struct error *out);
 
 /* Ends the thread after the delivery that is under way, publishes the latest prices a last time, closes,
- * frees. What is not delivered stays in the outbox. 0, or -1 if the thread did not end within timeout_ms: it
- * is then left behind, and the process should exit. */
+ * frees. What is not delivered stays in the outbox. 0, or -1 if the thread did not end within timeout_ms:
+ * nothing is freed then; ask again, or exit. */
 int sink_stop(struct sink *s, unsigned timeout_ms);
 
 /* What a kind of sink implements. All functions block for a few seconds at most, and are called by one
@@ -122,6 +143,12 @@ struct sink_cursor {
     uint64_t offset;                        /* of the next event */
 };
 
+/* A result of deliver: record[*accepted] can never be taken, whatever is done at the server (too large, a
+ * value that its type does not hold); err says why. What the operator can repair is no such thing: a full
+ * disk, a missing right, a key of another type. The sink stays open; the next delivery begins after the
+ * record, with the cursor still before it. */
+enum { SINK_REFUSED = 1 };
+
 struct sink_ops {
     const char *name;
     size_t state_bytes; /* zeroed before open */
@@ -130,8 +157,8 @@ struct sink_ops {
     /* Connects and reads the cursor. 0, or -1 with err; nothing is left open then. `log` may be called. */
     int (*open)(void *state, const struct sink_config *config, struct sink_cursor *cursor, struct error *err);
     /* Delivers records of consecutive offsets if the cursor is still what was read, all or the first
-     * *accepted of them, and sets the cursor after them. 0 if all, else -1 with err; the sink is then closed.
-     */
+     * *accepted of them, and sets the cursor after them. 0 if all; else SINK_REFUSED, or -1 with err: the
+     * sink is then closed. */
     int (*deliver)(void *state, const struct outbox_record *record, uint32_t n, uint32_t *accepted,
                    struct error *err);
     /* Publishes latest prices; NULL: has none. 0; 1 with err if they are refused; -1 with err if the sink is

@@ -7,6 +7,11 @@
  * value that it has: what would refuse the last write (rights, memory, a replica) refuses it there, before
  * anything is done.
  *
+ * `ringtape:cursor:NODE:lease` holds, for LEASE_MS after each script, who delivers: the outbox and where it
+ * lies. It keeps a second directory under the same node's name from taking the cursor over while the first
+ * delivers, which would be each event twice and no end of it. It plays no part in exactly once: that is the
+ * cursor's compare and set.
+ *
  * An entry's ID follows from the event and the entry before: the event's millisecond, or the last ID plus
  * one. A server that is killed while it writes its append-only file may leave a MULTI without EXEC there
  * (Redis and Valkey, with aof-load-truncated, cut only the command that is torn: valkey-io/valkey#4342). It
@@ -17,32 +22,36 @@
 
 #include "core/decimal.h"
 #include "net/event_json.h"
+#include "net/redis_link.h"
 #include "net/settings.h"
 
 #include <assert.h>
 #include <errno.h>
-#include <hiredis/hiredis.h>
 #include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 enum {
-    CONNECT_TIMEOUT_MS = 2000,
-    REPLY_TIMEOUT_MS = 3000,
     CURSOR_BYTES = SINK_OUTBOX_ID_MAX + 24,
-    ARGS_BEFORE_EVENTS = 11,
+    ARGS_BEFORE_EVENTS = 14,
     ARGS_OF_EVENT = 3,
     MS_BYTES = 24,
+    HOLDER_BYTES = 160,
 };
+#define LEASE_MS "10000"
 
-/* KEYS: cursor, alerts, bars. ARGV: the cursor expected ("?" to ask), outbox id, offset of the first event,
- * MAXLEN of alerts, of bars; then for each event 2 (alert) or 3 (bar), its millisecond, its JSON. Returns
- * {events written, or -1 if the cursor is another; the cursor; why it stopped; why channels do not hear}. */
+/* KEYS: cursor, alerts, bars, lease. ARGV: the cursor expected ("?" to ask), outbox id, offset of the first
+ * event, MAXLEN of alerts, of bars, who we are, for how long (ms, 0 to give the lease back); then for each
+ * event 2 (alert) or 3 (bar), its millisecond, its JSON. Returns {events written, or -1 if the cursor is
+ * another, -2 if the lease is; the cursor; why it stopped, or who has the lease; why channels do not hear}.
+ */
 static const char script[] =
-    "local kinds, last = {'string', 'stream', 'stream'}, {}\n"
-    "for i = 1, 3 do\n"
+    "local kinds, last = {'string', 'stream', 'stream', 'string'}, {}\n"
+    "for i = 1, 4 do\n"
     "  local found = redis.call('TYPE', KEYS[i]).ok\n"
     "  if found ~= 'none' and found ~= kinds[i] then\n"
     "    return redis.error_reply('WRONGTYPE the key ' .. KEYS[i] .. ' holds a ' .. found .. ', expected a ' "
@@ -60,7 +69,16 @@ static const char script[] =
     "  end\n"
     "end\n"
     "local cursor = redis.call('GET', KEYS[1]) or ''\n"
+    "local holder = redis.call('GET', KEYS[4])\n"
+    "if ARGV[7] == '0' then\n"
+    "  if holder == ARGV[6] then redis.call('DEL', KEYS[4]) end\n"
+    "  return {0, cursor, '', ''}\n"
+    "end\n"
+    "if holder and holder ~= ARGV[6] then return {-2, cursor, holder, ''} end\n"
     "if cursor ~= ARGV[1] then return {-1, cursor, '', ''} end\n"
+    "local leased = redis.pcall('SET', KEYS[4], ARGV[6], 'PX', ARGV[7])\n"
+    "if leased.err then return leased end\n"
+    "if #ARGV == 7 then return {0, cursor, '', ''} end\n"
     "local function set(n)\n"
     "  cursor = string.format('%s %.0f', ARGV[2], tonumber(ARGV[3]) + n)\n"
     "  return redis.pcall('SET', KEYS[1], cursor)\n"
@@ -69,7 +87,7 @@ static const char script[] =
     "local probe = set(0)\n"
     "if probe.err then return probe end\n"
     "local fields, n, stopped, unheard = {'', 'alert', 'bar'}, 0, '', ''\n"
-    "for i = 6, #ARGV, 3 do\n"
+    "for i = 8, #ARGV, 3 do\n"
     "  local k, ms, json = tonumber(ARGV[i]), tonumber(ARGV[i + 1]), ARGV[i + 2]\n"
     "  local id = last[k]\n"
     "  if ms > id[1] then id = {ms, 0} else id = {id[1], id[2] + 1} end\n"
@@ -86,10 +104,13 @@ static const char script[] =
 
 struct redis {
     const struct sink_config *config;
-    redisContext *context;
+    struct redis_link *link;
     char key[256];             /* of the cursor */
+    char lease[264];           /* the key of the lease */
+    char holder[HOLDER_BYTES]; /* what we put there */
     char sha[41];              /* of the script */
     char cursor[CURSOR_BYTES]; /* as it was read, or left, "" = none */
+    bool holding;              /* the lease may be ours */
     bool unheard;              /* channels refused: said once */
     const char **arg;
     size_t *arg_len;
@@ -149,9 +170,7 @@ static int refused(const struct redis *r, const char *what, const char *text, st
 
 static int broken(const struct redis *r, const char *what, struct error *err)
 {
-    const redisContext *c = r->context;
-    bool late = c->err == REDIS_ERR_IO && (errno == EAGAIN || errno == EWOULDBLOCK);
-    return error_set(err, "%s: %s: %s", r->config->redis_url, what, late ? "no reply in time" : c->errstr);
+    return error_set(err, "%s: %s: %s", r->config->redis_url, what, redis_link_broken(r->link));
 }
 
 /* Sends a command and takes its reply (to be freed). NULL with err for a broken connection and for an error
@@ -159,7 +178,7 @@ static int broken(const struct redis *r, const char *what, struct error *err)
 static redisReply *command(struct redis *r, const char *what, int n, const char **arg, const size_t *len,
                            struct error *err)
 {
-    redisReply *reply = redisCommandArgv(r->context, n, arg, len);
+    redisReply *reply = redis_link_command(r->link, n, arg, len);
     if (reply && reply->type != REDIS_REPLY_ERROR)
         return reply;
     if (reply)
@@ -210,6 +229,14 @@ static int redis_check(const struct sink_config *config, struct error *err)
     struct setting_redis url;
     if (setting_redis_parse(config->redis_url, &url, err))
         return -1;
+    bool cert = config->redis_cert_file && *config->redis_cert_file;
+    bool key = config->redis_key_file && *config->redis_key_file;
+    if (cert != key)
+        return error_set(err, "redis.%s is set and redis.%s is not: a certificate and its key go together",
+                         cert ? "cert_file" : "key_file", cert ? "key_file" : "cert_file");
+    if ((cert || (config->redis_ca_file && *config->redis_ca_file)) && !url.tls)
+        return error_set(err, "redis.ca_file and redis.cert_file are for TLS; expected rediss:// in %s",
+                         config->redis_url);
     if (!config->node || !*config->node || strlen(config->node) > 200)
         return error_set(err, "a node without name, or with one of more than 200 bytes, can have no cursor");
     return 0;
@@ -219,7 +246,7 @@ static int redis_check(const struct sink_config *config, struct error *err)
 static redisReply *run_script(struct redis *r, int n, struct error *err)
 {
     for (int attempt = 0;; attempt++) {
-        redisReply *reply = redisCommandArgv(r->context, n, r->arg, r->arg_len);
+        redisReply *reply = redis_link_command(r->link, n, r->arg, r->arg_len);
         bool unknown = reply && reply->type == REDIS_REPLY_ERROR && !strncmp(reply->str, "NOSCRIPT", 8);
         if (reply && reply->type == REDIS_REPLY_ARRAY && reply->elements == 4 &&
             reply->element[0]->type == REDIS_REPLY_INTEGER && reply->element[1]->type == REDIS_REPLY_STRING &&
@@ -253,22 +280,38 @@ static void put_arg(struct redis *r, int at, const char *text, size_t len)
 
 /* The arguments up to the events; the texts must live until the command is sent. */
 static void put_head(struct redis *r, const char *expected, const char *offset, const char *alerts_maxlen,
-                     const char *bars_maxlen)
+                     const char *bars_maxlen, const char *lease_ms)
 {
-    const char *const head[ARGS_BEFORE_EVENTS] = {
-        "EVALSHA", r->sha,           "3",        r->key,
-        "alerts",  "bars.finalized", expected,   r->config->outbox_id,
-        offset,    alerts_maxlen,    bars_maxlen};
+    const char *const head[ARGS_BEFORE_EVENTS] = {"EVALSHA", r->sha,        "4",
+                                                  r->key,    "alerts",      "bars.finalized",
+                                                  r->lease,  expected,      r->config->outbox_id,
+                                                  offset,    alerts_maxlen, bars_maxlen,
+                                                  r->holder, lease_ms};
     for (int i = 0; i < ARGS_BEFORE_EVENTS; i++)
         put_arg(r, i, head[i], strlen(head[i]));
 }
 
+/* Another has the lease. */
+static int in_use(const struct redis *r, const char *holder, struct error *err)
+{
+    return error_set(
+        err,
+        "%s: the node's name %s is in use: another instance delivers under it (%s holds %.80s); stop "
+        "it, or set another node.name. Of an instance that is dead the hold ends within " LEASE_MS " ms",
+        r->config->redis_url, r->config->node, r->lease, holder);
+}
+
 static int read_cursor(struct redis *r, struct sink_cursor *cursor, struct error *err)
 {
-    put_head(r, "?", "0", "0", "0");
+    put_head(r, "?", "0", "0", "0", LEASE_MS);
     redisReply *reply = run_script(r, ARGS_BEFORE_EVENTS, err);
     if (!reply)
         return -1;
+    if (reply->element[0]->integer == -2) {
+        in_use(r, reply->element[2]->str, err);
+        freeReplyObject(reply);
+        return -1;
+    }
     const char *text = reply->element[1]->str;
     char again[CURSOR_BYTES] = "";
     if (*text && sscanf(text, "%32[0-9a-f] %" SCNu64, cursor->outbox_id, &cursor->offset) == 2)
@@ -289,8 +332,13 @@ static int read_cursor(struct redis *r, struct sink_cursor *cursor, struct error
 static void redis_close(void *state)
 {
     struct redis *r = state;
-    if (r->context)
-        redisFree(r->context);
+    struct error ignored;
+    if (r->link && r->holding && !redis_link_broken(r->link)) {
+        put_head(r, "", "0", "0", "0", "0");
+        freeReplyObject(run_script(r, ARGS_BEFORE_EVENTS, &ignored));
+    }
+    if (r->link)
+        redis_link_close(r->link);
     free(r->arg);
     free(r->arg_len);
     free(r->ms);
@@ -301,21 +349,30 @@ static int connect_server(struct redis *r, struct error *err)
     struct setting_redis url;
     if (setting_redis_parse(r->config->redis_url, &url, err))
         return -1;
-    struct timeval connect = {CONNECT_TIMEOUT_MS / 1000, CONNECT_TIMEOUT_MS % 1000 * 1000};
-    struct timeval reply = {REPLY_TIMEOUT_MS / 1000, REPLY_TIMEOUT_MS % 1000 * 1000};
-    r->context = redisConnectWithTimeout(url.host, url.port, connect);
-    if (!r->context)
-        return error_set(err, "no memory");
-    if (r->context->err)
-        return broken(r, "cannot connect", err);
-    if (redisSetTimeout(r->context, reply) || redisEnableKeepAlive(r->context))
-        return broken(r, "cannot set up the socket", err);
+    const struct sink_config *c = r->config;
+    const struct redis_link_tls tls = {c->redis_ca_file, c->redis_cert_file, c->redis_key_file};
+    r->link = redis_link_open(&url, &tls, err);
+    if (!r->link) {
+        error_prefix(err, "%s: cannot connect", c->redis_url);
+        return -1;
+    }
     if (authenticate(r, err))
         return -1;
     char db[16];
     snprintf(db, sizeof db, "%u", url.db);
     const char *select[] = {"SELECT", db};
     return simple(r, "SELECT", 2, select, err);
+}
+
+/* Who we are: the same for a process that is started again, another for a copy of the directory. */
+static void name_holder(struct redis *r)
+{
+    char host[65] = "";
+    struct stat st = {0};
+    (void)gethostname(host, sizeof host - 1);
+    (void)stat(r->config->outbox_dir, &st);
+    snprintf(r->holder, sizeof r->holder, "%s %s %llx:%llx", r->config->outbox_id, host,
+             (unsigned long long)st.st_dev, (unsigned long long)st.st_ino);
 }
 
 static int redis_open(void *state, const struct sink_config *config, struct sink_cursor *cursor,
@@ -326,6 +383,8 @@ static int redis_open(void *state, const struct sink_config *config, struct sink
     r->config = config;
     memset(r->sha, '0', 40);
     snprintf(r->key, sizeof r->key, "ringtape:cursor:%s", config->node);
+    snprintf(r->lease, sizeof r->lease, "%s:lease", r->key);
+    name_holder(r);
     r->arg = calloc(args, sizeof *r->arg);
     r->arg_len = calloc(args, sizeof *r->arg_len);
     r->ms = calloc(config->batch, sizeof *r->ms);
@@ -337,12 +396,21 @@ static int redis_open(void *state, const struct sink_config *config, struct sink
     return -1;
 }
 
+/* Refusals of an event that no repair at the server would change. */
+static bool for_good(const char *text)
+{
+    return strstr(text, "exceeds maximum allowed size") || strstr(text, "too large to be stored");
+}
+
 /* Takes the script's reply. 0 if all `n` are in. */
 static int settle(struct redis *r, const redisReply *reply, uint32_t n, uint32_t *accepted, struct error *err)
 {
     long long written = reply->element[0]->integer;
     const char *cursor = reply->element[1]->str, *stopped = reply->element[2]->str,
                *unheard = reply->element[3]->str;
+    if (written == -2)
+        return in_use(r, stopped, err);
+    r->holding = true;
     if (written < 0)
         return error_set(
             err,
@@ -354,7 +422,10 @@ static int settle(struct redis *r, const redisReply *reply, uint32_t n, uint32_t
     r->unheard = *unheard;
     snprintf(r->cursor, sizeof r->cursor, "%s", cursor);
     *accepted = (uint32_t)written;
-    return *stopped || *accepted < n ? refused(r, "XADD", stopped, err) : 0;
+    if (*accepted == n)
+        return 0;
+    refused(r, "XADD", stopped, err);
+    return for_good(stopped) ? SINK_REFUSED : -1;
 }
 
 static int redis_deliver(void *state, const struct outbox_record *record, uint32_t n, uint32_t *accepted,
@@ -365,7 +436,7 @@ static int redis_deliver(void *state, const struct outbox_record *record, uint32
     snprintf(offset, sizeof offset, "%" PRIu64, record[0].offset);
     snprintf(alerts_maxlen, sizeof alerts_maxlen, "%" PRIu64, r->config->redis_alerts_maxlen);
     snprintf(bars_maxlen, sizeof bars_maxlen, "%" PRIu64, r->config->redis_bars_maxlen);
-    put_head(r, r->cursor, offset, alerts_maxlen, bars_maxlen);
+    put_head(r, r->cursor, offset, alerts_maxlen, bars_maxlen, LEASE_MS);
     int at = ARGS_BEFORE_EVENTS;
     for (uint32_t i = 0; i < n; i++) {
         int64_t ms = record[i].event_ns > 0 ? record[i].event_ns / 1000000 : 0;
@@ -394,8 +465,7 @@ static int queue_price(struct redis *r, const struct sink_price *p)
     const char *set[] = {"SET", key, price}, *publish[] = {"PUBLISH", channel, json};
     const size_t set_len[] = {3, (size_t)key_len, price_len};
     const size_t publish_len[] = {7, strlen(channel), (size_t)json_len};
-    return redisAppendCommandArgv(r->context, 3, set, set_len) ||
-                   redisAppendCommandArgv(r->context, 3, publish, publish_len)
+    return redis_link_append(r->link, 3, set, set_len) || redis_link_append(r->link, 3, publish, publish_len)
                ? -1
                : 0;
 }
@@ -408,12 +478,11 @@ static int redis_publish_prices(void *state, const struct sink_price *price, uin
         if (queue_price(r, &price[i]))
             return broken(r, "prices", err);
     for (uint32_t i = 0; i < 2 * n; i++) {
-        void *reply;
-        if (redisGetReply(r->context, &reply))
+        redisReply *reply = redis_link_reply(r->link);
+        if (!reply)
             return broken(r, "prices", err);
-        const redisReply *got = reply;
-        if (got->type == REDIS_REPLY_ERROR && result == 0) {
-            refused(r, i % 2 ? "PUBLISH" : "SET", got->str, err);
+        if (reply->type == REDIS_REPLY_ERROR && result == 0) {
+            refused(r, i % 2 ? "PUBLISH" : "SET", reply->str, err);
             result = 1;
         }
         freeReplyObject(reply);
@@ -421,10 +490,18 @@ static int redis_publish_prices(void *state, const struct sink_price *price, uin
     return result;
 }
 
+/* An empty batch: keeps the lease, and finds a cursor that was moved and a server that takes no writes. */
 static int redis_probe(void *state, struct error *err)
 {
-    const char *ping[] = {"PING"};
-    return simple(state, "PING", 1, ping, err);
+    struct redis *r = state;
+    uint32_t accepted;
+    put_head(r, r->cursor, "0", "0", "0", LEASE_MS);
+    redisReply *reply = run_script(r, ARGS_BEFORE_EVENTS, err);
+    if (!reply)
+        return -1;
+    int result = settle(r, reply, 0, &accepted, err);
+    freeReplyObject(reply);
+    return result;
 }
 
 const struct sink_ops sink_redis = {.name = "redis",

@@ -69,10 +69,20 @@
 
 #define SINK_COUNTERS(C, F)                                                                                  \
     C(SINK_DELIVERED, "delivered", counter, "events", "events that the sink has taken")                      \
-    C(SINK_BYTES, "bytes", counter, "bytes", "bytes sent")                                                   \
-    C(SINK_RETRIES, "retries", counter, "", "deliveries tried again")                                        \
+    C(SINK_BYTES, "bytes", counter, "bytes", "bytes of their JSON")                                          \
+    C(SINK_BATCHES, "batches", counter, "batches", "deliveries that the sink has taken, whole or in part")   \
+    C(SINK_RETRIES, "retries", counter, "", "deliveries and connects tried again")                           \
     C(SINK_ERRORS, "errors", counter, "", "deliveries and connects that failed")                             \
     C(SINK_CONNECTS, "connects", counter, "", "connections made")                                            \
+    C(SINK_UNKNOWN_OUTBOX, "unknown_outbox", counter, "",                                                    \
+      "connects that found the cursor of another outbox")                                                    \
+    C(SINK_REWOUND, "rewound", counter, "events",                                                            \
+      "events delivered again because the sink's cursor had gone back: it was restored, or lost its tail")   \
+    C(SINK_SKIPPED, "skipped", counter, "events", "events that the outbox no longer had: not delivered")     \
+    C(SINK_PRICES, "prices", counter, "prices", "latest prices published")                                   \
+    C(SINK_DEAD_LETTERS, "dead_letters", counter, "events",                                                  \
+      "events that the sink refused for good: they are in DIR/dead-letters")                                 \
+    C(SINK_BREAKER, "breaker", gauge, "", "0 closed, 1 half-open (tries one event), 2 open (waits)")         \
     C(SINK_UP, "up", gauge, "", "1 while the sink takes events")                                             \
     C(SINK_OFFSET, "offset", gauge, "", "the cursor: offset of the next event to deliver")                   \
     C(SINK_LAG, "lag", gauge, "events", "events in the outbox that are not delivered")

@@ -84,11 +84,16 @@ struct supervisor {
     struct status_http *http;
 };
 
-static volatile sig_atomic_t stop_signal;
+static volatile sig_atomic_t stop_signal, hangup;
 
 static void on_stop(int signal)
 {
     stop_signal = signal;
+}
+static void on_hangup(int signal)
+{
+    (void)signal;
+    hangup = 1;
 }
 static void on_child(int signal)
 {
@@ -232,8 +237,21 @@ static bool any_running(const struct supervisor *s)
     return false;
 }
 
+/* SIGHUP asks to read the settings again, which is the publisher's to do; but from a terminal that was closed
+ * it means the end. */
+static void pass_hangup(struct supervisor *s, bool had_terminal)
+{
+    hangup = 0;
+    if (had_terminal && !isatty(STDERR_FILENO))
+        stop_all(s, SIGHUP);
+    for (unsigned i = 0; i < s->n; i++)
+        if (s->child[i].kind == ROLE_PUBLISHER && s->child[i].pid)
+            kill(s->child[i].pid, SIGHUP);
+}
+
 static void watch(struct supervisor *s)
 {
+    bool had_terminal = isatty(STDERR_FILENO);
     int64_t broken_since = 0;
     bool told = false;
     while (any_running(s)) {
@@ -244,6 +262,8 @@ static void watch(struct supervisor *s)
                 ended(s, &s->child[i], status);
         if (stop_signal)
             stop_all(s, stop_signal);
+        if (hangup)
+            pass_hangup(s, had_terminal);
         if (s->in.control->ingest_ended && !s->in.control->until_end && !s->in.control->stop && !told) {
             told = true;
             instance_log(&s->in, SET_LOG_LEVEL_INFO, "the source has ended; serving until ctrl-C");
@@ -342,13 +362,15 @@ static double seconds_of(const struct supervisor *s, int64_t then_ns)
 static int supervise(struct supervisor *s)
 {
     struct error err;
-    struct sigaction stop = {.sa_handler = on_stop}, child = {.sa_handler = on_child};
+    struct sigaction stop = {.sa_handler = on_stop}, child = {.sa_handler = on_child},
+                     hup = {.sa_handler = on_hangup};
     int64_t t0 = mono_ns();
     int code = create(s);
     if (code)
         return code;
     sigaction(SIGINT, &stop, NULL);
     sigaction(SIGTERM, &stop, NULL);
+    sigaction(SIGHUP, &hup, NULL);
     sigaction(SIGCHLD, &child, NULL);
     struct timespec now;
     clock_gettime(CLOCK_REALTIME, &now);

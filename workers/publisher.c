@@ -1,6 +1,7 @@
 /* The publisher role: event rings -> outbox -> sinks, one thread and one cursor each. It waits only for the
  * disk of the outbox. What it had stored when it died it knows from the outbox; what it had not released
  * comes again from the rings and is dropped there. */
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -21,6 +22,14 @@
 
 enum { COMMIT_EVENTS = 4096, SINKS = 8, PENDING = 2 * COMMIT_EVENTS };
 
+/* A sink, and what its settings were when it was started. A sink that is to stop may take seconds for it, in
+ * which the publisher goes on; the place is free for its successor after that. */
+struct sink_place {
+    struct sink *sink; /* NULL = none */
+    struct settings settings;
+    bool replaced; /* it is to stop; what the settings now say comes after it */
+};
+
 struct publisher {
     struct instance in;
     uint32_t scanners, ends;
@@ -36,15 +45,23 @@ struct publisher {
     struct outbox *outbox;
     char outbox_dir[4096];
     bool failing;
-    struct sink *sink[SINKS];
-    struct counters *sink_counters[SINKS];
-    uint32_t n_sinks;
+    char dead_letter_dir[4096];
+    struct sink_place sink[SINKS];
+    struct settings next; /* of the sinks that are replaced */
     struct barlog *bars;
     struct alertlog *alerts;
     struct histogram *latency, *commit_ns;
     int64_t draining_since; /* 0 = not yet */
     int code;
 };
+
+static volatile sig_atomic_t hangup;
+
+static void on_hangup(int signal)
+{
+    (void)signal;
+    hangup = 1;
+}
 
 static int64_t now_ns(clockid_t id)
 {
@@ -166,8 +183,9 @@ static bool commit(struct publisher *p)
     p->taken = false;
     uint64_t next = outbox_next_offset(p->outbox);
     counter_set(p->in.counters, PUBLISHER_OUTBOX_OFFSET, next);
-    for (uint32_t i = 0; i < p->n_sinks; i++)
-        sink_published(p->sink[i], next);
+    for (uint32_t i = 0; i < SINKS; i++)
+        if (p->sink[i].sink)
+            sink_published(p->sink[i].sink, next);
     return true;
 }
 
@@ -215,62 +233,37 @@ static int step(void *ctx, uint64_t ticks)
 
 static void copy_sink_stats(struct publisher *p, uint32_t i)
 {
-    struct counters *c = p->sink_counters[i];
+    struct counters *c = workspace_counters(p->in.ws, ROLE_SINK, i);
     struct sink_stats s;
-    sink_stats(p->sink[i], &s);
+    sink_stats(p->sink[i].sink, &s);
     counter_set(c, SINK_DELIVERED, s.delivered);
     counter_set(c, SINK_BYTES, s.bytes);
+    counter_set(c, SINK_BATCHES, s.batches);
     counter_set(c, SINK_RETRIES, s.retries);
     counter_set(c, SINK_ERRORS, s.errors);
     counter_set(c, SINK_CONNECTS, s.connects);
+    counter_set(c, SINK_UNKNOWN_OUTBOX, s.unknown_outbox);
+    counter_set(c, SINK_REWOUND, s.rewound);
+    counter_set(c, SINK_SKIPPED, s.skipped);
+    counter_set(c, SINK_PRICES, s.prices);
+    counter_set(c, SINK_DEAD_LETTERS, s.dead_letters);
+    counter_set(c, SINK_BREAKER, s.breaker);
     counter_set(c, SINK_UP, s.up);
     counter_set(c, SINK_OFFSET, s.offset);
     counter_set(c, SINK_LAG, s.lag);
 }
 
-static bool all_level(const struct publisher *p)
+static bool level(const struct publisher *p, const struct sink_place *place)
 {
-    for (uint32_t i = 0; i < p->n_sinks; i++)
-        if (!sink_level(p->sink[i], outbox_next_offset(p->outbox)))
-            return false;
-    return true;
+    return !place->replaced && (!place->sink || sink_level(place->sink, outbox_next_offset(p->outbox)));
 }
 
-/* The end: every END is in and every sink level, or the time is up. */
-static void housekeeping(void *ctx, int64_t mono_ns)
+static bool all_level(const struct publisher *p)
 {
-    struct publisher *p = ctx;
-    struct control *c = p->in.control;
-    struct error why;
-    for (uint32_t i = 0; i < p->n_sinks; i++)
-        copy_sink_stats(p, i);
-    if (p->alerts && alertlog_flush(p->alerts, &why) < 0)
-        instance_log(&p->in, SET_LOG_LEVEL_ERROR, "%s", why.text);
-    bool stopping = instance_stopping(&p->in), orphan = stopping && atomics_load_relaxed_u64(&c->stop) == 0;
-    if (orphan) {
-        p->in.finished = true; /* nobody will end the source any more */
-        return;
-    }
-    if (p->ends < p->scanners || !(c->until_end || stopping) || p->taken)
-        return;
-    if (!p->draining_since)
-        p->draining_since = mono_ns;
-    bool late = mono_ns - p->draining_since > p->in.options->drain_timeout_ns;
-    if (!all_level(p) && !late)
-        return;
-    for (uint32_t i = 0; i < p->n_sinks; i++)
-        if (!sink_level(p->sink[i], outbox_next_offset(p->outbox))) {
-            struct sink_stats s;
-            sink_stats(p->sink[i], &s);
-            sink_last_error(p->sink[i], &why);
-            instance_log(&p->in, SET_LOG_LEVEL_ERROR,
-                         "sink %s did not take the last %llu events within the drain timeout; they stay in "
-                         "the outbox (%s)",
-                         sink_name(p->sink[i]), (unsigned long long)s.lag,
-                         why.text[0] ? why.text : "it is slow");
-            p->code = 4;
-        }
-    p->in.finished = true;
+    for (uint32_t i = 0; i < SINKS; i++)
+        if (!level(p, &p->sink[i]))
+            return false;
+    return true;
 }
 
 /* The latest price of a symbol, for sinks that publish it. */
@@ -294,53 +287,196 @@ static void log_sink(void *ctx, const char *line)
     instance_log(ctx, SET_LOG_LEVEL_WARN, "%s", line);
 }
 
-static int start_sink(struct publisher *p, const struct sink_ops *ops, int64_t batch, struct error *err)
-{
-    const struct settings *s = p->in.settings;
-    struct sink_config c = {.ops = ops,
-                            .node = s->node_name[0] ? s->node_name : outbox_id(p->outbox),
-                            .outbox_dir = p->outbox_dir,
-                            .outbox_id = outbox_id(p->outbox),
-                            .next_offset = outbox_next_offset(p->outbox),
-                            .batch = (uint32_t)batch,
-                            .settings = s,
-                            .path = s->sinks_jsonl,
-                            .redis_url = s->sinks_redis,
-                            .redis_password_file = s->redis_password_file,
-                            .redis_trade_channel = s->redis_trade_channel,
-                            .redis_alerts_maxlen = (uint64_t)s->redis_alerts_maxlen,
-                            .redis_bars_maxlen = (uint64_t)s->redis_bars_maxlen,
-                            .log = log_sink,
-                            .log_ctx = &p->in};
-    if (s->redis_publish_prices)
-        c.prices = (struct sink_price_source){read_price, p};
-    uint32_t i = p->n_sinks;
-    c.deliver_ns = workspace_histogram(p->in.ws, ROLE_SINK, i, SINK_DELIVER_NS);
-    if (!(p->sink[i] = sink_start(&c, err)))
-        return -1;
-    p->sink_counters[i] = workspace_counters(p->in.ws, ROLE_SINK, i);
-    counters_set_label(p->sink_counters[i], sink_name(p->sink[i]));
-    p->n_sinks++;
-    return 0;
-}
+/* A kind of sink: it runs if it has a place to write to. */
+struct sink_row {
+    const struct sink_ops *ops;
+    const char *where;
+    int64_t batch;
+};
 
-/* Each sink that has a place to write to. */
-static int start_sinks(struct publisher *p, struct error *err)
+/* Row i is for place i, in use or not. How many. */
+static uint32_t sink_rows(const struct settings *s, struct sink_row rows[SINKS])
 {
-    const struct settings *s = p->in.settings;
-    const struct {
-        const struct sink_ops *ops;
-        const char *where;
-        int64_t batch;
-    } sinks[] = {
+    const struct sink_row sinks[] = {
         {&sink_jsonl, s->sinks_jsonl, 500},
         {&sink_redis, s->sinks_redis, s->redis_batch},
     };
     _Static_assert(sizeof sinks / sizeof *sinks <= SINKS, "each sink has its place");
-    for (size_t i = 0; i < sizeof sinks / sizeof *sinks; i++)
-        if (sinks[i].where[0] && start_sink(p, sinks[i].ops, sinks[i].batch, err) < 0)
+    memcpy(rows, sinks, sizeof sinks);
+    return sizeof sinks / sizeof *sinks;
+}
+
+static struct sink_config sink_config_of(struct publisher *p, uint32_t i, const struct sink_row *row,
+                                         const struct settings *s)
+{
+    const char *node = p->in.settings->node_name;
+    struct sink_config c = {.ops = row->ops,
+                            .node = node[0] ? node : outbox_id(p->outbox),
+                            .outbox_dir = p->outbox_dir,
+                            .outbox_id = outbox_id(p->outbox),
+                            .next_offset = outbox_next_offset(p->outbox),
+                            .batch = (uint32_t)row->batch,
+                            .settings = s,
+                            .dead_letter_dir = p->dead_letter_dir,
+                            .path = s->sinks_jsonl,
+                            .redis_url = s->sinks_redis,
+                            .redis_ca_file = s->redis_ca_file,
+                            .redis_cert_file = s->redis_cert_file,
+                            .redis_key_file = s->redis_key_file,
+                            .redis_password_file = s->redis_password_file,
+                            .redis_trade_channel = s->redis_trade_channel,
+                            .redis_alerts_maxlen = (uint64_t)s->redis_alerts_maxlen,
+                            .redis_bars_maxlen = (uint64_t)s->redis_bars_maxlen,
+                            .deliver_ns = workspace_histogram(p->in.ws, ROLE_SINK, i, SINK_DELIVER_NS),
+                            .log = log_sink,
+                            .log_ctx = &p->in};
+    if (s->redis_publish_prices)
+        c.prices = (struct sink_price_source){read_price, p};
+    return c;
+}
+
+/* Starts what the place's settings say. */
+static int start_sink(struct publisher *p, uint32_t i, struct error *err)
+{
+    struct sink_place *place = &p->sink[i];
+    struct sink_row rows[SINKS];
+    struct counters *counters = workspace_counters(p->in.ws, ROLE_SINK, i);
+    bool wanted = i < sink_rows(&place->settings, rows) && rows[i].where[0];
+    place->replaced = false;
+    counters_set_label(counters, wanted ? rows[i].ops->name : "");
+    for (unsigned id = SINK_DELIVERED; id < SINK_COUNTER_COUNT; id++)
+        counter_set(counters, id, 0); /* of whatever was here before */
+    if (!wanted)
+        return 0;
+    struct sink_config c = sink_config_of(p, i, &rows[i], &place->settings);
+    place->sink = sink_start(&c, err);
+    return place->sink ? 0 : -1;
+}
+
+static int start_sinks(struct publisher *p, struct error *err)
+{
+    for (uint32_t i = 0; i < SINKS; i++) {
+        p->sink[i].settings = *p->in.settings;
+        if (start_sink(p, i, err) < 0)
             return -1;
+    }
     return 0;
+}
+
+/* Settings of a sink: sinks.NAME and those of its own section. */
+static bool sink_setting(enum setting_id id, const char *name)
+{
+    const struct setting_info *t = &setting_table[id];
+    return !strcmp(t->section, name) || (!strcmp(t->section, "sinks") && !strcmp(t->key, name));
+}
+
+static bool sink_changed(const char *name, const struct settings *a, const struct settings *b)
+{
+    char old[SETTING_TEXT_MAX], new[SETTING_TEXT_MAX];
+    for (int id = 0; id < SETTING_COUNT; id++) {
+        setting_value(a, id, old);
+        setting_value(b, id, new);
+        if (sink_setting(id, name) && strcmp(old, new))
+            return true;
+    }
+    return false;
+}
+
+/* The place's sink ends when it can, without waiting for it; then its successor starts. */
+static void replace_sink(struct publisher *p, uint32_t i)
+{
+    struct sink_place *place = &p->sink[i];
+    struct error err;
+    if (place->sink && sink_stop(place->sink, 0) < 0)
+        return;
+    place->sink = NULL;
+    place->settings = p->next;
+    if (start_sink(p, i, &err) < 0)
+        instance_log(&p->in, SET_LOG_LEVEL_ERROR, "%s", err.text);
+}
+
+/* The settings as they are now, if every sink could work with them. */
+static int read_settings(struct publisher *p, struct settings *next, struct error *err)
+{
+    struct sink_row rows[SINKS];
+    if (settings_reload(next, p->in.settings, environ, err) < 0)
+        return -1;
+    uint32_t n = sink_rows(next, rows);
+    for (uint32_t i = 0; i < n; i++) {
+        struct sink_config c = sink_config_of(p, i, &rows[i], next);
+        if (rows[i].where[0] && c.ops->check && c.ops->check(&c, err) < 0)
+            return error_prefix(err, "sink %s", c.ops->name);
+    }
+    return 0;
+}
+
+/* SIGHUP: the settings anew, for sinks whose settings changed or that are down; the others go on. */
+static void reload(struct publisher *p)
+{
+    struct sink_row rows[SINKS];
+    struct settings next;
+    struct error err = {""};
+    uint32_t changed = 0;
+    hangup = 0;
+    if (read_settings(p, &next, &err) < 0) {
+        instance_log(&p->in, SET_LOG_LEVEL_ERROR, "SIGHUP: %s; the sinks go on as they were", err.text);
+        return;
+    }
+    p->next = next;
+    uint32_t n = sink_rows(&p->next, rows);
+    for (uint32_t i = 0; i < n; i++) {
+        struct sink_place *place = &p->sink[i];
+        if (!(place->sink && sink_last_error(place->sink, &err)) &&
+            !sink_changed(rows[i].ops->name, &place->settings, &p->next))
+            continue;
+        place->replaced = true;
+        changed++;
+    }
+    instance_log(&p->in, SET_LOG_LEVEL_WARN,
+                 "SIGHUP: settings read; sinks that are started, started anew or stopped: %u", changed);
+}
+
+/* The end: every END is in and every sink level, or the time is up. */
+static void housekeeping(void *ctx, int64_t mono_ns)
+{
+    struct publisher *p = ctx;
+    struct control *c = p->in.control;
+    struct error why;
+    if (hangup && !instance_stopping(&p->in))
+        reload(p);
+    for (uint32_t i = 0; i < SINKS; i++) {
+        if (p->sink[i].sink)
+            copy_sink_stats(p, i);
+        if (p->sink[i].replaced)
+            replace_sink(p, i);
+    }
+    if (p->alerts && alertlog_flush(p->alerts, &why) < 0)
+        instance_log(&p->in, SET_LOG_LEVEL_ERROR, "%s", why.text);
+    bool stopping = instance_stopping(&p->in), orphan = stopping && atomics_load_relaxed_u64(&c->stop) == 0;
+    if (orphan) {
+        p->in.finished = true; /* nobody will end the source any more */
+        return;
+    }
+    if (p->ends < p->scanners || !(c->until_end || stopping) || p->taken)
+        return;
+    if (!p->draining_since)
+        p->draining_since = mono_ns;
+    bool late = mono_ns - p->draining_since > p->in.options->drain_timeout_ns;
+    if (!all_level(p) && !late)
+        return;
+    for (uint32_t i = 0; i < SINKS; i++)
+        if (p->sink[i].sink && !level(p, &p->sink[i])) {
+            struct sink_stats s;
+            sink_stats(p->sink[i].sink, &s);
+            sink_last_error(p->sink[i].sink, &why);
+            instance_log(&p->in, SET_LOG_LEVEL_ERROR,
+                         "sink %s did not take the last %llu events within the drain timeout; they stay in "
+                         "the outbox (%s)",
+                         sink_name(p->sink[i].sink), (unsigned long long)s.lag,
+                         why.text[0] ? why.text : "it is slow");
+            p->code = 4;
+        }
+    p->in.finished = true;
 }
 
 /* After a restart --alerts, --bars and the counts begin with what the outbox has: a directory holds one run.
@@ -386,7 +522,10 @@ static int prepare(struct publisher *p, struct error *err)
     p->names = rule_names_new(workspace_topology(p->in.ws)->options.rules_max);
     p->latency = workspace_histogram(p->in.ws, ROLE_PUBLISHER, 0, PUBLISHER_TICK_TO_ALERT_NS);
     p->commit_ns = workspace_histogram(p->in.ws, ROLE_PUBLISHER, 0, PUBLISHER_OUTBOX_COMMIT_NS);
+    struct sigaction on = {.sa_handler = on_hangup};
+    sigaction(SIGHUP, &on, NULL);
     snprintf(p->outbox_dir, sizeof p->outbox_dir, "%s/outbox", o->dir);
+    snprintf(p->dead_letter_dir, sizeof p->dead_letter_dir, "%s/dead-letters", o->dir);
     if (!(p->outbox = outbox_open(p->outbox_dir, (uint64_t)o->settings->outbox_segment_mb << 20, &torn, err)))
         return -1;
     if (torn)
@@ -410,9 +549,11 @@ static int close_publisher(struct instance *in)
 {
     struct publisher *p = (struct publisher *)in;
     struct error err;
-    for (uint32_t i = 0; i < p->n_sinks; i++) {
+    for (uint32_t i = 0; i < SINKS; i++) {
+        if (!p->sink[i].sink)
+            continue;
         copy_sink_stats(p, i);
-        if (sink_stop(p->sink[i], 5000) < 0)
+        if (sink_stop(p->sink[i].sink, 5000) < 0)
             p->code = p->code ? p->code : 4;
     }
     if ((p->alerts && alertlog_close(p->alerts, &err) < 0) ||

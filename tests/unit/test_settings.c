@@ -285,10 +285,16 @@ static void redis_addresses(void **state)
     assert_string_equal(r.host, "::1");
     assert_int_equal(r.port, 6379);
     assert_int_equal(r.db, 0);
-    const char *const bad[] = {"redis://",        "redis:///1",    "redis://h:",    "redis://h:0",
-                               "redis://h:65536", "redis://h:1/x", "redis://h/1/2", "redis://h?x=1x:y",
-                               "redis://[::1",    "redis://a b",   "rediss://h",    "localhost:6379",
-                               "redis://h:123456"};
+    assert_false(r.tls);
+    assert_int_equal(setting_redis_parse("rediss://example:6380/3", &r, &err), 0);
+    assert_true(r.tls);
+    assert_string_equal(r.host, "example");
+    assert_int_equal(r.port, 6380);
+    assert_int_equal(r.db, 3);
+    const char *const bad[] = {"redis://",         "redis:///1",    "redis://h:",    "redis://h:0",
+                               "redis://h:65536",  "redis://h:1/x", "redis://h/1/2", "redis://h?x=1x:y",
+                               "redis://[::1",     "redis://a b",   "redisss://h",   "localhost:6379",
+                               "redis://h:123456", "rediss://",     "rediss:/h"};
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
         if (setting_redis_parse(bad[i], &r, &err) != -1)
             fail_msg("%s was taken", bad[i]);
