@@ -221,6 +221,12 @@ static bool push(struct ingest *g)
     return true;
 }
 
+static void poll_journal(struct ingest *g)
+{
+    journal_poll(g->journal, now_ns(CLOCK_REALTIME));
+    atomics_store_release_u64(&g->in.control->durable_seq, journal_state(g->journal)->durable_seq);
+}
+
 static int step(void *ctx, uint64_t ticks)
 {
     struct ingest *g = ctx;
@@ -253,10 +259,12 @@ static int step(void *ctx, uint64_t ticks)
     if (g->write_journal) {
         size_t taken = journal_append(g->journal, g->batch + g->journaled, (size_t)n);
         if (taken < (size_t)n)
-            journal_poll(g->journal, now_ns(CLOCK_REALTIME));
+            poll_journal(g);
         if (taken == 0)
             return RUNLOOP_BACKPRESSURE;
         n = (int)taken;
+        if (g->in.settings->journal_sync == SET_JOURNAL_SYNC_ALWAYS) /* somebody waits for it */
+            poll_journal(g);
     }
     int64_t now = now_ns(CLOCK_REALTIME); /* when this host received them: for latency, never for results */
     for (int i = g->journaled; i < g->journaled + n; i++)
@@ -304,7 +312,7 @@ static void housekeeping(void *ctx, int64_t mono_ns)
     struct ingest *g = ctx;
     (void)mono_ns;
     if (g->write_journal) {
-        journal_poll(g->journal, now_ns(CLOCK_REALTIME));
+        poll_journal(g);
         const struct journal_state *j = journal_state(g->journal);
         if (j->failing != g->failing)
             instance_log(&g->in, j->failing ? SET_LOG_LEVEL_ERROR : SET_LOG_LEVEL_INFO, "journal: %s",
@@ -421,6 +429,8 @@ static int close_ingest(struct instance *in)
         code = 1;
     }
     count(g);
+    if (g->write_journal)
+        atomics_store_release_u64(&in->control->durable_seq, journal_state(g->journal)->durable_seq);
     if (g->write_journal && journal_close(g->journal, &err) < 0)
         code = 1;
     atomics_store_release_u64(&in->control->ingest_ended, stream_failure(g->stream) ? 2 : 1);

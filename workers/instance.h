@@ -16,6 +16,7 @@ struct control {
     uint64_t until_end;    /* supervisor: roles end with the source */
     uint64_t ingest_ended; /* ingest: END is in every ring and the journal closed; 2 = a source failed */
     uint64_t journaled;    /* ingest: there is a journal, from which roles can be brought back */
+    uint64_t durable_seq;  /* ingest: of the journal, as journal.sync says */
     uint64_t not_drained;  /* publisher: sinks that were not level when the time was up, by place */
     /* CLOCK_MONOTONIC: first stamp and END in the last ring (ingest), every END at the publisher and stored
      */
