@@ -81,6 +81,10 @@ struct journal {
     uint8_t footer[JOURNAL_FOOTER_BYTES_MAX];
     size_t footer_bytes, footer_done;
     uint32_t footer_of; /* the segment's number */
+
+    struct journal_keeper *keeper; /* NULL: nothing is to be done to sealed segments */
+    uint64_t keep_from_seq;
+    uint64_t keeper_number, keeper_block; /* for the keeper when so many blocks are freed; 0: none */
     struct msg in_force[IN_FORCE_SLOTS];
 };
 
@@ -340,6 +344,10 @@ static void advance(struct journal *j)
     uint64_t to = j->options.sync == JOURNAL_SYNC_ALWAYS ? j->synced : j->written;
     for (; j->freed < to; j->freed++)
         atomics_store_release_u32(&staged(j, j->freed)->state, STAGED_FREE);
+    if (j->keeper_number && j->freed >= j->keeper_block) { /* recovery would write what is not freed */
+        journal_keeper_sealed(j->keeper, j->keeper_number);
+        j->keeper_number = 0;
+    }
 }
 
 /* After a failed sync the kernel may have dropped what it could not write, also parts of what was under way,
@@ -369,6 +377,10 @@ static void finish_old(struct journal *j)
     j->synced = j->old.end_block > j->synced ? j->old.end_block : j->synced;
     close(j->old.fd);
     j->old.fd = -1;
+    if (j->keeper) {
+        j->keeper_number = j->old.number;
+        j->keeper_block = j->old.end_block;
+    }
 }
 
 static void complete_file(struct journal *j, int result)
@@ -557,7 +569,18 @@ static unsigned turn(struct journal *j)
 unsigned journal_poll(struct journal *j, int64_t now_ns)
 {
     j->now_ns = now_ns;
+    if (j->keeper) {
+        journal_keeper_tell(j->keeper, now_ns, j->keep_from_seq);
+        journal_keeper_state(j->keeper, &j->state.keep);
+    }
     return turn(j);
+}
+
+void journal_keep_from(struct journal *j, uint64_t seq)
+{
+    j->keep_from_seq = seq;
+    if (j->keeper)
+        journal_keeper_tell(j->keeper, j->now_ns, seq);
 }
 
 const struct journal_state *journal_state(const struct journal *j)
@@ -604,6 +627,7 @@ int journal_flush(struct journal *j, struct error *err)
 
 static void release(struct journal *j)
 {
+    journal_keeper_stop(j->keeper, false);
     for (int i = 0; i < 3; i++) {
         struct segment *s = (struct segment *[]){&j->current, &j->old, &j->next}[i];
         if (s->fd >= 0)
@@ -636,6 +660,10 @@ int journal_close(struct journal *j, struct error *err)
         j->index = index;
         rc = settle(j, err);
     }
+    if (rc == 0 && j->options.compress_all) {
+        journal_keeper_stop(j->keeper, true);
+        j->keeper = NULL;
+    }
     if (j->next.fd >= 0)
         unlinkat(j->dir_fd, j->next_name, 0); /* nothing is in it */
     release(j);
@@ -654,6 +682,8 @@ static int check_options(struct journal *j, struct error *err)
         return error_set(
             err, "journal: found blocks of %" PRIu32 " bytes; expected a multiple of 64 from 4096 to %d",
             o->block_bytes, JOURNAL_BLOCK_BYTES_MAX);
+    if (o->compress_level < 0 || o->compress_level > 19)
+        return error_set(err, "journal: found compression level %d; expected 0 to 19", o->compress_level);
     if (!o->staging) {
         uint64_t least = 4 * (uint64_t)o->block_bytes + 4 * STAGING_PAGE;
         o->staging_bytes = least > STAGING_OWN_BYTES ? least : STAGING_OWN_BYTES;
@@ -687,6 +717,23 @@ static int make_staging(struct journal *j, struct error *err)
     j->state.staging_blocks = blocks;
     j->blocks = calloc(blocks, sizeof *j->blocks);
     return j->blocks ? 0 : error_set(err, "journal: out of memory");
+}
+
+static int start_keeper(struct journal *j, struct error *err)
+{
+    const struct journal_options *o = &j->options;
+    struct journal_keeper_options k = {.dir = j->dir,
+                                       .dir_fd = j->dir_fd,
+                                       .compress_level = o->compress_level,
+                                       .retention_ns = o->retention_ns,
+                                       .retention_bytes = o->retention_bytes,
+                                       .sealed_number = j->current.number,
+                                       .now_ns = o->now_ns};
+    j->keep_from_seq = UINT64_MAX;
+    if (!k.compress_level && !k.retention_ns && !k.retention_bytes)
+        return 0;
+    j->keeper = journal_keeper_start(&k, err);
+    return j->keeper ? 0 : -1;
 }
 
 /* The first segment's file is made here; the next ones ahead of time by journal_poll. */
@@ -737,7 +784,7 @@ struct journal *journal_open(const char *dir, const struct journal_options *opti
         error_set(err, "journal: out of memory");
     } else if (!check_options(j, err) && (j->dir_fd = segment_dir_open(dir, true, err)) >= 0 &&
                (j->lock_fd = segment_lock(dir, "journal", err)) >= 0 && !recover(j, err) &&
-               !make_staging(j, err) && !open_first(j, err)) {
+               !make_staging(j, err) && !open_first(j, err) && !start_keeper(j, err)) {
         j->state.async = !options->blocking && io_uring_queue_init(RING_ENTRIES, &j->ring, 0) == 0;
         return j;
     }

@@ -3,8 +3,9 @@
  * A segment is a header, blocks, and, once it is sealed, a footer. A block is a header (length, seqs, times,
  * checksum) and messages in the compact form of net/journal_codec.h. The first blocks of a segment repeat
  * what is in force at its start (symbols, settings, rules; seq 0), so that a segment can be read without
- * those before it. The footer says where to find which seq and time. All numbers are little-endian, all
- * checksums xxh3_64. Files are NUMBER.rtj; they are consecutive.
+ * those before it. The footer says where to find which seq and time. A sealed segment may be compressed,
+ * block by block. All numbers are little-endian, all checksums xxh3_64. Files are NUMBER.rtj; they are
+ * consecutive.
  *
  * Writing. journal_append encodes into a staging block and never waits; journal_poll hands full blocks to the
  * kernel (io_uring; plain writes where that is not allowed) and takes note of what was done. A block leaves
@@ -13,13 +14,17 @@
  * stays in staging and is tried again once a second; when staging is full, append takes nothing:
  * backpressure.
  *
- * Threading: one thread. Clocks: the caller's.
+ * Sealed segments are compressed, and deleted when they are too old or too many, by a thread of the journal's
+ * own (net/journal_keep.h), which takes only what CPU time is left.
+ *
+ * Threading: one thread calls. Clocks: the caller's.
  */
 #ifndef NET_JOURNAL_H
 #define NET_JOURNAL_H
 
 #include "core/error.h"
 #include "core/message.h"
+#include "net/journal_keep.h"
 #include "net/segment.h"
 
 /* When a message counts as durable (and journal_state.durable_seq passes it). The order is that of the
@@ -50,6 +55,10 @@ struct journal_options {
     bool blocking;              /* no io_uring: journal_poll writes and waits; for tools */
     journal_in_force *in_force; /* may be NULL */
     void *in_force_ctx;
+    int compress_level;       /* of zstd, 1 .. 19, for sealed segments; 0 = they stay as they are */
+    bool compress_all;        /* journal_close waits until all are; else the next journal_open goes on */
+    int64_t retention_ns;     /* sealed segments are deleted so long after the next was begun; 0 = never */
+    uint64_t retention_bytes; /* the oldest sealed ones are deleted while all files have more; 0 = no limit */
 };
 
 struct journal_state {
@@ -63,6 +72,8 @@ struct journal_state {
     uint64_t blocks, bytes, syncs, failures; /* likewise; bytes of files written */
     uint64_t waits;                          /* appends that took less than all: staging was full */
     uint64_t staging_blocks, staging_used;
+    struct journal_keep_state
+        keep; /* what became of sealed segments; `keep.failures` counts, nothing stops */
     /* What journal_open found. */
     uint64_t recovered_records; /* that were only in staging */
     uint64_t torn_bytes;        /* cut off the end of segments */
@@ -82,6 +93,10 @@ size_t journal_append(struct journal *j, const struct msg *records, size_t n)
 
 /* Starts and finishes writes and syncs; call it once per loop. Returns how many operations finished. */
 unsigned journal_poll(struct journal *j, int64_t now_ns);
+
+/* Retention keeps the messages from `seq` on: what a checkpoint or a reader that lags still needs. It may go
+ * down only to what was kept before. At first UINT64_MAX: nobody needs any. */
+void journal_keep_from(struct journal *j, uint64_t seq);
 
 const struct journal_state *journal_state(const struct journal *j);
 static inline uint64_t journal_last_seq(const struct journal *j)
@@ -110,6 +125,11 @@ struct journal_reader_options {
     bool in_force;     /* first what was in force at the start of the first segment read, with seq 0; nothing
                         * if that segment starts with message 1 */
     bool live;         /* a writer may be at work: after an end, ask again later */
+    /* For who wants only what has an event_ns in [from_ns, to_ns) (0 = to the end) and the SYMBOLs that name
+     * it: blocks and segments with nothing of both are skipped; what is read also holds other messages. Not
+     * with from_seq or live. */
+    bool skim;
+    int64_t to_ns;
 };
 
 struct journal_reader;
@@ -132,6 +152,7 @@ struct journal_info {
     uint64_t first_seq;       /* of the first segment; more than 1: what came before is in no file here */
     int64_t created_ns;       /* of the first segment */
     uint64_t segments, bytes; /* files, and bytes in them, when it was opened */
+    uint64_t compressed;      /* of the segments read so far */
     uint64_t blocks;          /* read so far */
     uint64_t block_bytes;     /* of them */
     bool sealed;              /* the segment read last has its footer */

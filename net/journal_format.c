@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <sys/stat.h>
 #include <unistd.h>
+#include <zstd.h>
 
 _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "structs are stored as the machine has them");
 
@@ -112,16 +113,32 @@ void journal_block_seal(struct block_head *h, const struct codec_summary *s, uin
 {
     assert(s->slots <= UINT32_MAX);
     *h = (struct block_head){.magic = JOURNAL_BLOCK_MAGIC,
-                             .bytes = bytes,
-                             .flags = flags,
                              .records = (uint32_t)s->records,
                              .slots = (uint32_t)s->slots,
                              .first_seq = s->first_seq,
                              .last_seq = s->last_seq,
                              .min_event_ns = s->min_event_ns,
-                             .max_event_ns = s->max_event_ns,
-                             .payload_check = XXH3_64bits(payload, bytes)};
+                             .max_event_ns = s->max_event_ns};
+    journal_block_repack(h, flags, payload, bytes);
+}
+
+void journal_block_repack(struct block_head *h, uint32_t flags, const uint8_t *payload, uint32_t bytes)
+{
+    h->bytes = bytes;
+    h->flags = flags;
+    h->payload_check = XXH3_64bits(payload, bytes);
     h->check = block_check(h);
+}
+
+static struct index_entry *read_index(int fd, const struct footer_head *h, uint64_t footer_offset)
+{
+    size_t bytes = h->entries * sizeof(struct index_entry);
+    struct index_entry *e = malloc(bytes + 1);
+    if (e && segment_read(fd, e, bytes, footer_offset + sizeof *h) == (int64_t)bytes &&
+        h->check == footer_check(h, e))
+        return e;
+    free(e);
+    return NULL;
 }
 
 /* Looks for a footer at the end; leaves `sealed` false if there is none that is sound. */
@@ -137,15 +154,27 @@ static void find_footer(struct journal_file *f, uint64_t size)
         h.magic != JOURNAL_FOOTER_MAGIC || h.entries > JOURNAL_INDEX_ENTRIES ||
         tail.footer_offset + sizeof h + h.entries * sizeof(struct index_entry) + sizeof tail != size)
         return;
-    size_t bytes = h.entries * sizeof(struct index_entry);
-    struct index_entry *e = malloc(bytes + 1);
-    if (e && segment_read(f->fd, e, bytes, tail.footer_offset + sizeof h) == (int64_t)bytes &&
-        h.check == footer_check(&h, e)) {
+    struct index_entry *e = read_index(f->fd, &h, tail.footer_offset);
+    if (e) {
         f->sealed = true;
         f->footer = h;
         f->footer_offset = tail.footer_offset;
     }
     free(e);
+}
+
+bool journal_file_refresh(struct journal_file *f)
+{
+    struct stat st;
+    if (!f->sealed && fstat(f->fd, &st) == 0)
+        find_footer(f, (uint64_t)st.st_size);
+    return f->sealed;
+}
+
+struct index_entry *journal_file_index(const struct journal_file *f)
+{
+    assert(f->sealed);
+    return read_index(f->fd, &f->footer, f->footer_offset);
 }
 
 int journal_file_open(struct journal_file *f, const char *path, struct error *err)
@@ -172,16 +201,17 @@ int journal_file_open(struct journal_file *f, const char *path, struct error *er
             path);
     else if (n < (int64_t)sizeof *h)
         rc = JOURNAL_FILE_EMPTY;
-    else if (h->check != segment_check(h) && h->version == JOURNAL_VERSION)
+    else if (h->check != segment_check(h) && h->version <= JOURNAL_VERSION_COMPRESSED)
         rc = error_set(
             err,
             "%s: damaged: the checksum of its head (64 bytes at offset 0) is wrong; restore the file "
             "from a copy",
             path);
-    else if (h->version != JOURNAL_VERSION)
-        rc = error_set(
-            err, "%s: found format version %" PRIu32 ", expected %d; read it with the ringtape that wrote it",
-            path, h->version, JOURNAL_VERSION);
+    else if (h->version != JOURNAL_VERSION && h->version != JOURNAL_VERSION_COMPRESSED)
+        rc = error_set(err,
+                       "%s: found format version %" PRIu32
+                       ", expected %d or %d; read it with the ringtape that wrote it",
+                       path, h->version, JOURNAL_VERSION, JOURNAL_VERSION_COMPRESSED);
     if (rc == JOURNAL_FILE_OPEN)
         find_footer(f, (uint64_t)st.st_size);
     else
@@ -196,6 +226,74 @@ void journal_file_close(struct journal_file *f)
     f->fd = -1;
 }
 
+void journal_payload_free(struct journal_payload *p)
+{
+    free(p->bytes);
+    free(p->packed);
+    ZSTD_freeDCtx(p->zstd);
+    *p = (struct journal_payload){0};
+}
+
+static int cannot_read(struct error *what)
+{
+    error_set(what, "cannot read: %s%s", strerror(errno), segment_advice(errno));
+    return -2;
+}
+
+/* Makes room for `bytes` and the decoder's slack. 0 or -2. */
+static int grow(uint8_t **buf, size_t *room, size_t bytes, struct error *what)
+{
+    if (bytes + CODEC_SLACK_BYTES <= *room)
+        return 0;
+    uint8_t *more = realloc(*buf, bytes + CODEC_SLACK_BYTES);
+    if (!more) {
+        error_set(what, "out of memory for a block of %zu bytes", bytes);
+        return -2;
+    }
+    *buf = more;
+    *room = bytes + CODEC_SLACK_BYTES;
+    return 0;
+}
+
+/* p->packed[0..bytes) into p->bytes. As journal_file_block. */
+static int unpack(struct journal_payload *p, uint32_t bytes, struct error *what)
+{
+    unsigned long long size = ZSTD_getFrameContentSize(p->packed, bytes);
+    if (size > JOURNAL_BLOCK_BYTES_MAX) /* unknown and wrong are the largest numbers */
+        return error_set(what, "the block's %" PRIu32 " compressed bytes do not say how many they become",
+                         bytes);
+    if (grow(&p->bytes, &p->room, size, what))
+        return -2;
+    if (!p->zstd && !(p->zstd = ZSTD_createDCtx())) {
+        error_set(what, "out of memory for decompression");
+        return -2;
+    }
+    size_t n = ZSTD_decompressDCtx(p->zstd, p->bytes, size, p->packed, bytes);
+    if (ZSTD_isError(n) || n != size)
+        return error_set(what, "cannot decompress the block's %" PRIu32 " bytes: %s", bytes,
+                         ZSTD_isError(n) ? ZSTD_getErrorName(n) : "too few came out");
+    p->size = (uint32_t)size;
+    return 1;
+}
+
+static int read_payload(const struct journal_file *f, uint64_t offset, const struct block_head *h,
+                        struct journal_payload *p, struct error *what)
+{
+    bool zstd = h->flags & JOURNAL_ZSTD;
+    uint8_t **to = zstd ? &p->packed : &p->bytes;
+    if (grow(to, zstd ? &p->packed_room : &p->room, h->bytes, what))
+        return -2;
+    int64_t n = segment_read(f->fd, *to, h->bytes, offset);
+    if (n < 0)
+        return cannot_read(what);
+    if (n < (int64_t)h->bytes)
+        return error_set(what, "found %" PRId64 " bytes of a block, expected %" PRIu32, n, h->bytes);
+    if (h->payload_check != XXH3_64bits(*to, h->bytes))
+        return error_set(what, "the checksum of the block's %" PRIu32 " bytes is wrong", h->bytes);
+    p->size = h->bytes;
+    return zstd ? unpack(p, h->bytes, what) : 1;
+}
+
 int journal_file_block(const struct journal_file *f, uint64_t offset, struct block_head *h,
                        struct journal_payload *payload, struct error *what)
 {
@@ -204,10 +302,8 @@ int journal_file_block(const struct journal_file *f, uint64_t offset, struct blo
     int64_t n = segment_read(f->fd, h, sizeof *h, offset);
     if (n == 0 && !f->sealed)
         return 0;
-    if (n < 0) {
-        error_set(what, "cannot read: %s%s", strerror(errno), segment_advice(errno));
-        return -2;
-    }
+    if (n < 0)
+        return cannot_read(what);
     if (n < (int64_t)sizeof *h)
         return error_set(what, "found %" PRId64 " bytes, expected a block's head of 64", n);
     if (h->magic != JOURNAL_BLOCK_MAGIC)
@@ -215,30 +311,12 @@ int journal_file_block(const struct journal_file *f, uint64_t offset, struct blo
                          JOURNAL_BLOCK_MAGIC);
     if (h->check != block_check(h) || h->bytes > JOURNAL_BLOCK_BYTES_MAX)
         return error_set(what, "the checksum of the block's head is wrong");
+    if ((h->flags & JOURNAL_ZSTD) && f->head.version != JOURNAL_VERSION_COMPRESSED)
+        return error_set(what, "found a compressed block, expected none in a segment that is not");
     if (f->sealed && h->bytes > f->footer_offset - offset - sizeof *h)
         return error_set(what, "found a block of %" PRIu32 " bytes that runs into the footer at %" PRIu64,
                          h->bytes, f->footer_offset);
-    if (!payload)
-        return 1;
-    if (h->bytes + CODEC_SLACK_BYTES > payload->room) {
-        uint8_t *more = realloc(payload->bytes, h->bytes + CODEC_SLACK_BYTES);
-        if (!more) {
-            error_set(what, "out of memory for a block of %" PRIu32 " bytes", h->bytes);
-            return -2;
-        }
-        payload->bytes = more;
-        payload->room = h->bytes + CODEC_SLACK_BYTES;
-    }
-    n = segment_read(f->fd, payload->bytes, h->bytes, offset + sizeof *h);
-    if (n < 0) {
-        error_set(what, "cannot read: %s%s", strerror(errno), segment_advice(errno));
-        return -2;
-    }
-    if (n < (int64_t)h->bytes)
-        return error_set(what, "found %" PRId64 " bytes of a block, expected %" PRIu32, n, h->bytes);
-    if (h->payload_check != XXH3_64bits(payload->bytes, h->bytes))
-        return error_set(what, "the checksum of the block's %" PRIu32 " bytes is wrong", h->bytes);
-    return 1;
+    return payload ? read_payload(f, offset + sizeof *h, h, payload, what) : 1;
 }
 
 uint64_t journal_file_block_after(const struct journal_file *f, uint64_t offset)
@@ -260,7 +338,7 @@ uint64_t journal_file_block_after(const struct journal_file *f, uint64_t offset)
             break;
     }
     free(buf);
-    free(payload.bytes);
+    journal_payload_free(&payload);
     return found;
 }
 
@@ -269,9 +347,8 @@ uint64_t journal_file_seek(const struct journal_file *f, uint64_t from_seq, int6
     uint64_t offset = sizeof(struct segment_head);
     if (!f->sealed)
         return offset;
-    size_t bytes = f->footer.entries * sizeof(struct index_entry);
-    struct index_entry *e = malloc(bytes + 1);
-    if (e && segment_read(f->fd, e, bytes, f->footer_offset + sizeof f->footer) == (int64_t)bytes)
+    struct index_entry *e = journal_file_index(f);
+    if (e)
         for (uint32_t i = 0; i < f->footer.entries; i++) {
             bool last = i + 1 == f->footer.entries;
             if ((last || e[i + 1].first_seq > from_seq) && (last || e[i].max_event_ns >= from_ns)) {

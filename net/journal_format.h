@@ -3,7 +3,9 @@
  * - segment: segment_head, blocks, then, once sealed: footer_head, index entries, footer_tail
  * - block: block_head, payload (net/journal_codec.h)
  *
- * Compression of sealed segments will be another `version` of segment_head.
+ * In a compressed segment (JOURNAL_VERSION_COMPRESSED) the payload of a block with JOURNAL_ZSTD is one zstd
+ * frame with the content's size and checksum. All else is as it was, so that the same code reads both, and
+ * the index still finds each block.
  */
 #ifndef NET_JOURNAL_FORMAT_H
 #define NET_JOURNAL_FORMAT_H
@@ -16,10 +18,13 @@
 
 enum {
     JOURNAL_VERSION = 1,
+    JOURNAL_VERSION_COMPRESSED = 2,
     JOURNAL_BLOCK_MAGIC = 0x42545221,  /* "!RTB" */
     JOURNAL_FOOTER_MAGIC = 0x46545221, /* "!RTF" */
     JOURNAL_BLOCK_BYTES_MAX = 16 << 20,
-    JOURNAL_IN_FORCE = 1, /* block_head.flags: repeats what is in force, seq 0 */
+    /* block_head.flags */
+    JOURNAL_IN_FORCE = 1, /* repeats what is in force, seq 0 */
+    JOURNAL_ZSTD = 2,
 };
 
 struct segment_head {
@@ -35,12 +40,12 @@ struct segment_head {
 struct block_head {
     uint32_t magic;
     uint32_t check; /* low half of the xxh3_64 of all behind it */
-    uint32_t bytes; /* of the payload */
+    uint32_t bytes; /* of the payload, as it is stored */
     uint32_t flags;
     uint32_t records, slots;
     uint64_t first_seq, last_seq;       /* JOURNAL_IN_FORCE: 0 */
     int64_t min_event_ns, max_event_ns; /* as codec_summary */
-    uint64_t payload_check;             /* xxh3_64 */
+    uint64_t payload_check;             /* xxh3_64 of what is stored */
 };
 
 struct footer_head {
@@ -93,6 +98,8 @@ void journal_segment_seal(struct segment_head *h);
 /* Fills in the block's head for a payload of `bytes`. */
 void journal_block_seal(struct block_head *h, const struct codec_summary *s, uint32_t flags,
                         const uint8_t *payload, uint32_t bytes);
+/* The head of the same block with another payload. */
+void journal_block_repack(struct block_head *h, uint32_t flags, const uint8_t *payload, uint32_t bytes);
 
 /* One open segment file, for reading. */
 struct journal_file {
@@ -111,12 +118,22 @@ enum { JOURNAL_FILE_EMPTY = 0, JOURNAL_FILE_OPEN = 1 };
 int journal_file_open(struct journal_file *f, const char *path, struct error *err)
     __attribute__((warn_unused_result));
 void journal_file_close(struct journal_file *f);
+/* Looks for the footer again: the writer may have sealed it since. True if it is sealed. The same open file,
+ * so that offsets stay right when a compressed one takes its name. */
+bool journal_file_refresh(struct journal_file *f);
+/* The index entries of a sealed file, malloc'd; NULL if they cannot be read. */
+struct index_entry *journal_file_index(const struct journal_file *f);
 
-/* A block's payload; grows, for the caller to free. */
+/* A block's payload, decompressed; all zeros to start with, grows. */
 struct journal_payload {
     uint8_t *bytes; /* CODEC_SLACK_BYTES more can be read */
+    uint32_t size;
     size_t room;
+    uint8_t *packed; /* as stored, if it is compressed */
+    size_t packed_room;
+    struct ZSTD_DCtx_s *zstd;
 };
+void journal_payload_free(struct journal_payload *p);
 
 /* The block at `offset`. 1 with *h and, if `payload`, its bytes, all checked; 0 at the end of the blocks (of
  * the file, or where the footer starts); -1 with `what` set if what stands there is no whole block: "found …,

@@ -15,6 +15,7 @@ struct journal_reader {
     bool is_dir;
     uint64_t *numbers; /* the directory's segments */
     int count, next;   /* next: the place in numbers[] of the one to open after `file` */
+    bool ends_there;   /* no segment behind them is wanted */
 
     struct journal_file file; /* fd -1: none yet */
     uint64_t offset;          /* of the next block */
@@ -75,6 +76,7 @@ static int segment_fits(struct journal_reader *r, uint64_t number, struct error 
                          "%s: damaged: messages are missing before it: it follows number %" PRIu64
                          ", the segment before it ends with %" PRIu64 "; restore that one from a copy",
                          r->file.name, h->prev_seq, r->seq);
+    r->info.compressed += h->version == JOURNAL_VERSION_COMPRESSED;
     return 0;
 }
 
@@ -114,6 +116,8 @@ static int open_next(struct journal_reader *r, struct error *err)
 /* Takes in segments that came since. */
 static void list_again(struct journal_reader *r)
 {
+    if (r->ends_there)
+        return;
     uint64_t *numbers, done = r->next ? r->numbers[r->next - 1] : 0;
     int n = segment_list(r->path, JOURNAL_SUFFIX, &numbers, NULL);
     if (n <= 0)
@@ -125,6 +129,47 @@ static void list_again(struct journal_reader *r)
         r->next++;
 }
 
+/* The time and a name of none of these is wanted. Records that have no time in the head, but END, have more
+ * than one slot. */
+static bool is_outside(const struct journal_reader *r, int64_t min_event_ns, int64_t max_event_ns)
+{
+    return max_event_ns != INT64_MIN &&
+           (max_event_ns < r->options.from_ns || min_event_ns >= r->options.to_ns);
+}
+
+/* Forgets the segments at the end that hold only later times, but for one: a record without a time of its own
+ * has that of the tick before, which the segment before may hold. */
+static void skim_end(struct journal_reader *r)
+{
+    for (int n = r->count; n > r->next + 1; n--) {
+        char path[4200];
+        struct journal_file f;
+        file_path(r, n - 1, path, sizeof path);
+        if (journal_file_open(&f, path, NULL) != JOURNAL_FILE_OPEN)
+            return;
+        bool later = f.sealed && f.footer.records && f.footer.min_event_ns >= r->options.to_ns;
+        journal_file_close(&f);
+        if (!later)
+            return;
+        r->ends_there |= n < r->count;
+        r->count = n;
+    }
+}
+
+/* Does the next segment repeat what is in force, so that names are known without those before it? */
+static bool next_stands_alone(const struct journal_reader *r)
+{
+    char path[4200];
+    struct journal_file f;
+    struct block_head h;
+    file_path(r, r->next, path, sizeof path);
+    if (journal_file_open(&f, path, NULL) != JOURNAL_FILE_OPEN)
+        return false;
+    int rc = journal_file_block(&f, sizeof(struct segment_head), &h, NULL, NULL);
+    journal_file_close(&f);
+    return rc == 1 && (h.flags & JOURNAL_IN_FORCE);
+}
+
 /* Skips the segments that end before what is wanted. As open_next. */
 static int seek(struct journal_reader *r, struct error *err)
 {
@@ -134,6 +179,8 @@ static int seek(struct journal_reader *r, struct error *err)
         bool before = f->sealed && (f->footer.last_seq < r->options.from_seq ||
                                     f->footer.max_event_ns < r->options.from_ns);
         if (!before || r->next == r->count || !file_bytes(r, r->next))
+            break;
+        if (r->options.skim && (f->footer.max_event_ns == INT64_MIN || !next_stands_alone(r)))
             break;
         if (f->footer.records)
             r->seq = f->footer.last_seq;
@@ -153,6 +200,8 @@ static int open_first(struct journal_reader *r, struct error *err)
         for (int i = 0; i < r->count; i++)
             r->info.bytes += file_bytes(r, i);
         r->info.segments = r->count < 0 ? 0 : (uint64_t)r->count;
+        if (r->options.skim)
+            skim_end(r);
         rc = r->count < 0 ? -1 : seek(r, err);
     } else {
         r->info.segments = 1;
@@ -169,7 +218,8 @@ static int open_first(struct journal_reader *r, struct error *err)
     if (rc == 1) {
         r->offset = sizeof(struct segment_head);
         r->give_in_force = r->options.in_force && r->file.head.first_seq > 1;
-        r->seek_offset = journal_file_seek(&r->file, r->options.from_seq, r->options.from_ns);
+        if (!r->options.skim)
+            r->seek_offset = journal_file_seek(&r->file, r->options.from_seq, r->options.from_ns);
     }
     return rc;
 }
@@ -186,6 +236,9 @@ struct journal_reader *journal_reader_open(const char *path, const struct journa
         r->options = *options;
     if (r->options.from_ns == 0)
         r->options.from_ns = INT64_MIN;
+    if (r->options.to_ns == 0)
+        r->options.to_ns = INT64_MAX;
+    assert(!r->options.skim || !(r->options.live || r->options.from_seq));
     r->started = !r->options.from_seq && r->options.from_ns == INT64_MIN;
     r->file.fd = -1;
     snprintf(r->path, sizeof r->path, "%s", path);
@@ -196,25 +249,10 @@ struct journal_reader *journal_reader_open(const char *path, const struct journa
     return r;
 }
 
-/* Opens the file anew if it has been sealed since. */
-static bool sealed_since(struct journal_reader *r)
-{
-    struct journal_file f;
-    if (r->file.sealed || journal_file_open(&f, r->file.name, NULL) != JOURNAL_FILE_OPEN)
-        return false;
-    if (!f.sealed) {
-        journal_file_close(&f);
-        return false;
-    }
-    journal_file_close(&r->file);
-    r->file = f;
-    return true;
-}
-
 /* At `offset` stands no whole block: is that an end? 0, 1 to look again, or -1 with err. */
 static int bad_block(struct journal_reader *r, const struct error *what, struct error *err)
 {
-    if (sealed_since(r))
+    if (!r->file.sealed && journal_file_refresh(&r->file))
         return 1;
     if (!r->options.live) {
         if (r->file.sealed || (r->next < r->count && file_bytes(r, r->next)))
@@ -234,7 +272,7 @@ static int bad_block(struct journal_reader *r, const struct error *what, struct 
 /* The open file has no more blocks: goes on to the next one. As bad_block. */
 static int end_of_file(struct journal_reader *r, struct error *err)
 {
-    if (!r->file.sealed && sealed_since(r))
+    if (!r->file.sealed && journal_file_refresh(&r->file))
         return 1;
     if (!r->is_dir || (r->options.live && !r->file.sealed))
         return 0;
@@ -248,6 +286,8 @@ static bool is_skipped(struct journal_reader *r, const struct block_head *h)
 {
     if (h->flags & JOURNAL_IN_FORCE)
         return !r->give_in_force;
+    if (r->options.skim)
+        return h->slots == h->records && is_outside(r, h->min_event_ns, h->max_event_ns);
     if (!r->started)
         r->started = h->last_seq >= r->options.from_seq && h->max_event_ns >= r->options.from_ns;
     return !r->started;
@@ -343,7 +383,7 @@ int64_t journal_read(struct journal_reader *r, struct msg *out, size_t max, stru
             int rc = next_block(r, err);
             if (rc <= 0)
                 return rc;
-            codec_decode_begin(&r->decoder, r->block.first_seq, r->payload.bytes, r->block.bytes);
+            codec_decode_begin(&r->decoder, r->block.first_seq, r->payload.bytes, r->payload.size);
             r->slots = 0;
             r->in_block = true;
         }
@@ -378,6 +418,6 @@ void journal_reader_close(struct journal_reader *r)
         return;
     journal_file_close(&r->file);
     free(r->numbers);
-    free(r->payload.bytes);
+    journal_payload_free(&r->payload);
     free(r);
 }

@@ -1,3 +1,4 @@
+#include "net/journal_keep.h"
 #include "net/journal_staging.h"
 
 #include <errno.h>
@@ -57,17 +58,24 @@ static int write_leftover(struct journal_recovery *r, const struct staging_block
     uint8_t *from = first ? buffer : (uint8_t *)h;
     size_t bytes = (first ? sizeof(struct segment_head) : 0) + sizeof *h + s->used;
     segment_name(name, s->segment, JOURNAL_SUFFIX);
+    if (s->segment < r->first_number)
+        return 0; /* it was whole, and is deleted */
     int fd = openat(r->dir_fd, name, O_RDWR | O_CREAT | O_CLOEXEC, 0640), rc = 0;
     if (fd < 0)
         return error_set(err, "%s/%s: cannot open: %s%s", r->dir, name, strerror(errno),
                          segment_advice(errno));
+    struct segment_head seg;
+    if (segment_read(fd, &seg, sizeof seg, 0) == sizeof seg && seg.version == JOURNAL_VERSION_COMPRESSED) {
+        close(fd); /* it was sealed with all its blocks, and they lie elsewhere now */
+        return 0;
+    }
     uint64_t head_at = s->offset + (first ? sizeof(struct segment_head) : 0);
     struct journal_file file = {.fd = fd};
     struct journal_payload payload = {0};
     bool is_there = segment_read(fd, &there, sizeof there, head_at) == sizeof there &&
                     !memcmp(&there, h, sizeof there) &&
                     journal_file_block(&file, head_at, &there, &payload, NULL) == 1;
-    free(payload.bytes);
+    journal_payload_free(&payload);
     if (!is_there) {
         if (segment_write(fd, from, bytes, s->offset) || (r->sync && fsync(fd)))
             rc = error_set(
@@ -134,7 +142,7 @@ static int find_end(const struct journal_file *f, struct journal_index *index, u
         journal_index_add(index, &h, *end);
         *end += sizeof h + h.bytes;
     }
-    free(payload.bytes);
+    journal_payload_free(&payload);
     if (rc == -2)
         return error_set(err, "%s: at offset %" PRIu64 ": %s", f->name, *end, what.text);
     return rc ? 1 : 0;
@@ -187,6 +195,7 @@ static int take_segment(struct journal_recovery *r, uint64_t number, struct erro
     if (rc < 0)
         return -1;
     r->last_number = (uint32_t)number;
+    journal_compress_forget(r->dir_fd, number);
     if (rc == JOURNAL_FILE_EMPTY)
         return 0;
     if (f.head.number != number)
@@ -241,6 +250,7 @@ int journal_recover(struct journal_recovery *r, struct error *err)
     else
         segment_random_id(r->node);
     int n = segment_list(r->dir, JOURNAL_SUFFIX, &numbers, err);
+    r->first_number = n > 0 ? (uint32_t)numbers[0] : 0;
     if (n > 0)
         n = trim_empty(r, numbers, n, err);
     free(numbers);

@@ -57,7 +57,8 @@ struct journal_recovery {
     bool sync; /* make what is written durable */
     /* Found: */
     uint8_t node[SEGMENT_ID_BYTES]; /* random in an empty directory */
-    uint32_t last_number;           /* of the segments; 0: there is none */
+    uint32_t first_number;          /* of the segments; 0: there is none */
+    uint32_t last_number;           /* likewise */
     uint64_t last_seq;
     uint64_t recovered_records; /* that were only in staging */
     uint64_t torn_bytes;        /* cut off the end of segments */

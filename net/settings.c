@@ -609,6 +609,12 @@ static int check_together(const struct settings *s, struct error *err)
             "no more than journal.segment_mb (%lld MiB)",
             (long long)s->journal_block_kb, (long long)s->journal_staging_mb,
             (long long)s->journal_segment_mb);
+    if (s->journal_retention_mb && s->journal_retention_mb < 2 * s->journal_segment_mb)
+        return error_set(err,
+                         "journal.retention_mb: found %lld; expected 0 or at least two journal files, %lld "
+                         "(journal.segment_mb is %lld): make it larger or the files smaller",
+                         (long long)s->journal_retention_mb, 2 * (long long)s->journal_segment_mb,
+                         (long long)s->journal_segment_mb);
     return 0;
 }
 

@@ -91,6 +91,13 @@ SETTING_ENUMS(X)
     X(ENUM, journal, sync, "interval", 0, 0, "", "", 0,                                                      \
       "When the journal is made durable. always: an event is sent only after what caused it is on disk.")    \
     X(INT, journal, interval_ms, "100", 1, 60000, "ms", "", 0, "The interval of journal.sync = interval.")   \
+    X(BOOL, journal, compress, "true", 0, 0, "", "", 0,                                                      \
+      "Compress sealed journal files with zstd, in the background, in idle CPU time.")                       \
+    X(INT, journal, compress_level, "3", 1, 19, "", "", 0, "The zstd level of journal.compress.")            \
+    X(INT, journal, retention_h, "0", 0, 87600, "h", "", 0,                                                  \
+      "Journal files are deleted so long after the next one was begun. 0: never.")                           \
+    X(INT, journal, retention_mb, "0", 0, 1073741824, "MiB", "", 0,                                          \
+      "The oldest journal files are deleted while all of them hold more. 0: no limit.")                      \
     X(INT, outbox, segment_mb, "64", 1, 65536, "MiB", "", 0, "An outbox file is sealed at this size.")       \
     X(INT, outbox, retention_h, "24", 0, 87600, "h", "", 0,                                                  \
       "How long events are kept after every sink has them.")                                                 \

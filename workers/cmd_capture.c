@@ -1,9 +1,11 @@
-/* ringtape capture info|cat PATH: what a capture holds. */
+/* ringtape capture info|cat|verify|compress|prune PATH: what a capture holds, whether it is sound; less of
+ * it. */
 #include "workers/cmd_capture.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <jansson.h>
 
@@ -11,6 +13,8 @@
 #include "core/parts.h"
 #include "net/capture.h"
 #include "net/journal.h"
+#include "net/journal_format.h"
+#include "net/journal_verify.h"
 
 const struct cli_option cmd_capture_options[] = {
     {.name = "from",
@@ -20,7 +24,24 @@ const struct cli_option cmd_capture_options[] = {
     {.name = "to", .arg = "TIME", .help = "cat: before this event time", .kind = CLI_TEXT},
     {.name = "symbols", .arg = "A,B", .help = "cat: only messages of these", .kind = CLI_TEXT},
     {.name = "types", .arg = "A,B", .help = "cat: only these types, such as trade,quote", .kind = CLI_TEXT},
-    {.name = "json", .help = "info: print it as JSON (cat always does, a line each)"},
+    {.name = "before",
+     .arg = "TIME",
+     .help = "prune: segments whose messages are all from before this event time",
+     .kind = CLI_TEXT},
+    {.name = "keep-mb",
+     .arg = "N",
+     .help = "prune: the oldest segments, until N MiB are left",
+     .kind = CLI_NUMBER,
+     .min = 1,
+     .max = 1 << 30},
+    {.name = "dry-run", .help = "prune: only say what would go"},
+    {.name = "level",
+     .arg = "N",
+     .help = "compress: zstd's, 1 to 19 (default: journal.compress_level)",
+     .kind = CLI_NUMBER,
+     .min = 1,
+     .max = 19},
+    {.name = "json", .help = "info, verify: print it as JSON (cat always does, a line each)"},
     {0},
 };
 
@@ -210,13 +231,13 @@ static void info_json(const struct capture *c, bool damaged)
         decimal_format_time(c->last_ns, last);
     }
     segment_id_text(i->node, node);
-    json_t *o =
-        json_pack("{s:s,s:I,s:I,s:I,s:I,s:o,s:I,s:I,s:s,s:s,s:f,s:b,s:s,s:b}", "node", node, "symbols",
-                  (json_int_t)c->symbols, "segments", (json_int_t)i->segments, "blocks",
-                  (json_int_t)i->blocks, "bytes", (json_int_t)i->bytes, "messages", messages, "first_seq",
-                  (json_int_t)c->first_seq, "last_seq", (json_int_t)c->last_seq, "first_time", first,
-                  "last_time", last, "bytes_per_message", total ? (double)i->bytes / (double)total : 0.0,
-                  "sealed", i->sealed, "note", journal_reader_note(c->reader), "damaged", damaged);
+    json_t *o = json_pack("{s:s,s:I,s:I,s:I,s:I,s:I,s:o,s:I,s:I,s:s,s:s,s:f,s:b,s:s,s:b}", "node", node,
+                          "symbols", (json_int_t)c->symbols, "segments", (json_int_t)i->segments,
+                          "compressed", (json_int_t)i->compressed, "blocks", (json_int_t)i->blocks, "bytes",
+                          (json_int_t)i->bytes, "messages", messages, "first_seq", (json_int_t)c->first_seq,
+                          "last_seq", (json_int_t)c->last_seq, "first_time", first, "last_time", last,
+                          "bytes_per_message", total ? (double)i->bytes / (double)total : 0.0, "sealed",
+                          i->sealed, "note", journal_reader_note(c->reader), "damaged", damaged);
     json_dumpf(o, c->args->out, JSON_COMPACT);
     fputc('\n', c->args->out);
     json_decref(o);
@@ -229,8 +250,9 @@ static void info_text(const struct capture *c)
     uint64_t total = 0;
     char time[DECIMAL_TEXT_MAX];
     fprintf(out, "%-12s %s\n", "capture", c->path);
-    fprintf(out, "%-12s %" PRIu64 " (%s), %" PRIu64 " blocks, %" PRIu64 " bytes\n", "segments", i->segments,
-            i->sealed ? "sealed" : "open or cut off", i->blocks, i->bytes);
+    fprintf(out, "%-12s %" PRIu64 " (%s, %" PRIu64 " compressed), %" PRIu64 " blocks, %" PRIu64 " bytes\n",
+            "segments", i->segments, i->sealed ? "sealed" : "open or cut off", i->compressed, i->blocks,
+            i->bytes);
     fprintf(out, "%-12s %" PRIu64 " to %" PRIu64 "\n", "seq", c->first_seq, c->last_seq);
     if (c->last_ns != INT64_MIN) {
         decimal_format_time(c->first_ns, time);
@@ -260,7 +282,7 @@ static int time_option(const struct cli_args *a, const char *name, int64_t *ns)
     return CLI_OK;
 }
 
-int cmd_capture(const struct cli_args *args)
+static int read_capture(const struct cli_args *args)
 {
     struct capture c = {.args = args,
                         .path = args->positional[1],
@@ -270,12 +292,14 @@ int cmd_capture(const struct cli_args *args)
                         .to_ns = INT64_MAX};
     struct error err;
     bool cat = !strcmp(args->positional[0], "cat");
-    if (!cat && strcmp(args->positional[0], "info"))
-        return cli_fail(args, CLI_USAGE, "'%s', expected: capture info PATH or capture cat PATH",
-                        args->positional[0]);
     if (time_option(args, "from", &c.from_ns) || time_option(args, "to", &c.to_ns))
         return CLI_USAGE;
     struct journal_reader_options o = {.in_force = true}; /* for their names */
+    if (cat && (c.from_ns != INT64_MIN || c.to_ns != INT64_MAX)) {
+        o.skim = true;
+        o.from_ns = c.from_ns;
+        o.to_ns = c.to_ns;
+    }
     if (!(c.reader = journal_reader_open(c.path, &o, &err)))
         return cli_fail(args, CLI_USAGE, "%s", err.text);
     int code = read_all(&c, cat);
@@ -286,4 +310,160 @@ int cmd_capture(const struct cli_args *args)
     journal_reader_close(c.reader);
     free(c.name);
     return code;
+}
+
+struct problems {
+    const struct cli_args *args;
+    json_t *list; /* NULL: as text */
+};
+
+static void tell_problem(void *ctx, const char *file, uint64_t offset, const char *what)
+{
+    struct problems *p = ctx;
+    if (p->list)
+        json_array_append_new(
+            p->list, json_pack("{s:s,s:I,s:s}", "file", file, "offset", (json_int_t)offset, "what", what));
+    else
+        fprintf(p->args->out, "%s: offset %" PRIu64 ": %s\n", file, offset, what);
+}
+
+static int verify(const struct cli_args *args)
+{
+    struct problems p = {args, cli_has(args, "json") ? json_array() : NULL};
+    struct journal_verified v;
+    struct error err;
+    const char *path = args->positional[1];
+    if (journal_verify(path, tell_problem, &p, &v, &err)) {
+        json_decref(p.list);
+        return cli_fail(args, CLI_USAGE, "%s", err.text);
+    }
+    if (p.list) {
+        json_t *o =
+            json_pack("{s:b,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:s,s:o}", "sound", v.problems == 0, "segments",
+                      (json_int_t)v.segments, "compressed", (json_int_t)v.compressed, "bytes",
+                      (json_int_t)v.bytes, "blocks", (json_int_t)v.blocks, "messages", (json_int_t)v.records,
+                      "first_seq", (json_int_t)v.first_seq, "last_seq", (json_int_t)v.last_seq, "missing",
+                      (json_int_t)v.missing, "note", v.note.text, "problems", p.list);
+        json_dumpf(o, args->out, JSON_COMPACT);
+        fputc('\n', args->out);
+        json_decref(o);
+    } else {
+        fprintf(args->out,
+                "%s: %s; %" PRIu64 " messages (seq %" PRIu64 " to %" PRIu64 ") in %" PRIu64
+                " blocks of %" PRIu64 " segments\n",
+                path, v.problems ? "DAMAGED" : "sound", v.records, v.first_seq, v.last_seq, v.blocks,
+                v.segments);
+        if (v.note.text[0])
+            fprintf(args->out, "%s\n", v.note.text);
+    }
+    if (!v.problems)
+        return CLI_OK;
+    return cli_fail(args, CLI_DAMAGED,
+                    "%s: %" PRIu64 " problems, %" PRIu64
+                    " messages missing; restore the files from a copy, or go on without what is damaged",
+                    path, v.problems, v.missing);
+}
+
+/* The directory for what changes it: only while no writer has it. `lock` < 0 afterwards if it is not locked.
+ */
+static int open_for_change(const struct cli_args *args, bool change, int *dir_fd, int *lock)
+{
+    struct error err;
+    const char *dir = args->positional[1];
+    uint64_t *numbers;
+    *lock = -1;
+    *dir_fd = segment_dir_open(dir, false, &err);
+    if (*dir_fd < 0)
+        return cli_fail(args, CLI_USAGE, "%s", err.text);
+    int n = segment_list(dir, JOURNAL_SUFFIX, &numbers, &err);
+    if (n >= 0)
+        free(numbers);
+    if (n == 0)
+        error_set(&err, "%s: no capture there: expected files such as 00000000000000000001" JOURNAL_SUFFIX,
+                  dir);
+    if (n > 0 && (!change || (*lock = segment_lock(dir, "capture", &err)) >= 0))
+        return CLI_OK;
+    close(*dir_fd);
+    return cli_fail(args, CLI_USAGE, "%s", err.text);
+}
+
+static void close_after_change(int dir_fd, int lock)
+{
+    close(dir_fd);
+    if (lock >= 0)
+        close(lock);
+}
+
+static int prune(const struct cli_args *args)
+{
+    bool dry = cli_has(args, "dry-run");
+    struct journal_prune_rule rule = {.bytes_max = (uint64_t)cli_number(args, "keep-mb", 0) << 20,
+                                      .keep_from_seq = UINT64_MAX,
+                                      .last_number = UINT64_MAX,
+                                      .dry_run = dry};
+    struct journal_keep_state s = {0};
+    struct error err;
+    uint64_t keeps_from = 0;
+    int dir_fd, lock;
+    if (time_option(args, "before", &rule.event_before_ns))
+        return CLI_USAGE;
+    if (!rule.bytes_max && !rule.event_before_ns)
+        return cli_fail(args, CLI_USAGE, "prune: expected --before TIME or --keep-mb N");
+    int code = open_for_change(args, !dry, &dir_fd, &lock);
+    if (code)
+        return code;
+    const char *dir = args->positional[1];
+    if (journal_prune(dir, dir_fd, &rule, &s, &keeps_from, &err))
+        code = cli_fail(args, CLI_FAILED, "%s", err.text);
+    fprintf(args->out,
+            "%s: %s %" PRIu64 " segments, %" PRIu64 " bytes; the first that stays is %" PRIu64 "\n", dir,
+            dry ? "would delete" : "deleted", s.pruned, s.pruned_bytes, keeps_from);
+    close_after_change(dir_fd, lock);
+    return code;
+}
+
+static int compress(const struct cli_args *args)
+{
+    int level = (int)cli_number(args, "level", args->settings.journal_compress_level);
+    const char *dir = args->positional[1];
+    struct journal_keep_state s = {0};
+    struct error err;
+    uint64_t *numbers;
+    int dir_fd, lock, code = open_for_change(args, true, &dir_fd, &lock);
+    if (code)
+        return code;
+    int n = segment_list(dir, JOURNAL_SUFFIX, &numbers, &err);
+    if (n < 0)
+        code = cli_fail(args, CLI_FAILED, "%s", err.text);
+    for (int i = 0; i < n; i++) {
+        int rc = journal_compress(dir, dir_fd, numbers[i], level, NULL, &s, &err);
+        if (rc < 0)
+            code = cli_fail(args, rc == -2 ? CLI_DAMAGED : CLI_FAILED, "%s", err.text);
+        if (rc == -1)
+            break; /* the next ones would fare no better */
+    }
+    if (n > 0)
+        free(numbers);
+    fprintf(args->out, "%s: compressed %" PRIu64 " segments, %" PRIu64 " bytes to %" PRIu64 "\n", dir,
+            s.compressed, s.plain_bytes, s.zip_bytes);
+    close_after_change(dir_fd, lock);
+    return code;
+}
+
+int cmd_capture(const struct cli_args *args)
+{
+    static const struct {
+        const char *name;
+        int (*run)(const struct cli_args *args);
+    } verbs[] = {{"info", read_capture},
+                 {"cat", read_capture},
+                 {"verify", verify},
+                 {"compress", compress},
+                 {"prune", prune}};
+    for (size_t i = 0; i < sizeof verbs / sizeof *verbs; i++)
+        if (!strcmp(args->positional[0], verbs[i].name))
+            return verbs[i].run(args);
+    return cli_fail(args, CLI_USAGE,
+                    "'%s', expected: capture info, cat, verify, compress or prune, and a PATH",
+                    args->positional[0]);
 }

@@ -513,11 +513,11 @@ static void what_is_no_capture_says_so(void **state)
     close_journal(j);
     load(&file, 1);
     struct segment_head *h = (struct segment_head *)file.bytes;
-    h->version = 2;
+    h->version = 3;
     store(&file, file.n);
-    expect_error(dir, "found format version 2, expected 1");
+    expect_error(dir, "found format version 3, expected 1 or 2");
     assert_null(journal_open(dir, &o, &err));
-    assert_non_null(strstr(err.text, "format version 2"));
+    assert_non_null(strstr(err.text, "format version 3"));
     h->version = 1;
     store(&file, file.n);
     segment_path(path, 2);
