@@ -6,6 +6,7 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 #include <cmocka.h>
@@ -22,6 +23,8 @@ static struct {
     unsigned fault_percent; /* of deliveries */
     unsigned seed;
     bool stuck;
+    uint64_t refused_every; /* events that are refused for good: those that it divides; 0 = none */
+    uint32_t first_batch;   /* after a failure */
     int prices_result;
     uint32_t price_calls, price_rows;
     int64_t last_price_e9;
@@ -39,6 +42,7 @@ static int far_open(void *state, const struct sink_config *config, struct sink_c
     int result = 0;
     if (far.refuse_open) {
         far.refuse_open--;
+        far.first_batch = 0;
         result = error_set(err, "not now");
     }
     *cursor = known = far.cursor;
@@ -67,6 +71,15 @@ static int far_deliver(void *state, const struct outbox_record *record, uint32_t
         take = 0;
         result = error_set(err, "moved");
     }
+    for (uint32_t i = 0; far.refused_every && i < take; i++)
+        if (record[i].offset % far.refused_every == 0) {
+            take = i;
+            if (result == 0)
+                result = SINK_REFUSED;
+            if (result == SINK_REFUSED)
+                error_set(err, "event %d is \"too\" large", (int)record[i].offset);
+        }
+    far.first_batch = far.first_batch ? far.first_batch : n;
     for (uint32_t i = 0; i < take && far.count < LOG_MAX; i++)
         far.taken[far.count++] = record[i].offset;
     if (take) {
@@ -416,6 +429,219 @@ static void test_stop_is_bounded(void **state)
     assert_int_equal(sink_stop(left_behind, 2000), 0);
 }
 
+static void await_error(struct sink *s, const char *text)
+{
+    struct error err = {""};
+    for (int i = 0; i < 5000 && !(sink_last_error(s, &err) && strstr(err.text, text)); i++)
+        usleep(1000);
+    if (!strstr(err.text, text))
+        fail_msg("found '%s', expected '%s' in it", err.text, text);
+}
+
+/* After failures in a row: open while it waits, one event when it tries, closed when that is taken. */
+static void test_breaker(void **state)
+{
+    (void)state;
+    struct sink_stats stats = {0};
+    fake_set(0, 300);
+    struct sink_config c = config();
+    far.refuse_open = SINK_BREAKER_FAILURES + 1;
+    struct sink *s = start(&c);
+    uint64_t most = 0;
+    for (int i = 0; i < 10000 && stats.errors < SINK_BREAKER_FAILURES; i++) {
+        most = stats.breaker > most ? stats.breaker : most;
+        sink_stats(s, &stats);
+        usleep(200);
+    }
+    assert_int_equal(most, SINK_BREAKER_CLOSED); /* a few failures leave it closed */
+    for (int i = 0; i < 5000 && stats.breaker != SINK_BREAKER_OPEN; i++) {
+        sink_stats(s, &stats);
+        usleep(200);
+    }
+    assert_int_equal(stats.breaker, SINK_BREAKER_OPEN);
+    assert_int_equal(stats.up, 0);
+    await_level(s, 300);
+    usleep(20000);
+    sink_stats(s, &stats);
+    assert_int_equal(stats.breaker, SINK_BREAKER_CLOSED);
+    assert_int_equal(stats.up, 1);
+    assert_int_equal(sink_stop(s, 2000), 0);
+    assert_int_equal(far.first_batch, 1);
+    assert_int_equal(far.batch_max, 100);
+    assert_taken(0, 300);
+    assert_true(logged("sink far: breaker open after 5 failures in a row"));
+    assert_true(logged("works again after 6 failures: breaker closed"));
+}
+
+static char letters_dir[64], letters_path[96];
+
+static void make_letters_dir(void)
+{
+    char base[] = "/tmp/sink-letters-XXXXXX";
+    assert_non_null(mkdtemp(base));
+    snprintf(letters_dir, sizeof letters_dir, "%s/dead-letters", base);
+    snprintf(letters_path, sizeof letters_path, "%s/far.jsonl", letters_dir);
+}
+
+static void remove_letters_dir(void)
+{
+    char command[128];
+    snprintf(command, sizeof command, "rm -rf %.*s", (int)(strrchr(letters_dir, '/') - letters_dir),
+             letters_dir);
+    assert_int_equal(system(command), 0);
+}
+
+/* The file holds a letter for each event from 0 to end that 50 divides, in order, and nothing else. */
+static void assert_letters(uint64_t end)
+{
+    char line[512], expected[512];
+    FILE *f = fopen(letters_path, "r");
+    assert_non_null(f);
+    for (uint64_t n = 0; n < end; n += 50) {
+        snprintf(expected, sizeof expected,
+                 "{\"outbox\":\"" FAKE_ID "\",\"offset\":%d,\"symbol\":\"SPY\",\"kind\":\"bar\",\"reason\":"
+                 "\"event %d is \\\"too\\\" large\",\"event\":{\"n\":%d}}\n",
+                 (int)n, (int)n, (int)n);
+        assert_non_null(fgets(line, sizeof line, f));
+        assert_string_equal(line, expected);
+    }
+    assert_null(fgets(line, sizeof line, f));
+    fclose(f);
+}
+
+/* All but the refused ones, in order. */
+static void assert_taken_but_refused(uint64_t end)
+{
+    uint32_t at = 0;
+    for (uint64_t n = 0; n < end; n++)
+        if (n % 50)
+            assert_int_equal(far.taken[at++], n);
+    assert_int_equal(far.count, at);
+}
+
+static void test_dead_letters(void **state)
+{
+    (void)state;
+    struct sink_stats stats;
+    make_letters_dir();
+    far.refused_every = 50;
+    far.fault_percent = 20; /* what passes is no letter */
+    fake_set(0, 501);
+    struct sink_config c = config();
+    c.dead_letter_dir = letters_dir;
+    struct sink *s = start(&c);
+    await_level(s, 501); /* the last event is a refused one */
+    sink_stats(s, &stats);
+    assert_int_equal(sink_stop(s, 2000), 0);
+    assert_int_equal(stats.dead_letters, 11);
+    assert_int_equal(stats.rewound, 0);
+    assert_letters(501);
+    assert_taken_but_refused(501);
+    assert_true(logged("sink far: event 50 is refused for good, it is in "));
+
+    /* the cursor is before the last one still: refused again, not written again; a torn line goes */
+    assert_int_equal(far.cursor.offset, 500);
+    FILE *f = fopen(letters_path, "a");
+    fputs("{\"outbox\":\"" FAKE_ID "\",\"offset\":550,\"sym", f);
+    fclose(f);
+    fake_set(0, 600);
+    c.next_offset = 600;
+    far.fault_percent = 0;
+    s = start(&c);
+    await_level(s, 600);
+    sink_stats(s, &stats);
+    assert_int_equal(stats.dead_letters, 1);
+    assert_int_equal(stats.errors, 0);
+
+    /* the far end lost everything: no letter twice */
+    pthread_mutex_lock(&far.lock);
+    far.count = 0;
+    memset(&far.cursor, 0, sizeof far.cursor);
+    pthread_mutex_unlock(&far.lock);
+    fake_set(0, 601);
+    sink_published(s, 601);
+    await_level(s, 601);
+    assert_int_equal(sink_stop(s, 2000), 0);
+    assert_letters(601);
+    assert_taken_but_refused(601);
+    remove_letters_dir();
+}
+
+/* No event passes before its letter is on disk. */
+static void test_dead_letter_without_a_place(void **state)
+{
+    (void)state;
+    struct sink_stats stats;
+    make_letters_dir();
+    FILE *f = fopen(letters_dir, "w"); /* a file where the folder should be */
+    fclose(f);
+    far.refused_every = 50;
+    fake_set(0, 20);
+    struct sink_config c = config();
+    c.dead_letter_dir = letters_dir;
+    struct sink *s = start(&c);
+    await_error(s, "dead letters: cannot open ");
+    sink_stats(s, &stats);
+    assert_int_equal(stats.offset, 0);
+    assert_int_equal(stats.dead_letters, 0);
+    assert_int_equal(unlink(letters_dir), 0);
+    await_level(s, 20);
+    assert_int_equal(sink_stop(s, 2000), 0);
+    assert_taken_but_refused(20);
+    assert_letters(20);
+    remove_letters_dir();
+}
+
+/* A cursor that was ours and is another's: nothing is delivered, and nothing is taken over. */
+static void test_fenced_by_another_outbox(void **state)
+{
+    (void)state;
+    struct sink_stats stats;
+    fake_set(0, 100);
+    struct sink_config c = config();
+    struct sink *s = start(&c);
+    await_level(s, 100);
+    pthread_mutex_lock(&far.lock);
+    far.cursor = (struct sink_cursor){FAKE_OTHER_ID, 7};
+    pthread_mutex_unlock(&far.lock);
+    fake_set(0, 200);
+    sink_published(s, 200);
+    await_error(s, "another instance delivers as node n; stop that one and send SIGHUP to this");
+    pthread_mutex_lock(&far.lock);
+    assert_int_equal(far.cursor.offset, 7);
+    assert_int_equal(far.count, 100);
+    far.cursor = (struct sink_cursor){FAKE_ID, 100};
+    pthread_mutex_unlock(&far.lock);
+    await_level(s, 200);
+    sink_stats(s, &stats);
+    assert_int_equal(sink_stop(s, 2000), 0);
+    assert_int_equal(stats.unknown_outbox, 0);
+    assert_taken(0, 200);
+}
+
+/* An older copy of the outbox, which then grows past the cursor: its events up to there were never
+ * delivered. */
+static void test_fenced_with_an_older_outbox(void **state)
+{
+    (void)state;
+    fake_set(0, 50);
+    struct sink_config c = config();
+    far.cursor = (struct sink_cursor){FAKE_ID, 60};
+    struct sink *s = start(&c);
+    await_error(s, "its cursor is 60, the outbox in memory ends at 50");
+    fake_set(0, 100);
+    sink_published(s, 100);
+    usleep(300000);
+    await_error(s, "its cursor is 60, the outbox in memory ends at 50");
+    assert_int_equal(far.count, 0);
+    pthread_mutex_lock(&far.lock);
+    memset(&far.cursor, 0, sizeof far.cursor); /* as the message says */
+    pthread_mutex_unlock(&far.lock);
+    await_level(s, 100);
+    assert_int_equal(sink_stop(s, 2000), 0);
+    assert_taken(0, 100);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -430,6 +656,11 @@ int main(void)
         cmocka_unit_test_setup(test_refused_prices_hold_nothing_up, setup),
         cmocka_unit_test_setup(test_probe_while_idle, setup),
         cmocka_unit_test_setup(test_stop_is_bounded, setup),
+        cmocka_unit_test_setup(test_breaker, setup),
+        cmocka_unit_test_setup(test_dead_letters, setup),
+        cmocka_unit_test_setup(test_dead_letter_without_a_place, setup),
+        cmocka_unit_test_setup(test_fenced_by_another_outbox, setup),
+        cmocka_unit_test_setup(test_fenced_with_an_older_outbox, setup),
     };
     return cmocka_run_group_tests_name("sink", tests, NULL, NULL);
 }
