@@ -127,8 +127,19 @@ static struct symbol *symbol_of(const struct engine *e, uint32_t id)
 struct engine_view engine_view(const struct engine *e, uint32_t symbol)
 {
     const struct symbol *s = symbol_of(e, symbol);
-    return s ? (struct engine_view){s->price_e9 == KEY_UNKNOWN ? 0 : s->price_e9, s->day_volume, s->session}
-             : (struct engine_view){0};
+    if (!s)
+        return (struct engine_view){0};
+    return (struct engine_view){.price_e9 = s->price_e9 == KEY_UNKNOWN ? 0 : s->price_e9,
+                                .day_volume = s->day_volume,
+                                .session = s->session,
+                                .live_start_ns = s->live_start_ns,
+                                .open_e9 = s->open_e9,
+                                .high_e9 = s->high_e9,
+                                .low_e9 = s->low_e9,
+                                .close_e9 = s->close_e9,
+                                .live_volume = s->live_volume,
+                                .live_pv = s->live_pv,
+                                .live_trades = s->live_trades};
 }
 
 /* ---- events */

@@ -11,7 +11,11 @@
 
 #define SYMTAB_MAGIC UINT64_C(0x316c6f626d797374) /* "tsymbol1" */
 
-enum { TRADE_WORDS = sizeof(struct symtab_trade) / 8, QUOTE_WORDS = sizeof(struct symtab_quote) / 8 };
+enum {
+    TRADE_WORDS = sizeof(struct symtab_trade) / 8,
+    QUOTE_WORDS = sizeof(struct symtab_quote) / 8,
+    LIVE_WORDS = sizeof(struct symtab_live) / 8
+};
 
 struct row {
     uint64_t trade_seq;
@@ -20,11 +24,17 @@ struct row {
     uint64_t quote_seq;
     uint64_t quote[QUOTE_WORDS];
     uint64_t quote_pad[8 - 1 - QUOTE_WORDS];
+    uint64_t live_seq;
+    uint64_t live[LIVE_WORDS];
+    uint64_t live_pad[16 - 1 - LIVE_WORDS];
     struct symtab_identity identity __attribute__((aligned(128)));
 } __attribute__((aligned(128)));
 
-_Static_assert(sizeof(struct symtab_trade) == 40 && sizeof(struct symtab_quote) == 40, "whole words");
-_Static_assert(offsetof(struct row, quote_seq) == 64 && sizeof(struct row) == 256,
+_Static_assert(sizeof(struct symtab_trade) == 40 && sizeof(struct symtab_quote) == 40 &&
+                   sizeof(struct symtab_live) == 72,
+               "whole words");
+_Static_assert(offsetof(struct row, quote_seq) == 64 && offsetof(struct row, live_seq) == 128 &&
+                   sizeof(struct row) == 384,
                "one line for each writer");
 
 struct symtab {
@@ -167,6 +177,12 @@ void symtab_set_quote(struct symtab *t, uint32_t id, const struct symtab_quote *
     seqlock_write(&t->rows[id].quote_seq, t->rows[id].quote, quote, QUOTE_WORDS);
 }
 
+void symtab_set_live(struct symtab *t, uint32_t id, const struct symtab_live *live)
+{
+    assert(id < t->rows_max);
+    seqlock_write(&t->rows[id].live_seq, t->rows[id].live, live, LIVE_WORDS);
+}
+
 int symtab_read(const struct symtab *t, uint32_t id, struct symtab_row *row)
 {
     if (id >= symtab_count(t))
@@ -175,5 +191,6 @@ int symtab_read(const struct symtab *t, uint32_t id, struct symtab_row *row)
     row->identity = r->identity;
     bool trade = seqlock_read(&r->trade_seq, r->trade, &row->trade, TRADE_WORDS);
     bool quote = seqlock_read(&r->quote_seq, r->quote, &row->quote, QUOTE_WORDS);
-    return trade && quote ? 0 : SYMTAB_TORN;
+    bool live = seqlock_read(&r->live_seq, r->live, &row->live, LIVE_WORDS);
+    return trade && quote && live ? 0 : SYMTAB_TORN;
 }

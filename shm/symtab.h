@@ -1,8 +1,9 @@
-/* The symbol table: what every process may know of a symbol. A row per symbol id (dense, from 0), 256 bytes:
+/* The symbol table: what every process may know of a symbol. A row per symbol id (dense, from 0), 384 bytes:
  *
  *   line 0   seqlock, last trade, the day's volume    written by the symbol's scanner
  *   line 1   seqlock, last quote                      written by the symbol's scanner
- *   line 2-3 identity                                 written once by ingest, before the row counts as there
+ *   line 2-3 seqlock, live bar                        written by the symbol's scanner
+ *   line 4-5 identity                                 written once by ingest, before the row counts as there
  *
  * and a hash table name -> id, written by ingest. A trade touches one cache line.
  *
@@ -51,11 +52,22 @@ struct symtab_quote {
     int64_t event_ns;
 };
 
+/* The bar of the minute in which the symbol last traded; it may have ended. */
+struct symtab_live {
+    int64_t start_ns;
+    int64_t open_e9, high_e9, low_e9, close_e9;
+    uint64_t volume;
+    uint64_t pv_lo; /* sum of price_e9 x size, 128 bit */
+    int64_t pv_hi;
+    uint64_t trades; /* 0: none yet */
+};
+
 /* A reader's copy of a row. */
 struct symtab_row {
     struct symtab_identity identity;
     struct symtab_trade trade;
     struct symtab_quote quote;
+    struct symtab_live live;
 };
 
 size_t symtab_align(void);
@@ -85,6 +97,7 @@ const struct symtab_identity *symtab_identity(const struct symtab *t, uint32_t i
 /* The writer's. id of a row, asserted. */
 void symtab_set_trade(struct symtab *t, uint32_t id, const struct symtab_trade *trade);
 void symtab_set_quote(struct symtab *t, uint32_t id, const struct symtab_quote *quote);
+void symtab_set_live(struct symtab *t, uint32_t id, const struct symtab_live *live);
 
 /* Copies a row. 0; SYMTAB_NONE if there is no such row; SYMTAB_TORN if a writer died or was
  * suspended within it (the copy may then mix two trades or quotes). */

@@ -63,6 +63,17 @@ static void show(struct scanner *s, const struct msg *m, uint32_t n)
                                      .day_volume = v.day_volume,
                                      .session = (uint8_t)v.session};
             symtab_set_trade(s->symtab, x->symbol, &t);
+            struct symtab_live bar = {.start_ns = v.live_start_ns,
+                                      .open_e9 = v.open_e9,
+                                      .high_e9 = v.high_e9,
+                                      .low_e9 = v.low_e9,
+                                      .close_e9 = v.close_e9,
+                                      .volume = v.live_volume,
+                                      .pv_lo = (uint64_t)v.live_pv,
+                                      .pv_hi = (int64_t)(v.live_pv >> 64),
+                                      .trades = v.live_trades};
+            if (bar.trades)
+                symtab_set_live(s->symtab, x->symbol, &bar);
         }
     }
 }

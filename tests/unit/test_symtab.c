@@ -115,20 +115,23 @@ static void test_rows(void **state)
     struct symtab_quote quote = {.bid_e9 = 10, .ask_e9 = 11, .bid_size = 12, .ask_size = 13, .event_ns = 14};
     symtab_set_trade(t, 1, &trade);
     symtab_set_quote(t, 1, &quote);
+    struct symtab_live live = {20, 21, 22, 23, 24, 25, 26, 27, 28};
+    symtab_set_live(t, 1, &live);
     assert_int_equal(symtab_read(t, 1, &row), 0);
+    assert_memory_equal(&row.live, &live, sizeof live);
     assert_memory_equal(&row.trade, &trade, sizeof trade);
     assert_memory_equal(&row.quote, &quote, sizeof quote);
     assert_string_equal(row.identity.name, "QQQ");
     assert_int_equal(symtab_read(t, 0, &row), 0);
-    assert_int_equal(row.trade.price_e9 | row.quote.bid_e9, 0);
+    assert_int_equal(row.trade.price_e9 | row.quote.bid_e9 | (int64_t)row.live.trades, 0);
     assert_int_equal(symtab_read(t, 2, &row), SYMTAB_NONE);
 }
 
-/* The sequence number is the first word of a row, the rows are 256 bytes and come before the hash table. */
+/* The sequence number is the first word of a row, the rows are 384 bytes and come before the hash table. */
 static uint64_t *trade_seq(uint32_t id)
 {
     size_t hash_bytes = 1024 * sizeof(uint32_t);
-    return (uint64_t *)((char *)mem + symtab_footprint(ROWS) - object_round(hash_bytes) - (ROWS - id) * 256u);
+    return (uint64_t *)((char *)mem + symtab_footprint(ROWS) - object_round(hash_bytes) - (ROWS - id) * 384u);
 }
 
 static void test_a_writer_that_died_within_a_write(void **state)
