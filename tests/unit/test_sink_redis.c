@@ -4,6 +4,7 @@
 
 #include "tests/system/lib/fake_outbox.h"
 
+#include <arpa/inet.h>
 #include <hiredis/hiredis.h>
 #include <setjmp.h>
 #include <signal.h>
@@ -628,6 +629,238 @@ static void test_prices(void **state)
     freeReplyObject(gone);
 }
 
+/* The answer of a command of the shell, without its last line's end. */
+__attribute__((format(printf, 2, 3))) static void shell(char answer[256], const char *format, ...)
+{
+    char line[512];
+    va_list args;
+    va_start(args, format);
+    vsnprintf(line, sizeof line, format, args);
+    va_end(args);
+    FILE *f = popen(line, "r");
+    assert_non_null(f);
+    *answer = 0;
+    if (fgets(answer, 256, f))
+        answer[strcspn(answer, "\n")] = 0;
+    pclose(f);
+}
+
+/* redis-cli at the TLS server in `at`. */
+#define TLS_CLI(at)                                                                                          \
+    "redis-cli --tls --cacert %1$s/ca.crt --cert %1$s/client.crt --key %1$s/client.key -p $(cat %1$s/port) "
+
+static void test_tls(void **state)
+{
+    (void)state;
+    char at[] = "/tmp/sink-tls-XXXXXX", answer[256], ca[64], cert[64], key[64], tls_url[64];
+    assert_non_null(mkdtemp(at));
+    shell(answer, "REDIS_TLS=1 scripts/redis.sh start %s", at);
+    int tls_port = atoi(answer);
+    assert_true(tls_port > 0);
+    snprintf(ca, sizeof ca, "%s/ca.crt", at);
+    snprintf(cert, sizeof cert, "%s/client.crt", at);
+    snprintf(key, sizeof key, "%s/client.key", at);
+    fake_set(0, 1000);
+    struct sink_config c = config();
+    c.redis_url = tls_url;
+
+    static const struct {
+        const char *url;
+        bool ca, cert;
+        const char *error;
+    } bad[] = {
+        {"rediss://127.0.0.1:%d", false, true, "the server's certificate: "},
+        {"rediss://127.1:%d", true, true, "the server's certificate: hostname mismatch"},
+        {"rediss://127.0.0.1:%d", true, false, "certificate required"},
+        {"redis://127.0.0.1:%d", false, false, "redis://127.0.0.1:"},
+    };
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        snprintf(tls_url, sizeof tls_url, bad[i].url, tls_port);
+        c.redis_ca_file = bad[i].ca ? ca : NULL;
+        c.redis_cert_file = bad[i].cert && bad[i].ca ? cert : "";
+        c.redis_key_file = bad[i].cert && bad[i].ca ? key : "";
+        struct sink *s = start(&c);
+        AWAIT_ERROR(s, bad[i].error);
+        assert_int_equal(sink_stop(s, 5000), 0);
+    }
+    snprintf(tls_url, sizeof tls_url, "rediss://127.0.0.1:%d", port); /* which does not speak it */
+    c.redis_ca_file = ca;
+    struct sink *s = start(&c);
+    AWAIT_ERROR(s, "cannot connect: TLS: ");
+    assert_int_equal(sink_stop(s, 5000), 0);
+
+    snprintf(tls_url, sizeof tls_url, "rediss://localhost:%d/2", tls_port);
+    c.redis_cert_file = cert;
+    c.redis_key_file = key;
+    c.prices.read = read_price;
+    price_e9[0] = 167510000000;
+    s = start(&c);
+    await_level(s, 1000);
+    shell(answer, "scripts/redis.sh kill %s", at);
+    shell(answer, "REDIS_TLS=1 scripts/redis.sh start %s", at);
+    fake_set(0, 2000);
+    sink_published(s, 2000);
+    await_level(s, 2000);
+    assert_int_equal(sink_stop(s, 5000), 0);
+    shell(answer, TLS_CLI(at) "-n 2 XLEN alerts", at);
+    assert_string_equal(answer, "1600");
+    shell(answer, TLS_CLI(at) "-n 2 XLEN bars.finalized", at);
+    assert_string_equal(answer, "400");
+    shell(answer, TLS_CLI(at) "-n 2 GET " CURSOR, at);
+    assert_string_equal(answer, FAKE_ID " 2000");
+    shell(answer, TLS_CLI(at) "-n 2 GET price:SPY", at);
+    assert_string_equal(answer, "167.51");
+    shell(answer, "scripts/redis.sh stop %1$s && rm -rf %1$s", at);
+}
+
+static void test_tls_files(void **state)
+{
+    (void)state;
+    struct error err;
+    struct sink_config c = config();
+    c.redis_ca_file = "/nowhere/ca.crt";
+    assert_null(sink_start(&c, &err));
+    assert_non_null(strstr(err.text, "expected rediss://"));
+    char tls_url[64];
+    snprintf(tls_url, sizeof tls_url, "rediss://127.0.0.1:%d", port);
+    c.redis_url = tls_url;
+    struct sink *s = start(&c);
+    AWAIT_ERROR(s, "redis.ca_file: cannot use /nowhere/ca.crt: No such file or directory");
+    assert_int_equal(sink_stop(s, 5000), 0);
+    c.redis_cert_file = "/nowhere/x.crt";
+    assert_null(sink_start(&c, &err));
+    assert_non_null(strstr(err.text, "redis.cert_file is set and redis.key_file is not"));
+    c.redis_ca_file = NULL;
+    c.redis_key_file = "/nowhere/x.key";
+    s = start(&c);
+    AWAIT_ERROR(s, "redis.cert_file: cannot use /nowhere/x.crt");
+    assert_int_equal(sink_stop(s, 5000), 0);
+}
+
+/* Who delivers under a node's name keeps others from it: another outbox, a copy of its own. */
+static void test_node_name_in_use(void **state)
+{
+    (void)state;
+    struct error err = {""};
+    struct sink_cursor cursor;
+    uint32_t accepted = 0;
+    struct sink_config first = config(), second = config(), copy = config();
+    void *a = calloc(1, sink_redis.state_bytes), *b = calloc(1, sink_redis.state_bytes);
+    struct outbox_record record = {.kind = OUTBOX_ALERT, .json = "{}", .json_len = 2};
+    second.outbox_id = FAKE_OTHER_ID;
+    copy.outbox_dir = "/tmp";
+    assert_int_equal(sink_redis.open(a, &first, &cursor, &err), 0);
+    assert_int_equal(sink_redis.open(b, &second, &cursor, &err), 0); /* nobody delivers yet */
+    assert_int_equal(sink_redis.deliver(a, &record, 1, &accepted, &err), 0);
+    assert_int_equal(sink_redis.deliver(b, &record, 1, &accepted, &err), -1);
+    assert_non_null(strstr(err.text, "the node's name n1 is in use"));
+    assert_int_equal(sink_redis.probe(b, &err), -1);
+    sink_redis.close(b);
+    for (int i = 0; i < 2; i++) {
+        memset(b, 0, sink_redis.state_bytes);
+        assert_int_equal(sink_redis.open(b, i ? &copy : &second, &cursor, &err), -1);
+        assert_non_null(strstr(err.text, "(" CURSOR ":lease holds " FAKE_ID " "));
+    }
+    redisReply *left = ask("PTTL " CURSOR ":lease");
+    assert_true(left->integer > 5000 && left->integer <= 10000);
+    freeReplyObject(left);
+    DO("PEXPIRE " CURSOR ":lease 1000");
+    assert_int_equal(sink_redis.probe(a, &err), 0); /* keeps it */
+    left = ask("PTTL " CURSOR ":lease");
+    assert_true(left->integer > 5000);
+    freeReplyObject(left);
+
+    sink_redis.close(a); /* gives it back */
+    memset(b, 0, sink_redis.state_bytes);
+    assert_int_equal(sink_redis.open(b, &second, &cursor, &err), 0);
+    assert_int_equal(sink_redis.deliver(b, &record, 1, &accepted, &err), 0);
+    sink_redis.close(b);
+    free(a);
+    free(b);
+    redisReply *entries = ask("XLEN alerts");
+    assert_int_equal(entries->integer, 2);
+    freeReplyObject(entries);
+}
+
+/* A server that takes one event of a batch and answers `stopped` for the second: no real one refuses what is
+ * as small as an event. */
+static const char *stopped;
+
+static void *answer_scripts(void *arg)
+{
+    int fd = accept(*(int *)arg, NULL, NULL);
+    redisReader *reader = redisReaderCreate();
+    char in[4096], out[512];
+    ssize_t n;
+    while ((n = read(fd, in, sizeof in)) > 0) {
+        void *reply;
+        redisReaderFeed(reader, in, (size_t)n);
+        while (redisReaderGetReply(reader, &reply) == REDIS_OK && reply) {
+            const redisReply *command = reply;
+            int len = strcmp(command->element[0]->str, "EVALSHA") ? snprintf(out, sizeof out, "+OK\r\n")
+                      : command->elements == 14
+                          ? snprintf(out, sizeof out, "*4\r\n:-1\r\n$0\r\n\r\n$0\r\n\r\n$0\r\n\r\n")
+                          : snprintf(out, sizeof out,
+                                     "*4\r\n:1\r\n$34\r\n" FAKE_ID " 1\r\n$%zu\r\n%s\r\n$0\r\n\r\n",
+                                     strlen(stopped), stopped);
+            freeReplyObject(reply);
+            if (write(fd, out, (size_t)len) != len)
+                break;
+        }
+    }
+    redisReaderFree(reader);
+    close(fd);
+    return NULL;
+}
+
+static int deliver_to_it(struct error *err)
+{
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t len = sizeof address;
+    int listener = socket(AF_INET, SOCK_STREAM, 0);
+    pthread_t thread;
+    char fake_url[64];
+    struct sink_config c = config();
+    struct sink_cursor cursor;
+    struct outbox_record record[3] = {0};
+    uint32_t accepted = 0;
+    for (int i = 0; i < 3; i++)
+        record[i] =
+            (struct outbox_record){.offset = (uint64_t)i, .kind = OUTBOX_ALERT, .json = "{}", .json_len = 2};
+    assert_int_equal(bind(listener, (struct sockaddr *)&address, sizeof address), 0);
+    assert_int_equal(listen(listener, 1), 0);
+    assert_int_equal(getsockname(listener, (struct sockaddr *)&address, &len), 0);
+    assert_int_equal(pthread_create(&thread, NULL, answer_scripts, &listener), 0);
+    snprintf(fake_url, sizeof fake_url, "redis://127.0.0.1:%d", ntohs(address.sin_port));
+    c.redis_url = fake_url;
+    void *r = calloc(1, sink_redis.state_bytes);
+    assert_int_equal(sink_redis.open(r, &c, &cursor, err), 0);
+    int result = sink_redis.deliver(r, record, 3, &accepted, err);
+    assert_int_equal(accepted, 1);
+    sink_redis.close(r);
+    free(r);
+    pthread_join(thread, NULL);
+    close(listener);
+    return result;
+}
+
+static void test_refused_for_good(void **state)
+{
+    (void)state;
+    struct error err;
+    stopped = "ERR string exceeds maximum allowed size (proto-max-bulk-len)";
+    assert_int_equal(deliver_to_it(&err), SINK_REFUSED);
+    assert_non_null(strstr(err.text, "XADD: ERR string exceeds maximum"));
+    static const char *const passing[] = {"OOM command not allowed when used memory > 'maxmemory'.",
+                                          "NOPERM this user has no permissions",
+                                          "WRONGTYPE Operation against a key", "MISCONF Redis is configured"};
+    for (size_t i = 0; i < sizeof passing / sizeof *passing; i++) {
+        stopped = passing[i];
+        assert_int_equal(deliver_to_it(&err), -1);
+        assert_non_null(strstr(err.text, passing[i]));
+    }
+}
+
 /* A bound that only a mistake breaks; the figure is printed for whoever looks. */
 static void test_speed(void **state)
 {
@@ -667,6 +900,10 @@ int main(int argc, char **argv)
         cmocka_unit_test_setup(test_server_that_takes_no_writes, setup),
         cmocka_unit_test_setup(test_configuration, setup),
         cmocka_unit_test_setup(test_prices, setup),
+        cmocka_unit_test_setup(test_tls, setup),
+        cmocka_unit_test_setup(test_tls_files, setup),
+        cmocka_unit_test_setup(test_node_name_in_use, setup),
+        cmocka_unit_test_setup(test_refused_for_good, setup),
         cmocka_unit_test_setup(test_speed, setup),
     };
     return cmocka_run_group_tests_name("sink_redis", tests, start_server, stop_server);
