@@ -1,6 +1,7 @@
 /* The table of commands. A command is a cmd_*.c with its options table and its function, and a row here. */
 #include "core/version.h"
 #include "workers/cli.h"
+#include "workers/cmd_audit.h"
 #include "workers/cmd_capture.h"
 #include "workers/cmd_config.h"
 #include "workers/cmd_import.h"
@@ -59,6 +60,10 @@ static const struct cli_command commands[] = {
      .positional_max = 65,
      .options = cmd_import_options,
      .run = cmd_import},
+    {.name = "audit",
+     .help = "prove from journal, outbox and sinks that nothing is lost or doubled, or say where",
+     .options = cmd_audit_options,
+     .run = cmd_audit},
     {.name = "top",
      .help = "watch a running instance: roles, rings, latency, sinks, rules, alerts",
      .no_settings = true,

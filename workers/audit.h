@@ -1,0 +1,108 @@
+/* What the parts of `ringtape audit` share: the events of the outbox, and per stage what was produced, what
+ * came of it, and what does not agree.
+ *
+ * On a running instance each stage is read before the one that feeds it (sinks' cursors, outbox, journal), so
+ * that whatever a stage holds was already in the stage before when that is read. Nothing is ever written.
+ */
+#ifndef WORKERS_AUDIT_H
+#define WORKERS_AUDIT_H
+
+#include "net/outbox.h"
+#include "net/sink.h"
+#include "workers/cli.h"
+
+#include <jansson.h>
+
+enum { AUDIT_TRIMMED = 255 }; /* it was there: the sink keeps only so many */
+enum { AUDIT_REASONS = 8, AUDIT_STAGES = 16, AUDIT_FINDINGS = 20, AUDIT_TEXT = 160 };
+
+/* delivered + reasons = produced where all is well. */
+struct audit_stage {
+    const char *name;
+    uint64_t produced, delivered;
+    uint64_t unexpected; /* there, but nothing has produced it, or there again */
+    uint64_t findings;   /* the first AUDIT_FINDINGS of them are told */
+    uint64_t faults;     /* findings that are none of `unchecked` */
+    struct {
+        const char *name;
+        uint64_t n;
+    } reason[AUDIT_REASONS];
+    bool unchecked; /* it could not be looked at, in part or at all: findings from then on are no faults */
+};
+
+/* An event of the outbox; the one at index i has offset first + i. */
+struct audit_event {
+    uint64_t seq, digest; /* of its JSON */
+    uint32_t symbol, sub;
+    uint32_t next; /* of the same bucket, index + 1; 0: none */
+    uint16_t bucket;
+    uint8_t kind; /* enum outbox_kind */
+};
+
+struct audit_name {
+    char text[64];
+    uint32_t len;
+    uint16_t bucket;
+    uint8_t size_scale;
+};
+
+struct audit {
+    const struct cli_args *args;
+    const char *dir;
+    char outbox_dir[4096], outbox_id[SINK_OUTBOX_ID_MAX + 1];
+    bool alive;  /* the instance runs */
+    bool staged; /* it was killed, and its workspace may hold what its journal had not written */
+    bool ended;  /* the journal ends with END */
+    bool broken; /* the outbox could not be read to its end */
+    struct audit_event *event;
+    uint32_t n, room;
+    uint64_t first;   /* offset of event[0] */
+    uint32_t *places; /* event index + 1 by digest, 0: free */
+    uint32_t mask;
+    struct audit_name *name; /* by symbol id */
+    uint32_t names;
+    struct audit_stage stage[AUDIT_STAGES];
+    unsigned n_stages;
+    json_t *findings;
+};
+
+struct audit_stage *audit_stage_new(struct audit *a, const char *name);
+void audit_count(struct audit_stage *s, const char *reason, uint64_t n);
+/* Something does not hold, or (s->unchecked) could not be seen. Returns -1. */
+int audit_find(struct audit *a, struct audit_stage *s, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+
+/* The index of the event with this JSON, -1 if the outbox has none. */
+int64_t audit_event_of(const struct audit *a, const char *json, size_t len);
+/* "event 17 (seq 1234, SPY)"; returns `text`. */
+const char *audit_event_text(const struct audit *a, uint32_t i, char text[AUDIT_TEXT]);
+
+/* A sink: its cursor is read at open; its content is compared once the outbox is known. */
+struct audit_sink {
+    const char *name;
+    const struct settings *settings;
+    bool found; /* it has a cursor */
+    struct sink_cursor cursor;
+    struct audit_stage *stage;      /* of alerts */
+    struct audit_stage *bars_stage; /* NULL: it takes none */
+    uint8_t *times;                 /* per event: how often it is there, at most 2; or AUDIT_TRIMMED */
+    void *state;                    /* of the kind of sink */
+};
+
+/* Cursors; -1 with err: the sink cannot be read. */
+int audit_jsonl_open(struct audit *a, struct audit_sink *s, struct error *err);
+int audit_redis_open(struct audit *a, struct audit_sink *s, struct error *err);
+int audit_sqlite_open(struct audit *a, struct audit_sink *s, struct error *err);
+/* Marks what is there, and says what should not be. */
+void audit_jsonl_read(struct audit *a, struct audit_sink *s);
+void audit_redis_read(struct audit *a, struct audit_sink *s);
+void audit_sqlite_read(struct audit *a, struct audit_sink *s);
+void audit_redis_close(struct audit_sink *s);
+void audit_sqlite_close(struct audit_sink *s);
+
+/* An entry of a sink that must be an event before its cursor, and there once. `where`: "line 12", for
+ * messages. The index, or -1. */
+int64_t audit_sink_entry(struct audit *a, struct audit_sink *s, enum outbox_kind kind, const char *json,
+                         size_t len, const char *where);
+
+#endif
