@@ -23,7 +23,7 @@ struct verify {
     struct msg *out;
     uint8_t node[SEGMENT_ID_BYTES];
     bool has_node;
-    uint64_t seq;        /* the last one seen; 0: none */
+    uint64_t next;       /* the seq that must follow; 0: any */
     uint64_t first_seq;  /* of the segment's messages; 0: none yet */
     bool blocks_damaged; /* of the segment: its index is not compared */
 };
@@ -58,15 +58,16 @@ static bool check_records(struct verify *f, uint64_t offset, const struct block_
                     msg_type_name(m->type), fault);
         if (h->flags & JOURNAL_IN_FORCE)
             continue;
-        if (m->seq <= f->seq) {
-            problem(f, offset, "found message %" PRIu64 ", expected %" PRIu64, m->seq, f->seq + 1);
+        if (m->seq < f->next) {
+            problem(f, offset, "found message %" PRIu64 ", expected %" PRIu64, m->seq, f->next);
             return false;
         }
-        if (f->seq && m->seq != f->seq + 1)
-            gap(f, offset, f->seq + 1, m->seq - 1);
+        if (f->next && m->seq > f->next)
+            gap(f, offset, f->next, m->seq - 1);
         f->first_seq = f->first_seq ? f->first_seq : m->seq;
         f->v->first_seq = f->v->first_seq ? f->v->first_seq : m->seq;
-        f->seq = f->v->last_seq = m->seq;
+        f->v->last_seq = m->seq;
+        f->next = m->seq + 1;
         f->v->records++;
     }
     return true;
@@ -153,9 +154,15 @@ static void check_head(struct verify *f)
         problem(f, 0, "a segment of another journal than the files before it");
     memcpy(f->node, h->node, sizeof f->node);
     f->has_node = true;
-    if (f->seq && h->prev_seq != f->seq)
+    if (!f->next) {
+        f->next = h->first_seq; /* what precedes is in no file: no gap */
+    } else if (h->prev_seq >= f->next) {
+        gap(f, 0, f->next, h->prev_seq);
+        f->next = h->prev_seq + 1;
+    } else if (h->prev_seq + 1 != f->next) {
         problem(f, 0, "it follows message %" PRIu64 ", the segment before it ends with %" PRIu64, h->prev_seq,
-                f->seq);
+                f->next - 1);
+    }
 }
 
 static void check_segment(struct verify *f, bool last)
@@ -186,6 +193,11 @@ static void check_segment(struct verify *f, bool last)
     if (f->first_seq && f->first_seq != f->file.head.first_seq && !f->blocks_damaged)
         problem(f, 0, "its head says that message %" PRIu64 " is the first, found %" PRIu64,
                 f->file.head.first_seq, f->first_seq);
+    const struct footer_head *footer = &f->file.footer;
+    if (f->file.sealed && footer->records && f->next && f->next <= footer->last_seq) {
+        gap(f, f->file.footer_offset, f->next, footer->last_seq);
+        f->next = footer->last_seq + 1;
+    }
     if (f->file.sealed && !f->blocks_damaged)
         check_index(f);
 }
