@@ -2,6 +2,7 @@
 #include "core/version.h"
 #include "workers/cli.h"
 #include "workers/cmd_audit.h"
+#include "workers/cmd_backup.h"
 #include "workers/cmd_capture.h"
 #include "workers/cmd_config.h"
 #include "workers/cmd_import.h"
@@ -64,6 +65,20 @@ static const struct cli_command commands[] = {
      .help = "prove from journal, outbox and sinks that nothing is lost or doubled, or say where",
      .options = cmd_audit_options,
      .run = cmd_audit},
+    {.name = "backup",
+     .help = "copy an instance's directory, running or not, with checksums",
+     .positional = "DIR TARGET",
+     .positional_min = 2,
+     .positional_max = 2,
+     .options = cmd_backup_options,
+     .run = cmd_backup},
+    {.name = "restore",
+     .help = "make an instance's directory of a backup, all of it checked first",
+     .positional = "TARGET DIR",
+     .positional_min = 2,
+     .positional_max = 2,
+     .options = cmd_restore_options,
+     .run = cmd_restore},
     {.name = "top",
      .help = "watch a running instance: roles, rings, latency, sinks, rules, alerts",
      .no_settings = true,
