@@ -327,7 +327,7 @@ static void test_sink_is_killed(void **state)
             execl("/proc/self/exe", "test_sink_redis", "deliver", url, (char *)NULL);
             _exit(127);
         }
-        usleep(5000 + round * 7919 % (20000 + round * 1000)); /* later and later, for slow machines */
+        usleep(5000 + round * 7919 % (20000 + round * round * 50)); /* later and later, for slow machines */
         kill(pid, SIGKILL);
         int status;
         assert_int_equal(waitpid(pid, &status, 0), pid);
