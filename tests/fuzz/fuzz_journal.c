@@ -1,10 +1,12 @@
 /* What reads a journal. The first byte says what the rest is: a block's payload, on its own (0) or within a
- * sound segment, so that checksums do not stand in the way (1); a segment file (2); an outbox segment (3).
+ * sound segment, so that checksums do not stand in the way (1); a segment file (2); an outbox segment (3); a
+ * payload that is compressed into a sound segment (4); what a block says is a compressed payload (5).
  * Whatever it is, what comes out are whole records, and a payload's records code to a payload that gives them
  * again. */
 #include "net/capture.h"
 #include "net/journal.h"
 #include "net/journal_format.h"
+#include "net/journal_verify.h"
 #include "net/outbox.h"
 #include "net/source.h"
 
@@ -14,6 +16,7 @@
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <unistd.h>
+#include <zstd.h>
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -68,19 +71,23 @@ static void read_capture(const char *path)
     source_close(s);
 }
 
-static size_t segment_around(const uint8_t *payload, size_t n, uint8_t *to)
+/* A sound segment of one block, in which the payload (of what `content` holds) is stored as it is. */
+static size_t segment_around(const uint8_t *payload, size_t n, const uint8_t *content, size_t content_bytes,
+                             bool zstd, uint8_t *to)
 {
     static const uint8_t node[SEGMENT_ID_BYTES];
     struct segment_head h;
     struct codec_summary sum = codec_summary_none;
     int64_t end = 0;
-    size_t slots = decode(payload, n, out, &end);
+    size_t slots = decode(content, content_bytes, out, &end);
     codec_summarise(&sum, out, slots);
     journal_segment_head(&h, 1, node);
     h.first_seq = 1;
+    h.version = zstd ? JOURNAL_VERSION_COMPRESSED : JOURNAL_VERSION;
     journal_segment_seal(&h);
     memcpy(to, &h, sizeof h);
-    journal_block_seal((struct block_head *)(to + sizeof h), &sum, 0, payload, (uint32_t)n);
+    journal_block_seal((struct block_head *)(to + sizeof h), &sum, zstd ? JOURNAL_ZSTD : 0, payload,
+                       (uint32_t)n);
     memcpy(to + sizeof h + sizeof(struct block_head), payload, n);
     return sizeof h + sizeof(struct block_head) + n;
 }
@@ -121,13 +128,26 @@ static void read_outbox(const uint8_t *data, size_t size)
     made = false;
 }
 
+static void tell_nothing(void *ctx, const char *file, uint64_t offset, const char *what)
+{
+    (void)ctx, (void)offset;
+    assert(file[0] && what[0]);
+}
+
+static void verify_capture(const char *path)
+{
+    struct journal_verified v;
+    struct error err;
+    assert(journal_verify(path, tell_nothing, NULL, &v, &err) == 0);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    static uint8_t file[BYTES + 256] __attribute__((aligned(64)));
+    static uint8_t packed[BYTES + BYTES / 128 + 1024], file[sizeof packed + 256] __attribute__((aligned(64)));
     char path[64];
     if (size == 0 || size > BYTES)
         return 0;
-    int kind = data[0] % 4;
+    int kind = data[0] % 6;
     data++;
     size--;
     if (kind == 0) {
@@ -139,12 +159,22 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         if (fd < 0)
             return 0;
         if (kind == 1) {
-            size = segment_around(data, size, file);
+            size = segment_around(data, size, data, size, false, file);
+            data = file;
+        } else if (kind == 4) {
+            size_t n = ZSTD_compress(packed, sizeof packed, data, size, 1);
+            assert(!ZSTD_isError(n));
+            size = segment_around(packed, n, data, size, true, file);
+            data = file;
+        } else if (kind == 5) {
+            size = segment_around(data, size, data, 0, true, file);
             data = file;
         }
         snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
-        if (pwrite(fd, data, size, 0) == (ssize_t)size)
+        if (pwrite(fd, data, size, 0) == (ssize_t)size) {
             read_capture(path);
+            verify_capture(path);
+        }
         close(fd);
     }
     return 0;

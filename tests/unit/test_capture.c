@@ -215,7 +215,7 @@ static int capture(char **words)
 {
     static const struct cli_command commands[] = {{.name = "capture",
                                                    .help = "",
-                                                   .positional = "info|cat PATH",
+                                                   .positional = "info|cat|verify|compress|prune PATH",
                                                    .positional_min = 2,
                                                    .positional_max = 2,
                                                    .options = cmd_capture_options,
@@ -302,6 +302,95 @@ static void damage_is_told(void **state)
     assert_true(lines() > 10); /* its name is in force there */
 }
 
+static void verify_says_where(void **state)
+{
+    (void)state;
+    write_capture(3000);
+    assert_int_equal(CAPTURE("verify", dir), CLI_OK);
+    assert_non_null(strstr(output, "sound; 3000 messages (seq 1 to 3000)"));
+    run("printf x | dd of=%s/00000000000000000002.rtj bs=1 seek=9000 conv=notrunc status=none", dir);
+    assert_int_equal(CAPTURE("verify", dir), CLI_DAMAGED);
+    assert_non_null(strstr(output, "00000000000000000002.rtj: offset "));
+    assert_non_null(strstr(output, "DAMAGED"));
+    assert_non_null(strstr(errors, "restore"));
+    assert_int_equal(CAPTURE("verify", dir, "--json"), CLI_DAMAGED);
+    json_t *o = json_loads(output, 0, NULL), *p = json_object_get(o, "problems");
+    assert_non_null(o);
+    assert_true(json_is_false(json_object_get(o, "sound")));
+    assert_true(json_integer_value(json_object_get(o, "missing")) > 0);
+    assert_true(json_array_size(p) >= 2);
+    assert_true(json_integer_value(json_object_get(json_array_get(p, 0), "offset")) > 0);
+    json_decref(o);
+    assert_int_equal(CAPTURE("verify", "/nowhere"), CLI_USAGE);
+    assert_non_null(strstr(errors, "/nowhere"));
+}
+
+static void compressed_captures_show_the_same(void **state)
+{
+    (void)state;
+    static char before[sizeof output];
+    write_capture(3000);
+    assert_int_equal(CAPTURE("cat", dir), CLI_OK);
+    memcpy(before, output, sizeof output);
+    assert_int_equal(CAPTURE("compress", dir, "--level", "5"), CLI_OK);
+    assert_null(strstr(output, "compressed 0 segments"));
+    assert_int_equal(CAPTURE("compress", dir), CLI_OK);
+    assert_non_null(strstr(output, "compressed 0 segments"));
+    assert_int_equal(CAPTURE("cat", dir), CLI_OK);
+    assert_string_equal(before, output);
+    assert_int_equal(CAPTURE("verify", dir), CLI_OK);
+    assert_int_equal(CAPTURE("info", dir, "--json"), CLI_OK);
+    json_t *o = json_loads(output, 0, NULL);
+    assert_int_equal(json_integer_value(json_object_get(o, "compressed")),
+                     json_integer_value(json_object_get(o, "segments")));
+    json_decref(o);
+    struct source *s = open_capture(dir);
+    static struct msg m[1000];
+    uint64_t seq = 0;
+    assert_non_null(s);
+    for (int n; (n = source_read(s, m, 1000)) > 0;)
+        for (int i = 0; i < n; i += (int)msg_slot_count(&m[i]))
+            assert_int_equal(m[i].seq, ++seq);
+    assert_int_equal(seq, 3000);
+    source_close(s);
+}
+
+static uint64_t first_seq(void)
+{
+    assert_int_equal(CAPTURE("info", dir, "--json"), CLI_OK);
+    json_t *o = json_loads(output, 0, NULL);
+    uint64_t seq = (uint64_t)json_integer_value(json_object_get(o, "first_seq"));
+    assert_int_equal(json_integer_value(json_object_get(o, "last_seq")), 9000);
+    json_decref(o);
+    return seq;
+}
+
+static void prune_deletes_what_is_old(void **state)
+{
+    (void)state;
+    write_capture(9000);
+    assert_int_equal(CAPTURE("prune", dir), CLI_USAGE);
+    assert_non_null(strstr(errors, "--before"));
+    assert_int_equal(CAPTURE("prune", dir, "--before", "1700004000000000000", "--dry-run"), CLI_OK);
+    assert_non_null(strstr(output, "would delete"));
+    assert_null(strstr(output, "delete 0 segments"));
+    assert_int_equal(first_seq(), 1);
+    struct journal_options o = {.now_ns = 1};
+    struct journal *j = journal_open(dir, &o, &err);
+    assert_non_null(j);
+    assert_int_equal(CAPTURE("prune", dir, "--before", "1700004000000000000"), CLI_USAGE);
+    assert_non_null(strstr(errors, "in use by process"));
+    assert_int_equal(journal_close(j, &err), 0);
+    assert_int_equal(CAPTURE("prune", dir, "--before", "1700004000000000000"), CLI_OK);
+    uint64_t first = first_seq();
+    assert_true(first > 2000 && first <= 4000);
+    assert_int_equal(CAPTURE("verify", dir), CLI_OK); /* what is left is whole */
+    assert_int_equal(CAPTURE("cat", dir, "--types", "trade", "--symbols", "SPY"), CLI_OK);
+    assert_true(lines() > 100); /* its name is in force there */
+    assert_int_equal(CAPTURE("prune", dir, "--keep-mb", "1"), CLI_OK);
+    assert_int_equal(first_seq(), first); /* it is less than that */
+}
+
 int main(void)
 {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, make_dir, remove_dir)
@@ -313,6 +402,9 @@ int main(void)
         TEST(info_counts),
         TEST(cat_filters),
         TEST(damage_is_told),
+        TEST(verify_says_where),
+        TEST(compressed_captures_show_the_same),
+        TEST(prune_deletes_what_is_old),
     };
     return cmocka_run_group_tests_name("capture", tests, NULL, NULL);
 }
