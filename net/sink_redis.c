@@ -143,6 +143,7 @@ static const char *advice(const char *text)
         {"AUTH", "remove redis.password_file, or set a password at the server"},
         {"NOPERM", "give the user " RIGHTS},
         {"user executing the script", "give the user " RIGHTS},
+        {"ACL failure", "give the user " RIGHTS},
         {"LOADING", "the server is starting; no need to do anything"},
         {"READONLY", "this is a replica: set sinks.redis to the primary"},
         {"OOM", "raise the server's maxmemory, or lower redis.alerts_maxlen and redis.bars_maxlen"},
