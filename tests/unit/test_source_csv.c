@@ -303,7 +303,8 @@ static void test_symbols(void **state)
     for (int i = 0; i < 20000; i++)
         p += snprintf(p, 40, "1,%s%d,1,%d\n", i & 1 ? "LONG-NAME-" : "S", i % 5000, i + 1);
     s = open_text(text, NULL);
-    struct msg *all = calloc(20000, sizeof *all);
+    struct msg *all = aligned_alloc(64, 20000 * sizeof *all);
+    assert_non_null(all);
     assert_int_equal(read_all(s, all, 20000, 1000, &end), 20000);
     assert_int_equal(s->symbol_count, 5000);
     for (int i = 0; i < 20000; i++) {
