@@ -163,6 +163,14 @@ static void check_head(struct verify *f)
         problem(f, 0, "it follows message %" PRIu64 ", the segment before it ends with %" PRIu64, h->prev_seq,
                 f->next - 1);
     }
+    if (h->prev_seq + 1 == f->next && h->first_seq > f->next) { /* its writer knew */
+        error_set(&f->v->note,
+                  "%s: its writer began it with message %" PRIu64 ": those from %" PRIu64
+                  " on were lost when the one before it died",
+                  f->file.name, h->first_seq, f->next);
+        f->v->missing += h->first_seq - f->next;
+        f->next = h->first_seq;
+    }
 }
 
 static void check_segment(struct verify *f, bool last)

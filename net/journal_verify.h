@@ -13,7 +13,8 @@ struct journal_verified {
     uint64_t first_seq, last_seq;
     uint64_t missing;  /* messages, between the first and the last */
     uint64_t problems; /* 0: it is sound */
-    struct error note; /* "", or what is not damage: how the open segment ends */
+    struct error
+        note; /* "", or what is not damage: how the open segment ends, what a writer lost in a crash */
 };
 
 /* What is wrong: `what` says what was found and expected, at `offset` of `file`. */

@@ -784,6 +784,16 @@ static void verify_goes_on_behind_damage(void **state)
     assert_true(v.missing > 0 && v.records == 6000 - v.missing);
     run("mv %s/away %s/00000000000000000002" JOURNAL_SUFFIX, dir, dir);
 
+    /* a writer that went on with a higher seq: what is missing was never in a file */
+    struct journal_options o = small();
+    struct journal *j = open_journal(&o);
+    append(j, 6101, 6200);
+    close_journal(j);
+    t = verify(&v);
+    assert_int_equal(t.n, 0);
+    assert_int_equal(v.missing, 100);
+    assert_non_null(strstr(v.note.text, "message 6101"));
+
     /* a torn end is what a writer that died leaves: no damage, but said */
     uint64_t last = (uint64_t)count_files(JOURNAL_SUFFIX);
     run("truncate -s -700 %s/%020" PRIu64 JOURNAL_SUFFIX, dir, last);
