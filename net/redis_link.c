@@ -15,6 +15,7 @@ struct redis_link {
     SSL *ssl;           /* NULL: plain, the rest is unused */
     struct text queued; /* formatted commands */
     bool broken;
+    bool asked; /* for a certificate that we have not; no reply has come since */
     char why[256];
 };
 
@@ -33,8 +34,20 @@ static int tls_broken(struct redis_link *l, const char *what)
                  : saved == EAGAIN || saved == EWOULDBLOCK ? "no reply in time"
                  : saved                                   ? strerror(saved)
                                                            : "the server closed the connection");
+    if (l->asked) /* whether its own word on it arrives before the connection's end is chance */
+        strncat(l->why, "; the server asked for a certificate: set redis.cert_file and redis.key_file",
+                sizeof l->why - strlen(l->why) - 1);
     ERR_clear_error();
     return -1;
+}
+
+static int no_certificate(SSL *ssl, X509 **cert, EVP_PKEY **key)
+{
+    struct redis_link *l = SSL_get_app_data(ssl);
+    (void)cert;
+    (void)key;
+    l->asked = true;
+    return 0;
 }
 
 const char *redis_link_broken(const struct redis_link *l)
@@ -89,12 +102,13 @@ static int start_tls(struct redis_link *l, const char *host, const struct redis_
         return error_set(err, "no memory");
     SSL_CTX_set_min_proto_version(c, TLS1_2_VERSION);
     SSL_CTX_set_verify(c, SSL_VERIFY_PEER, NULL);
+    SSL_CTX_set_client_cert_cb(c, no_certificate); /* not called where we have one */
     int result = use_files(c, tls, err);
     if (result == 0) {
         errno = 0;
         l->ssl = SSL_new(c);
-        if (!l->ssl || !expect_host(l->ssl, host) || SSL_set_fd(l->ssl, l->context->fd) != 1 ||
-            SSL_connect(l->ssl) != 1) {
+        if (!l->ssl || SSL_set_app_data(l->ssl, l) != 1 || !expect_host(l->ssl, host) ||
+            SSL_set_fd(l->ssl, l->context->fd) != 1 || SSL_connect(l->ssl) != 1) {
             tls_broken(l, "TLS");
             result = error_set(err, "%s", l->why);
         }
@@ -180,6 +194,7 @@ redisReply *redis_link_reply(struct redis_link *l)
             tls_broken(l, "TLS");
             return NULL;
         }
+        l->asked = false;
         if (redisReaderFeed(l->context->reader, bytes, n) != REDIS_OK) {
             errno = ENOMEM;
             tls_broken(l, "TLS");
