@@ -63,7 +63,7 @@ static inline void keep_log(void *ctx, const char *line)
  * SOURCE_FAILED. */
 static inline size_t read_all(struct source *s, struct msg *out, size_t max, int step, int *end)
 {
-    struct msg *batch = malloc((size_t)step * sizeof *batch);
+    struct msg *batch = aligned_alloc(64, (size_t)step * sizeof *batch);
     size_t n = 0;
     int got;
     assert_non_null(batch);
