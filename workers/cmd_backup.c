@@ -270,9 +270,12 @@ static int settle_journal(struct backup *b, struct error *err)
     snprintf(lock, sizeof lock, "%s/lock", path);
     struct journal_options o = {.now_ns = now_ns(CLOCK_REALTIME), .blocking = true};
     struct journal *j = journal_open(path, &o, err);
+    uint64_t last_seq = j ? journal_last_seq(j) : 0;
     if (!j || journal_close(j, err) < 0)
         return -1;
     unlink(lock);
+    if (!last_seq && !b->outbox_seq)
+        return 0; /* it has only just begun */
     struct journal_reader *r =
         journal_reader_open(path, &(struct journal_reader_options){.in_force = true}, err);
     if (!r)

@@ -81,7 +81,7 @@ ok(before == after, "an audit writes nothing", set(before.items()) ^ set(after.i
 
 # running, killed, brought to its end
 k = new_dir()
-p = start(k, "300", *options(k + ".sink"))
+p = start(k, "100", *options(k + ".sink"))
 wait_for(lambda: os.path.exists(k + ".sink") and os.path.getsize(k + ".sink") > 2000)
 for i in range(3):
     clean(f"a running instance holds ({i + 1})", audit(k, *options(k + ".sink")), "running")
