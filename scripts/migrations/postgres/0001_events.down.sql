@@ -1,0 +1,5 @@
+DROP FUNCTION ringtape_partition(date);
+DROP VIEW bars_1m_latest;
+DROP TABLE bars_1m;
+DROP TABLE alert_history;
+DROP TABLE ringtape_cursor;
