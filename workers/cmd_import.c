@@ -59,10 +59,18 @@ int cmd_import(const struct cli_args *args)
     struct journal_options jo = {.segment_bytes = (uint64_t)set->journal_segment_mb << 20,
                                  .block_bytes = (uint32_t)set->journal_block_kb << 10,
                                  .sync = JOURNAL_SYNC_NEVER,
+                                 .compress_level =
+                                     set->journal_compress ? (int)set->journal_compress_level : 0,
+                                 .compress_all = true,
                                  .now_ns = utc_ns()};
     struct stream *s = stream_open(&so, &err);
     if (!s)
         return cli_fail(args, CLI_USAGE, "%s", err.text);
+    if (stream_is_capture(s) && so.rules) {
+        stream_close(s);
+        return cli_fail(args, CLI_USAGE,
+                        "--rules: a capture is copied with its own rules; replay takes others");
+    }
     struct journal *j = journal_open(out, &jo, &err);
     if (!j || journal_last_seq(j)) {
         stream_close(s);

@@ -52,7 +52,11 @@ struct ingest {
     int journaled;                    /* of them in the journal */
     int pushed;                       /* … in the rings */
     int64_t start_event_ns, start_ns; /* of pacing */
-    uint64_t announced;               /* symbols and rules */
+    uint64_t announced;               /* symbols, rules and settings so far */
+    bool special;                     /* the batch has some */
+    struct msg *in_force;             /* all that were journaled: for the start of a segment */
+    size_t in_force_n, in_force_room;
+    struct journal_keep_state kept; /* what was logged of it */
     bool stopped, ended, failing, failed;
     const char *told; /* the source failure that was logged */
 };
@@ -99,6 +103,40 @@ static void announce(struct ingest *g, const struct msg *m)
     }
 }
 
+/* Remembers what of m[0..n), which is journaled, is in force from now on. */
+static void remember(struct ingest *g, const struct msg *m, int n)
+{
+    for (int at = 0; at < n; at += (int)msg_slot_count(&m[at])) {
+        uint32_t slots = msg_slot_count(&m[at]);
+        if (m[at].type != MSG_SYMBOL && m[at].type != MSG_RULE && m[at].type != MSG_SETTING)
+            continue;
+        if (g->in_force_n + slots > g->in_force_room) {
+            g->in_force_room = 2 * g->in_force_room + 1024;
+            struct msg *grown = aligned_alloc(64, g->in_force_room * sizeof *grown);
+            if (!grown)
+                abort();
+            if (g->in_force_n)
+                memcpy(grown, g->in_force, g->in_force_n * sizeof *grown);
+            free(g->in_force);
+            g->in_force = grown;
+        }
+        memcpy(g->in_force + g->in_force_n, &m[at], slots * sizeof *m);
+        g->in_force_n += slots;
+    }
+}
+
+/* For the journal: whole records from slot `at` on. */
+static size_t give_in_force(void *ctx, size_t at, struct msg *out, size_t max)
+{
+    const struct ingest *g = ctx;
+    size_t n = 0;
+    while (at + n < g->in_force_n && n + msg_slot_count(&g->in_force[at + n]) <= max)
+        n += msg_slot_count(&g->in_force[at + n]);
+    if (n)
+        memcpy(out, g->in_force + at, n * sizeof *out);
+    return n;
+}
+
 /* PHASE_PUT_AGAIN: the next messages of the journal, as if they had just been journaled. */
 static bool read_before(struct ingest *g)
 {
@@ -115,6 +153,7 @@ static bool read_before(struct ingest *g)
         g->had_end = m->type == MSG_END;
         g->counted[m->type]++;
     }
+    remember(g, g->batch, (int)n);
     g->n = g->journaled = (int)n;
     g->pushed = 0;
     if (g->batch[n - 1].seq < g->last_seq)
@@ -157,8 +196,9 @@ static bool read_batch(struct ingest *g)
     g->journaled = g->pushed = 0;
     if (g->phase == PHASE_MAKE_AGAIN && !leave_out(g))
         return false;
-    uint64_t to_announce = count[MSG_SYMBOL] + count[MSG_RULE];
-    for (int at = 0; g->announced != to_announce && at < g->n; at += (int)msg_slot_count(&g->batch[at]))
+    uint64_t to_announce = count[MSG_SYMBOL] + count[MSG_RULE] + count[MSG_SETTING];
+    g->special = g->announced != to_announce;
+    for (int at = 0; g->special && at < g->n; at += (int)msg_slot_count(&g->batch[at]))
         if (g->batch[at].type == MSG_SYMBOL || g->batch[at].type == MSG_RULE)
             announce(g, &g->batch[at]);
     g->announced = to_announce;
@@ -263,6 +303,8 @@ static int step(void *ctx, uint64_t ticks)
         if (taken == 0)
             return RUNLOOP_BACKPRESSURE;
         n = (int)taken;
+        if (g->special)
+            remember(g, g->batch + g->journaled, n);
         if (g->in.settings->journal_sync == SET_JOURNAL_SYNC_ALWAYS) /* somebody waits for it */
             poll_journal(g);
     }
@@ -307,6 +349,20 @@ static void count(struct ingest *g)
     }
 }
 
+/* What became of sealed segments, where it is news. */
+static void log_keeping(struct ingest *g)
+{
+    const struct journal_keep_state *k = &journal_state(g->journal)->keep;
+    if (k->failures != g->kept.failures)
+        instance_log(&g->in, SET_LOG_LEVEL_WARN, "journal: %s", k->failure.text);
+    if (k->held && !g->kept.held)
+        instance_log(&g->in, SET_LOG_LEVEL_WARN,
+                     "journal: more than journal.retention_h or retention_mb allow is kept: a role that dies "
+                     "is brought "
+                     "back from the run's first message");
+    g->kept = *k;
+}
+
 static void housekeeping(void *ctx, int64_t mono_ns)
 {
     struct ingest *g = ctx;
@@ -324,6 +380,8 @@ static void housekeeping(void *ctx, int64_t mono_ns)
             g->ended = true;
         }
     }
+    if (g->write_journal)
+        log_keeping(g);
     count(g);
     if (stream_failure(g->stream) && !g->told) {
         g->told = stream_failure(g->stream);
@@ -347,7 +405,12 @@ static int open_journal(struct ingest *g, struct error *err)
                                 .interval_ns = s->journal_interval_ms * 1000000,
                                 .now_ns = now_ns(CLOCK_REALTIME),
                                 .staging = staging,
-                                .staging_bytes = bytes};
+                                .staging_bytes = bytes,
+                                .compress_level = s->journal_compress ? (int)s->journal_compress_level : 0,
+                                .retention_ns = s->journal_retention_h * 3600 * SECOND_NS,
+                                .retention_bytes = (uint64_t)s->journal_retention_mb << 20,
+                                .in_force = give_in_force,
+                                .in_force_ctx = g};
     g->phase = PHASE_GO_ON;
     g->write_journal = s->journal_enabled && !stream_is_capture(g->stream);
     if (!g->write_journal)
@@ -356,6 +419,13 @@ static int open_journal(struct ingest *g, struct error *err)
     if (!(g->journal = journal_open(path, &o, err)))
         return -1;
     atomics_store_release_u64(&g->in.control->journaled, 1);
+    journal_keep_from(g->journal, 1); /* a role that dies is brought back from the first message */
+    const struct journal_state *j = journal_state(g->journal);
+    if (j->torn_bytes || j->recovered_records)
+        instance_log(
+            &g->in, SET_LOG_LEVEL_WARN,
+            "%s: %llu bytes of a torn end were cut off, %llu messages written that were only in staging",
+            path, (unsigned long long)j->torn_bytes, (unsigned long long)j->recovered_records);
     g->last_seq = journal_last_seq(g->journal);
     if (g->last_seq == 0)
         return 0;
