@@ -494,6 +494,24 @@ int outbox_commit(struct outbox *o, struct error *err)
     return 0;
 }
 
+uint64_t outbox_offset_at(const struct outbox *o, int64_t utc_ns)
+{
+    uint64_t *numbers, offset = o->next;
+    int n = segment_list(o->dir, SUFFIX, &numbers, NULL);
+    for (int i = n; i-- > 0;) {
+        char name[SEGMENT_NAME_BYTES];
+        struct stat st;
+        segment_name(name, numbers[i], SUFFIX);
+        if (fstatat(o->dir_fd, name, &st, 0) ||
+            (int64_t)st.st_mtim.tv_sec * 1000000000 + st.st_mtim.tv_nsec < utc_ns)
+            break;
+        offset = numbers[i];
+    }
+    if (n >= 0)
+        free(numbers);
+    return offset;
+}
+
 int outbox_prune(struct outbox *o, uint64_t offset, struct error *err)
 {
     uint64_t *numbers;

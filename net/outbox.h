@@ -64,6 +64,10 @@ uint64_t outbox_lost(const struct outbox *o);
 /* Deletes the segments that hold only events before `offset`. How many went, or -1 with err. */
 int outbox_prune(struct outbox *o, uint64_t offset, struct error *err) __attribute__((warn_unused_result));
 
+/* The first offset of the oldest segment that was written to at utc_ns or later (by its file's time): all
+ * before it is older. The end of the outbox if there is none. */
+uint64_t outbox_offset_at(const struct outbox *o, int64_t utc_ns);
+
 /* A reader from `offset` on (the first kept one if that is gone: *first tells). */
 struct outbox_reader *outbox_reader_open(const char *dir, uint64_t offset, uint64_t *first,
                                          struct error *err);

@@ -51,6 +51,7 @@ struct publisher {
     struct barlog *bars;
     struct alertlog *alerts;
     struct histogram *latency, *commit_ns;
+    int64_t prune_at_ns;
     int64_t draining_since; /* 0 = not yet */
     int code;
 };
@@ -449,6 +450,35 @@ static void reload(struct publisher *p)
                  "SIGHUP: settings read; sinks that are started, started anew or stopped: %u", changed);
 }
 
+/* Once a minute: what every sink has had for outbox.retention_h goes. A sink that has not read its cursor
+ * back yet may need anything. */
+static void prune(struct publisher *p, int64_t mono_ns)
+{
+    const int64_t minute_ns = 60 * SECOND_NS;
+    struct error err;
+    if (mono_ns < p->prune_at_ns)
+        return;
+    p->prune_at_ns = mono_ns + minute_ns;
+    uint64_t offset = outbox_offset_at(p->outbox, now_ns(CLOCK_REALTIME) -
+                                                      p->in.settings->outbox_retention_h * 60 * minute_ns);
+    for (uint32_t i = 0; i < SINKS; i++) {
+        struct sink_stats s;
+        if (!p->sink[i].sink)
+            continue;
+        sink_stats(p->sink[i].sink, &s);
+        if (s.connects == 0)
+            return;
+        offset = s.offset < offset ? s.offset : offset;
+    }
+    int gone = outbox_prune(p->outbox, offset, &err);
+    if (gone < 0)
+        instance_log(&p->in, SET_LOG_LEVEL_WARN, "%s", err.text);
+    else if (gone > 0)
+        instance_log(&p->in, SET_LOG_LEVEL_INFO,
+                     "outbox: %d segments with events before offset %llu were deleted", gone,
+                     (unsigned long long)offset);
+}
+
 /* The end: every END is in and every sink level, or the time is up. */
 static void housekeeping(void *ctx, int64_t mono_ns)
 {
@@ -465,6 +495,7 @@ static void housekeeping(void *ctx, int64_t mono_ns)
     }
     if (p->alerts && alertlog_flush(p->alerts, &why) < 0)
         instance_log(&p->in, SET_LOG_LEVEL_ERROR, "%s", why.text);
+    prune(p, mono_ns);
     bool stopping = instance_stopping(&p->in), orphan = stopping && atomics_load_relaxed_u64(&c->stop) == 0;
     if (orphan) {
         p->in.finished = true; /* nobody will end the source any more */

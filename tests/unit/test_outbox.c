@@ -280,6 +280,35 @@ static void delivered_segments_go(void **state)
     outbox_close(o);
 }
 
+/* By the times of the files: the two oldest are made a day older. */
+static void old_segments_are_known(void **state)
+{
+    (void)state;
+    const int64_t second_ns = 1000000000;
+    struct dirent **list;
+    struct timespec now;
+    struct outbox *o = open_box(20000);
+    fill(o, 0, 2000, 20);
+    clock_gettime(CLOCK_REALTIME, &now);
+    int n = scandir(dir, &list, NULL, alphasort), aged = 0;
+    for (int i = 0; i < n; i++) {
+        char path[512];
+        struct timespec times[2] = {{now.tv_sec - 86400, 0}, {now.tv_sec - 86400, 0}};
+        snprintf(path, sizeof path, "%s/%s", dir, list[i]->d_name);
+        if (strstr(list[i]->d_name, ".rto") && aged < 2 && ++aged)
+            assert_int_equal(utimensat(AT_FDCWD, path, times, 0), 0);
+        free(list[i]);
+    }
+    free(list);
+    assert_int_equal(aged, 2);
+    assert_int_equal(outbox_offset_at(o, (now.tv_sec - 2 * 86400) * second_ns), 0);
+    assert_int_equal(outbox_offset_at(o, (now.tv_sec + 3600) * second_ns), 2000);
+    uint64_t third = outbox_offset_at(o, (now.tv_sec - 3600) * second_ns);
+    assert_true(third > 0 && third < 2000);
+    assert_int_equal(outbox_prune(o, third, &err), 2);
+    outbox_close(o);
+}
+
 static char last_segment[128];
 static off_t last_bytes;
 
@@ -574,6 +603,7 @@ int main(void)
         TEST(what_is_stored_is_known_by_bucket),
         TEST(one_writer_only),
         TEST(delivered_segments_go),
+        TEST(old_segments_are_known),
         TEST(a_torn_end_is_cut),
         TEST(an_uncommitted_tail_is_no_loss),
         TEST(any_flipped_byte_is_found),
