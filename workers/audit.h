@@ -51,7 +51,7 @@ struct audit {
     const char *dir;
     char outbox_dir[4096], outbox_id[SINK_OUTBOX_ID_MAX + 1];
     bool alive;  /* the instance runs */
-    bool staged; /* it was killed, and its workspace may hold what its journal had not written */
+    bool killed; /* it left its workspace */
     bool ended;  /* the journal ends with END */
     bool broken; /* the outbox could not be read to its end */
     struct audit_event *event;
@@ -76,6 +76,11 @@ int audit_find(struct audit *a, struct audit_stage *s, const char *format, ...)
 int64_t audit_event_of(const struct audit *a, const char *json, size_t len);
 /* "event 17 (seq 1234, SPY)"; returns `text`. */
 const char *audit_event_text(const struct audit *a, uint32_t i, char text[AUDIT_TEXT]);
+
+/* Gives the messages behind last_seq that a killed instance's journal (`node`; NULL: any) had not written to
+ * take(), as whole records, until that gives -1. 0, or -1 with err: the staging is damaged. */
+int audit_read_staged(const struct audit *a, const uint8_t *node, uint64_t last_seq,
+                      int (*take)(void *ctx, const struct msg *m, size_t n), void *ctx, struct error *err);
 
 /* A sink: its cursor is read at open; its content is compared once the outbox is known. */
 struct audit_sink {

@@ -68,6 +68,14 @@ void audit_count(struct audit_stage *s, const char *reason, uint64_t n)
     }
 }
 
+static uint64_t reason_of(const struct audit_stage *s, const char *name)
+{
+    for (unsigned i = 0; i < AUDIT_REASONS && s->reason[i].name; i++)
+        if (!strcmp(s->reason[i].name, name))
+            return s->reason[i].n;
+    return 0;
+}
+
 int audit_find(struct audit *a, struct audit_stage *s, const char *format, ...)
 {
     char text[1024];
@@ -232,8 +240,8 @@ static void not_given(struct proof *p, uint32_t i)
     struct audit_stage *s = e->kind == OUTBOX_ALERT ? p->alerts : p->bars;
     char text[AUDIT_TEXT];
     s->unexpected++;
-    audit_find(p->a, s, "%s is in the outbox, and the journal does not give it",
-               audit_event_text(p->a, i, text));
+    audit_find(p->a, s, "%s is in the outbox, and the journal %s", audit_event_text(p->a, i, text),
+               e->seq > p->last_seq && !p->a->ended ? "ends before it" : "does not give it");
 }
 
 static void made(struct proof *p, const struct msg *m, uint32_t sub, const char *json, size_t len)
@@ -350,6 +358,29 @@ static int64_t now_ms(void)
     return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
 }
 
+/* Whole records to the engine. */
+static int take_messages(void *ctx, const struct msg *m, size_t n)
+{
+    struct proof *p = ctx;
+    for (size_t at = 0; at < n; at += msg_slot_count(&m[at]))
+        if (see(p, &m[at]) < 0)
+            return -1;
+    return apply(p, m, n);
+}
+
+/* What follows the journal's files in the workspace of an instance that was killed. */
+static int read_staged(struct proof *p, const uint8_t node[SEGMENT_ID_BYTES])
+{
+    struct error err;
+    uint64_t read = p->journal->delivered;
+    if (!p->a->killed || p->a->ended)
+        return 0;
+    if (audit_read_staged(p->a, node, p->last_seq, take_messages, p, &err) < 0)
+        return audit_find(p->a, p->journal, "%s", err.text);
+    audit_count(p->journal, "staged", p->journal->delivered - read);
+    return 0;
+}
+
 /* Reads the journal to its end; of a running instance until it has what the outbox is made of. */
 static int read_journal(struct proof *p, struct journal_reader *r, uint64_t until_seq)
 {
@@ -358,10 +389,7 @@ static int read_journal(struct proof *p, struct journal_reader *r, uint64_t unti
     int64_t n, deadline = now_ms() + WAIT_MS;
     for (;;) {
         while ((n = journal_read(r, batch, BATCH, &err)) > 0) {
-            for (int64_t at = 0; at < n; at += msg_slot_count(&batch[at]))
-                if (see(p, &batch[at]) < 0)
-                    return -1;
-            if (apply(p, batch, (size_t)n) < 0)
+            if (take_messages(p, batch, (size_t)n) < 0)
                 return -1;
             deadline = now_ms() + WAIT_MS;
             if (p->a->alive && p->last_seq >= until_seq)
@@ -386,7 +414,12 @@ static int open_journal(struct proof *p, struct journal_reader **r, struct error
                          "(journal.enabled); for one that ran from a capture give --capture PATH",
                          path);
     struct journal_reader_options o = {.in_force = true, .live = p->a->alive};
-    if (!(*r = journal_reader_open(capture ? capture : path, &o, err)))
+    *r = journal_reader_open(capture ? capture : path, &o, err);
+    if (!*r && p->a->killed) { /* all of it may be staged */
+        o.live = true;
+        *r = journal_reader_open(capture ? capture : path, &o, err);
+    }
+    if (!*r)
         return -1;
     uint64_t first = journal_reader_info(*r)->first_seq;
     p->last_seq = first ? first - 1 : 0;
@@ -409,13 +442,12 @@ static void settle(struct proof *p)
         for (uint32_t i = p->head[b]; i; i = a->event[i - 1].next) {
             const struct audit_event *e = &a->event[i - 1];
             struct audit_stage *s = e->kind == OUTBOX_ALERT ? p->alerts : p->bars;
-            bool behind = e->seq > p->last_seq && !a->ended;
-            if (!(behind && a->staged) && !p->damaged) {
+            if (!p->damaged) {
                 not_given(p, i - 1);
                 continue;
             }
-            s->produced++; /* by messages that are not in the journal's files */
-            audit_count(s, p->damaged ? "behind the journal's damage" : "staged, not in the journal", 1);
+            s->produced++; /* by messages that cannot be read */
+            audit_count(s, "behind the journal's damage", 1);
         }
     bool may_wait = (a->alive || !a->ended) && !a->broken;
     for (int i = 0; i < 2; i++) {
@@ -445,13 +477,16 @@ static int prove(struct proof *p, struct error *err)
         return -1;
     for (uint32_t i = 0; i < a->n; i++)
         until = a->event[i].seq > until ? a->event[i].seq : until;
-    p->damaged = read_journal(p, r, until) < 0;
+    p->damaged = read_journal(p, r, until) < 0 ||
+                 read_staged(p, p->last_seq ? journal_reader_info(r)->node : NULL) < 0;
     journal_reader_close(r);
+    uint64_t seen = p->journal->delivered;
     p->journal->produced = p->last_seq;
+    p->journal->delivered -= reason_of(p->journal, "staged");
     const struct engine_counters *c = engine_counters(p->memory.engine);
     uint64_t refused = c->ignored + c->unknown_symbol + c->sum_overflow + c->symbols_full;
-    p->applied->produced = p->journal->delivered;
-    p->applied->delivered = p->journal->delivered - refused;
+    p->applied->produced = seen;
+    p->applied->delivered = seen - refused;
     audit_count(p->applied, "ignored", c->ignored);
     audit_count(p->applied, "unknown_symbol", c->unknown_symbol);
     audit_count(p->applied, "sum_overflow", c->sum_overflow);
@@ -705,7 +740,7 @@ static void look_at_workspace(struct audit *a)
     if (!ws)
         return;
     a->alive = workspace_alive(ws);
-    a->staged = !a->alive;
+    a->killed = !a->alive;
     workspace_leave(ws);
 }
 

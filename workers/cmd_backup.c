@@ -4,6 +4,7 @@
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
@@ -30,6 +31,8 @@ struct backup {
     const char *dir;
     char to[BACKUP_PATH - 128]; /* TARGET.partial */
     bool alive;
+    void *staging; /* a copy of what a killed instance left; NULL: none */
+    size_t staging_bytes;
     char outbox_id[64];
     uint64_t outbox_first, outbox_next, outbox_seq; /* seq: the highest */
     /* Of the journal: */
@@ -196,7 +199,7 @@ static int wait_for_journal(struct backup *b, struct error *err)
     int64_t n, deadline = now_ns(CLOCK_MONOTONIC) + WAIT_MS * INT64_C(1000000);
     uint64_t seq = 0;
     snprintf(path, sizeof path, "%s/capture", b->dir);
-    if (!b->outbox_seq)
+    if (!b->outbox_seq || b->staging)
         return 0;
     struct journal_reader_options o = {.from_seq = b->outbox_seq, .live = true};
     struct journal_reader *r = journal_reader_open(path, &o, err);
@@ -214,8 +217,8 @@ static int wait_for_journal(struct backup *b, struct error *err)
             err, "%s: ends before message %" PRIu64 ", of which the outbox has events already; %s", path,
             b->outbox_seq,
             b->alive ? "it cannot be written: see the instance's log"
-                     : "the instance was killed: start it again, so that its journal gets what its "
-                       "workspace holds or its sources give, then make the backup");
+                     : "its tail was lost: start the instance again, so that its sources give it "
+                       "anew, then make the backup");
     return n < 0 ? -1 : 0;
 }
 
@@ -268,7 +271,10 @@ static int settle_journal(struct backup *b, struct error *err)
     int64_t n;
     snprintf(path, sizeof path, "%s/capture", b->to);
     snprintf(lock, sizeof lock, "%s/lock", path);
-    struct journal_options o = {.now_ns = now_ns(CLOCK_REALTIME), .blocking = true};
+    struct journal_options o = {.now_ns = now_ns(CLOCK_REALTIME),
+                                .blocking = true,
+                                .staging = b->staging,
+                                .staging_bytes = b->staging_bytes};
     struct journal *j = journal_open(path, &o, err);
     uint64_t last_seq = j ? journal_last_seq(j) : 0;
     if (!j || journal_close(j, err) < 0)
@@ -294,8 +300,9 @@ static int settle_journal(struct backup *b, struct error *err)
     segment_id_text(journal_reader_info(r)->node, b->node);
     journal_reader_close(r);
     if (n == 0 && b->last_seq < b->outbox_seq)
-        return error_set(err, "the copy of %s/capture ends before message %" PRIu64 "; try again", b->dir,
-                         b->outbox_seq);
+        return error_set(err,
+                         "%s/capture ends before message %" PRIu64 ", of which the outbox has events already",
+                         b->dir, b->outbox_seq);
     return n < 0 ? -1 : 0;
 }
 
@@ -426,6 +433,24 @@ static void report(const struct backup *b)
             b->outbox_id);
 }
 
+/* Does the instance run? What a killed one had not written to its journal is taken from its workspace. */
+static void look_at_workspace(struct backup *b)
+{
+    struct error err;
+    struct workspace *ws = workspace_join(b->dir, WORKSPACE_READ, instance_schema_hash(), &err);
+    if (!ws)
+        return;
+    b->alive = workspace_alive(ws);
+    const void *staging = b->alive ? NULL : workspace_object(ws, "staging", 0, &b->staging_bytes);
+    if (staging) {
+        b->staging = mmap(NULL, b->staging_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+        if (b->staging == MAP_FAILED)
+            abort(); /* no memory */
+        memcpy(b->staging, staging, b->staging_bytes);
+    }
+    workspace_leave(ws);
+}
+
 int cmd_backup(const struct cli_args *args)
 {
     static struct backup b;
@@ -442,16 +467,15 @@ int cmd_backup(const struct cli_args *args)
     int code = CLI_OK;
     if (backup_begin(args->positional[1], b.to, sizeof b.to, &err) < 0)
         return cli_fail(args, CLI_USAGE, "%s", err.text);
-    struct workspace *ws = workspace_join(b.dir, WORKSPACE_READ, instance_schema_hash(), &err);
-    b.alive = ws && workspace_alive(ws);
-    if (ws)
-        workspace_leave(ws);
+    look_at_workspace(&b);
     if (make(&b, &err) < 0) {
         backup_remove(b.to);
         code = cli_fail(args, CLI_FAILED, "%s", err.text);
     } else {
         report(&b);
     }
+    if (b.staging)
+        munmap(b.staging, b.staging_bytes);
     json_decref(b.rules);
     json_decref(b.files);
     return code;

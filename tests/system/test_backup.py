@@ -37,6 +37,7 @@ for i in range(3):
 ok(p.poll() is None, "the instance runs on")
 os.killpg(p.pid, signal.SIGKILL)
 p.wait()
+os.remove(os.path.realpath(d + "/workspace"))
 n = [m.get("next_offset", 0) for _, m in backups]
 ok(0 < n[0] < n[1] < n[2], f"three backups while it ran, of more and more events: {n}", backups)
 m = json.load(open(backups[2][0] + "/manifest.json"))
