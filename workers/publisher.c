@@ -314,6 +314,7 @@ static uint32_t sink_rows(const struct settings *s, struct sink_row rows[SINKS])
         {&sink_redis, s->sinks_redis, s->redis_batch},
         {&sink_postgres, s->sinks_postgres, s->postgres_batch},
         {&sink_sqlite, s->sinks_sqlite, s->sqlite_batch},
+        {&sink_kafka, s->sinks_kafka, s->kafka_batch},
     };
     _Static_assert(sizeof sinks / sizeof *sinks <= SINKS, "each sink has its place");
     memcpy(rows, sinks, sizeof sinks);
