@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """Runs the benchmarks, writes build/bench.json, prints the table. The machine should do nothing else.
-   make bench            all           make bench ONLY=engine        one of ring engine ingest e2e latency
+   make bench            all           make bench ONLY=engine        one of ring engine ingest e2e latency sinks
    make bench QUICK=1    short runs    (numbers with a wider spread)"""
-import json, os, shutil, statistics, subprocess, sys, time
+import json, os, shutil, statistics, subprocess, sys, tempfile, time
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 BUILD = os.path.join(ROOT, "build")
@@ -116,6 +116,22 @@ def ingest_and_e2e(which):
                 add("e2e_ticks_per_s", "nautilus_trader", kind, rate, peer, "ticks/s", rules=100)
 
 
+def sinks():
+    """Each sink beside its client library on a server of its own."""
+    servers = {"redis": ("redis.sh", "redis://127.0.0.1:{}/0"), "postgres": ("postgres.sh", "postgresql://ringtape@127.0.0.1:{}/ringtape"),
+               "kafka": ("kafka.sh", "127.0.0.1:{}")}
+    for name, (script, where) in servers.items():
+        script, directory = os.path.join(ROOT, "scripts", script), tempfile.mkdtemp(prefix="ringtape-bench-")
+        os.chmod(directory, 0o711)
+        started = subprocess.run([script, "start", os.path.join(directory, name)], capture_output=True, text=True)
+        if started.returncode:
+            say(f"{name}: left out: {started.stderr.strip()[-300:]}")
+        else:
+            lines_of("sink", name, where.format(started.stdout.split()[-1]), *(["--quick"] if QUICK else []))
+            subprocess.run([script, "stop", os.path.join(directory, name)], check=True)
+        shutil.rmtree(directory, ignore_errors=True)
+
+
 _nautilus = None
 
 
@@ -165,6 +181,8 @@ def main():
             after = placement()
             for r in rows[n:]:
                 r["placement"] = before if before == after else f"{before}>{after}"
+    if only in (None, "sinks"):
+        sinks()
     with open(os.path.join(BUILD, "bench.json"), "w") as f:
         json.dump(rows, f, indent=1)
     table()
