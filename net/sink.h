@@ -62,7 +62,7 @@ extern const struct sink_ops
     sink_jsonl; /* alerts (not bars) as JSON lines: `path`, and its cursor `path`.cursor */
 extern const struct sink_ops
     sink_redis; /* streams `alerts` and `bars.finalized`, channel `alerts`, latest prices */
-extern const struct sink_ops sink_kafka; /* topics `alerts` and `bars`, in transactions */
+extern const struct sink_ops sink_kafka;    /* topics `alerts` and `bars`, in transactions */
 extern const struct sink_ops sink_postgres; /* tables alert_history and bars_1m */
 extern const struct sink_ops sink_sqlite;   /* the same tables */
 
