@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 """ringtape audit: clean runs hold; running and interrupted ones too; whatever is tampered with is named, exit code 3."""
-import sqlite3, struct
+import atexit, sqlite3, struct
 from lib import *
 
 SOURCE = "sim:symbols=40,seed=5,start=2026-03-02T09:25:00-05:00,minutes=15,rate=100"
@@ -8,6 +8,7 @@ file = rules("r.json", *EVERYTHING)
 d, sink, db = new_dir(), path("sink.jsonl"), path("sink.db")
 redis = None
 if shutil.which("redis-server"):
+    atexit.register(lambda: os.path.exists(path("redis")) and subprocess.run([os.path.join(ROOT, "scripts/redis.sh"), "stop", path("redis")], stderr=subprocess.DEVNULL))
     redis = int(subprocess.run([os.path.join(ROOT, "scripts/redis.sh"), "start", path("redis")], capture_output=True, text=True).stdout.split()[-1])
 
 
