@@ -73,6 +73,7 @@ enum { COMMITTED_BYTES = 4096 };
 struct outbox {
     char dir[4000];
     char id[ID_TEXT + 1];
+    struct outbox_previous previous;
     int dir_fd, lock_fd, fd;     /* fd: of the last segment, -1 if there is none yet */
     uint64_t segment_bytes, end; /* end: of the batches in it */
     uint64_t next;               /* offset of the first event that is not committed */
@@ -193,19 +194,49 @@ static int committed_open(int dir_fd, const char *dir, bool write, struct commit
     return 0;
 }
 
-/* Writes the id's file anew, durably. */
-static int write_id(struct outbox *o, struct error *err)
+/* Writes a file of one line anew, durably. */
+static int write_line(const struct outbox *o, const char *name, const char *text, struct error *err)
 {
-    char text[ID_TEXT + 2];
-    snprintf(text, sizeof text, "%s\n", o->id);
-    int fd = openat(o->dir_fd, "id.new", O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0640);
+    char made[32];
+    snprintf(made, sizeof made, "%s.new", name);
+    int fd = openat(o->dir_fd, made, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0640);
     int rc = fd < 0 || segment_write(fd, text, strlen(text), 0) || fsync(fd) ||
-                     renameat(o->dir_fd, "id.new", o->dir_fd, "id") || fsync(o->dir_fd)
-                 ? error_set(err, "%s/id: cannot write: %s%s", o->dir, strerror(errno), segment_advice(errno))
+                     renameat(o->dir_fd, made, o->dir_fd, name) || fsync(o->dir_fd)
+                 ? error_set(err, "%s/%s: cannot write: %s%s", o->dir, name, strerror(errno),
+                             segment_advice(errno))
                  : 0;
     if (fd >= 0)
         close(fd);
     return rc;
+}
+
+static int write_id(const struct outbox *o, struct error *err)
+{
+    char text[ID_TEXT + 2];
+    snprintf(text, sizeof text, "%s\n", o->id);
+    return write_line(o, "id", text, err);
+}
+
+int outbox_note_previous(struct outbox *o, const char *id, struct error *err)
+{
+    char text[ID_TEXT + 32];
+    snprintf(o->previous.id, sizeof o->previous.id, "%s", id);
+    o->previous.offset = o->next;
+    snprintf(text, sizeof text, "%s %" PRIu64 "\n", id, o->next);
+    return write_line(o, "previous", text, err);
+}
+
+/* What cannot be read is as if it were not there: its only use is to spare sinks duplicates. */
+static void read_previous(struct outbox *o)
+{
+    char text[ID_TEXT + 32];
+    int fd = openat(o->dir_fd, "previous", O_RDONLY | O_CLOEXEC);
+    int64_t n = fd < 0 ? -1 : segment_read(fd, text, sizeof text - 1, 0);
+    if (fd >= 0)
+        close(fd);
+    text[n > 0 ? n : 0] = 0;
+    if (sscanf(text, "%32[0-9a-f] %" SCNu64, o->previous.id, &o->previous.offset) != 2)
+        o->previous.id[0] = 0;
 }
 
 static void new_id(struct outbox *o)
@@ -337,6 +368,9 @@ static int settle_id(struct outbox *o, struct error *err)
     if (rc < 0)
         return -1;
     o->lost = before > o->next ? before - o->next : 0;
+    read_previous(o);
+    if (o->lost && rc && outbox_note_previous(o, o->id, err))
+        return -1;
     if (rc == 0 || o->lost) {
         new_id(o);
         if (write_id(o, err))
@@ -385,6 +419,10 @@ struct outbox *outbox_open(const char *dir, uint64_t segment_bytes, uint64_t *re
     return o;
 }
 
+const struct outbox_previous *outbox_previous(const struct outbox *o)
+{
+    return &o->previous;
+}
 const char *outbox_id(const struct outbox *o)
 {
     return o->id;

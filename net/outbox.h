@@ -43,6 +43,16 @@ struct outbox *outbox_open(const char *dir, uint64_t segment_bytes, uint64_t *re
 const char *outbox_id(const struct outbox *o);
 uint64_t outbox_next_offset(const struct outbox *o);
 
+/* The id that the outbox had before it was made anew (its tail was lost, it was restored from a copy), and
+ * the offset before which both ids name the same events. "" if it never was. */
+struct outbox_previous {
+    char id[33];
+    uint64_t offset;
+};
+const struct outbox_previous *outbox_previous(const struct outbox *o);
+/* Notes it, durably; for who gives an outbox its new id by removing the file `id`. */
+int outbox_note_previous(struct outbox *o, const char *id, struct error *err);
+
 /* True if the event is already stored: not after the last one of its bucket in (seq, symbol, sub). */
 bool outbox_has(const struct outbox *o, uint16_t bucket, uint64_t seq, uint32_t symbol, uint32_t sub);
 

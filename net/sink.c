@@ -196,7 +196,13 @@ static int start_offset(struct sink *s, const struct sink_cursor *cursor, uint64
     s->ours |= *cursor->outbox_id && !other;
     if (!other)
         return 0;
-    *offset = c->delivered < end ? c->delivered : end;
+    bool previous = !strcmp(cursor->outbox_id, c->previous.id) && c->previous.offset <= end;
+    if (previous && cursor->offset <= c->previous.offset) {
+        say(s, "its cursor is of the outbox that this one was made of: going on at offset %llu",
+            (unsigned long long)*offset);
+        return 0;
+    }
+    *offset = previous ? c->previous.offset : c->delivered < end ? c->delivered : end;
     count(&s->stats.unknown_outbox, 1);
     say(s,
         "its cursor is of another outbox (%s, offset %llu; ours is %s): starting at offset %llu, the first "

@@ -74,7 +74,8 @@ struct sink_config {
     const char *outbox_id;
     uint64_t next_offset; /* of the outbox, at start */
     uint64_t delivered; /* events before it are known as delivered: where a cursor of another outbox starts */
-    uint32_t batch;     /* events per delivery, at most */
+    struct outbox_previous previous; /* of the outbox: a cursor of it goes on here */
+    uint32_t batch;                  /* events per delivery, at most */
     const struct settings *settings; /* what the sinks below do not have as a field of their own */
 
     const char *dead_letter_dir; /* made when needed; NULL: what is refused for good is tried for ever */

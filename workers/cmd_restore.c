@@ -139,7 +139,10 @@ static int renew_outbox(struct restore *r, struct error *err)
         return -1;
     snprintf(r->new_id, sizeof r->new_id, "%s", outbox_id(o));
     uint64_t next = outbox_next_offset(o);
+    int noted = outbox_note_previous(o, r->old_id, err);
     outbox_close(o);
+    if (noted < 0)
+        return -1;
     unlink(lock);
     if (next != r->next_offset)
         return error_set(

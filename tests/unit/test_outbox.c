@@ -280,6 +280,24 @@ static void delivered_segments_go(void **state)
     outbox_close(o);
 }
 
+static void an_outbox_knows_what_it_was(void **state)
+{
+    (void)state;
+    char id[40];
+    struct outbox *o = open_box(1 << 20);
+    assert_string_equal(outbox_previous(o)->id, "");
+    fill(o, 0, 100, 20);
+    snprintf(id, sizeof id, "%s", outbox_id(o));
+    assert_int_equal(outbox_note_previous(o, id, &err), 0);
+    outbox_close(o);
+    run("rm %s/id", dir);
+    o = open_box(1 << 20);
+    assert_string_not_equal(outbox_id(o), id);
+    assert_string_equal(outbox_previous(o)->id, id);
+    assert_int_equal(outbox_previous(o)->offset, 100);
+    outbox_close(o);
+}
+
 /* By the times of the files: the two oldest are made a day older. */
 static void old_segments_are_known(void **state)
 {
@@ -604,6 +622,7 @@ int main(void)
         TEST(one_writer_only),
         TEST(delivered_segments_go),
         TEST(old_segments_are_known),
+        TEST(an_outbox_knows_what_it_was),
         TEST(a_torn_end_is_cut),
         TEST(an_uncommitted_tail_is_no_loss),
         TEST(any_flipped_byte_is_found),

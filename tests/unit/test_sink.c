@@ -279,6 +279,29 @@ static void test_unknown_outbox(void **state)
                        "): starting at offset 30"));
 }
 
+/* A cursor of the outbox that ours was made of goes on as far as both are the same. */
+static void test_outbox_made_of_another(void **state)
+{
+    (void)state;
+    struct sink_stats stats;
+    static const struct {
+        uint64_t cursor, from, unknown;
+    } t[] = {{20, 20, 0}, {40, 40, 0}, {41, 40, 1}};
+    for (size_t i = 0; i < sizeof t / sizeof *t; i++) {
+        fake_set(0, 50);
+        struct sink_config c = config();
+        c.previous = (struct outbox_previous){FAKE_OTHER_ID, 40};
+        far.count = 0;
+        far.cursor = (struct sink_cursor){FAKE_OTHER_ID, t[i].cursor};
+        struct sink *s = start(&c);
+        await_level(s, 50);
+        sink_stats(s, &stats);
+        assert_int_equal(sink_stop(s, 2000), 0);
+        assert_int_equal(stats.unknown_outbox, t[i].unknown);
+        assert_taken(t[i].from, 50);
+    }
+}
+
 static void test_cursor_beyond_the_end(void **state)
 {
     (void)state;
@@ -649,6 +672,7 @@ int main(void)
         cmocka_unit_test_setup(test_exactly_once_under_faults, setup),
         cmocka_unit_test_setup(test_restart_goes_on, setup),
         cmocka_unit_test_setup(test_unknown_outbox, setup),
+        cmocka_unit_test_setup(test_outbox_made_of_another, setup),
         cmocka_unit_test_setup(test_cursor_beyond_the_end, setup),
         cmocka_unit_test_setup(test_cursor_goes_back, setup),
         cmocka_unit_test_setup(test_pruned_outbox, setup),
