@@ -17,7 +17,9 @@ struct control {
     uint64_t ingest_ended; /* ingest: END is in every ring and the journal closed; 2 = a source failed */
     uint64_t journaled;    /* ingest: there is a journal, from which roles can be brought back */
     uint64_t durable_seq;  /* ingest: of the journal, as journal.sync says */
-    uint64_t not_drained;  /* publisher: sinks that were not level when the time was up, by place */
+    uint64_t
+        ends; /* publisher: scanners whose END it has, a bit each; an END that is released comes no more */
+    uint64_t not_drained; /* publisher: sinks that were not level when the time was up, by place */
     /* CLOCK_MONOTONIC: first stamp and END in the last ring (ingest), every END at the publisher and stored
      */
     int64_t first_stamp_ns, ingest_end_ns, end_ns;

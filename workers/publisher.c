@@ -179,6 +179,10 @@ static bool commit(struct publisher *p)
         counter_add(p->in.counters, PUBLISHER_OUTBOX_COMMITS, 1);
     }
     p->n_received = p->batch = 0;
+    uint64_t ends = 0;
+    for (uint32_t k = 0; k < p->scanners; k++)
+        ends |= (uint64_t)p->ended[k] << k;
+    atomics_store_release_u64(&p->in.control->ends, ends);
     for (uint32_t k = 0; k < p->scanners; k++)
         ring_release(&p->ring[k], 0);
     p->taken = false;
@@ -330,6 +334,7 @@ static struct sink_config sink_config_of(struct publisher *p, uint32_t i, const 
                             .outbox_dir = p->outbox_dir,
                             .outbox_id = outbox_id(p->outbox),
                             .next_offset = outbox_next_offset(p->outbox),
+                            .previous = *outbox_previous(p->outbox),
                             .batch = (uint32_t)row->batch,
                             .settings = s,
                             .dead_letter_dir = p->dead_letter_dir,
@@ -586,6 +591,8 @@ static int prepare(struct publisher *p, struct error *err)
         if (!r)
             return error_prefix(err, "event ring %u", k);
         ring_consumer_join(&p->ring[k], r);
+        p->ended[k] = p->in.control->ends >> k & 1;
+        p->ends += p->ended[k];
     }
     return start_sinks(p, err);
 }

@@ -85,6 +85,17 @@ same(d, p.wait(), "killed whole three times, with 2, 3, 1 and 2 scanners")
 p = start(d, 2, "max")
 same(d, p.wait(), "started again after its end")
 
+# a publisher that dies when all is in the outbox, and a sink is not there
+d = new_dir()
+p = start(d, 2, "max", TAPE, file, "--set", "sinks.redis=redis://127.0.0.1:1/0", "--drain-timeout", "4")
+wait_for(lambda: p.poll() is not None or (len(roles(p)) == 1 and "publisher" in roles(p).values()))
+for pid in roles(p):
+    os.kill(pid, signal.SIGKILL)
+ok(wait_for(lambda: p.poll() is not None, 20) and p.returncode == 4, "killed at the end with a sink away: it ends by the drain timeout, exit 4",
+   f"{p.returncode}\n" + open(d + ".log").read()[-800:])
+if p.poll() is None:
+    os.killpg(p.pid, signal.SIGKILL)
+
 # what is not the same run is refused, and the run goes on with what it had
 d = new_dir()
 p = start(d)
