@@ -84,7 +84,7 @@ source = f"csv:{write('ok.csv', good)}"
 directory = new_dir()
 ringtape("run", "--source", source, "--rules", none, "--dir", directory, "--speed", "max", "--until-end")
 p = ringtape("run", "--source", source, "--rules", none, "--dir", directory, "--speed", "max", "--until-end", code=None)
-ok(p.returncode != 0 and "capture" in p.stderr and "--dir" in p.stderr, "a directory that holds an earlier run is not overwritten", p.stderr)
+ok(p.returncode == 0 and "this run has ended" in p.stderr, "a directory whose run has ended is not run again, and says so", p.stderr)
 p = ringtape("run", "--source", source, "--rules", none, "--dir", new_dir(), "--until-end", "--speed", "max", "--set", "shm.pages=huge", code=None)
 huge = int(next(l.split()[1] for l in open("/proc/meminfo") if l.startswith("HugePages_Free")))
 if huge == 0:
