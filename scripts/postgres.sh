@@ -22,7 +22,7 @@ find_bin() { # Debian keeps the server's programs out of PATH
 as_user=()
 [ "$(id -u)" != 0 ] || as_user=(setpriv --reuid=postgres --regid=postgres --clear-groups)
 # Where folders above are closed to others (a chroot's / may be), the user may pass them by this right.
-pass=(--inh-caps=+dac_read_search --ambient-caps=+dac_read_search)
+pass=(--securebits=+no_setuid_fixup --inh-caps=+dac_read_search --ambient-caps=+dac_read_search)
 [ "$(id -u)" != 0 ] || "${as_user[@]}" test -d / 2>/dev/null || as_user+=("${pass[@]}")
 
 pid_of() { head -n 1 "$dir/data/postmaster.pid" 2>/dev/null || true; }
