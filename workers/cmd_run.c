@@ -208,7 +208,9 @@ static void ended(struct supervisor *s, struct child *c, int status)
     c->failures = mono_ns() - c->started_ns < SECOND_NS ? c->failures + 1 : 0;
     if (s->broken)
         return; /* we end it ourselves */
-    bool known = c->kind == ROLE_PUBLISHER || atomics_load_acquire_u64(&s->in.control->journaled);
+    /* what was never given a message needs no journal */
+    bool known = c->kind == ROLE_PUBLISHER || atomics_load_acquire_u64(&s->in.control->journaled) ||
+                 s->in.control->first_stamp_ns == 0;
     if (known && c->code != CLI_USAGE && c->failures < RESTARTS_MAX) {
         instance_log(&s->in, SET_LOG_LEVEL_WARN, "%s %u %s (%d); starting it again: nothing is lost",
                      role_name(c->kind), c->index, how, c->code);

@@ -95,6 +95,25 @@ def wait_for(what, seconds=20.0):
     return False
 
 
+def roles(p):
+    """The running roles of an instance: pid -> name ("ingest", "scanner:0", "publisher")."""
+    found = {}
+    for pid in filter(str.isdigit, os.listdir("/proc")):
+        try:
+            args = open(f"/proc/{pid}/cmdline").read().split("\0")
+            ppid = int(open(f"/proc/{pid}/stat").read().rsplit(")", 1)[1].split()[1])
+        except OSError:
+            continue
+        if ppid == p.pid and "--role" in args:
+            found[int(pid)] = args[args.index("--role") + 1]
+    return found
+
+
+def role_pid(p, name):
+    """The pid of a role; None while there is none."""
+    return next((pid for pid, role in roles(p).items() if role == name), None)
+
+
 # Rules of every metric and form that this version knows, for determinism and recovery.
 EVERYTHING = [
     {"id": "level", "conditions": [{"metric": "price", "operator": ">", "value": 167.5}]},

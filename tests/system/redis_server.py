@@ -111,15 +111,7 @@ class Run:
 
     def role(self, role):
         """The pid of the child with that role, None while there is none."""
-        for pid in filter(str.isdigit, os.listdir("/proc")):
-            try:
-                args = open(f"/proc/{pid}/cmdline").read().split("\0")
-                ppid = int(open(f"/proc/{pid}/stat").read().rsplit(")", 1)[1].split()[1])
-            except OSError:
-                continue
-            if ppid == self.p.pid and role in args:
-                return int(pid)
-        return None
+        return role_pid(self.p, role)
 
     def end(self):
         """ctrl-C; the alerts that it made, in order, as in a sink."""

@@ -56,7 +56,7 @@ def second_directory():
     cursor, lease = redis("GET", "ringtape:cursor:n").split()[0], redis("GET", "ringtape:cursor:n:lease")
     ok(lease.startswith(cursor + " "), "the first one keeps cursor and lease", (cursor, lease))
     first = a.end()
-    same(redis.events(), first, "the first one goes on")
+    same(redis.events()[:len(first)], first, "the first one goes on")  # the second may be there already
     ok(b.said("its cursor is of another outbox"), "when it has ended the second takes over, and says so", open(b.log).read())
     wait_for(lambda: redis("XLEN", "alerts") > len(first) + 50)
     second = b.end()

@@ -52,26 +52,14 @@ try:
                           "--until-end", "--scanners", "2", "--alerts", path("run.jsonl"), "--bars", path("run.csv"),
                           "--set", f"sinks.kafka={address}", "--set", "kafka.batch=200"], stderr=open(path("err"), "w"))
 
-    def publisher():
-        """The publisher's pid: the child of run with that role."""
-        for pid in filter(str.isdigit, os.listdir("/proc")):
-            try:
-                args = open(f"/proc/{pid}/cmdline").read().split("\0")
-                ppid = int(open(f"/proc/{pid}/stat").read().rsplit(")", 1)[1].split()[1])
-            except OSError:
-                continue
-            if ppid == p.pid and "publisher" in args:
-                return int(pid)
-        return None
-
     killed = set()
     for least in (500, 3000):
         wait_for(lambda: cursor(address) > least, 60)
-        pid = publisher()
+        pid = role_pid(p, "publisher")
         if pid and pid not in killed and p.poll() is None:
             os.kill(pid, signal.SIGKILL)
             killed.add(pid)
-            wait_for(lambda: publisher() not in (None, pid), 20)
+            wait_for(lambda: role_pid(p, "publisher") not in (None, pid), 20)
     wait_for(lambda: cursor(address) > 5000, 60)
     before = cursor(address)
     broker("kill")

@@ -45,19 +45,6 @@ def run(directory, db, *more, speed="max"):
     return running[-1]
 
 
-def publisher(p):
-    """The publisher's pid: the child of run with that role."""
-    for pid in filter(str.isdigit, os.listdir("/proc")):
-        try:
-            args = open(f"/proc/{pid}/cmdline").read().split("\0")
-            ppid = int(open(f"/proc/{pid}/stat").read().rsplit(")", 1)[1].split()[1])
-        except OSError:
-            continue
-        if ppid == p.pid and "publisher" in args:
-            return int(pid)
-    return None
-
-
 ALERT = 'replace(id::text, \'-\', \'\'), rule_id, rule_name, rule_version, symbol, event_ns, price, message, metadata, seq, kind, revision'
 BAR = "symbol, (extract(epoch from start) * 1000000000)::bigint, open, high, low, close, volume, vwap, trades, revision"
 
@@ -93,11 +80,11 @@ try:
             time.sleep(0.3)
             server("start")
             continue
-        pid = publisher(p)
+        pid = role_pid(p, "publisher")
         if pid and pid not in killed and p.poll() is None:
             os.kill(pid, signal.SIGKILL)
             killed.add(pid)
-            wait_for(lambda: publisher(p) not in (None, pid), 20)
+            wait_for(lambda: role_pid(p, "publisher") not in (None, pid), 20)
     err = p.communicate(timeout=120)[1]
     ok(len(killed) == 2, "the publisher was killed twice in mid-run", err)
     ok(down, "the server was killed once in mid-run")

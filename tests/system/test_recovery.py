@@ -22,20 +22,6 @@ def start(directory, scanners=2, speed="6000", source=TAPE, rule_file=file, *mor
                             stderr=open(directory + ".log", "a"), start_new_session=True)
 
 
-def roles(p):
-    """The running roles of an instance: pid -> name."""
-    found = {}
-    for pid in filter(str.isdigit, os.listdir("/proc")):
-        try:
-            args = open(f"/proc/{pid}/cmdline").read().split("\0")
-            ppid = int(open(f"/proc/{pid}/stat").read().rsplit(")", 1)[1].split()[1])
-        except OSError:
-            continue
-        if ppid == p.pid and "--role" in args:
-            found[int(pid)] = args[args.index("--role") + 1].split(":")[0]
-    return found
-
-
 def same(directory, code, what):
     log = open(directory + ".log").read()
     if not ok(code == 0, f"{what}: the run ends as planned", f"exit {code}\n{log[-1500:]}"):
@@ -58,10 +44,10 @@ while min(killed.values()) < KILLS:
     p = start(d)
     while p.poll() is None:
         time.sleep(random.uniform(0.02, 0.5))
-        left = [pid for pid, role in roles(p).items() if killed[role] < KILLS]
+        left = [pid for pid, role in roles(p).items() if killed[role.split(":")[0]] < KILLS]
         if left:
             pid = random.choice(left)
-            role = roles(p).get(pid)
+            role = roles(p).get(pid, "").split(":")[0]
             if role:
                 os.kill(pid, signal.SIGKILL)
                 killed[role] += 1

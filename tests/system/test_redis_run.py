@@ -44,26 +44,14 @@ try:
                           "--set", f"sinks.redis=redis://127.0.0.1:{port}/0", "--set", f"sinks.jsonl={path('sink.jsonl')}",
                           "--set", "redis.alerts_maxlen=10000000"], stderr=subprocess.PIPE, text=True)
 
-    def publisher():
-        """The publisher's pid: the child of run with that role."""
-        for pid in filter(str.isdigit, os.listdir("/proc")):
-            try:
-                args = open(f"/proc/{pid}/cmdline").read().split("\0")
-                ppid = int(open(f"/proc/{pid}/stat").read().rsplit(")", 1)[1].split()[1])
-            except OSError:
-                continue
-            if ppid == p.pid and "publisher" in args:
-                return int(pid)
-        return None
-
     killed = set()
     for least in (2000, 9000):
         wait_for(lambda: (redis("XLEN", "alerts") or 0) > least, 60)
-        pid = publisher()
+        pid = role_pid(p, "publisher")
         if pid and pid not in killed and p.poll() is None:
             os.kill(pid, signal.SIGKILL)
             killed.add(pid)
-            wait_for(lambda: publisher() not in (None, pid), 20)
+            wait_for(lambda: role_pid(p, "publisher") not in (None, pid), 20)
     err = p.communicate(timeout=120)[1]
     ok(len(killed) == 2, "the publisher was killed twice in mid-run", err)
     ok(p.returncode == 0, "the run ends in good order", f"{p.returncode}\n{err}")
