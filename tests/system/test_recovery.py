@@ -48,9 +48,11 @@ while min(killed.values()) < KILLS:
         if left:
             pid = random.choice(left)
             role = roles(p).get(pid, "").split(":")[0]
-            if role:
+            try:
                 os.kill(pid, signal.SIGKILL)
                 killed[role] += 1
+            except (ProcessLookupError, KeyError):
+                pass  # it has just ended
     same(d, p.returncode, f"killed so far: {killed}")
     if failed:
         break
@@ -76,7 +78,8 @@ d = new_dir()
 p = start(d, 2, "max", TAPE, file, "--set", "sinks.redis=redis://127.0.0.1:1/0", "--drain-timeout", "4")
 wait_for(lambda: p.poll() is not None or (len(roles(p)) == 1 and "publisher" in roles(p).values()))
 for pid in roles(p):
-    os.kill(pid, signal.SIGKILL)
+    if p.poll() is None:
+        os.kill(pid, signal.SIGKILL)
 ok(wait_for(lambda: p.poll() is not None, 20) and p.returncode == 4, "killed at the end with a sink away: it ends by the drain timeout, exit 4",
    f"{p.returncode}\n" + open(d + ".log").read()[-800:])
 if p.poll() is None:
