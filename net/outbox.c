@@ -304,6 +304,18 @@ static bool recover_batch(struct outbox *o, const struct batch *b)
     return true;
 }
 
+/* Writes what stands at [from, to) again: where the last sync before us failed, the kernel may hold it as
+ * clean though the disk has none of it, and the next sync would not write it. */
+static int write_again(struct outbox *o, uint64_t from, uint64_t to)
+{
+    uint8_t *bytes = malloc(to - from);
+    int rc = !bytes || segment_read(o->fd, bytes, to - from, from) != (int64_t)(to - from)
+                 ? -1
+                 : segment_write(o->fd, bytes, to - from, from);
+    free(bytes);
+    return rc;
+}
+
 /* Reads the segment, cuts a torn tail off. 1, 0 if the file holds nothing, -1 with err. */
 static int recover_segment(struct outbox *o, uint64_t number, uint64_t *recovered_bytes, struct error *err)
 {
@@ -325,9 +337,15 @@ static int recover_segment(struct outbox *o, uint64_t number, uint64_t *recovere
     o->next = number;
     o->end = HEAD_BYTES;
     struct batch b;
-    while ((rc = read_batch(o->fd, o->end, &b, &o->batch, &o->room, &what)) == 1 && recover_batch(o, &b))
+    uint64_t last = 0; /* where the last batch begins, or the head before the first */
+    while ((rc = read_batch(o->fd, o->end, &b, &o->batch, &o->room, &what)) == 1 && recover_batch(o, &b)) {
+        last = o->end > HEAD_BYTES ? o->end : 0;
         o->end += sizeof b + b.bytes;
+    }
     memcpy(o->head.last, o->last, sizeof o->last);
+    if (write_again(o, last, o->end))
+        return error_set(err, "%s: cannot write the last batch again: %s%s", path, strerror(errno),
+                         segment_advice(errno));
     if (rc == 0)
         return 1;
     bool keep = batch_follows(o->fd, o->end);
@@ -500,11 +518,22 @@ static int next_segment(struct outbox *o, struct error *err)
     return 0;
 }
 
+/* What a commit that failed has left behind the last batch would be damage in a segment that is not the last.
+ */
+static int cut_failed(struct outbox *o, struct error *err)
+{
+    if (o->fd < 0 || (!ftruncate(o->fd, (off_t)o->end) && !fdatasync(o->fd)))
+        return 0;
+    return error_set(err, "%s: cannot cut the segment at %" PRIu64 ": %s%s", o->dir, o->end, strerror(errno),
+                     segment_advice(errno));
+}
+
 int outbox_commit(struct outbox *o, struct error *err)
 {
     if (!o->records)
         return 0;
-    if ((o->fd < 0 || (o->end > HEAD_BYTES && o->end + o->used > o->segment_bytes)) && next_segment(o, err))
+    if ((o->fd < 0 || (o->end > HEAD_BYTES && o->end + o->used > o->segment_bytes)) &&
+        (cut_failed(o, err) || next_segment(o, err)))
         return -1;
     struct batch *b = (struct batch *)o->batch;
     *b = (struct batch){.magic = BATCH_MAGIC,
