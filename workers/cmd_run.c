@@ -228,7 +228,7 @@ static void ended(struct supervisor *s, struct child *c, int status)
                  known ? "starting it again does not help" : "without a journal it cannot be brought back",
                  s->options.dir);
     s->broken = true;
-    stop_all(s, SIGTERM);
+    stop_all(s, STOP_INTERRUPTED);
 }
 
 static bool any_running(const struct supervisor *s)

@@ -57,7 +57,7 @@ struct ingest {
     struct msg *in_force;             /* all that were journaled: for the start of a segment */
     size_t in_force_n, in_force_room;
     struct journal_keep_state kept; /* what was logged of it */
-    bool stopped, ended, failing, failed;
+    bool stopped, ended, interrupted, failing, failed;
     const char *told; /* the source failure that was logged */
 };
 
@@ -273,12 +273,17 @@ static int step(void *ctx, uint64_t ticks)
     (void)ticks;
     if (g->ended)
         return 0;
+    bool stopping = !g->stopped && instance_stopping(&g->in);
+    if (stopping && instance_interrupted(&g->in)) { /* no END: the next run in this directory goes on */
+        g->n = g->journaled = g->pushed = 0;
+        g->ended = g->interrupted = true;
+        return 0;
+    }
     if (g->pushed < g->journaled && !push(g)) {
         counter_add(g->in.counters, INGEST_RING_FULL_WAITS, 1);
         return RUNLOOP_BACKPRESSURE;
     }
-    if (!g->stopped && g->phase == PHASE_GO_ON &&
-        instance_stopping(&g->in)) { /* what waits for its time does not come any more */
+    if (stopping && g->phase == PHASE_GO_ON) { /* what waits for its time does not come any more */
         if (!g->had_end)
             stream_stop(g->stream, g->batch + g->journaled, g->n - g->journaled);
         g->n = g->journaled;
@@ -493,6 +498,8 @@ static int close_ingest(struct instance *in)
     struct error err;
     if (g->failed)
         return 2;
+    if (g->interrupted) /* as if killed: staging has what the files lack */
+        return 0;
     int code = stream_failure(g->stream) ? 3 : 0;
     if (g->write_journal && journal_flush(g->journal, &err) < 0) {
         instance_log(in, SET_LOG_LEVEL_ERROR, "%s", err.text);

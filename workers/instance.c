@@ -63,6 +63,12 @@ bool instance_stopping(const struct instance *in)
     return atomics_load_relaxed_u64(&in->control->stop) || getppid() != in->parent;
 }
 
+bool instance_interrupted(const struct instance *in)
+{
+    uint64_t stop = atomics_load_relaxed_u64(&in->control->stop);
+    return stop ? stop == STOP_INTERRUPTED : getppid() != in->parent;
+}
+
 struct loop {
     struct instance *in;
     void (*housekeeping)(void *ctx, int64_t now_ns);

@@ -12,7 +12,7 @@
 /* The workspace's object "control": how the supervisor and the roles tell each other of start and end. Each
  * word has one writer. */
 struct control {
-    uint64_t stop;         /* supervisor: the signal that asked to stop */
+    uint64_t stop;         /* supervisor: the signal that asked to stop, or STOP_INTERRUPTED */
     uint64_t until_end;    /* supervisor: roles end with the source */
     uint64_t ingest_ended; /* ingest: END is in every ring and the journal closed; 2 = a source failed */
     uint64_t journaled;    /* ingest: there is a journal, from which roles can be brought back */
@@ -27,6 +27,9 @@ struct control {
     uint64_t count[MSG_TYPE_COUNT];
 };
 _Static_assert(sizeof(struct control) <= 4096, "the control object is one page");
+
+/* A role cannot go on: the others end without an END, so that the next run in this directory goes on. */
+enum { STOP_INTERRUPTED = 1000 };
 
 struct run_options {
     const char *dir;
@@ -65,6 +68,10 @@ void instance_run(struct instance *in, int (*step)(void *ctx, uint64_t now),
 
 /* True once the instance is asked to stop, or its supervisor is gone. */
 bool instance_stopping(const struct instance *in);
+
+/* True if it stops because a role cannot go on, or the supervisor is gone: the run is interrupted, not ended.
+ */
+bool instance_interrupted(const struct instance *in);
 
 /* A line on standard error in the format of log.format, if `level` is within log.level, and in the error log
  * if it is an error. */

@@ -220,10 +220,9 @@ static void housekeeping(void *ctx, int64_t now_ns)
     if (refused != s->refused)
         instance_log(&s->in, SET_LOG_LEVEL_ERROR, "refused: %s", engine_refusal(s->memory.engine));
     s->refused = refused;
-    bool orphan = instance_stopping(&s->in) && s->in.control->ingest_ended == 0 &&
-                  atomics_load_relaxed_u64(&s->in.control->stop) == 0;
+    bool interrupted = instance_interrupted(&s->in) && s->in.control->ingest_ended == 0;
     if ((s->ended && s->memory.out.used == 0 && (s->in.control->until_end || instance_stopping(&s->in))) ||
-        orphan)
+        interrupted)
         s->in.finished = true;
 }
 
