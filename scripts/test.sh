@@ -31,6 +31,8 @@ for t in build/asan/tests/unit/test_*; do [ -x "$t" ] && [[ $t != *.d ]] && SEED
 for t in build/tests/race/test_*; do [ -x "$t" ] && [[ $t != *.d ]] && run "race/${t##*/}" "$t"; done
 for t in build/tsan/tests/race/test_*; do [ -x "$t" ] && [[ $t != *.d ]] && run "tsan/${t##*/}" "$t"; done
 for t in build/asan/tests/fuzz/fuzz_*; do [ -x "$t" ] && [[ $t != *.d ]] && run "fuzz/${t##*/}" "$t" "tests/fuzz/corpus/$(basename "${t#*fuzz_}")"; done
+run sim/seeds build/tests/sim/sim --seeds 500
+run sim/mutations tests/sim/mutations.sh
 for t in tests/system/test_*.sh tests/system/test_*.py; do [ -x "$t" ] && run "system/${t##*/}" "$t"; done
 echo "$passed passed, $failed failed, $skipped skipped"
 [ "$failed" -eq 0 ]
