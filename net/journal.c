@@ -650,6 +650,13 @@ static void release(struct journal *j)
 int journal_close(struct journal *j, struct error *err)
 {
     int rc = journal_flush(j, err);
+    if (rc == 0 && j->current.fd >= 0 && j->current.end == 0) { /* switched to, and nothing came */
+        char name[SEGMENT_NAME_BYTES];
+        segment_name(name, j->current.number, JOURNAL_SUFFIX);
+        unlinkat(j->dir_fd, name, 0);
+        close(j->current.fd);
+        j->current.fd = -1;
+    }
     if (rc == 0 && j->current.fd >= 0) {
         j->old = j->current;
         j->old.end_block = j->sealed;

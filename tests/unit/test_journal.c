@@ -702,6 +702,42 @@ static void a_failed_sync_is_not_believed(void **state)
     close_journal(j);
 }
 
+/* Staging is full as the next segment begins, and then the writer ends: the empty file must not be taken for
+ * one. */
+static void a_segment_to_which_nothing_came(void **state)
+{
+    (void)state;
+    static struct msg m[64];
+    static uint8_t staging[40 * 4096] __attribute__((aligned(4096)));
+    for (unsigned blocks = 1; blocks <= 40; blocks++) {
+        memset(staging, 0, sizeof staging);
+        int rc;
+        struct journal_options o = small();
+        o.segment_bytes = blocks * (uint64_t)o.block_bytes;
+        o.blocking = true;
+        o.staging = staging;
+        o.staging_bytes = sizeof staging;
+        struct journal *j = open_journal(&o);
+        uint64_t last = 0;
+        fault_one_in = 1; /* no write succeeds; files are made */
+        for (size_t n = 1, taken = 1; taken == n;) {
+            journal_poll(j, now_ns += 1000000);
+            n = make_records(m, 64, last + 1, UINT64_MAX);
+            taken = journal_append(j, m, n);
+            for (size_t i = 0; i < taken; i += msg_slot_count(&m[i]))
+                last = m[i].seq;
+        }
+        fault_one_in = 0;
+        close_journal(j);
+        j = open_journal(&o);
+        assert_int_equal(journal_last_seq(j), last);
+        close_journal(j);
+        assert_int_equal(read_all(&rc), last + 1);
+        assert_int_equal(rc, 0);
+        run("rm -rf %s/*", dir);
+    }
+}
+
 /* A child appends and counts in shared memory what was taken; it is killed at any moment. */
 static void a_killed_writer_loses_nothing(void **state)
 {
@@ -858,6 +894,7 @@ int main(int argc, char **argv)
         TEST(a_full_disk_loses_nothing),
         TEST(a_bad_disk_loses_nothing),
         TEST(a_failed_sync_is_not_believed),
+        TEST(a_segment_to_which_nothing_came),
         TEST(a_killed_writer_loses_nothing),
         TEST(staging_belongs_to_its_journal),
         TEST(sync_policies_say_what_is_durable),
