@@ -119,19 +119,34 @@ static int sqlite_check(const struct sink_config *config, struct error *err)
     return 0;
 }
 
-/* Refuses a database that is not ours; an empty file is. */
+/* Refuses a database that is not ours; an empty file is. Both are read in one transaction: another process
+ * may be making the tables at this moment. */
 static int check_owner(struct sqlite *s, struct error *err)
 {
     int64_t id = 0, tables = 0;
-    if (run(s, "PRAGMA application_id", &id, err) ||
-        run(s, "SELECT count(*) FROM sqlite_master WHERE name <> 'ringtape_migrations'", &tables, err))
-        return -1;
+    if (run(s, "BEGIN", NULL, err) || run(s, "PRAGMA application_id", &id, err) ||
+        run(s, "SELECT count(*) FROM sqlite_master WHERE name <> 'ringtape_migrations'", &tables, err) ||
+        run(s, "COMMIT", NULL, err))
+        return -1; /* what was begun ends with the connection */
     if (id == APPLICATION_ID || (id == 0 && tables == 0))
         return 0;
     return error_set(err,
                      "%s: the file is the database of another program (application_id %" PRId64 ", %" PRId64
                      " tables and indexes): set sinks.sqlite to another file",
                      s->path, id, tables);
+}
+
+/* The change to WAL needs the file alone, and SQLite does not wait for that by itself. */
+static int set_wal(struct sqlite *s, struct error *err)
+{
+    enum { WAIT_MS = 10 };
+    for (int waited_ms = 0;; waited_ms += WAIT_MS) {
+        if (run(s, "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL", NULL, err) == 0)
+            return 0;
+        if ((sqlite3_errcode(s->db) & 0xff) != SQLITE_BUSY || waited_ms >= BUSY_TIMEOUT_MS)
+            return -1;
+        sqlite3_sleep(WAIT_MS);
+    }
 }
 
 static int set_up(struct sqlite *s, struct error *err)
@@ -144,8 +159,7 @@ static int set_up(struct sqlite *s, struct error *err)
         "SELECT count(*) FROM sqlite_master WHERE type = 'table' AND name = 'ringtape_migrations'",
         run,
         s};
-    if (check_owner(s, err) || run(s, "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL", NULL, err) ||
-        migrate_up(&db, &applied, err))
+    if (check_owner(s, err) || set_wal(s, err) || migrate_up(&db, &applied, err))
         return -1;
     if (applied)
         say(s, "sink sqlite: %s: applied %u migration%s", s->path, applied, applied > 1 ? "s" : "");

@@ -566,25 +566,29 @@ static void test_migrations(void **state)
     assert_refused(TEXTS("migration 99", "up to 1", "newer ringtape"));
 }
 
-/* Two processes that start at once on no database. */
+/* Processes that start at once on no database: whichever moment each finds it in, all of them open it. */
 static void test_two_at_once(void **state)
 {
+    enum { ROUNDS = 25, PROCESSES = 4 };
     struct sink_cursor cursor;
     int bad = 0;
     (void)state;
-    for (int i = 0; i < 4; i++)
-        if (fork() == 0) {
-            struct error err = {""};
-            void *s = state_new();
-            int result = sink_sqlite.open(s, &config, &cursor, &err);
-            if (result)
-                fprintf(stderr, "%s\n", err.text);
-            _exit(result ? 1 : 0);
-        }
-    for (int i = 0, status; i < 4; i++)
-        bad += wait(&status) < 0 || status != 0;
-    assert_int_equal(bad, 0);
-    assert_int_equal(sql("SELECT count(*) FROM ringtape_migrations"), 1);
+    for (int round = 0; round < ROUNDS; round++) {
+        setup(state);
+        for (int i = 0; i < PROCESSES; i++)
+            if (fork() == 0) {
+                struct error err = {""};
+                void *s = state_new();
+                int result = sink_sqlite.open(s, &config, &cursor, &err);
+                if (result)
+                    fprintf(stderr, "%s\n", err.text);
+                _exit(result ? 1 : 0);
+            }
+        for (int i = 0, status; i < PROCESSES; i++)
+            bad += wait(&status) < 0 || status != 0;
+        assert_int_equal(bad, 0);
+        assert_int_equal(sql("SELECT count(*) FROM ringtape_migrations"), 1);
+    }
 }
 
 static void test_configuration(void **state)
