@@ -97,7 +97,7 @@ struct engine *engine_new(void *mem, const struct engine_limits *l, struct rule_
     e->epoch = 1;
     e->stamp = 1;
     e->sub_symbol = NONE;
-    e->step_slots = 256; /* two for each bar that an hour of lateness may close at once */
+    e->step_slots = STEP_SLOTS_BARS;
     for (int b = 0; b < BUCKET_ALL; b++)
         e->bucket[b] =
             (struct bucket){.clock_ns = INT64_MIN, .next_ns = NEVER_NS, .first = NONE, .last = NONE};
@@ -443,6 +443,8 @@ SELDOM static bool print_into_past(struct engine *e, struct symbol *s, int64_t e
         if (!late)
             s->provisional++;
     }
+    if (i - found < s->saved)
+        s->saved = i - found;
     if (late)
         emit_bar(e, s, b);
     final_update(e, s);
@@ -659,15 +661,59 @@ static bool apply_clock(struct engine *e, const struct msg *m)
     return true;
 }
 
+/* In the order of ids, in which a bucket's events are. */
+static void bucket_add(struct engine *e, uint32_t place)
+{
+    struct bucket *b = &e->bucket[e->symbol[place].bucket];
+    uint32_t *link = &b->first;
+    if (b->last != NONE && e->symbol[b->last].id < e->symbol[place].id)
+        link = &e->next_in_bucket[b->last];
+    while (*link != NONE && e->symbol[*link].id < e->symbol[place].id)
+        link = &e->next_in_bucket[*link];
+    e->next_in_bucket[place] = *link;
+    *link = place;
+    if (e->next_in_bucket[place] == NONE)
+        b->last = place;
+}
+
+bool symbol_add(struct engine *e, uint32_t id, const char *name, uint32_t bucket, uint8_t calendar,
+                uint8_t size_scale)
+{
+    if (id >= e->limits.ids || e->n_symbols == e->limits.symbols)
+        return false;
+    uint32_t place = e->n_symbols++;
+    e->symbol[place] = (struct symbol){.live_start_ns = INT64_MIN / 2,
+                                       .time_ns = INT64_MIN,
+                                       .price_e9 = KEY_UNKNOWN,
+                                       .bid_e9 = KEY_UNKNOWN,
+                                       .ask_e9 = KEY_UNKNOWN,
+                                       .session_start_ns = INT64_MAX,
+                                       .session_end_ns = INT64_MIN,
+                                       .day_start_ns = INT64_MAX,
+                                       .prev_close_e9 = KEY_UNKNOWN,
+                                       .day_open_e9 = KEY_UNKNOWN,
+                                       .market_close_e9 = KEY_UNKNOWN,
+                                       .wake_ns = INT64_MIN,
+                                       .final_ns = NEVER_NS,
+                                       .due_ns = NEVER_NS,
+                                       .heap = NONE,
+                                       .scope = NONE,
+                                       .id = id,
+                                       .bucket = (uint16_t)bucket,
+                                       .calendar = calendar,
+                                       .size_scale = size_scale};
+    memset(e->name[place], 0, sizeof e->name[place]);
+    strcpy(e->name[place], name);
+    e->local[id] = place + 1;
+    bucket_add(e, place);
+    return true;
+}
+
 static void apply_symbol(struct engine *e, const struct msg *m)
 {
     char name[64] = {0};
     if (m->symbol < e->limits.ids && e->local[m->symbol])
         return; /* repeated at the start of a journal segment */
-    if (m->symbol >= e->limits.ids || e->n_symbols == e->limits.symbols) {
-        e->count.symbols_full++;
-        return;
-    }
     if (m->sym.name_len == 0 || m->sym.name_len > 63 || m->sym.bucket >= BUCKET_COUNT ||
         m->sym.calendar >= CALENDARS || m->sym.size_scale > 18 ||
         msg_slot_count(m) < msg_slots(MSG_FIRST_BYTES + m->sym.name_len)) {
@@ -675,37 +721,8 @@ static void apply_symbol(struct engine *e, const struct msg *m)
         return;
     }
     msg_get(m, MSG_FIRST_BYTES, name, m->sym.name_len);
-    uint32_t place = e->n_symbols++;
-    struct symbol *s = &e->symbol[place];
-    *s = (struct symbol){.live_start_ns = INT64_MIN / 2,
-                         .time_ns = INT64_MIN,
-                         .price_e9 = KEY_UNKNOWN,
-                         .bid_e9 = KEY_UNKNOWN,
-                         .ask_e9 = KEY_UNKNOWN,
-                         .session_start_ns = INT64_MAX,
-                         .session_end_ns = INT64_MIN,
-                         .day_start_ns = INT64_MAX,
-                         .prev_close_e9 = KEY_UNKNOWN,
-                         .day_open_e9 = KEY_UNKNOWN,
-                         .market_close_e9 = KEY_UNKNOWN,
-                         .wake_ns = INT64_MIN,
-                         .final_ns = NEVER_NS,
-                         .due_ns = NEVER_NS,
-                         .heap = NONE,
-                         .scope = NONE,
-                         .id = m->symbol,
-                         .bucket = m->sym.bucket,
-                         .calendar = m->sym.calendar,
-                         .size_scale = m->sym.size_scale};
-    memcpy(e->name[place], name, sizeof name);
-    e->local[m->symbol] = place + 1;
-    struct bucket *b = &e->bucket[s->bucket];
-    if (b->first == NONE)
-        b->first = place;
-    else
-        e->next_in_bucket[b->last] = place;
-    b->last = place;
-    e->next_in_bucket[place] = NONE;
+    if (!symbol_add(e, m->symbol, name, m->sym.bucket, m->sym.calendar, m->sym.size_scale))
+        e->count.symbols_full++;
 }
 
 /* Metrics changed by no message of the symbol's own: what that flips takes its truth silently. */

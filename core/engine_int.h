@@ -24,7 +24,8 @@ enum {
     CALENDAR_DAYS = 32,
     LINE_WORDS = 8,
     STATE_WORDS_PER_METRIC = 4,
-    CURSORS_PER_METRIC = 2
+    CURSORS_PER_METRIC = 2,
+    STEP_SLOTS_BARS = 256 /* two for each bar that an hour of lateness may close at once */
 };
 
 struct bar {
@@ -86,6 +87,7 @@ struct symbol {
     bool restart;         /* the trading day switched: crossings of recursive metrics restart from unknown */
     uint32_t provisional; /* how many bars at the end are not final */
     uint32_t bound;       /* epoch of the rules that its cursors are of */
+    uint64_t saved;       /* bars before it are in the checkpoint as they are */
 } __attribute__((aligned(64)));
 
 /* A metric in use. Its state lies at state_at in each symbol's block, in words. */
@@ -339,5 +341,13 @@ void rules_touch_quote(struct engine *e, struct symbol *s);
 void rules_touch_all(struct engine *e, struct symbol *s);
 void rules_settle(struct engine *e, struct symbol *s, enum eval what);
 uint32_t scope_find(const struct engine *e, const char *name, size_t len);
+/* A fire as it was saved. False if there is no room, or if the symbol has one of this rule. */
+bool fire_restore(struct engine *e, struct symbol *s, uint32_t ident, int64_t last_ns, int64_t due_ns,
+                  uint32_t k);
+
+/* engine.c */
+/* A symbol that nothing is known of yet; name is a text of 1 to 63 bytes. False if there is no room. */
+bool symbol_add(struct engine *e, uint32_t id, const char *name, uint32_t bucket, uint8_t calendar,
+                uint8_t size_scale);
 
 #endif

@@ -159,9 +159,8 @@ static bool admit(struct engine *e, uint32_t slot, const struct rule *r, const s
         *cell = ++e->n_idents;
     l.ident = *cell - 1;
     e->ident_slot[l.ident] = slot;
-    if (!e->rules_changed)
-        e->epoch++;
-    l.epoch = e->epoch;
+    /* by the rules alone, however ticks came between them: a checkpoint's epochs are those of any replay */
+    l.epoch = e->epoch = slot + 2 > e->epoch ? slot + 2 : e->epoch + 1;
     e->rule[slot] = l;
     if (slot >= e->n_rules)
         e->n_rules = slot + 1;
@@ -541,7 +540,7 @@ static bool try_build(struct engine *e)
     size_t whole = e->built.size;
     e->built.size = edges_at & ~(size_t)15;
     bool ok = true;
-    e->step_slots = 256; /* two for each bar that an hour of lateness may close at once */
+    e->step_slots = STEP_SLOTS_BARS;
     for (uint32_t i = 0; i < e->n_rules; i++) {
         struct loaded_rule *r = &e->rule[i];
         r->instance = NONE;
@@ -845,6 +844,19 @@ static void fire_give(struct engine *e, uint32_t f)
     *cell = e->fire[f].hash_next;
     e->fire[f].hash_next = e->fire_free;
     e->fire_free = f;
+}
+
+bool fire_restore(struct engine *e, struct symbol *s, uint32_t ident, int64_t last_ns, int64_t due_ns,
+                  uint32_t k)
+{
+    bool fresh;
+    uint32_t f = fire_take(e, s, ident, &fresh);
+    if (f == NONE || !fresh)
+        return false;
+    e->fire[f].last_ns = last_ns;
+    e->fire[f].k = k;
+    heap_push(e, s, f, due_ns);
+    return true;
 }
 
 static bool cooled(const struct fire *f, const struct loaded_rule *r, int64_t t)

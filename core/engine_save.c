@@ -1,0 +1,320 @@
+#include "core/engine_save.h"
+
+#include "core/metric_value.h"
+
+#define XXH_INLINE_ALL
+#include <xxhash.h>
+
+struct piece_head {
+    uint32_t piece; /* enum engine_piece */
+    uint32_t bucket;
+    uint32_t symbols; /* that follow */
+    uint32_t pad;
+    int64_t clock_ns; /* of a bucket's piece */
+};
+
+/* A symbol in a piece; its bars and fires follow. */
+struct symbol_head {
+    uint32_t id;
+    uint32_t bars, fires;
+    uint8_t calendar, size_scale;
+    uint8_t pad[2];
+    uint64_t first_bar; /* number of the first bar, as symbol.bars_end counts */
+    char name[64];
+};
+
+struct saved_fire {
+    int64_t last_ns, due_ns;
+    uint32_t rule; /* slot of the version in force */
+    uint32_t k;
+};
+
+enum { BARS_IN_BUCKET = 4 }; /* of a symbol, that go with the bucket itself */
+
+uint64_t engine_save_layout(void)
+{
+    const uint64_t sizes[] = {1, /* changes when fields do that keep their size */
+                              sizeof(struct piece_head),
+                              sizeof(struct symbol_head),
+                              sizeof(struct symbol),
+                              offsetof(struct symbol, bid_e9),
+                              offsetof(struct symbol, saved),
+                              sizeof(struct bar),
+                              sizeof(struct saved_fire),
+                              BUCKET_COUNT};
+    return XXH3_64bits(sizes, sizeof sizes);
+}
+
+size_t engine_save_max(const struct engine_limits *l)
+{
+    return sizeof(struct piece_head) +
+           l->symbols * (sizeof(struct symbol_head) + sizeof(struct symbol) +
+                         (BARS_IN_BUCKET + ENGINE_SAVE_BARS) * sizeof(struct bar)) +
+           (size_t)l->fires * sizeof(struct saved_fire);
+}
+
+void engine_save_anew(struct engine *e)
+{
+    for (uint32_t i = 0; i < e->n_symbols; i++)
+        e->symbol[i].saved = 0;
+}
+
+static uint64_t first_unsaved(const struct engine *e, const struct symbol *s)
+{
+    uint64_t oldest = bars_oldest(e, s);
+    return s->saved > oldest ? s->saved : oldest;
+}
+
+struct writer {
+    uint8_t *at, *end;
+};
+
+static void *take(struct writer *w, size_t n)
+{
+    if ((size_t)(w->end - w->at) < n)
+        return NULL;
+    void *p = w->at;
+    w->at += n;
+    return p;
+}
+
+static bool put(struct writer *w, const void *bytes, size_t n)
+{
+    void *p = take(w, n);
+    if (p)
+        memcpy(p, bytes, n);
+    return p != NULL;
+}
+
+static bool put_head(struct writer *w, const struct engine *e, const struct symbol *s, uint32_t bars,
+                     uint32_t fires)
+{
+    struct symbol_head h = {.id = s->id,
+                            .bars = bars,
+                            .fires = fires,
+                            .calendar = s->calendar,
+                            .size_scale = s->size_scale,
+                            .first_bar = first_unsaved(e, s)};
+    memcpy(h.name, e->name[place_of(e, s)], sizeof h.name);
+    return put(w, &h, sizeof h);
+}
+
+static bool put_bars(struct writer *w, const struct engine *e, const struct symbol *s, uint32_t n)
+{
+    uint64_t first = first_unsaved(e, s);
+    bool ok = true;
+    for (uint32_t i = 0; ok && i < n; i++)
+        ok = put(w, bar_at(e, s, first + i), sizeof(struct bar));
+    return ok;
+}
+
+/* All fires of a symbol are in its heap: breadth first, the fires written being the queue. Returns how many;
+ * UINT32_MAX if they do not fit. */
+static uint32_t put_fires(struct writer *w, const struct engine *e, const struct symbol *s)
+{
+    uint8_t *first = w->at;
+    uint32_t n = 0;
+    for (uint32_t f = s->heap, next = 0; f != NONE;) {
+        struct saved_fire x = {.rule = f};
+        if (!put(w, &x, sizeof x))
+            return UINT32_MAX;
+        n++;
+        f = e->fire[f].sibling;
+        while (f == NONE && next < n) { /* the children of the next in the queue, which is then filled in */
+            uint8_t *at = first + next++ * sizeof x;
+            memcpy(&x, at, sizeof x);
+            const struct fire *y = &e->fire[x.rule];
+            f = y->child;
+            x = (struct saved_fire){
+                .last_ns = y->last_ns, .due_ns = y->due_ns, .rule = e->ident_slot[y->ident], .k = y->k};
+            memcpy(at, &x, sizeof x);
+        }
+    }
+    return n;
+}
+
+static bool put_symbol(struct writer *w, const struct engine *e, const struct symbol *s)
+{
+    uint8_t *head = w->at;
+    uint32_t bars = (uint32_t)(s->bars_end - first_unsaved(e, s));
+    if (!put_head(w, e, s, bars, 0) || !put(w, s, sizeof *s) || !put_bars(w, e, s, bars))
+        return false;
+    uint32_t fires = put_fires(w, e, s);
+    if (fires == UINT32_MAX)
+        return false;
+    memcpy(head + offsetof(struct symbol_head, fires), &fires, sizeof fires);
+    return true;
+}
+
+size_t engine_save(struct engine *e, uint32_t bucket, void *out, size_t max, enum engine_piece *piece)
+{
+    assert(bucket < BUCKET_COUNT);
+    struct writer w = {out, (uint8_t *)out + max};
+    struct piece_head h = {.piece = ENGINE_PIECE_BUCKET, .bucket = bucket, .clock_ns = e->bucket[bucket].clock_ns};
+    *piece = ENGINE_PIECE_BUCKET;
+    if (!put(&w, &h, sizeof h))
+        return 0;
+    for (uint32_t i = e->bucket[bucket].first; i != NONE; i = e->next_in_bucket[i]) {
+        struct symbol *s = &e->symbol[i];
+        uint64_t unsaved = s->bars_end - first_unsaved(e, s);
+        if (unsaved <= BARS_IN_BUCKET)
+            continue;
+        uint32_t n = unsaved < ENGINE_SAVE_BARS ? (uint32_t)unsaved : ENGINE_SAVE_BARS;
+        *piece = ENGINE_PIECE_BARS;
+        h = (struct piece_head){.piece = ENGINE_PIECE_BARS, .bucket = bucket, .symbols = 1};
+        memcpy(out, &h, sizeof h);
+        if (!put_head(&w, e, s, n, 0) || !put_bars(&w, e, s, n))
+            return 0;
+        s->saved = first_unsaved(e, s) + n;
+        return (size_t)(w.at - (uint8_t *)out);
+    }
+    for (uint32_t i = e->bucket[bucket].first; i != NONE; i = e->next_in_bucket[i], h.symbols++)
+        if (!put_symbol(&w, e, &e->symbol[i]))
+            return 0;
+    memcpy(out, &h, sizeof h);
+    for (uint32_t i = e->bucket[bucket].first; i != NONE; i = e->next_in_bucket[i])
+        e->symbol[i].saved = e->symbol[i].bars_end;
+    return (size_t)(w.at - (uint8_t *)out);
+}
+
+/* ---- loading: the bytes may be anything */
+
+struct reader {
+    const uint8_t *at, *end;
+};
+
+static bool get(struct reader *r, void *out, size_t n)
+{
+    if ((size_t)(r->end - r->at) < n)
+        return false;
+    memcpy(out, r->at, n);
+    r->at += n;
+    return true;
+}
+
+static bool head_sound(const struct symbol_head *h)
+{
+    return h->calendar < CALENDARS && h->size_scale <= 18 && h->name[0] && memchr(h->name, 0, sizeof h->name);
+}
+
+/* The symbol of the head, new or known; NULL if there is no room, or another one has its id. */
+static struct symbol *symbol_for(struct engine *e, const struct symbol_head *h, uint32_t bucket)
+{
+    if (h->id >= e->limits.ids)
+        return NULL;
+    if (e->local[h->id] == 0 &&
+        !symbol_add(e, h->id, h->name, bucket, h->calendar, h->size_scale))
+        return NULL;
+    struct symbol *s = &e->symbol[e->local[h->id] - 1];
+    return s->bucket != bucket || strcmp(e->name[place_of(e, s)], h->name) ? NULL : s;
+}
+
+static bool get_bars(struct reader *r, struct engine *e, struct symbol *s, const struct symbol_head *h)
+{
+    if (h->bars > e->limits.bars)
+        return false;
+    for (uint32_t i = 0; i < h->bars; i++)
+        if (!get(r, bar_at(e, s, h->first_bar + i), sizeof(struct bar)))
+            return false;
+    return true;
+}
+
+static bool get_fires(struct reader *r, struct engine *e, struct symbol *s, uint32_t n)
+{
+    for (uint32_t i = 0; i < n; i++) {
+        struct saved_fire f;
+        if (!get(r, &f, sizeof f) || f.rule >= e->n_rules || !e->rule[f.rule].id ||
+            !fire_restore(e, s, e->rule[f.rule].ident, f.last_ns, f.due_ns, f.k))
+            return false;
+    }
+    return true;
+}
+
+static bool is_bool(const struct symbol *x, size_t at)
+{
+    return ((const uint8_t *)x)[at] <= 1;
+}
+
+static bool state_sound(const struct engine *e, const struct symbol *x, const struct symbol_head *h,
+                        uint32_t bucket)
+{
+    return x->id == h->id && x->bucket == bucket && x->calendar == h->calendar &&
+           x->size_scale == h->size_scale && x->session <= SESSION_POSTMARKET &&
+           is_bool(x, offsetof(struct symbol, stale)) && is_bool(x, offsetof(struct symbol, rebuild)) &&
+           is_bool(x, offsetof(struct symbol, restart)) && x->bars_first <= x->bars_end &&
+           x->bars_end - x->bars_first <= e->limits.bars && x->provisional <= x->bars_end - bars_oldest(e, x) &&
+           h->first_bar + h->bars == x->bars_end && x->time_ns <= TIME_MAX_NS &&
+           x->live_start_ns <= TIME_MAX_NS && x->epoch <= e->epoch;
+}
+
+static bool skip(struct reader *r, size_t n)
+{
+    bool ok = (size_t)(r->end - r->at) >= n;
+    r->at += ok ? n : 0;
+    return ok;
+}
+
+/* If it is the last piece, the symbol as it was; what the rules make of it is made anew. */
+static bool get_symbol(struct reader *r, struct engine *e, uint32_t bucket, bool last)
+{
+    struct symbol_head h;
+    struct symbol x, *s;
+    if (!get(r, &h, sizeof h) || !head_sound(&h) || !get(r, &x, sizeof x) || !state_sound(e, &x, &h, bucket) ||
+        !(s = symbol_for(e, &h, bucket)) || s->heap != NONE)
+        return false;
+    if (!last)
+        return get_bars(r, e, s, &h) && skip(r, h.fires * sizeof(struct saved_fire));
+    *s = x;
+    s->heap = s->scope = NONE;
+    s->due_ns = NEVER_NS;
+    s->bound = 0;
+    s->saved = 0;
+    if (!get_bars(r, e, s, &h) || !get_fires(r, e, s, h.fires))
+        return false;
+    rules_bind(e, s);
+    return true;
+}
+
+int engine_load(struct engine *e, const void *piece, size_t bytes, bool last, struct error *err)
+{
+    struct reader r = {piece, (const uint8_t *)piece + bytes};
+    struct piece_head h;
+    if (e->rules_changed)
+        rules_build(e);
+    bool ok = get(&r, &h, sizeof h) && h.bucket < BUCKET_COUNT &&
+              (h.piece == ENGINE_PIECE_BUCKET || (h.piece == ENGINE_PIECE_BARS && h.symbols == 1)) &&
+              h.clock_ns <= TIME_MAX_NS;
+    if (ok && h.piece == ENGINE_PIECE_BARS) {
+        struct symbol_head x;
+        struct symbol *s;
+        ok = get(&r, &x, sizeof x) && head_sound(&x) && (s = symbol_for(e, &x, h.bucket)) &&
+             get_bars(&r, e, s, &x);
+    } else if (ok) {
+        e->bucket[h.bucket].clock_ns = h.clock_ns;
+        e->bucket[h.bucket].next_ns = INT64_MIN;
+        for (uint32_t i = 0; ok && i < h.symbols; i++)
+            ok = get_symbol(&r, e, h.bucket, last);
+    }
+    if (ok && r.at == r.end)
+        return 0;
+    return error_set(err,
+                     "found a piece of %zu bytes that is none, or that names symbols or rules which do not fit "
+                     "the limits and rules in force",
+                     bytes);
+}
+
+void engine_piece_symbols(const void *piece, size_t bytes, void (*f)(void *ctx, uint32_t id), void *ctx)
+{
+    struct reader r = {piece, (const uint8_t *)piece + bytes};
+    struct piece_head h;
+    struct symbol_head x;
+    if (!get(&r, &h, sizeof h) || h.piece != ENGINE_PIECE_BUCKET)
+        return;
+    for (uint32_t i = 0; i < h.symbols && get(&r, &x, sizeof x); i++) {
+        size_t rest = sizeof(struct symbol) + x.bars * sizeof(struct bar) + x.fires * sizeof(struct saved_fire);
+        if ((size_t)(r.end - r.at) < rest)
+            return;
+        r.at += rest;
+        f(ctx, x.id);
+    }
+}
