@@ -112,6 +112,11 @@ const struct engine_counters *engine_counters(const struct engine *e)
 {
     return &e->count;
 }
+void engine_count_on(struct engine *e, const struct engine_counters *from, struct rule_stats *stats)
+{
+    e->count = *from;
+    e->stats = stats;
+}
 const char *engine_refusal(const struct engine *e)
 {
     return e->refusal;

@@ -77,6 +77,8 @@ uint32_t engine_out_capacity(const struct engine_limits *l);
 size_t engine_apply(struct engine *e, const struct msg *m, size_t n, struct engine_out *out);
 
 const struct engine_counters *engine_counters(const struct engine *e);
+/* Goes on counting from these, and in these rows. */
+void engine_count_on(struct engine *e, const struct engine_counters *from, struct rule_stats *stats);
 
 /* What readers may know of a symbol; zeros for an unknown one. */
 struct engine_view {

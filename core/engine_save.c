@@ -150,7 +150,8 @@ size_t engine_save(struct engine *e, uint32_t bucket, void *out, size_t max, enu
 {
     assert(bucket < BUCKET_COUNT);
     struct writer w = {out, (uint8_t *)out + max};
-    struct piece_head h = {.piece = ENGINE_PIECE_BUCKET, .bucket = bucket, .clock_ns = e->bucket[bucket].clock_ns};
+    struct piece_head h = {
+        .piece = ENGINE_PIECE_BUCKET, .bucket = bucket, .clock_ns = e->bucket[bucket].clock_ns};
     *piece = ENGINE_PIECE_BUCKET;
     if (!put(&w, &h, sizeof h))
         return 0;
@@ -202,8 +203,7 @@ static struct symbol *symbol_for(struct engine *e, const struct symbol_head *h, 
 {
     if (h->id >= e->limits.ids)
         return NULL;
-    if (e->local[h->id] == 0 &&
-        !symbol_add(e, h->id, h->name, bucket, h->calendar, h->size_scale))
+    if (e->local[h->id] == 0 && !symbol_add(e, h->id, h->name, bucket, h->calendar, h->size_scale))
         return NULL;
     struct symbol *s = &e->symbol[e->local[h->id] - 1];
     return s->bucket != bucket || strcmp(e->name[place_of(e, s)], h->name) ? NULL : s;
@@ -242,9 +242,9 @@ static bool state_sound(const struct engine *e, const struct symbol *x, const st
            x->size_scale == h->size_scale && x->session <= SESSION_POSTMARKET &&
            is_bool(x, offsetof(struct symbol, stale)) && is_bool(x, offsetof(struct symbol, rebuild)) &&
            is_bool(x, offsetof(struct symbol, restart)) && x->bars_first <= x->bars_end &&
-           x->bars_end - x->bars_first <= e->limits.bars && x->provisional <= x->bars_end - bars_oldest(e, x) &&
-           h->first_bar + h->bars == x->bars_end && x->time_ns <= TIME_MAX_NS &&
-           x->live_start_ns <= TIME_MAX_NS && x->epoch <= e->epoch;
+           x->bars_end - x->bars_first <= e->limits.bars &&
+           x->provisional <= x->bars_end - bars_oldest(e, x) && h->first_bar + h->bars == x->bars_end &&
+           x->time_ns <= TIME_MAX_NS && x->live_start_ns <= TIME_MAX_NS && x->epoch <= e->epoch;
 }
 
 static bool skip(struct reader *r, size_t n)
@@ -259,8 +259,8 @@ static bool get_symbol(struct reader *r, struct engine *e, uint32_t bucket, bool
 {
     struct symbol_head h;
     struct symbol x, *s;
-    if (!get(r, &h, sizeof h) || !head_sound(&h) || !get(r, &x, sizeof x) || !state_sound(e, &x, &h, bucket) ||
-        !(s = symbol_for(e, &h, bucket)) || s->heap != NONE)
+    if (!get(r, &h, sizeof h) || !head_sound(&h) || !get(r, &x, sizeof x) ||
+        !state_sound(e, &x, &h, bucket) || !(s = symbol_for(e, &h, bucket)) || s->heap != NONE)
         return false;
     if (!last)
         return get_bars(r, e, s, &h) && skip(r, h.fires * sizeof(struct saved_fire));
@@ -297,10 +297,11 @@ int engine_load(struct engine *e, const void *piece, size_t bytes, bool last, st
     }
     if (ok && r.at == r.end)
         return 0;
-    return error_set(err,
-                     "found a piece of %zu bytes that is none, or that names symbols or rules which do not fit "
-                     "the limits and rules in force",
-                     bytes);
+    return error_set(
+        err,
+        "found a piece of %zu bytes that is none, or that names symbols or rules which do not fit "
+        "the limits and rules in force",
+        bytes);
 }
 
 void engine_piece_symbols(const void *piece, size_t bytes, void (*f)(void *ctx, uint32_t id), void *ctx)
@@ -311,7 +312,8 @@ void engine_piece_symbols(const void *piece, size_t bytes, void (*f)(void *ctx, 
     if (!get(&r, &h, sizeof h) || h.piece != ENGINE_PIECE_BUCKET)
         return;
     for (uint32_t i = 0; i < h.symbols && get(&r, &x, sizeof x); i++) {
-        size_t rest = sizeof(struct symbol) + x.bars * sizeof(struct bar) + x.fires * sizeof(struct saved_fire);
+        size_t rest =
+            sizeof(struct symbol) + x.bars * sizeof(struct bar) + x.fires * sizeof(struct saved_fire);
         if ((size_t)(r.end - r.at) < rest)
             return;
         r.at += rest;

@@ -1,10 +1,10 @@
-/* An engine's state as bytes, bucket by bucket, for checkpoints: an engine of the same limits that has had the
- * same rules and settings and is given a bucket's pieces goes on with that bucket as the first one would.
+/* An engine's state as bytes, bucket by bucket, for checkpoints: an engine of the same limits that has had
+ * the same rules and settings and is given a bucket's pieces goes on with that bucket as the first one would.
  *
- * A piece is some bars of one symbol, or the bucket: its clock, each symbol with the bars that no piece before
- * it had, and its fires. Of the pieces of one bucket only those up to a bucket's piece count. What can be made
- * anew from the bars (state of metrics, cursors) is left out. The bytes are those of this machine and version:
- * engine_save_layout tells which.
+ * A piece is some bars of one symbol, or the bucket: its clock, each symbol with the bars that no piece
+ * before it had, and its fires. Of the pieces of one bucket only those up to a bucket's piece count. What can
+ * be made anew from the bars (state of metrics, cursors) is left out. The bytes are those of this machine and
+ * version: engine_save_layout tells which.
  *
  * Threading: as the engine; between two calls of engine_apply that consumed all of their messages.
  */
@@ -28,9 +28,9 @@ enum { ENGINE_SAVE_BARS = 64 };
 size_t engine_save(struct engine *e, uint32_t bucket, void *out, size_t max, enum engine_piece *piece);
 size_t engine_save_max(const struct engine_limits *l);
 
-/* Takes a piece; a bucket's pieces come in their order, the `last` of them is one of ENGINE_PIECE_BUCKET, and from
- * it the bucket goes on. 0, or -1 with err: it is no piece of this layout, or names what this engine has no room
- * for or no rule of; the engine is then not to be used. */
+/* Takes a piece; a bucket's pieces come in their order, the `last` of them is one of ENGINE_PIECE_BUCKET, and
+ * from it the bucket goes on. 0, or -1 with err: it is no piece of this layout, or names what this engine has
+ * no room for or no rule of; the engine is then not to be used. */
 int engine_load(struct engine *e, const void *piece, size_t bytes, bool last, struct error *err)
     __attribute__((warn_unused_result));
 

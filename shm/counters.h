@@ -52,7 +52,16 @@
     C(SCANNER_EVENTS, "events", counter, "events", "slots of events put into the event ring")                \
     C(SCANNER_EVENT_RING_WAITS, "event_ring_waits", counter, "", "waits for room in the event ring")         \
     C(SCANNER_APPLIED_SEQ, "applied_seq", gauge, "", "sequence number of the last message applied")          \
-    C(SCANNER_EVENT_TIME_NS, "event_time_ns", gauge, "ns", "event time of the last message applied, UTC")
+    C(SCANNER_EVENT_TIME_NS, "event_time_ns", gauge, "ns", "event time of the last message applied, UTC")    \
+    C(SCANNER_CHECKPOINT_PASSES, "checkpoint_passes", counter, "", "checkpoints of all buckets on disk")     \
+    C(SCANNER_CHECKPOINT_BYTES, "checkpoint_bytes", counter, "bytes", "bytes written to checkpoints")        \
+    C(SCANNER_CHECKPOINT_FAILURES, "checkpoint_failures", counter, "",                                       \
+      "checkpoints that could not be written")                                                               \
+    C(SCANNER_CHECKPOINT_SEQ, "checkpoint_seq", gauge, "",                                                   \
+      "message up to which checkpoints on disk tell all")                                                    \
+    C(SCANNER_CAUGHT_UP, "caught_up_messages", counter, "",                                                  \
+      "messages taken from the journal instead of the ring")                                                 \
+    C(SCANNER_CATCHING_UP, "catching_up", gauge, "", "1 while messages come from the journal")
 
 #define PUBLISHER_COUNTERS(C, F)                                                                             \
     C(PUBLISHER_EVENTS, "events", counter, "events", "events taken from the scanners")                       \

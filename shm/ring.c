@@ -149,6 +149,24 @@ uint64_t ring_last_seq(const struct ring_producer *p)
     return p->ring->slots[(p->tail - 1) & p->mask].seq;
 }
 
+void ring_seed(struct ring_producer *p, uint64_t seq)
+{
+    struct msg *last = &p->ring->slots[(p->tail - 1) & p->mask];
+    assert(last->word == 0 &&
+           last->seq == 0); /* its phase says that it is not ready, to producer and consumer */
+    last->seq = seq;
+}
+
+bool ring_is_released(const struct ring_producer *p, uint64_t position)
+{
+    return (int64_t)(atomics_load_acquire_u64(&p->ring->consumer.head) - position) >= 0;
+}
+
+uint64_t ring_released_seq(const struct ring_consumer *c)
+{
+    return c->ring->slots[(c->head - 1) & c->mask].seq;
+}
+
 void ring_consumer_join(struct ring_consumer *c, struct ring *r)
 {
     uint64_t head = atomics_load_acquire_u64(&r->consumer.head);

@@ -102,6 +102,9 @@ int ring_producer_join(struct ring_producer *p, struct ring *r, struct error *er
 /* The seq of the last message that was put into the ring, also if it is released; 0 if there was none. */
 uint64_t ring_last_seq(const struct ring_producer *p);
 
+/* Of an empty ring into which nothing was ever put: from now on the last message that it has had is `seq`. */
+void ring_seed(struct ring_producer *p, uint64_t seq);
+
 /* Makes this process the consumer, from the first record that was not released. */
 void ring_consumer_join(struct ring_consumer *c, struct ring *r);
 
@@ -141,6 +144,16 @@ void ring_release(struct ring_consumer *c, uint32_t n);
 /* Goes past the first n slots of the span without giving them back: the next peek is of what follows; a later
  * ring_release (of 0 or more) gives back all. A consumer that joins anew gets them again. */
 void ring_advance(struct ring_consumer *c, uint32_t n);
+
+/* The seq of the last message before the next record to be read, which is released; 0 if there was none. */
+uint64_t ring_released_seq(const struct ring_consumer *c);
+
+/* The producer's position, and whether everything before a position is released. */
+static inline uint64_t ring_position(const struct ring_producer *p)
+{
+    return p->tail;
+}
+bool ring_is_released(const struct ring_producer *p, uint64_t position);
 
 /* For observers, the only way to tell how full a ring is: published slots not yet released, 0 .. capacity. */
 uint64_t ring_occupancy(const struct ring *r);

@@ -13,6 +13,7 @@
 
 #include "core/parts.h"
 #include "core/route.h"
+#include "net/checkpoint.h"
 #include "net/journal.h"
 #include "shm/ring.h"
 #include "shm/ruletab.h"
@@ -161,6 +162,7 @@ static bool read_before(struct ingest *g)
     journal_reader_close(g->before);
     g->before = NULL;
     g->phase = g->had_end ? PHASE_GO_ON : PHASE_MAKE_AGAIN;
+    atomics_store_release_u64(&g->in.control->ready, 1); /* its symbols and rules are in their tables */
     if (g->had_end)
         instance_log(&g->in, SET_LOG_LEVEL_INFO,
                      "this run has ended: nothing more is read; what a sink lacks it gets");
@@ -472,6 +474,29 @@ static int open_rings(struct ingest *g, struct error *err)
     return 0;
 }
 
+/* Now that the journal's end is known: checkpoints of what it has not do not count, and rings that are new
+ * have had, by way of the journal, all of it. */
+static int settle(struct ingest *g, struct error *err)
+{
+    struct control *c = g->in.control;
+    char dir[4096];
+    snprintf(dir, sizeof dir, "%s/checkpoints", g->in.options->dir);
+    if (atomics_load_acquire_u64(&c->ready))
+        return 0;
+    if (g->write_journal && checkpoint_cut(dir, g->last_seq, err))
+        return -1;
+    for (uint32_t k = 0; k < g->scanners && g->last_seq; k++)
+        if (g->had_seq[k] == 0) {
+            ring_seed(&g->ring[k], g->last_seq);
+            g->had_seq[k] = g->last_seq;
+        }
+    if (g->write_journal)
+        memcpy(c->journal_node, journal_node(g->journal), sizeof c->journal_node);
+    if (g->phase != PHASE_PUT_AGAIN)
+        atomics_store_release_u64(&c->ready, 1);
+    return 0;
+}
+
 static int open_ingest(struct instance *in)
 {
     struct ingest *g = (struct ingest *)in;
@@ -486,7 +511,8 @@ static int open_ingest(struct instance *in)
                                 .settings = o->settings,
                                 .log = log_line,
                                 .log_ctx = in};
-    if (open_rings(g, &err) == 0 && (g->stream = stream_open(&so, &err)) && open_journal(g, &err) == 0)
+    if (open_rings(g, &err) == 0 && (g->stream = stream_open(&so, &err)) && open_journal(g, &err) == 0 &&
+        settle(g, &err) == 0)
         return 0;
     instance_log(in, SET_LOG_LEVEL_ERROR, "%s", err.text);
     return 2;

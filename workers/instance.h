@@ -3,6 +3,8 @@
 #define WORKERS_INSTANCE_H
 
 #include "core/engine.h"
+#include "core/route.h"
+#include "net/segment.h"
 #include "net/settings.h"
 #include "net/source.h"
 #include "shm/counters.h"
@@ -17,6 +19,10 @@ struct control {
     uint64_t ingest_ended; /* ingest: END is in every ring and the journal closed; 2 = a source failed */
     uint64_t journaled;    /* ingest: there is a journal, from which roles can be brought back */
     uint64_t durable_seq;  /* ingest: of the journal, as journal.sync says */
+    uint64_t ready; /* ingest: the rings tell what they have had, the tables have what the journal names */
+    uint8_t journal_node[SEGMENT_ID_BYTES];      /* ingest, before ready */
+    uint64_t checkpoint_seq[ROUTE_SCANNERS_MAX]; /* scanner k: from the message after it on it needs the
+                                                    journal; 0: all of it */
     uint64_t
         ends; /* publisher: scanners whose END it has, a bit each; an END that is released comes no more */
     uint64_t not_drained; /* publisher: sinks that were not level when the time was up, by place */

@@ -1,21 +1,20 @@
 /* A scanner role: its tick ring -> engine -> its event ring, and the symbol table's rows.
  *
- * Started where another one ended, it first applies from the journal what its ring gave to that one. Of the
- * events only those go on that may not be in the event ring yet: the last one there tells; the publisher
- * drops what it has.
+ * Started where another one ended, it first takes from checkpoints and journal what its ring gave to that one
+ * (workers/catch_up.h). Of the events only those go on that may not be in the event ring yet: the last one
+ * there tells; the publisher drops what it has.
  */
 #include <stdio.h>
 #include <stdlib.h>
+#include <time.h>
 
-#include "core/route.h"
-#include "net/journal.h"
 #include "shm/ring.h"
 #include "shm/ruletab.h"
 #include "shm/symtab.h"
+#include "workers/catch_up.h"
 #include "workers/engine_memory.h"
 #include "workers/instance.h"
-
-enum { MISSED_BATCH = 4096 };
+#include "workers/saving.h"
 
 struct scanner {
     struct instance in;
@@ -27,16 +26,26 @@ struct scanner {
     struct symtab *symtab;
     uint64_t *seen; /* by symbol: the span in which its row was written last */
     uint64_t span, applied_seq, refused;
-    int64_t event_ns; /* of the last tick or clock applied */
-    bool ended, failed;
+    uint64_t global_messages; /* slots of rules and settings so far */
+    int64_t event_ns;         /* of the last tick or clock applied */
+    bool begun, ended, failed;
+    bool whole; /* the engine has done all of the last message that it was given */
     /* what the ring gave before we came */
-    uint64_t missed_seq; /* up to this message; 0: nothing, or it is applied */
-    uint64_t sent_seq;   /* events before this one are in the event ring */
-    struct journal_reader *journal;
-    struct route route;
-    uint32_t batch_n, batch_at;
-    struct msg batch[MISSED_BATCH];
+    struct catch_up *missed; /* NULL: it is applied */
+    const struct msg *missed_at;
+    uint32_t missed_n;
+    int64_t missed_since_ns;
+    uint64_t sent_seq;                       /* events before this one are in the event ring */
+    struct rule_stats *stats, *missed_stats; /* what was counted before us; what we count again */
+    struct saving *saving;                   /* NULL: no checkpoints */
 };
+
+static int64_t mono_ns(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return t.tv_sec * SECOND_NS + t.tv_nsec;
+}
 
 /* The latest trade and quote of each symbol of the span go to the symbol table, once each. */
 static void show(struct scanner *s, const struct msg *m, uint32_t n)
@@ -45,6 +54,7 @@ static void show(struct scanner *s, const struct msg *m, uint32_t n)
     s->span++;
     for (uint32_t i = n; i-- > 0;) {
         const struct msg *x = &m[i];
+        s->global_messages += x->type == MSG_RULE || x->type == MSG_SETTING;
         if ((x->flags & MSG_F_CONT) || x->symbol >= rows || (x->type != MSG_TRADE && x->type != MSG_QUOTE))
             continue;
         uint64_t *seen = &s->seen[2 * x->symbol + (x->type == MSG_QUOTE)];
@@ -110,42 +120,6 @@ static bool send(struct scanner *s)
     return true;
 }
 
-/* Reads the next missed messages that are ours; those of ours up to missed_seq are in the journal, or will be
- * within its interval. */
-static int read_missed(struct scanner *s)
-{
-    struct error err;
-    int64_t n = journal_read(s->journal, s->batch, MISSED_BATCH, &err);
-    if (n < 0) {
-        instance_log(&s->in, SET_LOG_LEVEL_ERROR, "cannot catch up: %s", err.text);
-        s->in.finished = s->failed = true;
-        return 0;
-    }
-    uint32_t kept = 0, slots;
-    for (uint32_t at = 0; at < n && s->missed_seq; at += slots) {
-        const struct msg *m = &s->batch[at];
-        slots = msg_slot_count(m);
-        if (m->type == MSG_SYMBOL && m->symbol < s->route.ids)
-            s->route.bucket[m->symbol] = m->sym.bucket;
-        if (m->seq >= s->missed_seq) { /* the last of them: what comes after it is in the ring */
-            journal_reader_close(s->journal);
-            bool past = m->seq > s->missed_seq;
-            s->journal = NULL;
-            s->missed_seq = 0;
-            if (past)
-                break;
-        }
-        if (!(route_of(&s->route, m) >> s->in.index & 1))
-            continue;
-        memmove(&s->batch[kept], m, slots * sizeof *m);
-        s->batch[kept].recv_ns = 0; /* when it came is no matter any more */
-        kept += slots;
-    }
-    s->batch_n = kept;
-    s->batch_at = 0;
-    return (int)n;
-}
-
 /* Leaves out the events that the one before us has sent. */
 static void leave_out_sent(struct scanner *s)
 {
@@ -161,21 +135,134 @@ static void leave_out_sent(struct scanner *s)
     out->used = kept;
 }
 
-static int catch_up(struct scanner *s)
+/* Gives messages to the engine; returns the slots done. */
+static uint32_t apply(struct scanner *s, const struct msg *m, uint32_t n)
 {
-    if (s->batch_at == s->batch_n && s->missed_seq)
-        return read_missed(s);
-    uint32_t n = s->batch_n - s->batch_at;
-    uint32_t done = (uint32_t)engine_apply(s->memory.engine, s->batch + s->batch_at, n, &s->memory.out);
-    if (done) {
-        const struct msg *m = s->batch + s->batch_at;
-        show(s, m, done);
-        s->applied_seq = m[done - 1].seq;
-        s->ended = s->ended || m[done - 1].type == MSG_END;
+    uint64_t global = s->global_messages;
+    uint32_t done = (uint32_t)engine_apply(s->memory.engine, m, n, &s->memory.out);
+    s->whole = done == n;
+    if (done == 0)
+        return 0;
+    show(s, m, done);
+    if (s->saving && s->global_messages != global)
+        saving_remember(s->saving, m, done);
+    s->applied_seq = m[done - 1].seq > s->applied_seq ? m[done - 1].seq : s->applied_seq;
+    const struct msg *last = &m[done - 1];
+    if (!(last->flags & MSG_F_CONT) && last->event_ns > s->event_ns)
+        s->event_ns = last->event_ns;
+    s->ended = s->ended || last->type == MSG_END;
+    return done;
+}
+
+static void fail(struct scanner *s, const char *why)
+{
+    instance_log(&s->in, SET_LOG_LEVEL_ERROR, "cannot catch up: %s", why);
+    s->in.finished = s->failed = true;
+}
+
+/* All that was missed is applied. */
+static void caught_up(struct scanner *s)
+{
+    const struct catch_up_figures *f = catch_up_figures(s->missed);
+    double all_s = (double)(mono_ns() - s->missed_since_ns) / 1e9, load_s = (double)f->load_ns / 1e9;
+    instance_log(&s->in, SET_LOG_LEVEL_INFO,
+                 "caught up after %.3f s: %u buckets loaded from checkpoints in %.3f s, %llu messages "
+                 "applied from the "
+                 "journal in %.3f s",
+                 all_s, f->buckets, load_s, (unsigned long long)f->messages, all_s - load_s);
+    counter_add(s->in.counters, SCANNER_CAUGHT_UP, f->messages);
+    counter_set(s->in.counters, SCANNER_CATCHING_UP, 0);
+    catch_up_close(s->missed);
+    s->missed = NULL;
+    if (s->missed_stats) { /* what was counted before us stands in shared memory */
+        struct engine_counters counted;
+        uint64_t *count = (uint64_t *)&counted;
+        for (unsigned i = 0; i < sizeof counted / sizeof *count; i++)
+            count[i] = counter_get(s->in.counters, SCANNER_ENGINE + i);
+        engine_count_on(s->memory.engine, &counted, s->stats);
+        free(s->missed_stats);
+        s->missed_stats = NULL;
     }
-    s->batch_at += done;
+}
+
+static int step_missed(struct scanner *s)
+{
+    struct error err;
+    if (s->missed_n == 0) {
+        int n = catch_up_next(s->missed, s->memory.engine, &s->missed_at, &err);
+        if (n < 0)
+            return fail(s, err.text), 0;
+        if (n == 0 && catch_up_done(s->missed))
+            return caught_up(s), 1;
+        s->missed_n = (uint32_t)n;
+        return n;
+    }
+    uint32_t done = apply(s, s->missed_at, s->missed_n);
+    s->missed_at += done;
+    s->missed_n -= done;
     leave_out_sent(s);
     return (int)done + 1;
+}
+
+/* What has our ring given to one before us, or to one of before the rings were made? */
+static int find_missed(struct scanner *s, struct error *err)
+{
+    const struct topology *t = workspace_topology(s->in.ws);
+    char capture[4096], checkpoints[4096];
+    struct error note;
+    uint32_t n;
+    const struct msg *m = ring_peek(&s->ticks, &n);
+    uint64_t to_seq = m ? m->seq - 1 : ring_released_seq(&s->ticks);
+    if (to_seq == 0 || to_seq == UINT64_MAX)
+        return 0;
+    s->sent_seq = ring_last_seq(&s->events);
+    snprintf(capture, sizeof capture, "%s/capture", s->in.options->dir);
+    snprintf(checkpoints, sizeof checkpoints, "%s/checkpoints", s->in.options->dir);
+    struct catch_up_options o = {.capture = capture,
+                                 .checkpoints = checkpoints,
+                                 .scanners = t->options.scanners,
+                                 .scanner = s->in.index,
+                                 .bucket_table = (enum bucket_table)s->in.settings->rings_bucket_table,
+                                 .ids = t->options.symbols_max,
+                                 .to_seq = to_seq};
+    s->missed_since_ns = mono_ns();
+    s->missed = catch_up_open(&o, &note, err);
+    if (!s->missed)
+        return -1;
+    if (note.text[0])
+        instance_log(&s->in, SET_LOG_LEVEL_WARN, "%s", note.text);
+    instance_log(&s->in, SET_LOG_LEVEL_INFO, "catching up from message %llu to %llu",
+                 (unsigned long long)catch_up_from(s->missed) + 1, (unsigned long long)to_seq);
+    counter_set(s->in.counters, SCANNER_CATCHING_UP, 1);
+    return 0;
+}
+
+/* Once ingest has recovered the journal. */
+static int begin(struct scanner *s)
+{
+    const struct settings *set = s->in.settings;
+    struct engine_counters none = {0};
+    struct error err;
+    if (!atomics_load_acquire_u64(&s->in.control->ready))
+        return 0;
+    s->begun = true;
+    if (find_missed(s, &err))
+        return fail(s, err.text), 0;
+    if (s->missed && catch_up_from(s->missed)) {
+        s->missed_stats = calloc((size_t)set->limits_rules, sizeof *s->missed_stats);
+        if (!s->missed_stats)
+            abort();
+        engine_count_on(s->memory.engine, &none, s->missed_stats);
+    } else { /* counted anew, from the first message */
+        memset(s->stats, 0, (size_t)set->limits_rules * sizeof *s->stats);
+    }
+    if (set->checkpoints_interval_ms && atomics_load_acquire_u64(&s->in.control->journaled)) {
+        struct engine_limits limits;
+        engine_limits_from(set, &limits);
+        if (!(s->saving = saving_open(&s->in, &limits, &err)))
+            instance_log(&s->in, SET_LOG_LEVEL_WARN, "%s; the journal is kept instead", err.text);
+    }
+    return 1;
 }
 
 static int step(void *ctx, uint64_t ticks)
@@ -187,24 +274,22 @@ static int step(void *ctx, uint64_t ticks)
         counter_add(s->in.counters, SCANNER_EVENT_RING_WAITS, 1);
         return RUNLOOP_BACKPRESSURE;
     }
-    if (s->missed_seq || s->batch_at < s->batch_n)
-        return catch_up(s);
+    if (!s->begun)
+        return begin(s);
+    if (s->missed)
+        return step_missed(s);
     const struct msg *m = ring_peek(&s->ticks, &n);
-    if (!n)
+    if (!n) {
+        if (s->saving && s->whole && !s->ended)
+            saving_step(s->saving, s->memory.engine, s->applied_seq, &s->events);
         return 0;
-    uint32_t done = (uint32_t)engine_apply(s->memory.engine, m, n, &s->memory.out);
-    if (done) {
-        show(s, m, done);
-        s->applied_seq = m[done - 1].seq > s->applied_seq ? m[done - 1].seq : s->applied_seq;
-        const struct msg *last = &m[done - 1];
-        if (!(last->flags & MSG_F_CONT) && last->event_ns > s->event_ns)
-            s->event_ns = last->event_ns;
-        s->ended = s->ended || m[done - 1].type == MSG_END;
     }
+    uint32_t done = apply(s, m, n);
     if (s->memory.out.used)
         stamp_receive(&s->memory.out, m, n);
     s->release = done;
-    send(s);
+    if (send(s) && s->saving && s->whole && !s->ended)
+        saving_step(s->saving, s->memory.engine, s->applied_seq, &s->events);
     return (int)(done + 1);
 }
 
@@ -212,8 +297,10 @@ static void housekeeping(void *ctx, int64_t now_ns)
 {
     struct scanner *s = ctx;
     const struct engine_counters *c = engine_counters(s->memory.engine);
-    (void)now_ns;
-    counters_copy(s->in.counters, SCANNER_ENGINE, (const uint64_t *)c, sizeof *c / sizeof(uint64_t));
+    if (!s->missed_stats)
+        counters_copy(s->in.counters, SCANNER_ENGINE, (const uint64_t *)c, sizeof *c / sizeof(uint64_t));
+    if (s->saving && !s->missed && !s->ended)
+        saving_housekeeping(s->saving, now_ns, &s->events);
     counter_set(s->in.counters, SCANNER_APPLIED_SEQ, s->applied_seq);
     counter_set(s->in.counters, SCANNER_EVENT_TIME_NS, (uint64_t)s->event_ns);
     uint64_t refused = c->rules_refused + c->rules_full + c->metrics_full + c->settings_refused;
@@ -226,35 +313,6 @@ static void housekeeping(void *ctx, int64_t now_ns)
         s->in.finished = true;
 }
 
-/* What has our ring given to one before us? */
-static int find_missed(struct scanner *s, struct error *err)
-{
-    const struct topology *t = workspace_topology(s->in.ws);
-    char path[4096];
-    uint32_t n;
-    const struct msg *m = ring_peek(&s->ticks, &n);
-    const struct ring *r = s->ticks.ring;
-    s->missed_seq = m ? m->seq - 1 : r->slots[(s->ticks.head - 1) & s->ticks.mask].seq;
-    if (s->missed_seq == 0 || s->missed_seq == UINT64_MAX)
-        return s->missed_seq = 0, 0;
-    s->sent_seq = ring_last_seq(&s->events);
-    s->route.ids = t->options.symbols_max;
-    s->route.bucket = calloc(s->route.ids, sizeof *s->route.bucket);
-    if (!s->route.bucket)
-        abort();
-    route_fill(&s->route, t->options.scanners, (enum bucket_table)s->in.settings->rings_bucket_table);
-    snprintf(path, sizeof path, "%s/capture", s->in.options->dir);
-    s->journal = journal_reader_open(path, &(struct journal_reader_options){.live = true}, err);
-    if (!s->journal)
-        return -1;
-    if (journal_reader_info(s->journal)->first_seq > 1)
-        return error_set(err, "%s begins with message %llu: what came before is gone, and with it the state",
-                         path, (unsigned long long)journal_reader_info(s->journal)->first_seq);
-    instance_log(&s->in, SET_LOG_LEVEL_INFO, "catching up to message %llu from %s",
-                 (unsigned long long)s->missed_seq, path);
-    return 0;
-}
-
 static int open_scanner(struct instance *in)
 {
     struct scanner *s = (struct scanner *)in;
@@ -265,7 +323,7 @@ static int open_scanner(struct instance *in)
     struct ring *ticks = ring_join(tick_mem, bytes, &err);
     void *event_mem = workspace_object(in->ws, "event_ring", in->index, &bytes);
     struct ring *events = ticks ? ring_join(event_mem, bytes, &err) : NULL;
-    memset(stats, 0, in->settings->limits_rules * sizeof *stats); /* counted anew, from the first message */
+    s->stats = stats;
     if (!events || ring_producer_join(&s->events, events, &err) < 0 ||
         engine_memory_open(&s->memory, in->settings, stats, &err) < 0) {
         instance_log(in, SET_LOG_LEVEL_ERROR, "%s", err.text);
@@ -276,10 +334,7 @@ static int open_scanner(struct instance *in)
     s->seen = calloc(2u * symtab_rows_max(s->symtab), sizeof *s->seen);
     if (!s->seen)
         abort();
-    if (find_missed(s, &err) == 0)
-        return 0;
-    instance_log(in, SET_LOG_LEVEL_ERROR, "%s", err.text);
-    return 2;
+    return 0;
 }
 
 static int close_scanner(struct instance *in)
@@ -287,7 +342,9 @@ static int close_scanner(struct instance *in)
     struct scanner *s = (struct scanner *)in;
     engine_memory_close(&s->memory);
     free(s->seen);
-    free(s->route.bucket);
+    saving_close(s->saving);
+    catch_up_close(s->missed);
+    free(s->missed_stats);
     return s->failed ? 2 : 0;
 }
 

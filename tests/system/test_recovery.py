@@ -16,9 +16,11 @@ WANT, BARS_WANT, COUNTS = alerts(path("want.jsonl")), open(path("want.csv")).rea
 
 
 def start(directory, scanners=2, speed="6000", source=TAPE, rule_file=file, *more):
+    """Saves its state all the time, so that most restarts go on from a checkpoint."""
     return subprocess.Popen([BIN, "run", "--source", f"csv:{source}", "--rules", rule_file, "--dir", directory, "--speed", speed, "--until-end",
                              "--scanners", str(scanners), "--alerts", directory + ".jsonl", "--bars", directory + ".csv",
-                             "--summary", directory + ".json", "--set", f"sinks.jsonl={directory}.sink", *more],
+                             "--summary", directory + ".json", "--set", f"sinks.jsonl={directory}.sink",
+                             "--set", "checkpoints.interval_ms=20", *more],
                             stderr=open(directory + ".log", "a"), start_new_session=True)
 
 

@@ -1,5 +1,6 @@
-/* Checkpoints of the engine: every bucket is saved at a moment of its own while a random market runs; an engine
- * that gets rules and settings, these pieces and the messages after them must say the same, event for event. */
+/* Checkpoints of the engine: every bucket is saved at a moment of its own while a random market runs; an
+ * engine that gets rules and settings, these pieces and the messages after them must say the same, event for
+ * event. */
 #include "tests/unit/engine_harness.h"
 
 #include "core/engine_save.h"
@@ -14,7 +15,8 @@ static const struct engine_limits limits = {
 static const struct rule_spec specs[] = {
     {"level", "price > 100", .cooldown_ns = 10 * SEC},
     {"flood", "volume_live >= 1", .cooldown_ns = 0},
-    {"cross", "change_pct_1m > 0.5 or change_pct_5m < -0.5", .trigger = TRIGGER_CROSS, .cooldown_ns = 3 * SEC},
+    {"cross", "change_pct_1m > 0.5 or change_pct_5m < -0.5", .trigger = TRIGGER_CROSS,
+     .cooldown_ns = 3 * SEC},
     {"rsi", "rsi(5)@1m > 55 and ema(4)@1m > sma(6)@1m", .cooldown_ns = 20 * SEC},
     {"recursive", "ema(9)@1m > price", .trigger = TRIGGER_CROSS},
     {"window", "volume_5m > 200 and not (price < vwap(session))", .cooldown_ns = 60 * SEC},
@@ -46,7 +48,8 @@ static void market(struct tape *t, uint64_t *seed, int messages)
     for (int day = -1; day < 3; day++)
         for (unsigned c = 0; c < 2; c++)
             put_setting(t, "calendar.%u=%lld,%lld,%lld,%lld", c, (long long)(T0 + day * DAY),
-                        (long long)(T0 + day * DAY + 6 * 60 * MIN), (long long)(T0 + day * DAY + 22 * 60 * MIN),
+                        (long long)(T0 + day * DAY + 6 * 60 * MIN),
+                        (long long)(T0 + day * DAY + 22 * 60 * MIN),
                         (long long)(T0 + day * DAY + 23 * 60 * MIN));
     put_setting(t, "bars.keep=60");
     for (; rules < 5; rules++)
