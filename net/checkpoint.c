@@ -53,7 +53,8 @@ struct frame_head {
     uint64_t check; /* xxh3_64 of all before it */
 };
 
-_Static_assert(sizeof(struct file_head) == 56 && sizeof(struct frame_head) == 48 && sizeof(struct frame_head) % FRAME_ALIGN == 0,
+_Static_assert(sizeof(struct file_head) == 56 && sizeof(struct frame_head) == 48 &&
+                   sizeof(struct frame_head) % FRAME_ALIGN == 0,
                "no padding: they are stored as they are");
 
 enum { FILE_FIRST_FRAME = 64 };
@@ -69,7 +70,8 @@ static void file_name(char name[NAME_BYTES], uint32_t scanner, uint64_t generati
 }
 
 /* Calls f for each checkpoint file in dir. 0, or -1 with err; a directory that is not there has none. */
-static int each_file(const char *dir, int (*f)(void *ctx, const char *name, uint32_t scanner, uint64_t generation), void *ctx,
+static int each_file(const char *dir,
+                     int (*f)(void *ctx, const char *name, uint32_t scanner, uint64_t generation), void *ctx,
                      struct error *err)
 {
     DIR *d = opendir(dir);
@@ -77,7 +79,8 @@ static int each_file(const char *dir, int (*f)(void *ctx, const char *name, uint
     if (!d && errno == ENOENT)
         return 0;
     if (!d)
-        return error_set(err, "%s: cannot read the directory: %s%s", dir, strerror(errno), segment_advice(errno));
+        return error_set(err, "%s: cannot read the directory: %s%s", dir, strerror(errno),
+                         segment_advice(errno));
     for (struct dirent *x; rc == 0 && (x = readdir(d)) != NULL;) {
         uint32_t scanner;
         uint64_t generation;
@@ -222,7 +225,8 @@ static void *write_all(void *arg)
             give_up_file(w);
             w->state.failures++;
         }
-        w->anew = bad || (w->first_pass_bytes && w->has_pass && w->at > 4 * w->first_pass_bytes + SPARE_BYTES);
+        w->anew =
+            bad || (w->first_pass_bytes && w->has_pass && w->at > 4 * w->first_pass_bytes + SPARE_BYTES);
         w->used = 0;
         w->has_pass = false;
         pthread_mutex_lock(&w->lock);
@@ -247,8 +251,10 @@ struct checkpoint_writer *checkpoint_start(const struct checkpoint_options *o, s
     w->piece_max = o->piece_max;
     w->dir_fd = w->fd = -1;
     w->anew = true;
-    w->buffer_bytes = HAND_OVER_BYTES + o->piece_max + MSG_SLOTS_MAX * sizeof(struct msg) + 4 * sizeof(struct frame_head);
-    w->buffer = mmap(NULL, w->buffer_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    w->buffer_bytes =
+        HAND_OVER_BYTES + o->piece_max + MSG_SLOTS_MAX * sizeof(struct msg) + 4 * sizeof(struct frame_head);
+    w->buffer = mmap(NULL, w->buffer_bytes, PROT_READ | PROT_WRITE,
+                     MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     sem_init(&w->wake, 0, 0);
     pthread_mutex_init(&w->lock, NULL);
     sigfillset(&all); /* signals are the role's */
@@ -260,7 +266,8 @@ struct checkpoint_writer *checkpoint_start(const struct checkpoint_options *o, s
     if (w->buffer != MAP_FAILED)
         munmap(w->buffer, w->buffer_bytes);
     free(w);
-    error_set(err, "checkpoints: cannot start a thread: %s; raise the limit on processes (ulimit -u)", strerror(failed));
+    error_set(err, "checkpoints: cannot start a thread: %s; raise the limit on processes (ulimit -u)",
+              strerror(failed));
     return NULL;
 }
 
@@ -304,11 +311,15 @@ void checkpoint_add_record(struct checkpoint_writer *w, const struct msg *record
     add(w, (struct frame_head){.kind = FRAME_RECORD, .bytes = (uint32_t)bytes, .seq = record->seq});
 }
 
-void checkpoint_add_piece(struct checkpoint_writer *w, uint32_t bucket, enum engine_piece piece, size_t bytes, uint64_t seq)
+void checkpoint_add_piece(struct checkpoint_writer *w, uint32_t bucket, enum engine_piece piece, size_t bytes,
+                          uint64_t seq)
 {
     assert(bucket < BUCKET_COUNT && bytes && bytes <= UINT32_MAX);
-    add(w, (struct frame_head){
-               .kind = FRAME_PIECE, .bucket = (uint16_t)bucket, .piece = piece, .bytes = (uint32_t)bytes, .seq = seq});
+    add(w, (struct frame_head){.kind = FRAME_PIECE,
+                               .bucket = (uint16_t)bucket,
+                               .piece = piece,
+                               .bytes = (uint32_t)bytes,
+                               .seq = seq});
 }
 
 void checkpoint_add_pass(struct checkpoint_writer *w, uint64_t first_seq, uint64_t seq)
@@ -358,7 +369,7 @@ void checkpoint_stop(struct checkpoint_writer *w)
 /* ---- reading */
 
 struct frame {
-    uint64_t at; /* of its head */
+    uint64_t at;   /* of its head */
     uint32_t next; /* of its bucket, or of the records; NONE */
 };
 
@@ -386,8 +397,8 @@ static bool frame_at(const uint8_t *map, size_t bytes, uint64_t at, struct frame
     if (bytes < sizeof *h || at > bytes - sizeof *h)
         return false;
     memcpy(h, map + at, sizeof *h);
-    return h->magic == FRAME_MAGIC && h->check == XXH3_64bits(h, offsetof(struct frame_head, check)) && h->kind < FRAME_KINDS &&
-           h->bucket < BUCKET_COUNT && h->bytes <= bytes - sizeof *h - at &&
+    return h->magic == FRAME_MAGIC && h->check == XXH3_64bits(h, offsetof(struct frame_head, check)) &&
+           h->kind < FRAME_KINDS && h->bucket < BUCKET_COUNT && h->bytes <= bytes - sizeof *h - at &&
            h->payload_check == XXH3_64bits(map + at + sizeof *h, h->bytes);
 }
 
@@ -396,7 +407,8 @@ static bool head_of(const uint8_t *map, size_t bytes, struct file_head *h)
     if (bytes < FILE_FIRST_FRAME)
         return false;
     memcpy(h, map, sizeof *h);
-    return !memcmp(h->magic, CHECKPOINT_MAGIC, sizeof h->magic) && h->check == XXH3_64bits(h, offsetof(struct file_head, check));
+    return !memcmp(h->magic, CHECKPOINT_MAGIC, sizeof h->magic) &&
+           h->check == XXH3_64bits(h, offsetof(struct file_head, check));
 }
 
 static void list_frame(struct file *f, uint32_t list, uint64_t at)
@@ -470,9 +482,11 @@ static int read_file(void *ctx, const char *name, uint32_t scanner, uint64_t gen
     memset(f->last, 0xff, sizeof f->last);
     f->map = map_file(path, &f->bytes);
     bool sound = f->map && head_of(f->map, f->bytes, &h), damaged = false;
-    if (!sound || h.version != CHECKPOINT_VERSION || h.layout != engine_save_layout() || memcmp(h.node, r->node, sizeof h.node)) {
+    if (!sound || h.version != CHECKPOINT_VERSION || h.layout != engine_save_layout() ||
+        memcmp(h.node, r->node, sizeof h.node)) {
         error_set(r->note, "%s is %s: it does not count", path,
-                  !sound ? "no checkpoint, or one without a beginning" : "of another version, or of another journal");
+                  !sound ? "no checkpoint, or one without a beginning"
+                         : "of another version, or of another journal");
         if (f->map)
             munmap((void *)f->map, f->bytes);
         free(f);
@@ -480,7 +494,8 @@ static int read_file(void *ctx, const char *name, uint32_t scanner, uint64_t gen
     }
     uint64_t end = walk(f->map, f->bytes, r->max_seq, f, &damaged);
     if (damaged)
-        error_set(r->note, "%s ends at %" PRIu64 " of %zu bytes, in a frame that is not whole", path, end, f->bytes);
+        error_set(r->note, "%s ends at %" PRIu64 " of %zu bytes, in a frame that is not whole", path, end,
+                  f->bytes);
     struct file **grown = realloc(r->c->file, (r->c->n + 1) * sizeof *grown);
     if (!grown)
         abort();
@@ -494,7 +509,8 @@ static int read_file(void *ctx, const char *name, uint32_t scanner, uint64_t gen
     return 0;
 }
 
-struct checkpoint_set *checkpoint_read(const char *dir, const uint8_t *node, uint64_t max_seq, struct error *note)
+struct checkpoint_set *checkpoint_read(const char *dir, const uint8_t *node, uint64_t max_seq,
+                                       struct error *note)
 {
     struct reading r = {calloc(1, sizeof *r.c), dir, node, max_seq, note};
     note->text[0] = 0;
@@ -529,7 +545,8 @@ static const void *payload(const struct file *f, uint32_t i, struct frame_head *
     return f->map + f->frame[i].at + sizeof *h;
 }
 
-void checkpoint_records(const struct checkpoint_set *c, uint32_t bucket, void (*f)(void *ctx, const struct msg *record), void *ctx)
+void checkpoint_records(const struct checkpoint_set *c, uint32_t bucket,
+                        void (*f)(void *ctx, const struct msg *record), void *ctx)
 {
     const struct file *x = c->file[c->best[bucket]];
     struct msg record[MSG_SLOTS_MAX];
@@ -554,14 +571,16 @@ int checkpoint_load(const struct checkpoint_set *c, uint32_t bucket, struct engi
         if (h.seq > c->seq[bucket])
             break;
         if (engine_load(e, piece, h.bytes, last, err))
-            return error_prefix(err, "checkpoint of bucket %" PRIu32 " as of message %" PRIu64, bucket, h.seq);
+            return error_prefix(err, "checkpoint of bucket %" PRIu32 " as of message %" PRIu64, bucket,
+                                h.seq);
         if (last)
             break;
     }
     return 0;
 }
 
-void checkpoint_symbols(const struct checkpoint_set *c, uint32_t bucket, void (*f)(void *ctx, uint32_t id), void *ctx)
+void checkpoint_symbols(const struct checkpoint_set *c, uint32_t bucket, void (*f)(void *ctx, uint32_t id),
+                        void *ctx)
 {
     const struct file *x = c->file[c->best[bucket]];
     struct frame_head h;
@@ -607,7 +626,9 @@ int checkpoint_cut(const char *dir, uint64_t last_seq, struct error *err)
 {
     struct cutting k = {dir, open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC), last_seq, err};
     if (k.dir_fd < 0)
-        return errno == ENOENT ? 0 : error_set(err, "%s: cannot open the directory: %s%s", dir, strerror(errno), segment_advice(errno));
+        return errno == ENOENT ? 0
+                               : error_set(err, "%s: cannot open the directory: %s%s", dir, strerror(errno),
+                                           segment_advice(errno));
     int rc = each_file(dir, cut_file, &k, err);
     close(k.dir_fd);
     return rc;

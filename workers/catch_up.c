@@ -17,7 +17,7 @@ struct catch_up {
     uint16_t due[BUCKET_COUNT]; /* buckets by seq, ours that have one */
     uint32_t n_due, next_due;
     uint64_t from_seq, at_seq; /* where we began, and are */
-    struct msg *record; /* rules and settings up to from_seq */
+    struct msg *record;        /* rules and settings up to from_seq */
     size_t records, records_room, record_at;
     struct journal_reader *journal;
     bool done;
@@ -113,15 +113,17 @@ static int open_all(struct catch_up *c, struct error *note, struct error *err)
     if (!(c->journal = open_journal(c, err)))
         return -1;
     uint64_t first_seq = journal_reader_info(c->journal)->first_seq;
-    c->set = checkpoint_read(c->options.checkpoints, journal_reader_info(c->journal)->node, c->options.to_seq, note);
+    c->set = checkpoint_read(c->options.checkpoints, journal_reader_info(c->journal)->node, c->options.to_seq,
+                             note);
     if (c->set)
         plan(c);
     if (first_seq > c->from_seq + 1)
-        return error_set(err,
-                         "%s begins with message %llu, expected %llu: what came before is gone, and no checkpoint "
-                         "in %s has the state as of it; start with another --dir",
-                         c->options.capture, (unsigned long long)first_seq, (unsigned long long)c->from_seq + 1,
-                         c->options.checkpoints);
+        return error_set(
+            err,
+            "%s begins with message %llu, expected %llu: what came before is gone, and no checkpoint "
+            "in %s has the state as of it; start with another --dir",
+            c->options.capture, (unsigned long long)first_seq, (unsigned long long)c->from_seq + 1,
+            c->options.checkpoints);
     if (c->from_seq == 0)
         return 0;
     journal_reader_close(c->journal);

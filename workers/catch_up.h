@@ -1,5 +1,5 @@
-/* What a scanner has missed: the state of its buckets from checkpoints, the messages after them from the journal, up to a
- * given one. What is then in its ring goes on from there.
+/* What a scanner has missed: the state of its buckets from checkpoints, the messages after them from the
+ * journal, up to a given one. What is then in its ring goes on from there.
  *
  * Threading: the scanner's.
  */
@@ -20,15 +20,15 @@ struct catch_up_options {
 
 struct catch_up;
 
-/* NULL with err: the journal cannot be read, or what is missed is in no file. note (may be empty): what is wrong with a
- * checkpoint. */
+/* NULL with err: the journal cannot be read, or what is missed is in no file. note (may be empty): what is
+ * wrong with a checkpoint. */
 struct catch_up *catch_up_open(const struct catch_up_options *options, struct error *note, struct error *err);
 
 /* The message up to which a checkpoint tells all; 0: there is none, the run's first message is the next. */
 uint64_t catch_up_from(const struct catch_up *c);
 
-/* The next messages for the engine, to be applied before the next call; 0 if there are none yet, or all are done. Gives
- * the engine each bucket's state when its time has come. Returns the slots, or -1 with err. */
+/* The next messages for the engine, to be applied before the next call; 0 if there are none yet, or all are
+ * done. Gives the engine each bucket's state when its time has come. Returns the slots, or -1 with err. */
 int catch_up_next(struct catch_up *c, struct engine *e, const struct msg **m, struct error *err)
     __attribute__((warn_unused_result));
 /* True once catch_up_next has given all. */
