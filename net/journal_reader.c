@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 struct journal_reader {
     struct journal_reader_options options;
@@ -97,6 +98,10 @@ static int open_next(struct journal_reader *r, struct error *err)
         }
         struct journal_file f;
         file_path(r, i, path, sizeof path);
+        if (r->options.live && i == r->count - 1 && access(path, F_OK)) {
+            r->count = i; /* its writer made it ready, and took it away when nothing came */
+            break;
+        }
         int rc = journal_file_open(&f, path, err);
         if (rc < 0)
             return -1;

@@ -23,6 +23,7 @@ enum { SETTING_TEXT_MAX = 160, SETTING_CPUS_MAX = 64 };
 /* The names of each enumeration, in the order of its constants: `shm.pages = auto` is SET_SHM_PAGES_AUTO. */
 #define SET_BARS_ELIGIBILITY(X, p)   X(p##_ALL, "all")
 #define SET_RINGS_BUCKET_TABLE(X, p) X(p##_EVEN, "even") X(p##_ONE, "one") X(p##_REVERSE, "reverse")
+#define SET_RINGS_WHEN_FULL(X, p)    X(p##_WAIT, "wait") X(p##_LAG, "lag")
 #define SET_SHM_PAGES(X, p)          X(p##_AUTO, "auto") X(p##_HUGE, "huge") X(p##_NORMAL, "normal")
 #define SET_JOURNAL_SYNC(X, p)       X(p##_NEVER, "never") X(p##_INTERVAL, "interval") X(p##_ALWAYS, "always")
 #define SET_CSV_CALENDAR(X, p)       X(p##_US_EQUITY, "us-equity") X(p##_UTC24, "utc24")
@@ -34,6 +35,7 @@ enum { SETTING_TEXT_MAX = 160, SETTING_CPUS_MAX = 64 };
 #define SETTING_ENUMS(X)                                                                                     \
     X(bars_eligibility, BARS_ELIGIBILITY)                                                                    \
     X(rings_bucket_table, RINGS_BUCKET_TABLE)                                                                \
+    X(rings_when_full, RINGS_WHEN_FULL)                                                                      \
     X(shm_pages, SHM_PAGES)                                                                                  \
     X(journal_sync, JOURNAL_SYNC)                                                                            \
     X(csv_calendar, CSV_CALENDAR)                                                                            \
@@ -77,6 +79,9 @@ SETTING_ENUMS(X)
       "Slots of 64 bytes in each ring from ingest to a scanner. 65536 (4 MiB) stays in the L3 cache.")       \
     X(POW2, rings, event_slots, "16384", 64, 4194304, "slots", "", 0,                                        \
       "Slots of 64 bytes in each ring from a scanner to the publisher.")                                     \
+    X(ENUM, rings, when_full, "wait", 0, 0, "", "", 0,                                                       \
+      "A full tick ring: wait makes the source wait, for one that can; lag goes on, and the scanner that "   \
+      "is behind reads the journal instead until it is level.")                                              \
     X(ENUM, rings, bucket_table, "even", 0, 0, "", "", 0,                                                    \
       "Which scanner runs a bucket: evenly spread; for tests all on one, or in reverse.")                    \
     X(ENUM, shm, pages, "auto", 0, 0, "", "", 0,                                                             \

@@ -39,6 +39,8 @@
     C(INGEST_JOURNAL_BYTES, "journal_bytes", counter, "bytes", "bytes written to the journal")               \
     C(INGEST_JOURNAL_BLOCKS, "journal_blocks", counter, "blocks", "blocks written to the journal")           \
     C(INGEST_JOURNAL_WAITS, "journal_waits", counter, "", "waits for room in the journal's staging")         \
+    C(INGEST_RING_LAGS, "ring_lags", counter, "",                                                            \
+      "times that a full ring was left behind (rings.when_full = lag)")                                      \
     C(INGEST_RING_FULL_WAITS, "ring_full_waits", counter, "", "waits for room in a scanner's ring")          \
     C(INGEST_SYMBOLS, "symbols", gauge, "symbols", "symbols known")                                          \
     C(INGEST_RULES, "rules", gauge, "rules", "versions of rules put in the rule table")                      \

@@ -1,5 +1,6 @@
 #include "workers/catch_up.h"
 
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -110,8 +111,15 @@ static struct journal_reader *open_journal(const struct catch_up *c, struct erro
 
 static int open_all(struct catch_up *c, struct error *note, struct error *err)
 {
+    c->from_seq = c->at_seq = c->options.after_seq;
+    for (uint32_t i = 0; c->from_seq && i < symtab_count(c->options.symbols); i++)
+        c->route.bucket[i] = symtab_identity(c->options.symbols, i)->bucket;
     if (!(c->journal = open_journal(c, err)))
         return -1;
+    for (uint32_t b = 0; c->from_seq && b < BUCKET_COUNT; b++)
+        c->seq[b] = c->from_seq;
+    if (c->from_seq)
+        return 0;
     uint64_t first_seq = journal_reader_info(c->journal)->first_seq;
     c->set = checkpoint_read(c->options.checkpoints, journal_reader_info(c->journal)->node, c->options.to_seq,
                              note);
@@ -164,10 +172,15 @@ bool catch_up_done(const struct catch_up *c)
     return c->done;
 }
 
-void catch_up_extend(struct catch_up *c, uint64_t to_seq)
+uint64_t catch_up_at(const struct catch_up *c)
 {
+    return c->at_seq;
+}
+
+void catch_up_end_at(struct catch_up *c, uint64_t to_seq)
+{
+    assert(!c->done && to_seq >= c->at_seq);
     c->options.to_seq = to_seq;
-    c->done = false;
 }
 
 const struct catch_up_figures *catch_up_figures(const struct catch_up *c)

@@ -9,6 +9,7 @@
 #include "core/engine.h"
 #include "core/route.h"
 #include "net/journal.h"
+#include "shm/symtab.h"
 
 struct catch_up_options {
     const char *capture, *checkpoints; /* directories */
@@ -16,6 +17,9 @@ struct catch_up_options {
     enum bucket_table bucket_table;
     uint32_t ids;    /* of symbols */
     uint64_t to_seq; /* the last message missed */
+    /* Not 0: the engine is as of this message, no checkpoint is looked at; then also its symbols: */
+    uint64_t after_seq;
+    const struct symtab *symbols;
 };
 
 struct catch_up;
@@ -34,8 +38,11 @@ int catch_up_next(struct catch_up *c, struct engine *e, const struct msg **m, st
 /* True once catch_up_next has given all. */
 bool catch_up_done(const struct catch_up *c);
 
-/* More was missed, up to this message. */
-void catch_up_extend(struct catch_up *c, uint64_t to_seq);
+/* The last message considered. */
+uint64_t catch_up_at(const struct catch_up *c);
+
+/* What was missed ends with this message, not yet given. */
+void catch_up_end_at(struct catch_up *c, uint64_t to_seq);
 
 struct catch_up_figures {
     uint32_t buckets;  /* that a checkpoint had */

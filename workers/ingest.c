@@ -37,6 +37,9 @@ struct ingest {
     bool write_journal;
     uint32_t scanners;
     struct ring_producer ring[ROUTE_SCANNERS_MAX];
+    bool may_lag;    /* rings.when_full = lag, and there is a journal */
+    uint64_t behind; /* rings that lag, a bit each */
+    uint64_t pushed_seq;
     uint64_t had_seq[ROUTE_SCANNERS_MAX]; /* the last message that each ring has had; 0: none */
     enum phase phase;
     struct journal_reader *before;    /* what was journaled before we came */
@@ -236,10 +239,33 @@ static int allowed(struct ingest *g, int at)
     return end - at;
 }
 
+/* Rings that were left behind and whose scanners are level take messages again from the next on. */
+static void resume_rings(struct ingest *g)
+{
+    uint64_t seq = g->pushed_seq + 1;
+    for (uint64_t left = g->behind; left; left &= left - 1) {
+        uint32_t k = (uint32_t)__builtin_ctzll(left);
+        struct ring_lag *lag = &g->in.control->lag[k];
+        uint64_t level = atomics_load_acquire_u64(&lag->level);
+        if (level < lag->from || level >= seq)
+            continue;
+        atomics_store_release_u64(&lag->resume, seq);
+        atomics_store_release_u64(&lag->from, 0);
+        g->behind &= ~(UINT64_C(1) << k);
+    }
+}
+
+static void leave_behind(struct ingest *g, uint32_t k, uint64_t seq)
+{
+    g->behind |= UINT64_C(1) << k;
+    atomics_store_release_u64(&g->in.control->lag[k].from, seq);
+    counter_add(g->in.counters, INGEST_RING_LAGS, 1);
+}
+
 /* Puts [pushed, journaled) into the rings that have not had it. False if one is full. */
 static bool push(struct ingest *g)
 {
-    if (g->scanners == 1) {
+    if (g->scanners == 1 && !g->may_lag) {
         while (g->pushed < g->journaled && g->batch[g->pushed].seq <= g->had_seq[0] && g->had_seq[0])
             g->pushed += (int)msg_slot_count(&g->batch[g->pushed]);
         g->pushed += (int)ring_put_n(&g->ring[0], g->batch + g->pushed, (uint32_t)(g->journaled - g->pushed));
@@ -247,17 +273,22 @@ static bool push(struct ingest *g)
     }
     while (g->pushed < g->journaled) {
         const struct msg *m = &g->batch[g->pushed];
-        uint64_t set = route_of(&g->route, m);
+        uint64_t set = route_of(&g->route, m) & ~g->behind;
         for (uint64_t left = set; left; left &= left - 1)
             if (m->seq && m->seq <= g->had_seq[__builtin_ctzll(left)])
                 set &= ~(left & -left);
         /* first see that each ring has room: a message is in all of its rings, or in none */
         for (uint64_t left = set; left; left &= left - 1)
-            if (ring_room(&g->ring[__builtin_ctzll(left)], msg_slot_count(m)) < msg_slot_count(m))
-                return false;
+            if (ring_room(&g->ring[__builtin_ctzll(left)], msg_slot_count(m)) < msg_slot_count(m)) {
+                if (!g->may_lag)
+                    return false;
+                leave_behind(g, (uint32_t)__builtin_ctzll(left), m->seq);
+                set &= ~(left & -left);
+            }
         for (uint64_t left = set; left; left &= left - 1)
             if (ring_put(&g->ring[__builtin_ctzll(left)], m) != 0)
                 abort(); /* there was room */
+        g->pushed_seq = m->seq;
         g->pushed += (int)msg_slot_count(m);
     }
     return true;
@@ -273,6 +304,8 @@ static int step(void *ctx, uint64_t ticks)
 {
     struct ingest *g = ctx;
     (void)ticks;
+    if (g->behind)
+        resume_rings(g);
     if (g->ended)
         return 0;
     bool stopping = !g->stopped && instance_stopping(&g->in);
@@ -394,7 +427,8 @@ static void housekeeping(void *ctx, int64_t mono_ns)
         g->told = stream_failure(g->stream);
         instance_log(&g->in, SET_LOG_LEVEL_ERROR, "%s", g->told);
     }
-    if (g->ended)
+    bool owes = g->behind && !g->interrupted && !g->failed && !g->failing; /* word to scanners that lag */
+    if (g->ended && !owes)
         g->in.finished = true;
 }
 
@@ -422,6 +456,7 @@ static int open_journal(struct ingest *g, struct error *err)
     g->write_journal = s->journal_enabled && !stream_is_capture(g->stream);
     if (!g->write_journal)
         return 0;
+    g->may_lag = s->rings_when_full == SET_RINGS_WHEN_FULL_LAG;
     snprintf(path, sizeof path, "%s/capture", g->in.options->dir);
     if (!(g->journal = journal_open(path, &o, err)))
         return -1;
@@ -470,6 +505,13 @@ static int open_rings(struct ingest *g, struct error *err)
         if (!r || ring_producer_join(&g->ring[k], r, err) < 0)
             return error_prefix(err, "tick ring %u", k);
         g->had_seq[k] = ring_last_seq(&g->ring[k]);
+        struct ring_lag *lag = &g->in.control->lag[k];
+        if (lag->resume > lag->from) /* also if the one before us came no further than to say so */
+            atomics_store_release_u64(&lag->from, 0);
+        if (lag->from)
+            g->behind |= UINT64_C(1) << k;
+        else if (lag->resume > g->had_seq[k]) /* what comes before it is its scanner's to read */
+            g->had_seq[k] = lag->resume - 1;
     }
     return 0;
 }

@@ -11,6 +11,15 @@
 #include "shm/workspace.h"
 #include "workers/runloop.h"
 
+/* A tick ring that was full and must not hold up the others (rings.when_full = lag): what follows comes to
+ * its scanner by the journal, until that is level. Each word goes up only. */
+struct ring_lag {
+    uint64_t from;  /* ingest: the first message that is not in the ring; 0: none, or there again */
+    uint64_t level; /* scanner: the last message that it has had of the journal, when it came to its end (from
+                       or later); it reads no further until */
+    uint64_t resume; /* ingest: the first message that is in the ring again */
+};
+
 /* The workspace's object "control": how the supervisor and the roles tell each other of start and end. Each
  * word has one writer. */
 struct control {
@@ -26,6 +35,7 @@ struct control {
     uint64_t
         ends; /* publisher: scanners whose END it has, a bit each; an END that is released comes no more */
     uint64_t not_drained; /* publisher: sinks that were not level when the time was up, by place */
+    struct ring_lag lag[ROUTE_SCANNERS_MAX];
     /* CLOCK_MONOTONIC: first stamp and END in the last ring (ingest), every END at the publisher and stored
      */
     int64_t first_stamp_ns, ingest_end_ns, end_ns;

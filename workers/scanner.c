@@ -35,6 +35,8 @@ struct scanner {
     const struct msg *missed_at;
     uint32_t missed_n;
     int64_t missed_since_ns;
+    uint64_t lag_from;                       /* the ring lags from this message on; 0: it does not */
+    bool lag_level;                          /* … and we are at the journal's end */
     uint64_t sent_seq;                       /* events before this one are in the event ring */
     struct rule_stats *stats, *missed_stats; /* what was counted before us; what we count again */
     struct saving *saving;                   /* NULL: no checkpoints */
@@ -174,6 +176,7 @@ static void caught_up(struct scanner *s)
     counter_set(s->in.counters, SCANNER_CATCHING_UP, 0);
     catch_up_close(s->missed);
     s->missed = NULL;
+    s->sent_seq = 0;
     if (s->missed_stats) { /* what was counted before us stands in shared memory */
         struct engine_counters counted;
         uint64_t *count = (uint64_t *)&counted;
@@ -185,15 +188,72 @@ static void caught_up(struct scanner *s)
     }
 }
 
+static void catch_up_options(struct scanner *s, struct catch_up_options *o)
+{
+    static char capture[4096], checkpoints[4096];
+    snprintf(capture, sizeof capture, "%s/capture", s->in.options->dir);
+    snprintf(checkpoints, sizeof checkpoints, "%s/checkpoints", s->in.options->dir);
+    const struct topology *t = workspace_topology(s->in.ws);
+    *o = (struct catch_up_options){.capture = capture,
+                                   .checkpoints = checkpoints,
+                                   .scanners = t->options.scanners,
+                                   .scanner = s->in.index,
+                                   .bucket_table = (enum bucket_table)s->in.settings->rings_bucket_table,
+                                   .ids = t->options.symbols_max,
+                                   .symbols = s->symtab};
+    s->missed_since_ns = mono_ns();
+    counter_set(s->in.counters, SCANNER_CATCHING_UP, 1);
+}
+
+/* The ring is empty. Was it left behind? Then what follows is in the journal. */
+static bool is_left_behind(struct scanner *s)
+{
+    struct catch_up_options o;
+    struct error note, err;
+    uint32_t n;
+    uint64_t from = atomics_load_acquire_u64(&s->in.control->lag[s->in.index].from);
+    if (from == 0 || ring_peek(&s->ticks, &n)) /* what came before is in the ring */
+        return false;
+    catch_up_options(s, &o);
+    o.to_seq = UINT64_MAX;
+    o.after_seq = from - 1;
+    s->lag_from = from;
+    s->lag_level = false;
+    s->missed = catch_up_open(&o, &note, &err);
+    if (!s->missed)
+        fail(s, err.text);
+    return true;
+}
+
+/* At the end of the journal: ingest is told, and says from where on the ring has it all again. */
+static void step_level(struct scanner *s)
+{
+    struct ring_lag *lag = &s->in.control->lag[s->in.index];
+    uint64_t resume = atomics_load_acquire_u64(&lag->resume);
+    if (s->lag_level && resume > s->lag_from) {
+        catch_up_end_at(s->missed, resume - 1);
+        s->lag_from = 0;
+    } else if (!s->lag_level && catch_up_at(s->missed) >= s->lag_from) {
+        s->lag_level = true;
+        atomics_store_release_u64(&lag->level, catch_up_at(s->missed));
+    }
+}
+
 static int step_missed(struct scanner *s)
 {
     struct error err;
+    if (s->lag_from && s->lag_level) {
+        step_level(s);
+        return 0;
+    }
     if (s->missed_n == 0) {
         int n = catch_up_next(s->missed, s->memory.engine, &s->missed_at, &err);
         if (n < 0)
             return fail(s, err.text), 0;
         if (n == 0 && catch_up_done(s->missed))
             return caught_up(s), 1;
+        if (n == 0 && s->lag_from)
+            step_level(s);
         s->missed_n = (uint32_t)n;
         return n;
     }
@@ -207,8 +267,7 @@ static int step_missed(struct scanner *s)
 /* What has our ring given to one before us, or to one of before the rings were made? */
 static int find_missed(struct scanner *s, struct error *err)
 {
-    const struct topology *t = workspace_topology(s->in.ws);
-    char capture[4096], checkpoints[4096];
+    struct catch_up_options o;
     struct error note;
     uint32_t n;
     const struct msg *m = ring_peek(&s->ticks, &n);
@@ -216,16 +275,8 @@ static int find_missed(struct scanner *s, struct error *err)
     if (to_seq == 0 || to_seq == UINT64_MAX)
         return 0;
     s->sent_seq = ring_last_seq(&s->events);
-    snprintf(capture, sizeof capture, "%s/capture", s->in.options->dir);
-    snprintf(checkpoints, sizeof checkpoints, "%s/checkpoints", s->in.options->dir);
-    struct catch_up_options o = {.capture = capture,
-                                 .checkpoints = checkpoints,
-                                 .scanners = t->options.scanners,
-                                 .scanner = s->in.index,
-                                 .bucket_table = (enum bucket_table)s->in.settings->rings_bucket_table,
-                                 .ids = t->options.symbols_max,
-                                 .to_seq = to_seq};
-    s->missed_since_ns = mono_ns();
+    catch_up_options(s, &o);
+    o.to_seq = to_seq;
     s->missed = catch_up_open(&o, &note, err);
     if (!s->missed)
         return -1;
@@ -233,7 +284,6 @@ static int find_missed(struct scanner *s, struct error *err)
         instance_log(&s->in, SET_LOG_LEVEL_WARN, "%s", note.text);
     instance_log(&s->in, SET_LOG_LEVEL_INFO, "catching up from message %llu to %llu",
                  (unsigned long long)catch_up_from(s->missed) + 1, (unsigned long long)to_seq);
-    counter_set(s->in.counters, SCANNER_CATCHING_UP, 1);
     return 0;
 }
 
@@ -280,6 +330,8 @@ static int step(void *ctx, uint64_t ticks)
         return step_missed(s);
     const struct msg *m = ring_peek(&s->ticks, &n);
     if (!n) {
+        if (is_left_behind(s))
+            return 1;
         if (s->saving && s->whole && !s->ended)
             saving_step(s->saving, s->memory.engine, s->applied_seq, &s->events);
         return 0;

@@ -82,6 +82,7 @@ void market_make(struct market *m)
     s->journal_block_kb = RANDOM_OF(4, 4, 8);
     s->journal_staging_mb = 1;
     s->checkpoints_interval_ms = RANDOM_OF(0, 1, 20);
+    s->rings_when_full = (enum set_rings_when_full)random_below(2);
     m->staging_bytes = (uint64_t)RANDOM_OF(5, 9, 40) * (uint64_t)(s->journal_block_kb << 10);
     m->journal_segment_bytes = (uint64_t)RANDOM_OF(9000, 20000, 1 << 20);
     m->outbox_segment_bytes = (uint64_t)RANDOM_OF(20000, 60000, 1 << 20);

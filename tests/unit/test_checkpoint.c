@@ -1,5 +1,5 @@
-/* Files of checkpoints: written by the thread, read back, torn anywhere, cut, of another journal, on a disk that
- * refuses them. */
+/* Files of checkpoints: written by the thread, read back, torn anywhere, cut, of another journal, on a disk
+ * that refuses them. */
 #include "tests/unit/engine_harness.h"
 
 #include <fcntl.h>
@@ -57,7 +57,8 @@ static void market(struct tape *t)
 }
 
 /* A pass over the two buckets as of `seq`. */
-static void write_pass(struct checkpoint_writer *w, struct bench *b, const struct tape *t, uint64_t seq, uint32_t sole)
+static void write_pass(struct checkpoint_writer *w, struct bench *b, const struct tape *t, uint64_t seq,
+                       uint32_t sole)
 {
     wait_ready(w);
     if (checkpoint_anew(w)) {
@@ -136,7 +137,8 @@ static void assert_loads(uint64_t max_seq, uint64_t want)
     assert_int_equal(records, 1);
     checkpoint_symbols(c, 5, name_symbol, &id);
     assert_int_equal(id, 1);
-    assert_int_equal(engine_apply(b.e, t.slot, msg_slot_count(&t.slot[0]), &b.out), msg_slot_count(&t.slot[0]));
+    assert_int_equal(engine_apply(b.e, t.slot, msg_slot_count(&t.slot[0]), &b.out),
+                     msg_slot_count(&t.slot[0]));
     assert_int_equal(checkpoint_load(c, 3, b.e, &err), 0);
     assert_int_equal(checkpoint_load(c, 5, b.e, &err), 0);
     assert_int_equal(engine_view(b.e, 0).day_volume, (want - 3) / 2 + (want - 3) % 2);
