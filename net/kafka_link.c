@@ -13,6 +13,9 @@ const char *kafka_link_advice(rd_kafka_resp_err_t code)
     case RD_KAFKA_RESP_ERR__TRANSPORT:
     case RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN:
         return "is the broker running, and is it TLS exactly where kafka.ca_file is set?";
+    case RD_KAFKA_RESP_ERR__TIMED_OUT:
+    case RD_KAFKA_RESP_ERR__MSG_TIMED_OUT:
+        return "the broker or the way to it hangs";
     case RD_KAFKA_RESP_ERR__RESOLVE:
         return "correct sinks.kafka, or the broker's advertised.listeners";
     case RD_KAFKA_RESP_ERR__SSL:

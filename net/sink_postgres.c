@@ -75,6 +75,7 @@ static const struct {
     {"53100", "the server's disk is full: make room; nothing is lost meanwhile"},
     {"53200", "the server is out of memory"},
     {"53300", "raise the server's max_connections"},
+    {"53", "the server has not enough of something: see its log; nothing is lost meanwhile"},
     {"42501", "make the user the owner of the database or schema: it makes tables and partitions"},
     {"3F000", "create the schema that search_path names"},
     {"55P03", "another session keeps the row or table locked for longer than 3 s: a batch of a killed "
