@@ -17,42 +17,56 @@ enum { CHUNK = 500, ANSWER_MS = 30000 };
 
 struct postgres_audit {
     PGconn *conn;
-    int64_t nodes; /* that have a cursor */
+    struct text question[2]; /* of bars, of alerts */
+    int64_t nodes;           /* that have a cursor */
 };
 
-#define DIFFERS(column)                                                                                      \
-    " WHEN r." column " IS DISTINCT FROM e." column " THEN '" column " is ' || coalesce(r." column           \
-    "::text, 'null') || ', expected ' || coalesce(e." column "::text, 'null')"
-#define EVENTS(columns)                                                                                      \
-    " FROM jsonb_to_recordset($1::jsonb) AS x(i bigint, ns bigint, e jsonb) CROSS JOIN LATERAL (SELECT "     \
-    "x.ns AS event_ns, timestamptz 'epoch' + x.ns / 1000 * interval '1 microsecond' AS at, j.* FROM "        \
-    "jsonb_to_record(x.e) AS j(" columns ")) AS e"
+/* Columns of the tables that the event's JSON has too, under the same names (but event_ns). */
+struct column {
+    const char *name, *type;
+};
+static const struct column alert_columns[] = {
+    {"id", "uuid"},     {"rule_id", "text"},  {"rule_name", "text"},  {"rule_version", "bigint"},
+    {"symbol", "text"}, {"price", "numeric"}, {"message", "text"},    {"metadata", "jsonb"},
+    {"seq", "bigint"},  {"kind", "text"},     {"revision", "bigint"}, {NULL, NULL}};
+static const struct column bar_columns[] = {{"symbol", "text"},    {"revision", "bigint"},
+                                            {"open", "numeric"},   {"high", "numeric"},
+                                            {"low", "numeric"},    {"close", "numeric"},
+                                            {"volume", "numeric"}, {"vwap", "numeric"},
+                                            {"trades", "bigint"},  {NULL, NULL}};
 
-/* A row per event: its place, how many rows of the table are its, what differs in one of them. */
-static const char alerts_sql[] =
-    "SELECT x.i, count(r.id), max(CASE WHEN r.id IS NULL THEN NULL" DIFFERS("event_ns")
-        DIFFERS("rule_id")
-            DIFFERS("rule_name")
-                DIFFERS("rule_version")
-                    DIFFERS("price")
-                        DIFFERS("message")
-                            DIFFERS("metadata")
-                                DIFFERS("seq")
-                                    DIFFERS("kind") " END)" EVENTS(
-                                        "id uuid, rule_id text, rule_name text, rule_version bigint, symbol "
-                                        "text, price numeric, "
-                                        "message text, metadata jsonb, seq bigint, kind text, revision "
-                                        "bigint") " LEFT JOIN "
-                                                  "alert_history r ON r.symbol = e.symbol AND "
-                                                  "r.\"timestamp\" = e.at AND r.id = e.id AND r.revision = "
-                                                  "e.revision GROUP BY x.i";
-static const char bars_sql[] =
-    "SELECT x.i, count(r.symbol), max(CASE WHEN r.symbol IS NULL THEN NULL" DIFFERS("open") DIFFERS("high")
-        DIFFERS("low") DIFFERS("close") DIFFERS("volume") DIFFERS("vwap") DIFFERS("trades") " END)" EVENTS(
-            "symbol text, revision bigint, open numeric, high numeric, low numeric, close numeric, "
-            "volume numeric, vwap numeric, trades bigint") " LEFT JOIN bars_1m r ON r.symbol = e.symbol AND "
-                                                           "r.start = e.at AND r.revision = e.revision GROUP "
-                                                           "BY x.i";
+static void append_differs(struct text *sql, const char *column)
+{
+    text_printf(sql, " WHEN r.%s IS DISTINCT FROM e.%s THEN '%s is ' || coalesce(r.%s::text, 'null')", column,
+                column, column, column);
+    text_printf(sql, " || ', expected ' || coalesce(e.%s::text, 'null')", column);
+}
+
+/* The question about a chunk of events, which are its parameter: [{"i":place,"ns":event_ns,"e":event},…]. A
+ * row per event: its place, how many rows of the table are its, what differs in one of them. */
+static void make_question(struct text *sql, bool alerts)
+{
+    const struct column *columns = alerts ? alert_columns : bar_columns;
+    text_clear(sql);
+    text_printf(sql, "SELECT e.i, count(r.symbol), max(CASE WHEN r.symbol IS NULL THEN NULL");
+    if (alerts)
+        append_differs(sql, "event_ns");
+    for (const struct column *c = columns; c->name; c++)
+        append_differs(sql, c->name);
+    text_printf(sql,
+                " END) FROM (SELECT x.i, x.ns AS event_ns, timestamptz 'epoch' + x.ns / 1000 * interval "
+                "'1 microsecond' AS at, j.* FROM jsonb_to_recordset($1::jsonb) AS x(i bigint, ns bigint, "
+                "e jsonb) CROSS JOIN LATERAL jsonb_to_record(x.e) AS j(");
+    for (const struct column *c = columns; c->name; c++)
+        text_printf(sql, "%s%s %s", c == columns ? "" : ", ", c->name, c->type);
+    text_printf(sql,
+                ")) AS e LEFT JOIN %s r ON r.symbol = e.symbol AND r.%s = e.at AND r.revision = e.revision%s "
+                "GROUP BY e.i",
+                alerts ? "alert_history" : "bars_1m", alerts ? "\"timestamp\"" : "start",
+                alerts ? " AND r.id = e.id" : "");
+    if (sql->failed)
+        abort();
+}
 
 static const char *where(const struct settings *s)
 {
@@ -63,6 +77,8 @@ static void postgres_close(struct audit_sink *s)
 {
     struct postgres_audit *p = s->state;
     PQfinish(p->conn);
+    text_free(&p->question[0]);
+    text_free(&p->question[1]);
     free(p);
     s->state = NULL;
 }
@@ -133,6 +149,8 @@ static int postgres_open(struct audit *a, struct audit_sink *s, struct error *er
     if (!p)
         abort();
     s->state = p;
+    make_question(&p->question[0], false);
+    make_question(&p->question[1], true);
     if ((p->conn = postgres_link_open(s->settings, err)) && read_cursor(a, s, err) == 0)
         return 0;
     postgres_close(s);
@@ -166,12 +184,13 @@ static void take(struct audit *a, struct audit_sink *s, struct audit_stage *stag
 
 static int ask_chunk(struct audit *a, struct audit_sink *s, bool alerts, struct text *json, struct error *err)
 {
+    const struct postgres_audit *p = s->state;
     if (!json->len)
         return 0;
     text_append(json, "]", 1);
     if (json->failed)
         abort();
-    PGresult *result = ask(s, alerts ? alerts_sql : bars_sql, json->data, err);
+    PGresult *result = ask(s, p->question[alerts].data, json->data, err);
     if (result)
         take(a, s, alerts ? s->stage : s->bars_stage, result);
     PQclear(result);
