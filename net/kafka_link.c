@@ -7,8 +7,12 @@
 #include <string.h>
 #include <unistd.h>
 
-const char *kafka_link_advice(rd_kafka_resp_err_t code)
+const char *kafka_link_advice(rd_kafka_resp_err_t code, const char *text)
 {
+    /* A broker that refuses our certificate, or wants one, ends the connection: no error of TLS to
+     * librdkafka. */
+    if (code == RD_KAFKA_RESP_ERR__TRANSPORT && text && strstr(text, "SSL alert"))
+        code = RD_KAFKA_RESP_ERR__SSL;
     switch (code) {
     case RD_KAFKA_RESP_ERR__TRANSPORT:
     case RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN:

@@ -23,7 +23,7 @@ int kafka_link_check(const struct settings *s, struct error *err);
 rd_kafka_t *kafka_link_open(const struct settings *s, rd_kafka_type_t type, rd_kafka_conf_t *conf,
                             const struct kafka_property *own, struct error *err);
 
-/* What to do about an error, NULL if there is nothing to say. */
-const char *kafka_link_advice(rd_kafka_resp_err_t code);
+/* What to do about an error with librdkafka's words for it (NULL: none), NULL if there is nothing to say. */
+const char *kafka_link_advice(rd_kafka_resp_err_t code, const char *text);
 
 #endif

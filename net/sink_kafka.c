@@ -103,7 +103,7 @@ static int refused(struct kafka *k, const char *what, rd_kafka_resp_err_t code, 
         code = k->why_code;
         text = k->why;
     }
-    const char *fix = kafka_link_advice(code);
+    const char *fix = kafka_link_advice(code, text);
     return error_set(err, "%s: %s: %s%s%s", brokers(k), what, text ? text : rd_kafka_err2str(code),
                      fix ? "; " : "", fix ? fix : "");
 }

@@ -65,9 +65,9 @@ static void on_log(const rd_kafka_t *rk, int level, const char *facility, const 
 static int refused(struct audit_sink *s, const char *what, rd_kafka_resp_err_t code, struct error *err)
 {
     struct kafka_audit *k = s->state;
-    const char *fix = kafka_link_advice(code);
     rd_kafka_poll(k->consumer, 0);
     rd_kafka_poll(k->uncommitted, 0);
+    const char *fix = kafka_link_advice(code, k->why);
     return error_set(err, "%s: %s: %s%s%s", s->settings->sinks_kafka, what,
                      *k->why ? k->why : rd_kafka_err2str(code), fix ? "; " : "", fix ? fix : "");
 }
