@@ -28,6 +28,8 @@ enum { SETTING_TEXT_MAX = 160, SETTING_CPUS_MAX = 64 };
 #define SET_JOURNAL_SYNC(X, p)       X(p##_NEVER, "never") X(p##_INTERVAL, "interval") X(p##_ALWAYS, "always")
 #define SET_CSV_CALENDAR(X, p)       X(p##_US_EQUITY, "us-equity") X(p##_UTC24, "utc24")
 #define SET_LOOP_SPIN(X, p)          X(p##_AUTO, "auto") X(p##_ALWAYS, "always") X(p##_NEVER, "never")
+#define SET_KAFKA_SASL(X, p)                                                                                 \
+    X(p##_SCRAM_SHA_256, "scram-sha-256") X(p##_SCRAM_SHA_512, "scram-sha-512") X(p##_PLAIN, "plain")
 #define SET_LOG_LEVEL(X, p)                                                                                  \
     X(p##_ERROR, "error") X(p##_WARN, "warn") X(p##_INFO, "info") X(p##_DEBUG, "debug")
 #define SET_LOG_FORMAT(X, p) X(p##_TEXT, "text") X(p##_JSON, "json")
@@ -39,6 +41,7 @@ enum { SETTING_TEXT_MAX = 160, SETTING_CPUS_MAX = 64 };
     X(shm_pages, SHM_PAGES)                                                                                  \
     X(journal_sync, JOURNAL_SYNC)                                                                            \
     X(csv_calendar, CSV_CALENDAR)                                                                            \
+    X(kafka_sasl, KAFKA_SASL)                                                                                \
     X(loop_spin, LOOP_SPIN)                                                                                  \
     X(log_level, LOG_LEVEL)                                                                                  \
     X(log_format, LOG_FORMAT)
@@ -139,9 +142,13 @@ SETTING_ENUMS(X)
     X(INT, postgres, batch, "1000", 1, 10000, "events", "", 0, "Events per transaction.")                    \
     X(INT, sqlite, batch, "1000", 1, 10000, "events", "", 0, "Events per transaction.")                      \
     X(INT, kafka, batch, "5000", 1, 100000, "events", "", 0, "Events per transaction.")                      \
-    X(NAME, kafka, user, "", 0, 200, "", "", 0, "User for SASL (SCRAM-SHA-256). Empty: none.")               \
+    X(NAME, kafka, user, "", 0, 200, "", "", 0, "User for SASL. Empty: none.")                               \
+    X(ENUM, kafka, sasl, "scram-sha-256", 0, 0, "", "", 0, "SASL's mechanism; plain only with TLS.")         \
     X(PATH, kafka, password_file, "", 0, 0, "", "", 0, "File whose first line is that user's password.")     \
     X(PATH, kafka, ca_file, "", 0, 0, "", "", 0, "Certificates to trust: TLS to the brokers. Empty: none.")  \
+    X(PATH, kafka, cert_file, "", 0, 0, "", "", 0,                                                           \
+      "Our certificate (PEM) for brokers that ask for one. Empty: none.")                                    \
+    X(PATH, kafka, key_file, "", 0, 0, "", "", 0, "The key (PEM) of kafka.cert_file.")                       \
     X(ADDRESS, http, listen, "127.0.0.1", 0, 0, "", "", 0,                                                   \
       "Address of /health, /ready, /live, /stats and /metrics. They are not protected: keep it private.")    \
     X(INT, http, port, "0", 0, 65400, "", "SCANNER_HEALTH_PORT", 0,                                          \

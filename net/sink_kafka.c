@@ -17,10 +17,10 @@
  * Whenever the answer to a commit is lost, the sink is closed; the next open finds out what became of it. */
 #include "net/sink.h"
 
+#include "net/kafka_link.h"
 #include "net/settings.h"
 
 #include <assert.h>
-#include <errno.h>
 #include <inttypes.h>
 #include <librdkafka/rdkafka.h>
 #include <stdarg.h>
@@ -28,16 +28,14 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
-#include <unistd.h>
 
-#define CURSORS "ringtape.cursors"
+#define CURSORS KAFKA_CURSORS
 
 enum {
     STEP_TIMEOUT_MS = 4000,   /* each step of an open, a commit */
     ABORT_TIMEOUT_MS = 1000,  /* a courtesy to readers, who wait for it */
     ENVELOPE_BYTES = 1 << 18, /* one message */
     CURSOR_BYTES = SINK_OUTBOX_ID_MAX + 24,
-    WHY_BYTES = 256,
 };
 
 struct kafka {
@@ -46,7 +44,7 @@ struct kafka {
     rd_kafka_topic_t *alerts, *bars, *cursors;
     char *envelope;
     rd_kafka_resp_err_t why_code; /* what librdkafka last said of a connection: its time-outs do not */
-    char why[WHY_BYTES];
+    char why[KAFKA_WHY_BYTES];
 };
 
 static int64_t now_ms(void)
@@ -86,53 +84,11 @@ static void on_error(rd_kafka_t *rk, int code, const char *reason, void *opaque)
     snprintf(k->why, sizeof k->why, "%.*s", (int)(end ? end - reason : (ptrdiff_t)strlen(reason)), reason);
 }
 
-static const char *advice(rd_kafka_resp_err_t code)
-{
-    switch (code) {
-    case RD_KAFKA_RESP_ERR__TRANSPORT:
-    case RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN:
-        return "is the broker running, and is it TLS exactly where kafka.ca_file is set?";
-    case RD_KAFKA_RESP_ERR__RESOLVE:
-        return "correct sinks.kafka, or the broker's advertised.listeners";
-    case RD_KAFKA_RESP_ERR__SSL:
-        return "kafka.ca_file must hold the authority of the broker's certificate, which must name the "
-               "broker's host";
-    case RD_KAFKA_RESP_ERR__AUTHENTICATION:
-    case RD_KAFKA_RESP_ERR_SASL_AUTHENTICATION_FAILED:
-    case RD_KAFKA_RESP_ERR_UNSUPPORTED_SASL_MECHANISM:
-        return "the broker must know kafka.user for SCRAM-SHA-256 with the password in kafka.password_file";
-    case RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED:
-    case RD_KAFKA_RESP_ERR_CLUSTER_AUTHORIZATION_FAILED:
-    case RD_KAFKA_RESP_ERR_TRANSACTIONAL_ID_AUTHORIZATION_FAILED:
-        return "allow kafka.user to Create, Describe, Write the topics alerts, bars, " CURSORS
-               ", to Read " CURSORS ", and to Describe, Write transactional ids that start with ringtape.";
-    case RD_KAFKA_RESP_ERR__FENCED:
-    case RD_KAFKA_RESP_ERR_PRODUCER_FENCED:
-    case RD_KAFKA_RESP_ERR_INVALID_PRODUCER_EPOCH:
-        return "another process delivers with this node's name: give each node a node.name of its own";
-    case RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART:
-        return "the topic was deleted; it is made again at the next try";
-    case RD_KAFKA_RESP_ERR_INVALID_REPLICATION_FACTOR:
-        return "the broker's default.replication.factor is more than there are brokers";
-    case RD_KAFKA_RESP_ERR_NOT_ENOUGH_REPLICAS:
-    case RD_KAFKA_RESP_ERR_NOT_ENOUGH_REPLICAS_AFTER_APPEND:
-        return "the topic's min.insync.replicas is more than there are brokers in sync";
-    case RD_KAFKA_RESP_ERR_COORDINATOR_NOT_AVAILABLE:
-        return "is transaction.state.log.replication.factor more than there are brokers?";
-    case RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE:
-        return "raise the topic's max.message.bytes";
-    case RD_KAFKA_RESP_ERR_POLICY_VIOLATION:
-        return "create the topic by hand (" CURSORS ": 1 partition, cleanup.policy=compact)";
-    default:
-        return NULL;
-    }
-}
-
 /* A time-out says nothing; what is known of the connection does. */
 static int refused(struct kafka *k, const char *what, rd_kafka_resp_err_t code, const char *text,
                    struct error *err)
 {
-    char fatal[WHY_BYTES];
+    char fatal[KAFKA_WHY_BYTES];
     bool mute = code == RD_KAFKA_RESP_ERR__TIMED_OUT || code == RD_KAFKA_RESP_ERR__TRANSPORT ||
                 code == RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN || code == RD_KAFKA_RESP_ERR__MSG_TIMED_OUT;
     rd_kafka_t *const rk[] = {k->admin, k->reader, k->producer};
@@ -147,7 +103,7 @@ static int refused(struct kafka *k, const char *what, rd_kafka_resp_err_t code, 
         code = k->why_code;
         text = k->why;
     }
-    const char *fix = advice(code);
+    const char *fix = kafka_link_advice(code, text);
     return error_set(err, "%s: %s: %s%s%s", brokers(k), what, text ? text : rd_kafka_err2str(code),
                      fix ? "; " : "", fix ? fix : "");
 }
@@ -166,100 +122,19 @@ static int kafka_check(const struct sink_config *config, struct error *err)
     assert(s);
     if (!config->node || !*config->node || strlen(config->node) > 200)
         return error_set(err, "a node without name, or with one of more than 200 bytes, can have no cursor");
-    if (!*s->kafka_user != !*s->kafka_password_file)
-        return error_set(err, "found kafka.user = '%s' and kafka.password_file = '%s', expected both or none",
-                         s->kafka_user, s->kafka_password_file);
-    for (const char *at = s->sinks_kafka;; at++) {
-        size_t n = strcspn(at, ",");
-        const char *colon = memrchr(at, ':', n);
-        char *end;
-        unsigned long port = colon ? strtoul(colon + 1, &end, 10) : 0;
-        if (!colon || colon == at || end != at + n || port == 0 || port > 65535)
-            return error_set(err, "sinks.kafka: found '%.*s', expected host:port,host:port", (int)n, at);
-        if (!at[n])
-            return 0;
-        at += n;
-    }
+    return kafka_link_check(s, err);
 }
-
-static int set(rd_kafka_conf_t *conf, const char *key, const char *value, struct error *err)
-{
-    char why[WHY_BYTES];
-    if (rd_kafka_conf_set(conf, key, value, why, sizeof why) == RD_KAFKA_CONF_OK)
-        return 0;
-    return error_set(err, "librdkafka %s refuses %s: %s", rd_kafka_version_str(), key, why);
-}
-
-static int set_password(rd_kafka_conf_t *conf, const char *path, struct error *err)
-{
-    char line[1024] = "";
-    FILE *f = fopen(path, "re");
-    if (!f)
-        return error_set(err, "kafka.password_file: cannot read %s: %s", path, strerror(errno));
-    setvbuf(f, NULL, _IONBF, 0);
-    bool read = fgets(line, sizeof line, f) != NULL;
-    fclose(f);
-    line[strcspn(line, "\r\n")] = 0;
-    int result =
-        read && *line
-            ? set(conf, "sasl.password", line, err)
-            : error_set(err, "kafka.password_file: the first line of %s is empty, expected a password", path);
-    explicit_bzero(line, sizeof line);
-    return result;
-}
-
-static int set_security(const struct kafka *k, rd_kafka_conf_t *conf, struct error *err)
-{
-    const struct settings *s = k->config->settings;
-    bool tls = *s->kafka_ca_file, sasl = *s->kafka_user;
-    const char *protocol = tls ? sasl ? "sasl_ssl" : "ssl" : sasl ? "sasl_plaintext" : "plaintext";
-    if (set(conf, "security.protocol", protocol, err))
-        return -1;
-    if (tls && access(s->kafka_ca_file, R_OK))
-        return error_set(err, "kafka.ca_file: cannot read %s: %s", s->kafka_ca_file, strerror(errno));
-    if (tls && (set(conf, "ssl.ca.location", s->kafka_ca_file, err) ||
-                set(conf, "ssl.endpoint.identification.algorithm", "https", err)))
-        return -1;
-    if (!sasl)
-        return 0;
-    return set(conf, "sasl.mechanism", "SCRAM-SHA-256", err) || set(conf, "sasl.username", s->kafka_user, err)
-               ? -1
-               : set_password(conf, s->kafka_password_file, err);
-}
-
-struct property {
-    const char *key, *value; /* the last has no key */
-};
 
 /* A client with these properties beside what all have; NULL with err. */
-static rd_kafka_t *client(struct kafka *k, rd_kafka_type_t type, const struct property *own,
+static rd_kafka_t *client(struct kafka *k, rd_kafka_type_t type, const struct kafka_property *own,
                           struct error *err)
 {
-    const struct property all[] = {{"bootstrap.servers", brokers(k)},
-                                   {"client.id", "ringtape"},
-                                   {"log_level", "4"},
-                                   {"log.queue", "true"},
-                                   {"socket.timeout.ms", "4000"},
-                                   {"socket.keepalive.enable", "true"},
-                                   {"socket.nagle.disable", "true"},
-                                   {"reconnect.backoff.max.ms", "500"},
-                                   {0}};
-    char why[WHY_BYTES];
     rd_kafka_conf_t *conf = rd_kafka_conf_new();
     rd_kafka_conf_set_opaque(conf, k);
     rd_kafka_conf_set_log_cb(conf, on_log);
     rd_kafka_conf_set_error_cb(conf, on_error);
-    bool good = set_security(k, conf, err) == 0;
-    for (const struct property *p = all; good && p->key; p++)
-        good = set(conf, p->key, p->value, err) == 0;
-    for (const struct property *p = own; good && p->key; p++)
-        good = set(conf, p->key, p->value, err) == 0;
-    rd_kafka_t *rk = good ? rd_kafka_new(type, conf, why, sizeof why) : NULL;
-    if (good && !rk)
-        error_set(err, "librdkafka: %s", why);
-    if (!rk)
-        rd_kafka_conf_destroy(conf);
-    else
+    rd_kafka_t *rk = kafka_link_open(k->config->settings, type, conf, own, err);
+    if (rk)
         rd_kafka_set_log_queue(rk, NULL);
     return rk;
 }
@@ -298,7 +173,7 @@ static rd_kafka_event_t *answer_of(struct kafka *k, const char *what, rd_kafka_q
 static rd_kafka_AdminOptions_t *admin_options(const struct kafka *k, rd_kafka_admin_op_t op)
 {
     rd_kafka_AdminOptions_t *options = rd_kafka_AdminOptions_new(k->admin, op);
-    char why[WHY_BYTES];
+    char why[KAFKA_WHY_BYTES];
     bool good =
         options && !rd_kafka_AdminOptions_set_request_timeout(options, STEP_TIMEOUT_MS, why, sizeof why);
     assert(good);
@@ -310,7 +185,7 @@ static rd_kafka_AdminOptions_t *admin_options(const struct kafka *k, rd_kafka_ad
 static int create_topic(struct kafka *k, const char *name, struct error *err)
 {
     bool cursors = !strcmp(name, CURSORS);
-    char what[64], why[WHY_BYTES];
+    char what[64], why[KAFKA_WHY_BYTES];
     snprintf(what, sizeof what, "creating topic %s", name);
     rd_kafka_NewTopic_t *topic = rd_kafka_NewTopic_new(name, cursors ? 1 : -1, -1, why, sizeof why);
     if (!topic)
@@ -393,7 +268,7 @@ static int start_producer(struct kafka *k, struct error *err)
     char id[256], room[24];
     snprintf(id, sizeof id, "ringtape.%s.kafka", k->config->node);
     snprintf(room, sizeof room, "%u", k->config->batch + 1000);
-    const struct property own[] = {
+    const struct kafka_property own[] = {
         {"transactional.id", id},          {"transaction.timeout.ms", "10000"}, /* of a killed one: readers
                                                                                    wait as long */
         {"partitioner", "murmur2_random"},                                      /* as Java's */
@@ -462,11 +337,11 @@ static int read_records(struct kafka *k, rd_kafka_topic_t *topic, int64_t end, s
 
 static int read_cursor(struct kafka *k, struct sink_cursor *cursor, struct error *err)
 {
-    const struct property own[] = {{"isolation.level", "read_committed"},
-                                   {"enable.partition.eof", "true"},
-                                   {"enable.auto.commit", "false"},
-                                   {"fetch.wait.max.ms", "50"},
-                                   {0}};
+    const struct kafka_property own[] = {{"isolation.level", "read_committed"},
+                                         {"enable.partition.eof", "true"},
+                                         {"enable.auto.commit", "false"},
+                                         {"fetch.wait.max.ms", "50"},
+                                         {0}};
     int64_t first, end;
     rd_kafka_resp_err_t code =
         rd_kafka_query_watermark_offsets(k->admin, CURSORS, 0, &first, &end, STEP_TIMEOUT_MS);
@@ -515,7 +390,7 @@ static int kafka_open(void *state, const struct sink_config *config, struct sink
                       struct error *err)
 {
     /* Uncommitted: the end of the cursors, not the beginning of the first open transaction. */
-    static const struct property own[] = {{"isolation.level", "read_uncommitted"}, {0}};
+    static const struct kafka_property own[] = {{"isolation.level", "read_uncommitted"}, {0}};
     struct kafka *k = state;
     k->config = config;
     k->envelope = malloc(ENVELOPE_BYTES);

@@ -11,13 +11,11 @@
 
 #include "net/event_row.h"
 #include "net/migrate.h"
+#include "net/postgres_link.h"
 #include "net/settings.h"
 
 #include <assert.h>
-#include <errno.h>
 #include <inttypes.h>
-#include <libpq-fe.h>
-#include <poll.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -25,7 +23,6 @@
 #include <time.h>
 
 enum {
-    REPLY_TIMEOUT_MS = 6000, /* beyond the server's own, of which it can say more */
     SQL_BYTES = 4096,
     MONTHS = 64,                /* that are known to have partitions */
     COPY_FLUSH_BYTES = 1 << 15, /* handed to libpq from here on */
@@ -69,17 +66,16 @@ __attribute__((format(printf, 2, 3))) static void say(const struct postgres *p, 
         p->config->log(p->config->log_ctx, line);
 }
 
-struct advice {
-    const char *sign, *fix;
-};
-
 /* By SQLSTATE, or its class. */
-static const struct advice by_state[] = {
+static const struct {
+    const char *sign, *fix;
+} by_state[] = {
     {"25006", "this is a replica, or a read-only database: set sinks.postgres to the primary (several hosts "
               "with target_session_attrs=read-write find it)"},
     {"53100", "the server's disk is full: make room; nothing is lost meanwhile"},
     {"53200", "the server is out of memory"},
     {"53300", "raise the server's max_connections"},
+    {"53", "the server has not enough of something: see its log; nothing is lost meanwhile"},
     {"42501", "make the user the owner of the database or schema: it makes tables and partitions"},
     {"3F000", "create the schema that search_path names"},
     {"55P03", "another session keeps the row or table locked for longer than 3 s: a batch of a killed "
@@ -97,33 +93,13 @@ static const struct advice by_state[] = {
     {"XX", "see the server's log: this is a damaged table or a fault of the server"},
 };
 
-/* At connect there is no SQLSTATE, only the text. */
-static const struct advice by_text[] = {
-    {"password authentication failed", "correct the file that postgres.password_file names"},
-    {"no password supplied", "put the password into a file and name it in postgres.password_file"},
-    {"no pg_hba.conf entry", "let this host, user and database in (pg_hba.conf of the server)"},
-    {"authentication failed", "see pg_hba.conf of the server: its method for this user does not fit"},
-    {"certificate", "see sslmode, sslrootcert, sslcert and sslkey in sinks.postgres"},
-    {"SSL", "see sslmode in sinks.postgres and ssl of the server"},
-    {"database \"", "create it (CREATE DATABASE), or correct the name in sinks.postgres"},
-    {"role \"", "create it (CREATE ROLE … LOGIN), or correct the user in sinks.postgres"},
-    {"starting up", "no need to do anything"},
-    {"shutting down", "no need to do anything"},
-    {"too many", "raise the server's max_connections, or the role's or database's CONNECTION LIMIT"},
-    {"reserved for", "raise the server's max_connections"},
-    {"read-only", "none of the hosts is the primary"},
-    {"refused", "start the server, or correct host and port in sinks.postgres"},
-    {"translate host name", "correct the host in sinks.postgres"},
-};
-
-static const char *advice(const struct advice *known, size_t n, const char *text, bool prefix)
+static const char *advice(const char *state)
 {
-    for (size_t i = 0; i < n; i++)
-        if (prefix ? !strncmp(text, known[i].sign, strlen(known[i].sign)) : !!strstr(text, known[i].sign))
-            return known[i].fix;
+    for (size_t i = 0; i < sizeof by_state / sizeof *by_state; i++)
+        if (!strncmp(state, by_state[i].sign, strlen(by_state[i].sign)))
+            return by_state[i].fix;
     return NULL;
 }
-#define ADVICE(table, text, prefix) advice(table, sizeof(table) / sizeof *(table), text, prefix)
 
 static int refused(const struct postgres *p, const char *what, const PGresult *result, struct error *err)
 {
@@ -133,7 +109,7 @@ static int refused(const struct postgres *p, const char *what, const PGresult *r
         text = *PQresultErrorMessage(result) ? PQresultErrorMessage(result) : "an answer of another kind";
     if (!state)
         state = "";
-    const char *fix = *state ? ADVICE(by_state, state, true) : NULL;
+    const char *fix = *state ? advice(state) : NULL;
     error_set(err, "%s: %s: %.*s%s%s%s%s%s", p->url, what, (int)strcspn(text, "\n"), text, *state ? " (" : "",
               state, *state ? ")" : "", fix ? "; " : "", fix ? fix : "");
     /* What no operator can repair: a value that its type does not hold, a key that is too large. */
@@ -142,41 +118,12 @@ static int refused(const struct postgres *p, const char *what, const PGresult *r
 
 static int broken(const struct postgres *p, const char *what, struct error *err)
 {
-    char text[400];
-    snprintf(text, sizeof text, "%s", PQerrorMessage(p->conn));
-    for (char *newline; (newline = strchr(text, '\n'));)
-        *newline = newline[1] ? ' ' : 0;
-    const char *fix = ADVICE(by_text, text, false);
-    return error_set(err, "%s: %s: %s%s%s", p->url, what, *text ? text : "connection lost", fix ? "; " : "",
-                     fix ? fix : "");
+    return postgres_link_broken(p->conn, p->url, what, err);
 }
 
-static int64_t now_ms(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return t.tv_sec * INT64_C(1000) + t.tv_nsec / 1000000;
-}
-
-/* Sends what is buffered and waits until PQgetResult does not block. */
 static int await(struct postgres *p, const char *what, struct error *err)
 {
-    int64_t deadline_ms = now_ms() + REPLY_TIMEOUT_MS;
-    for (;;) {
-        int unsent = PQflush(p->conn);
-        if (unsent < 0)
-            return broken(p, what, err);
-        if (!unsent && !PQisBusy(p->conn))
-            return 0;
-        struct pollfd fd = {PQsocket(p->conn), (short)(unsent ? POLLIN | POLLOUT : POLLIN), 0};
-        int64_t left_ms = deadline_ms - now_ms();
-        int ready = left_ms > 0 ? poll(&fd, 1, (int)left_ms) : 0;
-        if (ready == 0)
-            return error_set(err, "%s: %s: no answer within %d s: the server or the way to it hangs", p->url,
-                             what, REPLY_TIMEOUT_MS / 1000);
-        if (ready > 0 && fd.revents & ~POLLOUT && !PQconsumeInput(p->conn))
-            return broken(p, what, err);
-    }
+    return postgres_link_wait(p->conn, p->url, what, POSTGRES_REPLY_MS, err);
 }
 
 /* Runs statements without parameters. 0 with the last result (to be cleared), or a result of refused(). */
@@ -239,60 +186,12 @@ static int postgres_check(const struct sink_config *config, struct error *err)
     return 0;
 }
 
-/* The password into line, "" if there is none. */
-static int read_password(const struct postgres *p, char *line, size_t size, struct error *err)
-{
-    const char *path = p->config->settings->postgres_password_file;
-    *line = 0;
-    if (!*path)
-        return 0;
-    FILE *f = fopen(path, "re");
-    if (!f)
-        return error_set(err, "postgres.password_file: cannot read %s: %s", path, strerror(errno));
-    setvbuf(f, NULL, _IONBF, 0);
-    bool got = fgets(line, (int)size, f) != NULL;
-    fclose(f);
-    line[strcspn(line, "\r\n")] = 0;
-    if (!got || !*line)
-        return error_set(err, "postgres.password_file: the first line of %s is empty, expected a password",
-                         path);
-    return 0;
-}
-
-/* libpq would print it. */
-static void pass_notice(void *arg, const PGresult *result)
-{
-    (void)arg;
-    (void)result;
-}
-
 static int connect_server(struct postgres *p, struct error *err)
 {
-    char password[1024];
-    if (read_password(p, password, sizeof password, err))
-        return -1;
-    const char *const keys[] = {"dbname",
-                                "connect_timeout",
-                                "tcp_user_timeout",
-                                "keepalives",
-                                "keepalives_idle",
-                                "keepalives_interval",
-                                "keepalives_count",
-                                "client_encoding",
-                                "fallback_application_name",
-                                *password ? "password" : NULL,
-                                NULL};
-    const char *const values[] = {p->url, "3",    "5000",     "1",      "5", "2",
-                                  "3",    "UTF8", "ringtape", password, NULL};
-    p->conn = PQconnectdbParams(keys, values, 1);
-    explicit_bzero(password, sizeof password);
+    p->conn = postgres_link_open(p->config->settings, err);
     if (!p->conn)
-        return error_set(err, "no memory");
-    PQsetNoticeReceiver(p->conn, pass_notice, NULL);
-    if (PQstatus(p->conn) != CONNECTION_OK)
-        return broken(p, "cannot connect", err);
-    if (PQsetnonblocking(p->conn, 1) ||
-        !(p->node = PQescapeLiteral(p->conn, p->config->node, strlen(p->config->node))))
+        return -1;
+    if (!(p->node = PQescapeLiteral(p->conn, p->config->node, strlen(p->config->node))))
         return broken(p, "cannot set up the connection", err);
     if (PQserverVersion(p->conn) < 120000)
         return error_set(err, "%s: found a server of version %d, expected 12 or newer", p->url,

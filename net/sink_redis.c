@@ -23,10 +23,10 @@
 #include "core/decimal.h"
 #include "net/event_json.h"
 #include "net/redis_link.h"
+#include "net/secret.h"
 #include "net/settings.h"
 
 #include <assert.h>
-#include <errno.h>
 #include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -201,20 +201,11 @@ static int simple(struct redis *r, const char *what, int n, const char **arg, st
 
 static int authenticate(struct redis *r, struct error *err)
 {
-    const char *path = r->config->redis_password_file;
-    char line[1024] = "";
-    if (!path || !*path)
+    char line[SECRET_BYTES];
+    if (secret_read("redis.password_file", r->config->redis_password_file, line, err))
+        return -1;
+    if (!*line)
         return 0;
-    FILE *f = fopen(path, "re");
-    if (!f)
-        return error_set(err, "redis.password_file: cannot read %s: %s", path, strerror(errno));
-    setvbuf(f, NULL, _IONBF, 0);
-    bool read = fgets(line, sizeof line, f) != NULL;
-    fclose(f);
-    line[strcspn(line, "\r\n")] = 0;
-    if (!read || !*line)
-        return error_set(err, "redis.password_file: the first line of %s is empty, expected a password",
-                         path);
     char *colon = strchr(line, ':');
     if (colon)
         *colon = 0;

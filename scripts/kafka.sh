@@ -1,15 +1,17 @@
 #!/usr/bin/env bash
 # A Kafka broker of one's own on a free loopback port, for tests: broker and controller in one process.
-#   scripts/kafka.sh start DIR [key=value…]   starts it with its data in DIR, prints the port; key=value: server.properties
+#   scripts/kafka.sh start DIR [key=value…]   starts it with its data in DIR, prints the port; key=value: server.properties,
+#                                             with {port} and {controller} for its ports; SCRAM-…=[…]: a user
 #   scripts/kafka.sh stop DIR                 ends it; kill -9 if it takes longer than 10 s
 #   scripts/kafka.sh kill DIR                 kill -9
+#   scripts/kafka.sh tool CLASS ARGUMENT…     runs one of Kafka's own tools
 #   scripts/kafka.sh fetch                    only fetches Kafka, where it is missing
 # A second start in the same DIR takes the same port, the data and the settings that are there. Kafka itself comes
 # from Maven Central, once, into RINGTAPE_KAFKA (default ~/.cache/ringtape/kafka_2.13-3.9.1). Exit 77: it cannot be had.
 set -euo pipefail
 version=3.9.1
 home=${RINGTAPE_KAFKA:-${XDG_CACHE_HOME:-${HOME:-/root}/.cache}/ringtape/kafka_2.13-$version}
-usage() { sed -n '2,8s/^# //p' "$0" >&2; exit 2; }
+usage() { sed -n '2,10s/^# //p' "$0" >&2; exit 2; }
 command=${1:-}
 [ "$command" = fetch ] || [ $# -ge 2 ] || usage
 shift
@@ -109,11 +111,18 @@ start() {
     dir=$(cd "$dir" && pwd)
     running && { echo "kafka.sh: a broker runs in $dir already (pid $(cat "$dir/pid")): stop it first" >&2; exit 1; }
     if [ ! -d "$dir/data" ]; then
+        local controller users=() own
+        controller=$(free_port)
         free_port >"$dir/port"
-        settings "$(cat "$dir/port")" "$(free_port)" >"$dir/server.properties"
-        [ $# -eq 0 ] || printf '%s\n' "$@" >>"$dir/server.properties"
+        settings "$(cat "$dir/port")" "$controller" >"$dir/server.properties"
+        for own; do
+            case $own in
+            SCRAM-*) users+=(--add-scram "$own") ;;
+            *) printf '%s\n' "$own" | sed "s/{port}/$(cat "$dir/port")/g; s/{controller}/$controller/g" >>"$dir/server.properties" ;;
+            esac
+        done
         # The id of the cluster: any 16 bytes, here "ringtape-test-01".
-        (kafka kafka.tools.StorageTool format -t cmluZ3RhcGUtdGVzdC0wMQ -c "$dir/server.properties") >"$dir/log" 2>&1 ||
+        (kafka kafka.tools.StorageTool format -t cmluZ3RhcGUtdGVzdC0wMQ -c "$dir/server.properties" "${users[@]}") >"$dir/log" 2>&1 ||
             { tail -n 5 "$dir/log" >&2; rm -rf "$dir/data"; exit 1; }
     fi
     (kafka kafka.Kafka "$dir/server.properties") >>"$dir/log" 2>&1 </dev/null &
@@ -148,5 +157,6 @@ start) start "$@" ;;
 stop) end TERM ;;
 kill) end KILL ;;
 fetch) fetch ;;
+tool) fetch; kafka "$dir" "$@" ;;
 *) usage ;;
 esac

@@ -3,10 +3,11 @@
 #   scripts/postgres.sh start DIR [postgres' arguments…]   starts it with its data in DIR, prints the port
 #   scripts/postgres.sh stop DIR                           ends it; kill -9 if it takes longer than 5 s
 #   scripts/postgres.sh kill DIR                           kill -9 of all its processes, as when the power goes
+#   scripts/postgres.sh pids DIR                           prints the pids of all its processes
 # User and database are `ringtape`, without password. A second start in the same DIR takes the same port and the
 # data that is there. fsync is on. As root it runs as the user postgres, who must be able to reach DIR (chmod o+x).
 set -euo pipefail
-usage() { sed -n '2,7s/^# //p' "$0" >&2; exit 2; }
+usage() { sed -n '2,8s/^# //p' "$0" >&2; exit 2; }
 [ $# -ge 2 ] || usage
 command=$1 dir=$2
 shift 2
@@ -52,6 +53,8 @@ start() {
     [ -n "$bin" ] || { echo "postgres.sh: no initdb in /usr/lib/postgresql/*/bin: apt-get install postgresql" >&2; exit 1; }
     alive "$(pid_of)" && { echo "postgres.sh: a server runs in $dir already (pid $(pid_of)): stop it first" >&2; exit 1; }
     [ -s "$dir/data/PG_VERSION" ] || make_cluster
+    # What a killed one left names a pid that may be another's now, or one that nobody has reaped.
+    [ -n "$(processes)" ] || rm -f "$dir/data/postmaster.pid"
     [ -s "$dir/port" ] && again=$(cat "$dir/port")
     for _ in $(seq 20); do
         port=${again:-$((20000 + RANDOM % 12000))}
@@ -87,22 +90,38 @@ stop() {
     pid=$(pid_of)
     alive "$pid" || return 0
     kill -INT "$pid" # fast: ends the sessions
-    gone "$pid" || crash
+    gone "$pid" && [ -z "$(processes)" ] || crash
 }
 
-# Every process of the server is of the postmaster's session and ends with it, but not at once: wait for all.
+# All of the server's processes, also those that outlived the postmaster: each has the data folder as its own. The
+# children that the kernel lists are not all while some come and go.
+processes() {
+    local data p
+    data=$(readlink -f "$dir/data") || return 0
+    for p in /proc/[0-9]*; do
+        [ "$(readlink "$p/cwd" 2>/dev/null)" != "$data" ] || ! alive "${p#/proc/}" || echo "${p#/proc/}"
+    done
+}
+
+# Until none is left: one that is in the middle of a write to a slow disk takes its time, and no new server can start
+# before its shared memory is free.
 crash() {
-    local pid all
-    pid=$(pid_of)
-    alive "$pid" || return 0
-    all=$(cat "/proc/$pid/task/$pid/children" 2>/dev/null || true)
-    kill -KILL "$pid" $all 2>/dev/null || true
-    for p in $pid $all; do gone "$p" || true; done
+    local all
+    for _ in $(seq 600); do
+        all=$(processes)
+        [ -n "$all" ] || return 0
+        # shellcheck disable=SC2086
+        kill -KILL $all 2>/dev/null || true
+        sleep 0.05
+    done
+    echo "postgres.sh: still there 30 s after kill -9:" $all >&2
+    exit 1
 }
 
 case $command in
 start) start "$@" ;;
 stop) stop ;;
 kill) crash ;;
+pids) processes ;;
 *) usage ;;
 esac

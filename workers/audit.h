@@ -8,6 +8,7 @@
 #define WORKERS_AUDIT_H
 
 #include "net/outbox.h"
+#include "net/settings.h"
 #include "net/sink.h"
 #include "workers/cli.h"
 
@@ -94,16 +95,25 @@ struct audit_sink {
     void *state;                    /* of the kind of sink */
 };
 
-/* Cursors; -1 with err: the sink cannot be read. */
-int audit_jsonl_open(struct audit *a, struct audit_sink *s, struct error *err);
-int audit_redis_open(struct audit *a, struct audit_sink *s, struct error *err);
-int audit_sqlite_open(struct audit *a, struct audit_sink *s, struct error *err);
-/* Marks what is there, and says what should not be. */
-void audit_jsonl_read(struct audit *a, struct audit_sink *s);
-void audit_redis_read(struct audit *a, struct audit_sink *s);
-void audit_sqlite_read(struct audit *a, struct audit_sink *s);
-void audit_redis_close(struct audit_sink *s);
-void audit_sqlite_close(struct audit_sink *s);
+/* A kind of sink. Nothing is written to it. */
+struct audit_sink_ops {
+    const char *name;
+    const char *alerts, *bars;                      /* names of the stages; NULL: it takes no bars */
+    const char *(*where)(const struct settings *s); /* what the sink writes to, "" if it is not in use */
+    /* Reads the cursor; -1 with err: the sink cannot be read, nothing is left open. */
+    int (*open)(struct audit *a, struct audit_sink *s, struct error *err);
+    /* Marks what is there, and says what should not be. */
+    void (*read)(struct audit *a, struct audit_sink *s);
+    void (*close)(struct audit_sink *s); /* may be NULL */
+};
+extern const struct audit_sink_ops audit_jsonl, audit_redis, audit_sqlite, audit_kafka, audit_postgres;
+
+/* The name that the instance's cursors have: node.name, or the id of its outbox. */
+int audit_node(const struct audit *a, const struct settings *s, char name[SETTING_TEXT_MAX],
+               struct error *err);
+
+/* The sink cannot be read any further: its stages are not checked. */
+void audit_sink_unread(struct audit *a, struct audit_sink *s, const struct error *err);
 
 /* An entry of a sink that must be an event before its cursor, and there once. `where`: "line 12", for
  * messages. The index, or -1. */

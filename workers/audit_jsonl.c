@@ -12,7 +12,7 @@ struct jsonl_audit {
     uint64_t length; /* of the file, as the cursor says */
 };
 
-int audit_jsonl_open(struct audit *a, struct audit_sink *s, struct error *err)
+static int jsonl_open(struct audit *a, struct audit_sink *s, struct error *err)
 {
     char path[4096], line[256] = "", again[256];
     static struct jsonl_audit j;
@@ -53,7 +53,7 @@ static void read_tail(struct audit *a, struct audit_sink *s, const char *line, s
     audit_sink_entry(a, s, OUTBOX_ALERT, line, len, where);
 }
 
-void audit_jsonl_read(struct audit *a, struct audit_sink *s)
+static void jsonl_read(struct audit *a, struct audit_sink *s)
 {
     const struct jsonl_audit *j = s->state;
     const char *path = s->settings->sinks_jsonl;
@@ -98,3 +98,11 @@ void audit_jsonl_read(struct audit *a, struct audit_sink *s)
     if (f)
         fclose(f);
 }
+
+static const char *where(const struct settings *s)
+{
+    return s->sinks_jsonl;
+}
+
+const struct audit_sink_ops audit_jsonl = {
+    .name = "jsonl", .alerts = "jsonl alerts", .where = where, .open = jsonl_open, .read = jsonl_read};

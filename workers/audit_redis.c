@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "net/redis_link.h"
+#include "net/secret.h"
 
 enum { CHUNK = 1000, ID_BYTES = 48 };
 
@@ -39,17 +40,11 @@ static int ask_simple(struct redis_audit *r, int n, const char **arg, struct err
 /* As the sink does: a first line "password", "user:password" or ":pass:word". */
 static int authenticate(struct redis_audit *r, const char *path, struct error *err)
 {
-    char line[1024] = "";
-    FILE *f = *path ? fopen(path, "re") : NULL;
-    if (!*path)
+    char line[SECRET_BYTES];
+    if (secret_read("redis.password_file", path, line, err))
+        return -1;
+    if (!*line)
         return 0;
-    bool read = f && fgets(line, sizeof line, f);
-    if (f)
-        fclose(f);
-    line[strcspn(line, "\r\n")] = 0;
-    if (!read || !*line)
-        return error_set(err, "redis.password_file: found no password in %s, expected one in its first line",
-                         path);
     char *colon = strchr(line, ':');
     if (colon)
         *colon = 0;
@@ -70,22 +65,6 @@ static int connect_server(struct redis_audit *r, const struct settings *s, struc
     snprintf(db, sizeof db, "%u", url.db);
     const char *select[] = {"SELECT", db};
     return authenticate(r, s->redis_password_file, err) < 0 || ask_simple(r, 2, select, err) < 0 ? -1 : 0;
-}
-
-/* The outbox's id is the node's name where it has none. */
-static int node_of(const struct audit *a, const struct settings *s, char name[SETTING_TEXT_MAX],
-                   struct error *err)
-{
-    if (s->node_name[0]) {
-        snprintf(name, SETTING_TEXT_MAX, "%s", s->node_name);
-        return 0;
-    }
-    struct outbox_reader *o = outbox_reader_open(a->outbox_dir, 0, NULL, err);
-    if (!o)
-        return -1;
-    snprintf(name, SETTING_TEXT_MAX, "%s", outbox_reader_id(o));
-    outbox_reader_close(o);
-    return 0;
 }
 
 /* An XREVRANGE … COUNT 1: the ID. */
@@ -130,29 +109,29 @@ static int read_cursor(struct redis_audit *r, struct audit_sink *s, const char *
     return rc;
 }
 
-int audit_redis_open(struct audit *a, struct audit_sink *s, struct error *err)
-{
-    char node[SETTING_TEXT_MAX], key[SETTING_TEXT_MAX + 32];
-    struct redis_audit *r = calloc(1, sizeof *r);
-    if (!r)
-        abort();
-    s->state = r;
-    if (node_of(a, s->settings, node, err) == 0 && connect_server(r, s->settings, err) == 0) {
-        snprintf(key, sizeof key, "ringtape:cursor:%s", node);
-        if (read_cursor(r, s, key, err) == 0)
-            return 0;
-    }
-    audit_redis_close(s);
-    return error_prefix(err, "%s", s->settings->sinks_redis);
-}
-
-void audit_redis_close(struct audit_sink *s)
+static void redis_close(struct audit_sink *s)
 {
     struct redis_audit *r = s->state;
     if (r && r->link)
         redis_link_close(r->link);
     free(r);
     s->state = NULL;
+}
+
+static int redis_open(struct audit *a, struct audit_sink *s, struct error *err)
+{
+    char node[SETTING_TEXT_MAX], key[SETTING_TEXT_MAX + 32];
+    struct redis_audit *r = calloc(1, sizeof *r);
+    if (!r)
+        abort();
+    s->state = r;
+    if (audit_node(a, s->settings, node, err) == 0 && connect_server(r, s->settings, err) == 0) {
+        snprintf(key, sizeof key, "ringtape:cursor:%s", node);
+        if (read_cursor(r, s, key, err) == 0)
+            return 0;
+    }
+    redis_close(s);
+    return error_prefix(err, "%s", s->settings->sinks_redis);
 }
 
 /* The entry's only field, NULL if it has another. */
@@ -204,7 +183,7 @@ static int64_t read_stream(struct audit *a, struct audit_sink *s, int k, int64_t
     return entries;
 }
 
-void audit_redis_read(struct audit *a, struct audit_sink *s)
+static void redis_read(struct audit *a, struct audit_sink *s)
 {
     const int64_t maxlen[2] = {s->settings->redis_alerts_maxlen, s->settings->redis_bars_maxlen};
     for (int k = 0; k < 2; k++) {
@@ -216,3 +195,16 @@ void audit_redis_read(struct audit *a, struct audit_sink *s)
                 s->times[i] = AUDIT_TRIMMED;
     }
 }
+
+static const char *where(const struct settings *s)
+{
+    return s->sinks_redis;
+}
+
+const struct audit_sink_ops audit_redis = {.name = "redis",
+                                           .alerts = "redis alerts",
+                                           .bars = "redis bars",
+                                           .where = where,
+                                           .open = redis_open,
+                                           .read = redis_read,
+                                           .close = redis_close};

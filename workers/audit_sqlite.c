@@ -1,5 +1,6 @@
 /* The audit of the SQLite sink: each event before the cursor has its row in alert_history or bars_1m, all
- * read in one transaction. Rows of other outboxes may stand beside them: they are counted, and no fault. */
+ * read in one transaction, with the values that the event has. Rows of other outboxes may stand beside them:
+ * they are no fault. */
 #include "workers/audit.h"
 
 #include <inttypes.h>
@@ -8,6 +9,10 @@
 #include <unistd.h>
 
 #include <sqlite3.h>
+
+#include "net/event_json.h"
+#include "net/event_row.h"
+#include "net/text.h"
 
 static int failed(const struct audit_sink *s, struct error *err)
 {
@@ -29,13 +34,18 @@ static int open_database(const struct audit *a, const char *path, sqlite3 **db)
     return sqlite3_open_v2(uri, db, SQLITE_OPEN_READONLY | SQLITE_OPEN_URI, NULL);
 }
 
-int audit_sqlite_open(struct audit *a, struct audit_sink *s, struct error *err)
+static void sqlite_close(struct audit_sink *s)
 {
+    sqlite3_close(s->state);
+    s->state = NULL;
+}
+
+static int sqlite_open(struct audit *a, struct audit_sink *s, struct error *err)
+{
+    char node[SETTING_TEXT_MAX];
     sqlite3 *db = NULL;
     sqlite3_stmt *q = NULL;
-    const char *node = s->settings->node_name;
-    struct outbox_reader *o = node[0] ? NULL : outbox_reader_open(a->outbox_dir, 0, NULL, err);
-    if (!node[0] && !o)
+    if (audit_node(a, s->settings, node, err) < 0)
         return -1;
     int rc = open_database(a, s->settings->sinks_sqlite, &db);
     s->state = db;
@@ -43,7 +53,7 @@ int audit_sqlite_open(struct audit *a, struct audit_sink *s, struct error *err)
         rc = sqlite3_busy_timeout(db, 3000) || sqlite3_exec(db, "BEGIN", NULL, NULL, NULL) ||
              sqlite3_prepare_v2(db, "SELECT outbox_id, next_offset FROM ringtape_cursor WHERE node = ?1", -1,
                                 &q, NULL) ||
-             sqlite3_bind_text(q, 1, o ? outbox_reader_id(o) : node, -1, SQLITE_TRANSIENT);
+             sqlite3_bind_text(q, 1, node, -1, SQLITE_STATIC);
     int step = rc == SQLITE_OK ? sqlite3_step(q) : SQLITE_ERROR;
     if (step == SQLITE_ROW) {
         const char *id = (const char *)sqlite3_column_text(q, 0);
@@ -51,84 +61,129 @@ int audit_sqlite_open(struct audit *a, struct audit_sink *s, struct error *err)
         s->cursor.offset = (uint64_t)sqlite3_column_int64(q, 1);
         s->found = s->cursor.outbox_id[0];
     }
-    outbox_reader_close(o);
     if (step == SQLITE_ROW || step == SQLITE_DONE) {
         sqlite3_finalize(q);
         return 0;
     }
     failed(s, err);
     sqlite3_finalize(q);
-    audit_sqlite_close(s);
+    sqlite_close(s);
     return -1;
 }
 
-void audit_sqlite_close(struct audit_sink *s)
+/* Of the tables, where it is another than in the JSON. */
+static const char *column_name(const struct event_column *c, bool alert)
 {
-    sqlite3_close(s->state);
-    s->state = NULL;
+    return c->type == EVENT_NS ? "event_ns" : c->type == EVENT_TIME && !alert ? "start" : c->key;
 }
 
-/* How many rows there are of the event; -1 if the database refuses. */
-static int rows_of(sqlite3_stmt *q, const json_t *event, bool alert)
+/* The query for an event's row: how many there are, and what differs in one of them; its parameters are the
+ * event's columns in their order. The text is to be freed. */
+static char *question(bool alert)
 {
-    const char *const keys[2][3] = {{"symbol", "timestamp", NULL}, {"symbol", "timestamp", "id"}};
+    const struct event_column *column = alert ? event_alert_columns : event_bar_columns;
+    struct text t = {0};
+    text_printf(&t, "SELECT count(*), max(CASE");
+    for (int i = 0; i < (alert ? EVENT_ALERT_COLUMNS : EVENT_BAR_COLUMNS); i++) {
+        const char *name = column_name(&column[i], alert);
+        text_printf(
+            &t,
+            " WHEN %s IS NOT ?%d THEN '%s is ' || ifnull(%s, 'null') || ', expected ' || ifnull(?%d, 'null')",
+            name, i + 1, name, name, i + 1);
+    }
+    text_printf(&t, " END) FROM %s",
+                alert ? "alert_history WHERE symbol = ?7 AND timestamp = ?1 AND id = ?3 "
+                        "AND revision = ?13 AND seq = ?11"
+                      : "bars_1m WHERE symbol = ?1 AND start = ?2 AND revision = ?3");
+    if (t.failed)
+        abort();
+    return t.data;
+}
+
+/* Binds the event as the sink does. */
+static int ask(sqlite3_stmt *q, const struct outbox_record *r, struct error *err)
+{
+    static char scratch[EVENT_JSON_MAX];
+    struct event_row row;
+    size_t used = 0;
+    if (event_row_read(&row, r, err))
+        return -1;
     sqlite3_reset(q);
-    for (int i = 0; i < 3 && keys[alert][i]; i++)
-        sqlite3_bind_text(q, i + 1, json_string_value(json_object_get(event, keys[alert][i])), -1,
-                          SQLITE_STATIC);
-    sqlite3_bind_int64(q, alert ? 4 : 3, json_integer_value(json_object_get(event, "revision")));
-    if (alert)
-        sqlite3_bind_int64(q, 5, json_integer_value(json_object_get(event, "seq")));
-    return sqlite3_step(q) == SQLITE_ROW ? sqlite3_column_int(q, 0) : -1;
+    for (uint32_t i = 0; i < row.n; i++) {
+        const struct event_value *v = &row.value[i];
+        const char *text = v->text;
+        size_t len = v->len;
+        if (row.column[i].type == EVENT_NS) {
+            sqlite3_bind_int64(q, (int)i + 1, r->event_ns);
+            continue;
+        }
+        if (row.column[i].type == EVENT_TEXT) {
+            if (used + v->len > sizeof scratch || !(text = event_value_unescape(v, scratch + used, &len)))
+                return error_set(err, "event %" PRIu64 " of the outbox is no event", r->offset);
+            used += text == scratch + used ? len : 0;
+        }
+        sqlite3_bind_text(q, (int)i + 1, text, (int)len, SQLITE_STATIC);
+    }
+    return 0;
 }
 
-static void look(struct audit *a, struct audit_sink *s, sqlite3_stmt *q[2], struct outbox_reader *o)
+static int look(struct audit *a, struct audit_sink *s, sqlite3_stmt *q[2], struct outbox_reader *o,
+                struct error *err)
 {
     struct outbox_record r;
-    struct error err;
     char text[AUDIT_TEXT];
-    while (outbox_read(o, &r, &err) == 1 && r.offset - a->first < a->n && r.offset < s->cursor.offset) {
+    int got;
+    while ((got = outbox_read(o, &r, err)) == 1 && r.offset - a->first < a->n &&
+           r.offset < s->cursor.offset) {
         uint32_t i = (uint32_t)(r.offset - a->first);
         bool alert = r.kind == OUTBOX_ALERT;
         struct audit_stage *stage = alert ? s->stage : s->bars_stage;
-        json_t *event = json_loadb(r.json, r.json_len, 0, NULL);
-        int rows = rows_of(q[alert], event, alert);
-        json_decref(event);
+        if (ask(q[alert], &r, err) < 0)
+            return -1;
+        if (sqlite3_step(q[alert]) != SQLITE_ROW)
+            return failed(s, err);
+        int rows = sqlite3_column_int(q[alert], 0);
+        const char *differs = (const char *)sqlite3_column_text(q[alert], 1);
         s->times[i] = rows > 0;
-        if (rows < 0) {
-            stage->unchecked = true;
-            audit_find(a, stage, "%s", sqlite3_errmsg(s->state));
-            return;
-        }
+        if (differs)
+            audit_find(a, stage, "the row of %s was changed: %.300s", audit_event_text(a, i, text), differs);
         if (rows > 1) {
             stage->unexpected += (uint64_t)rows - 1;
             audit_find(a, stage, "%s has %d rows", audit_event_text(a, i, text), rows);
         }
     }
+    return got < 0 && !a->broken ? -1 : 0;
 }
 
-void audit_sqlite_read(struct audit *a, struct audit_sink *s)
+static void sqlite_read(struct audit *a, struct audit_sink *s)
 {
-    static const char *const sql[2] = {
-        "SELECT count(*) FROM bars_1m WHERE symbol = ?1 AND start = ?2 AND revision = ?3",
-        "SELECT count(*) FROM alert_history WHERE symbol = ?1 AND timestamp = ?2 AND id = ?3 AND revision = "
-        "?4 "
-        "AND seq = ?5"};
     sqlite3_stmt *q[2] = {NULL, NULL};
     struct error err;
     struct outbox_reader *o = NULL;
-    if (sqlite3_prepare_v2(s->state, sql[0], -1, &q[0], NULL) ||
-        sqlite3_prepare_v2(s->state, sql[1], -1, &q[1], NULL))
-        failed(s, &err);
-    else
-        o = outbox_reader_open(a->outbox_dir, a->first, NULL, &err);
-    if (o) {
-        look(a, s, q, o);
-    } else {
-        s->stage->unchecked = s->bars_stage->unchecked = true;
-        audit_find(a, s->stage, "%s", err.text);
+    int rc = 0;
+    for (int k = 0; k < 2 && rc == 0; k++) {
+        char *sql = question(k);
+        rc = sqlite3_prepare_v2(s->state, sql, -1, &q[k], NULL) ? failed(s, &err) : 0;
+        free(sql);
     }
+    if (rc == 0 && !(o = outbox_reader_open(a->outbox_dir, a->first, NULL, &err)))
+        rc = -1;
+    if (rc < 0 || look(a, s, q, o, &err) < 0)
+        audit_sink_unread(a, s, &err);
     outbox_reader_close(o);
     sqlite3_finalize(q[0]);
     sqlite3_finalize(q[1]);
 }
+
+static const char *where(const struct settings *s)
+{
+    return s->sinks_sqlite;
+}
+
+const struct audit_sink_ops audit_sqlite = {.name = "sqlite",
+                                            .alerts = "sqlite alerts",
+                                            .bars = "sqlite bars",
+                                            .where = where,
+                                            .open = sqlite_open,
+                                            .read = sqlite_read,
+                                            .close = sqlite_close};

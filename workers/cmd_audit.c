@@ -497,48 +497,46 @@ static int prove(struct proof *p, struct error *err)
 
 /* The sinks. */
 
-struct sink_kind {
-    const char *name;
-    int (*open)(struct audit *a, struct audit_sink *s, struct error *err);
-    void (*read)(struct audit *a, struct audit_sink *s);
-    void (*close)(struct audit_sink *s);
-    const char *alerts, *bars; /* names of the stages */
-};
-static const struct sink_kind sink_kinds[] = {
-    {"jsonl", audit_jsonl_open, audit_jsonl_read, NULL, "jsonl alerts", NULL},
-    {"redis", audit_redis_open, audit_redis_read, audit_redis_close, "redis alerts", "redis bars"},
-    {"sqlite", audit_sqlite_open, audit_sqlite_read, audit_sqlite_close, "sqlite alerts", "sqlite bars"},
-    {"kafka", NULL, NULL, NULL, "kafka", NULL},
-    {"postgres", NULL, NULL, NULL, "postgres", NULL},
-};
+static const struct audit_sink_ops *const sink_kinds[] = {&audit_jsonl, &audit_redis, &audit_sqlite,
+                                                          &audit_kafka, &audit_postgres};
 enum { SINKS = sizeof sink_kinds / sizeof *sink_kinds };
 
-static const char *where_of(const struct settings *s, unsigned i)
+int audit_node(const struct audit *a, const struct settings *s, char name[SETTING_TEXT_MAX],
+               struct error *err)
 {
-    const char *const where[SINKS] = {s->sinks_jsonl, s->sinks_redis, s->sinks_sqlite, s->sinks_kafka,
-                                      s->sinks_postgres};
-    return where[i];
+    if (s->node_name[0]) {
+        snprintf(name, SETTING_TEXT_MAX, "%s", s->node_name);
+        return 0;
+    }
+    struct outbox_reader *o = outbox_reader_open(a->outbox_dir, 0, NULL, err);
+    if (!o)
+        return -1;
+    snprintf(name, SETTING_TEXT_MAX, "%s", outbox_reader_id(o));
+    outbox_reader_close(o);
+    return 0;
+}
+
+void audit_sink_unread(struct audit *a, struct audit_sink *s, const struct error *err)
+{
+    s->stage->unchecked = true;
+    if (s->bars_stage)
+        s->bars_stage->unchecked = true;
+    audit_find(a, s->stage, "%s", err->text);
 }
 
 static void open_sinks(struct audit *a, struct audit_sink sinks[SINKS])
 {
     struct error err;
     for (unsigned i = 0; i < SINKS; i++) {
-        const struct sink_kind *k = &sink_kinds[i];
+        const struct audit_sink_ops *k = sink_kinds[i];
         struct audit_sink *s = &sinks[i];
-        if (!where_of(&a->args->settings, i)[0])
+        if (!k->where(&a->args->settings)[0])
             continue;
         *s = (struct audit_sink){.name = k->name, .settings = &a->args->settings};
         s->stage = audit_stage_new(a, k->alerts);
         s->bars_stage = k->bars ? audit_stage_new(a, k->bars) : NULL;
-        if (!k->open)
-            error_set(&err, "not looked at: this version audits jsonl, redis and sqlite");
-        else if (k->open(a, s, &err) == 0)
-            continue;
-        s->stage->unchecked = true;
-        if (s->bars_stage)
-            s->bars_stage->unchecked = true;
-        audit_find(a, s->stage, "%s", err.text);
+        if (k->open(a, s, &err) < 0)
+            audit_sink_unread(a, s, &err);
     }
 }
 
@@ -629,11 +627,11 @@ static void check_sinks(struct audit *a, struct audit_sink sinks[SINKS])
         }
         if (!(s->times = calloc((size_t)a->n + 1, 1)))
             abort();
-        sink_kinds[i].read(a, s);
+        sink_kinds[i]->read(a, s);
         settle_sink(a, s);
         free(s->times);
-        if (sink_kinds[i].close)
-            sink_kinds[i].close(s);
+        if (sink_kinds[i]->close)
+            sink_kinds[i]->close(s);
     }
 }
 

@@ -58,22 +58,29 @@ static uint64_t resident_bytes(void)
     return pages * (uint64_t)sysconf(_SC_PAGESIZE);
 }
 
-/* "redis" stands there in any case, what else is in use after it. */
+/* Servers stand there in any case, other sinks if they are in use. */
 static void append_sinks(struct text *out, const struct status_http *h)
 {
     const struct observe_sample *s = &h->sample;
-    const char *redis = h->in->settings->sinks_redis[0] ? "down" : "not configured";
+    const struct settings *set = h->in->settings;
+    const char *const server[][2] = {
+        {"redis", set->sinks_redis}, {"kafka", set->sinks_kafka}, {"postgres", set->sinks_postgres}};
+    uint32_t told = 0; /* bits of s->sink */
+    for (size_t k = 0; k < sizeof server / sizeof *server; k++) {
+        const char *state = server[k][1][0] ? "down" : "not configured";
+        for (uint32_t i = 0; i < s->sinks; i++)
+            if (!strcmp(s->sink[i].name, server[k][0])) {
+                state = s->sink[i].value[SINK_UP] ? "up" : "down";
+                told |= 1u << i;
+            }
+        text_printf(out, "%s\"%s\":\"%s\"", k ? "," : "", server[k][0], state);
+    }
     for (uint32_t i = 0; i < s->sinks; i++)
-        if (!strcmp(s->sink[i].name, "redis"))
-            redis = s->sink[i].value[SINK_UP] ? "up" : "down";
-    text_printf(out, "\"redis\":\"%s\"", redis);
-    for (uint32_t i = 0; i < s->sinks; i++)
-        if (strcmp(s->sink[i].name, "redis")) {
+        if (!(told & 1u << i)) {
             text_append(out, ",", 1);
             text_json(out, s->sink[i].name);
             text_printf(out, ":\"%s\"", s->sink[i].value[SINK_UP] ? "up" : "down");
         }
-    text_printf(out, ",\"kafka\":\"not configured\",\"postgres\":\"not configured\"");
 }
 
 enum question { ASK_HEALTH, ASK_READY, ASK_LIVE };

@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
 """ringtape audit: clean runs hold; running and interrupted ones too; whatever is tampered with is named, exit code 3."""
-import atexit, sqlite3, struct
+import atexit, re, sqlite3, struct
 from lib import *
 
+SERVERS = re.compile("/(redis|postgres|kafka)(/|$)")
 SOURCE = "sim:symbols=40,seed=5,start=2026-03-02T09:25:00-05:00,minutes=15,rate=100"
 file = rules("r.json", *EVERYTHING)
 d, sink, db = new_dir(), path("sink.jsonl"), path("sink.db")
@@ -10,6 +11,26 @@ redis = None
 if shutil.which("redis-server"):
     atexit.register(lambda: os.path.exists(path("redis")) and subprocess.run([os.path.join(ROOT, "scripts/redis.sh"), "stop", path("redis")], stderr=subprocess.DEVNULL))
     redis = int(subprocess.run([os.path.join(ROOT, "scripts/redis.sh"), "start", path("redis")], capture_output=True, text=True).stdout.split()[-1])
+
+
+# PostgreSQL and Kafka, where they can be had
+def script(name, command, *args):
+    return subprocess.run([os.path.join(ROOT, f"scripts/{name}.sh"), command, path(name), *args], capture_output=True, text=True)
+
+
+def begin(name):
+    """The port of a server of one's own; None where there is none."""
+    atexit.register(lambda: os.path.exists(path(name)) and script(name, "kill"))
+    p = script(name, "start")
+    if p.returncode:
+        print(f"ok - {name} # SKIP {p.stderr.strip().splitlines()[-1]}")
+        return None
+    return int(p.stdout.split()[-1])
+
+
+os.chmod(tmp, 0o711)  # PostgreSQL runs as another user
+pg, kafka = begin("postgres"), begin("kafka")
+PG, KAFKA = f"postgresql://ringtape@127.0.0.1:{pg}/ringtape", f"127.0.0.1:{kafka}"
 
 
 def options(to, *more):
@@ -60,7 +81,8 @@ def patch(name, at, data):
 
 
 # a whole run, with all the sinks that there are
-want = options(sink, f"sinks.sqlite={db}", *([f"sinks.redis=redis://127.0.0.1:{redis}/0"] if redis else []))
+want = options(sink, f"sinks.sqlite={db}", *([f"sinks.redis=redis://127.0.0.1:{redis}/0"] if redis else []),
+               *([f"sinks.postgres={PG}"] if pg else []), *([f"sinks.kafka={KAFKA}"] if kafka else []))
 p = start(d, "max", "--set", "journal.segment_mb=1", *want)
 ok(p.wait() == 0, "a run", open(d + ".log").read()[-800:])
 if not os.path.exists(db):
@@ -75,9 +97,9 @@ ok(n > 100 and all(stage(r, s)["delivered"] == n for s in ("outbox alerts", "jso
 ok(stage(r, "journal")["delivered"] == r["last_seq"] == sum(r["messages"].values()), "and all messages of the journal by type", r)
 text = ringtape("audit", "--dir", d, *want).stdout
 ok("DOES NOT" not in text and text.count("holds") == len(r["stages"]), "the table says so too", text)
-before = {f: os.stat(os.path.join(w, f)).st_mtime_ns for w, _, fs in os.walk(tmp) if "redis" not in w for f in fs}
+before = {f: os.stat(os.path.join(w, f)).st_mtime_ns for w, _, fs in os.walk(tmp) if not SERVERS.search(w) for f in fs}
 audit(d, *want)
-after = {f: os.stat(os.path.join(w, f)).st_mtime_ns for w, _, fs in os.walk(tmp) if "redis" not in w for f in fs}
+after = {f: os.stat(os.path.join(w, f)).st_mtime_ns for w, _, fs in os.walk(tmp) if not SERVERS.search(w) for f in fs}
 ok(before == after, "an audit writes nothing", set(before.items()) ^ set(after.items()))
 
 # running, killed, brought to its end
@@ -212,13 +234,17 @@ if os.path.exists(db):
     con.execute("CREATE TABLE keep AS SELECT * FROM alert_history")
     con.execute("DELETE FROM alert_history WHERE rowid = 5")
     con.execute("INSERT INTO alert_history SELECT * FROM keep WHERE rowid = 8")
+    con.execute("UPDATE alert_history SET price = price + 0.01 WHERE rowid = 12")
+    con.execute("UPDATE bars_1m SET volume = volume + 1 WHERE symbol = (SELECT max(symbol) FROM bars_1m) AND start = (SELECT max(start) FROM bars_1m)")
     con.execute("DELETE FROM bars_1m WHERE symbol = (SELECT min(symbol) FROM bars_1m)")
     con.commit()
     con.close()
     got = audit(d, "--set", f"sinks.sqlite={db}")
     named("a row that is gone", got, "sqlite alerts", f"(seq {json.loads(lines[4])['seq']}", "is missing")
     named("a row that is there twice", got, "sqlite alerts", "has 2 rows")
+    named("a price that was changed", got, "sqlite alerts", f"the row of event", f"(seq {json.loads(lines[11])['seq']}", "price is", "expected")
     named("bars that are gone", got, "sqlite bars", "is missing")
+    named("a bar that was changed", got, "sqlite bars", "was changed: volume is", "expected")
 else:
     print("ok - SQLite # SKIP the run wrote none")
 if redis:
@@ -244,6 +270,99 @@ if redis:
     ok(code == 1 and stage(r, "redis bars")["verdict"] == "not checked", "a server that is away is no proof, and said", r)
 else:
     print("ok - Redis # SKIP no redis-server")
+
+# PostgreSQL
+if pg:
+    url = ["--set", f"sinks.postgres={PG}"]
+
+    def sql(*texts):
+        p = subprocess.run(["psql", "-XqAt", "-v", "ON_ERROR_STOP=1", PG, *[w for t in texts for w in ("-c", t)]], capture_output=True, text=True)
+        if p.returncode:
+            ok(False, f"SQL {texts}", p.stderr)
+        return p.stdout.splitlines()
+
+    alert = lambda i: f"(seq {json.loads(lines[i])['seq']}, {json.loads(lines[i])['symbol']})"
+    of = lambda i: f"id = '{json.loads(lines[i])['id']}'"
+    total = stage(audit(d, *url)[1], "postgres bars")["delivered"]
+    ok([int(x) for x in sql("SELECT count(*) FROM alert_history", "SELECT count(*) FROM bars_1m")] == [n, total], "PostgreSQL: as many as the tables have")
+    cursor = int(sql("SELECT next_offset FROM ringtape_cursor")[0])
+    sql("CREATE TABLE keep AS SELECT * FROM alert_history", "CREATE TABLE keep_bars AS SELECT * FROM bars_1m")
+    sql(f"DELETE FROM alert_history WHERE {of(4)}", f"INSERT INTO alert_history SELECT * FROM keep WHERE {of(7)}",
+        f"UPDATE alert_history SET price = price + 0.00000001 WHERE {of(9)}", f"UPDATE alert_history SET metadata = metadata || '{{\"x\":1}}' WHERE {of(11)}",
+        f"UPDATE alert_history SET event_ns = event_ns + 1 WHERE {of(13)}",
+        "DELETE FROM bars_1m WHERE (symbol, start) = (SELECT symbol, start FROM bars_1m ORDER BY 1, 2 LIMIT 1)",
+        "UPDATE bars_1m SET vwap = vwap * 2 WHERE (symbol, start) = (SELECT symbol, start FROM bars_1m ORDER BY 1 DESC, 2 LIMIT 1)")
+    got = audit(d, *url)
+    named("PostgreSQL: a row that is gone", got, "postgres alerts", alert(4), "is missing")
+    named("PostgreSQL: a row that is there twice", got, "postgres alerts", alert(7), "has 2 rows, expected one")
+    named("PostgreSQL: a price that was changed", got, "postgres alerts", alert(9), "was changed: price is", "expected")
+    named("PostgreSQL: metadata that was changed", got, "postgres alerts", alert(11), 'was changed: metadata is {"x": 1')
+    named("PostgreSQL: a nanosecond", got, "postgres alerts", alert(13), "was changed: event_ns is")
+    named("PostgreSQL: a bar that is gone", got, "postgres bars", "is missing")
+    named("PostgreSQL: a bar that was changed", got, "postgres bars", "was changed: vwap is")
+    s = stage(got[1], "postgres alerts")
+    ok((s["produced"], s["delivered"], s["difference"], s["unexpected"], s["findings"]) == (n, n - 1, 1, 1, 5), "PostgreSQL: counted, and nothing else is named", s)
+    sql("TRUNCATE alert_history", "INSERT INTO alert_history SELECT * FROM keep", "TRUNCATE bars_1m", "INSERT INTO bars_1m SELECT * FROM keep_bars")
+    sql("INSERT INTO alert_history SELECT \"timestamp\", event_ns, gen_random_uuid(), rule_id, rule_name, rule_version, symbol, price, message, metadata, seq, kind, revision FROM keep LIMIT 3")
+    clean("PostgreSQL: put right it holds, with rows of others beside it", audit(d, *url), "ended")
+    sql("UPDATE ringtape_cursor SET next_offset = 20")
+    named("PostgreSQL: a cursor that was moved back", audit(d, *url), "postgres alerts", "has a row, but the cursor is at 20")
+    sql(f"UPDATE ringtape_cursor SET next_offset = {cursor + 5}")
+    named("PostgreSQL: or beyond the outbox", audit(d, *url), "postgres alerts", f"its cursor is at {cursor + 5}, but the outbox ends at {cursor}")
+    sql(f"UPDATE ringtape_cursor SET next_offset = {cursor}, outbox_id = repeat('0', 32)")
+    named("PostgreSQL: or of another outbox", audit(d, *url), "postgres alerts", "its cursor is of outbox 0000")
+    script("postgres", "stop")
+    code, r = audit(d, *url)
+    ok(code == 1 and stage(r, "postgres bars")["verdict"] == "not checked" and "refused" in str(r["findings"]), "PostgreSQL: a server that is away is no proof, and said", r)
+
+# Kafka
+if kafka:
+    url = ["--set", f"sinks.kafka={KAFKA}"]
+
+    def cat(topic):
+        return subprocess.run([os.path.join(ROOT, "build/kafka_cat"), KAFKA, topic], capture_output=True, text=True, check=True).stdout.splitlines()
+
+    def put(*rows):
+        subprocess.run([os.path.join(ROOT, "build/kafka_put"), KAFKA], input="".join(r + "\n" for r in rows), text=True, check=True)
+
+    records, bars, moved = cat("alerts"), cat("bars"), cat("ringtape.cursors")[-1]
+    at = lambda i: "seq %d, %s" % tuple(json.loads(records[i].split("\t")[3])["payload"][f] for f in ("seq", "symbol"))
+    cursor = int(moved.split()[-1])
+    put(records[5], records[6].replace('"price":', '"price":1', 1), records[7].replace("\t" + records[7].split("\t")[2] + "\t", "\tNOBODY\t"),
+        bars[5], bars[6].replace('"open":', '"open":1', 1))
+    got = audit(d, *url)
+    named("Kafka: a record that is there twice", got, "kafka alerts", "record", "of alerts, partition", at(5), "which is there already")
+    named("Kafka: one that was changed", got, "kafka alerts", "is no event of the outbox", json.loads(records[6].split("\t")[3])["payload"]["id"])
+    named("Kafka: one with another key", got, "kafka alerts", at(7), "its key is 'NOBODY'")
+    named("Kafka: a bar that is there twice", got, "kafka bars", "record", "which is there already")
+    named("Kafka: a bar that was changed", got, "kafka bars", "is no event of the outbox", '"open":1')
+    s = stage(got[1], "kafka alerts")
+    ok((s["produced"], s["delivered"], s["difference"], s["unexpected"]) == (n, n, 0, 3), "Kafka: counted", s)
+    put(moved.replace(str(cursor), "20"))
+    named("Kafka: a cursor that was moved back", audit(d, *url), "kafka alerts", "but the cursor is at 20")
+    put(moved.replace(str(cursor), str(cursor + 5)))
+    named("Kafka: or beyond the outbox", audit(d, *url), "kafka alerts", f"its cursor is at {cursor + 5}, but the outbox ends at {cursor}")
+    script("kafka", "kill")
+    shutil.rmtree(path("kafka"))
+    KAFKA = f"127.0.0.1:{begin('kafka')}"
+    url = ["--set", f"sinks.kafka={KAFKA}"]
+    put(*records[:8], *records[9:], *bars[:3], *bars[4:], moved)
+    got = audit(d, *url)
+    named("Kafka: a record that is gone", got, "kafka alerts", f"({at(8)}) is missing; the cursor is at {cursor}")
+    named("Kafka: a bar that is gone", got, "kafka bars", "is missing")
+    s = stage(got[1], "kafka alerts")
+    ok((s["delivered"], s["difference"], s["findings"]) == (n - 1, 1, 1), "Kafka: nothing else is", s)
+    put(records[8], bars[3])
+    got = audit(d, *url)
+    later = [f for f in got[1]["findings"] if "which is later" not in f["what"]]
+    ok(got[0] == 3 and got[1]["findings"] and not later, "Kafka: put back behind the others they are out of order, and that is all", got)
+    partition = records[8].split("\t")[1]
+    subprocess.run([os.path.join(ROOT, "build/kafka_put"), KAFKA, "--delete", "alerts", partition, "3"], check=True)
+    got = audit(d, *url)
+    ok(stage(got[1], "kafka alerts")["reasons"] == {"trimmed": 3} and stage(got[1], "kafka alerts")["difference"] == 0, "Kafka: what its retention has deleted is counted under its name", got)
+    script("kafka", "kill")
+    code, r = audit(d, *url)
+    ok(code == 1 and stage(r, "kafka bars")["verdict"] == "not checked", "Kafka: a broker that is away is no proof, and said", r)
 
 # usage
 ok("no --dir" in ringtape("audit", code=2).stderr, "without --dir")
