@@ -228,18 +228,34 @@ int event_json_bar(const struct msg *m, const struct event_symbol *symbol, char 
     return t.full ? EVENT_JSON_SMALL : (int)(t.at - out);
 }
 
+/* {"symbol":…,"price":…,"size":…,"timestamp":… and no end yet. */
+static void put_price_of(struct text *t, const struct event_symbol *symbol, int64_t price_e9, uint64_t size,
+                         int64_t event_ns)
+{
+    PUT(t, "{\"symbol\":\"");
+    put_escaped(t, symbol->name, symbol->name_len);
+    PUT(t, "\",\"price\":");
+    put_price(t, price_e9);
+    PUT(t, ",\"size\":");
+    put_unsigned(t, size, symbol->size_scale);
+    PUT(t, ",\"timestamp\":");
+    put_time(t, event_ns);
+}
+
+int event_json_tick(const struct msg *trade, const struct event_symbol *symbol, char *out, size_t size)
+{
+    assert(trade->type == MSG_TRADE);
+    struct text t = {out, out + size, false};
+    put_price_of(&t, symbol, trade->trade.price_e9, trade->trade.size, trade->event_ns);
+    PUT(&t, ",\"type\":\"trade\",\"bid\":null,\"ask\":null}");
+    return t.full ? EVENT_JSON_SMALL : (int)(t.at - out);
+}
+
 int event_json_price(const struct event_symbol *symbol, int64_t price_e9, uint64_t size, int64_t event_ns,
                      char *out, size_t out_size)
 {
     struct text t = {out, out + out_size, false};
-    PUT(&t, "{\"symbol\":\"");
-    put_escaped(&t, symbol->name, symbol->name_len);
-    PUT(&t, "\",\"price\":");
-    put_price(&t, price_e9);
-    PUT(&t, ",\"size\":");
-    put_unsigned(&t, size, symbol->size_scale);
-    PUT(&t, ",\"timestamp\":");
-    put_time(&t, event_ns);
+    put_price_of(&t, symbol, price_e9, size, event_ns);
     PUT(&t, "}");
     return t.full ? EVENT_JSON_SMALL : (int)(t.at - out);
 }

@@ -201,6 +201,26 @@ static void test_price(void **state)
                      EVENT_JSON_SMALL);
 }
 
+static void test_tick(void **state)
+{
+    (void)state;
+    char out[256];
+    struct event_symbol btc = {"BTC", 3, 8};
+    struct msg m;
+    msg_begin(&m, MSG_TRADE, 1, sizeof m.trade);
+    m.event_ns = 1381239927122000000;
+    m.trade.price_e9 = 1;
+    m.trade.size = 150000000;
+    static const char expected[] =
+        "{\"symbol\":\"BTC\",\"price\":0.000000001,\"size\":1.5,\"timestamp\":"
+        "\"2013-10-08T13:45:27.122000000Z\",\"type\":\"trade\",\"bid\":null,\"ask\":null}";
+    int n = event_json_tick(&m, &btc, out, sizeof out);
+    assert_int_equal(n, sizeof expected - 1);
+    out[n] = 0;
+    assert_string_equal(out, expected);
+    assert_int_equal(event_json_tick(&m, &btc, out, sizeof expected - 2), EVENT_JSON_SMALL);
+}
+
 static void test_vwap(void **state)
 {
     (void)state;
@@ -247,7 +267,8 @@ int main(void)
         cmocka_unit_test(test_alert),    cmocka_unit_test(test_alert_without_price),
         cmocka_unit_test(test_mismatch), cmocka_unit_test(test_strings),
         cmocka_unit_test(test_longest),  cmocka_unit_test(test_bar),
-        cmocka_unit_test(test_price),    cmocka_unit_test(test_vwap),
+        cmocka_unit_test(test_price),    cmocka_unit_test(test_tick),
+        cmocka_unit_test(test_vwap),     cmocka_unit_test(test_tick),
         cmocka_unit_test(test_speed),
     };
     return cmocka_run_group_tests_name("event_json", tests, NULL, NULL);
