@@ -131,6 +131,9 @@ SETTING_ENUMS(X)
     X(INT, postgres, batch, "1000", 1, 10000, "events", "", 0, "Events per transaction.")                    \
     X(INT, sqlite, batch, "1000", 1, 10000, "events", "", 0, "Events per transaction.")                      \
     X(INT, kafka, batch, "5000", 1, 100000, "events", "", 0, "Events per transaction.")                      \
+    X(BOOL, kafka, trades, "false", 0, 0, "", "", 0,                                                         \
+      "Write every trade to topic market_data, from the journal.")                                           \
+    X(INT, kafka, trades_batch, "5000", 1, 100000, "trades", "", 0, "Trades per transaction.")               \
     X(NAME, kafka, user, "", 0, 200, "", "", 0, "User for SASL (SCRAM-SHA-256). Empty: none.")               \
     X(PATH, kafka, password_file, "", 0, 0, "", "", 0, "File whose first line is that user's password.")     \
     X(PATH, kafka, ca_file, "", 0, 0, "", "", 0, "Certificates to trust: TLS to the brokers. Empty: none.")  \
