@@ -127,6 +127,10 @@ SETTING_ENUMS(X)
       "Events per transaction: more is faster, fewer is sooner.")                                            \
     X(BOOL, redis, publish_prices, "true", 0, 0, "", "", 0,                                                  \
       "Write price:SYM and publish each latest price.")                                                      \
+    X(BOOL, redis, publish_live_bars, "true", 0, 0, "", "", 0,                                               \
+      "Write livebar:SYM, the bar of the minute, for 5 minutes.")                                            \
+    X(BOOL, redis, publish_quotes, "true", 0, 0, "", "", 0,                                                  \
+      "Write quotes:latest:SYM and publish each latest price on quotes:pubsub.")                             \
     X(PATH, postgres, password_file, "", 0, 0, "", "", 0, "File whose first line is the password.")          \
     X(INT, postgres, batch, "1000", 1, 10000, "events", "", 0, "Events per transaction.")                    \
     X(INT, sqlite, batch, "1000", 1, 10000, "events", "", 0, "Events per transaction.")                      \

@@ -31,6 +31,8 @@ enum {
 struct published {
     int64_t price_e9, event_ns;
     uint64_t size;
+    int64_t live_ns;
+    uint64_t live_trades;
 };
 
 struct sink {
@@ -363,9 +365,11 @@ static int deliver(struct sink *s, uint32_t n, struct error *err)
     return result;
 }
 
-/* True if it is not what was published last of this symbol; remembers it. */
-static bool price_is_new(struct sink *s, uint32_t id, const struct sink_price *p)
+/* True if it is not what was published last of this symbol; says what of it, and remembers it. */
+static bool price_is_new(struct sink *s, uint32_t id, struct sink_price *p)
 {
+    p->new_price = true;
+    p->new_live = p->live.trades > 0;
     if (id >= s->published_count) {
         struct published *grown = realloc(s->published, (id + 1024u) * sizeof *grown);
         if (!grown)
@@ -375,10 +379,10 @@ static bool price_is_new(struct sink *s, uint32_t id, const struct sink_price *p
         s->published_count = id + 1024;
     }
     struct published *old = &s->published[id];
-    if (old->price_e9 == p->price_e9 && old->event_ns == p->event_ns && old->size == p->size)
-        return false;
-    *old = (struct published){p->price_e9, p->event_ns, p->size};
-    return true;
+    p->new_price = old->price_e9 != p->price_e9 || old->event_ns != p->event_ns || old->size != p->size;
+    p->new_live = old->live_ns != p->live.start_ns || old->live_trades != p->live.trades;
+    *old = (struct published){p->price_e9, p->event_ns, p->size, p->live.start_ns, p->live.trades};
+    return p->new_price || p->new_live;
 }
 
 /* As sink_ops.publish_prices. */
@@ -386,16 +390,26 @@ static int publish_prices(struct sink *s, struct error *err)
 {
     const struct sink_price_source *source = &s->config.prices;
     struct sink_price chunk[PRICE_CHUNK];
+    struct error why;
+    int refused = 0;
     for (uint32_t id = 0, n = PRICE_CHUNK; n == PRICE_CHUNK;) {
         int got;
-        for (n = 0; n < PRICE_CHUNK && (got = source->read(source->ctx, id, &chunk[n])) >= 0; id++)
-            n += got && price_is_new(s, id, &chunk[n]);
-        int result = n ? s->config.ops->publish_prices(s->state, chunk, n, err) : 0;
-        if (result)
+        uint32_t prices = 0;
+        for (n = 0; n < PRICE_CHUNK && (got = source->read(source->ctx, id, &chunk[n])) >= 0; id++) {
+            bool is_new = got && price_is_new(s, id, &chunk[n]);
+            prices += is_new && chunk[n].new_price;
+            n += is_new;
+        }
+        int result = n ? s->config.ops->publish_prices(s->state, chunk, n, refused ? &why : err) : 0;
+        if (result < 0) {
+            *err = refused ? why : *err;
             return result;
-        count(&s->stats.prices, n);
+        }
+        refused |= result; /* of one kind, or one symbol: the others go out */
+        if (result == 0)
+            count(&s->stats.prices, prices);
     }
-    return 0;
+    return refused;
 }
 
 /* The records behind a refused one were read already: the reader goes back to them. */

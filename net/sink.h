@@ -28,11 +28,11 @@
 
 #include "core/error.h"
 #include "net/outbox.h"
+#include "shm/symtab.h"
 
 struct histogram;
 struct settings;
 struct sink_source;
-struct symtab;
 
 enum {
     SINK_OUTBOX_ID_MAX = 32,
@@ -44,7 +44,7 @@ enum {
 /* closed: works, or has failed a few times; open: waits for its next try; half-open: tries. */
 enum sink_breaker { SINK_BREAKER_CLOSED, SINK_BREAKER_HALF_OPEN, SINK_BREAKER_OPEN };
 
-/* The latest trade of a symbol. */
+/* The latest trade of a symbol, and its live bar. */
 struct sink_price {
     const char *symbol; /* stays valid */
     uint32_t symbol_len;
@@ -52,6 +52,9 @@ struct sink_price {
     int64_t price_e9;
     uint64_t size;
     int64_t event_ns;
+    struct symtab_live live; /* .trades is 0 if there is none */
+    /* Set by the engine: is it another than was published last? One of both is. */
+    bool new_price, new_live;
 };
 
 /* Where latest prices come from: fills *out for symbol id and returns 1; 0 if it has no price (yet, or not to
@@ -95,8 +98,9 @@ struct sink_config {
     const char
         *redis_password_file; /* NULL or "" = none; first line "password", "user:password" or ":pass:word" */
     const char *redis_trade_channel;
+    bool redis_prices, redis_live_bars, redis_quotes; /* what is published of latest prices */
     uint64_t redis_alerts_maxlen, redis_bars_maxlen;
-    struct sink_price_source prices;
+    struct sink_price_source prices; /* for a sink that is to publish them */
 
     struct histogram *deliver_ns;             /* duration of each delivery; may be NULL */
     void (*log)(void *ctx, const char *line); /* from the sink's thread; may be NULL */

@@ -321,8 +321,13 @@ static int read_price(void *ctx, uint32_t id, struct sink_price *out)
     if (r != 0 || row.trade.price_e9 == 0)
         return 0;
     const struct symtab_identity *s = symtab_identity(p->symtab, id);
-    *out = (struct sink_price){s->name,        s->name_len,       s->size_scale, row.trade.price_e9,
-                               row.trade.size, row.trade.event_ns};
+    *out = (struct sink_price){.symbol = s->name,
+                               .symbol_len = s->name_len,
+                               .size_scale = s->size_scale,
+                               .price_e9 = row.trade.price_e9,
+                               .size = row.trade.size,
+                               .event_ns = row.trade.event_ns,
+                               .live = row.live};
     return 1;
 }
 
@@ -375,12 +380,16 @@ static struct sink_config sink_config_of(struct publisher *p, uint32_t i, const 
                             .redis_key_file = s->redis_key_file,
                             .redis_password_file = s->redis_password_file,
                             .redis_trade_channel = s->redis_trade_channel,
+                            .redis_prices = s->redis_publish_prices,
+                            .redis_live_bars = s->redis_publish_live_bars,
+                            .redis_quotes = s->redis_publish_quotes,
                             .redis_alerts_maxlen = (uint64_t)s->redis_alerts_maxlen,
                             .redis_bars_maxlen = (uint64_t)s->redis_bars_maxlen,
                             .deliver_ns = workspace_histogram(p->in.ws, ROLE_SINK, i, SINK_DELIVER_NS),
                             .log = log_sink,
                             .log_ctx = &p->in};
-    if (s->redis_publish_prices)
+    bool redis = c.redis_prices || c.redis_live_bars || c.redis_quotes;
+    if (row->ops == &sink_redis && redis)
         c.prices = (struct sink_price_source){read_price, p};
     if (row->ops->source == &sink_source_journal) {
         c.outbox_dir = p->journal_dir;
