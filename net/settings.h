@@ -135,6 +135,8 @@ SETTING_ENUMS(X)
     X(INT, postgres, batch, "1000", 1, 10000, "events", "", 0, "Events per transaction.")                    \
     X(INT, sqlite, batch, "1000", 1, 10000, "events", "", 0, "Events per transaction.")                      \
     X(INT, kafka, batch, "5000", 1, 100000, "events", "", 0, "Events per transaction.")                      \
+    X(BOOL, kafka, prices, "true", 0, 0, "", "", 0,                                                          \
+      "Write latest prices to topic prices, as often as they change and at most ten times a second.")        \
     X(BOOL, kafka, trades, "false", 0, 0, "", "", 0,                                                         \
       "Write every trade to topic market_data, from the journal.")                                           \
     X(INT, kafka, trades_batch, "5000", 1, 100000, "trades", "", 0, "Trades per transaction.")               \

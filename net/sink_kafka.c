@@ -16,10 +16,14 @@
  * refused), and only then the cursor is read. So nobody can have moved it since; whoever does so later has
  * fenced us first, and the next delivery fails.
  *
+ * Topic `prices` has latest prices, which are no events: a producer of its own writes them outside of all
+ * transactions, as well as it can. eventId is <symbol>@<timestamp>/<price>x<size>: equal ids say the same.
+ *
  * Whenever the answer to a commit is lost, the sink is closed; the next open finds out what became of it. */
 #include "net/sink.h"
 
 #include "core/decimal.h"
+#include "net/event_json.h"
 #include "net/settings.h"
 #include "net/sink_source.h"
 
@@ -37,8 +41,10 @@
 #define CURSORS "ringtape.cursors"
 
 enum {
-    STEP_TIMEOUT_MS = 4000,   /* each step of an open, a commit */
-    ABORT_TIMEOUT_MS = 1000,  /* a courtesy to readers, who wait for it */
+    STEP_TIMEOUT_MS = 4000,  /* each step of an open, a commit */
+    ABORT_TIMEOUT_MS = 1000, /* a courtesy to readers, who wait for it */
+    PRICES_TIMEOUT_MS = 500, /* for the last ones at the end */
+    PRICE_BYTES = 1024,
     ENVELOPE_BYTES = 1 << 18, /* one message */
     CURSOR_BYTES = SINK_OUTBOX_ID_MAX + 24,
     WHY_BYTES = 256,
@@ -55,7 +61,10 @@ struct kafka {
     const struct sink_config *config;
     rd_kafka_t *admin, *reader, *producer; /* the first two only during the open */
     rd_kafka_topic_t *topic[KINDS], *cursors;
-    char key[KEY_BYTES]; /* of the cursor */
+    rd_kafka_t *price_producer; /* NULL: prices are not published */
+    rd_kafka_topic_t *prices;
+    rd_kafka_resp_err_t price_failure; /* of one that was sent */
+    char key[KEY_BYTES];               /* of the cursor */
     char *envelope;
     rd_kafka_resp_err_t why_code; /* what librdkafka last said of a connection: its time-outs do not */
     char why[WHY_BYTES];
@@ -98,6 +107,14 @@ static void on_error(rd_kafka_t *rk, int code, const char *reason, void *opaque)
     snprintf(k->why, sizeof k->why, "%.*s", (int)(end ? end - reason : (ptrdiff_t)strlen(reason)), reason);
 }
 
+static void on_price(rd_kafka_t *rk, const rd_kafka_message_t *m, void *opaque)
+{
+    struct kafka *k = opaque;
+    (void)rk;
+    if (m->err && m->err != RD_KAFKA_RESP_ERR__PURGE_QUEUE && m->err != RD_KAFKA_RESP_ERR__PURGE_INFLIGHT)
+        k->price_failure = m->err;
+}
+
 static const char *advice(rd_kafka_resp_err_t code)
 {
     switch (code) {
@@ -116,8 +133,9 @@ static const char *advice(rd_kafka_resp_err_t code)
     case RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED:
     case RD_KAFKA_RESP_ERR_CLUSTER_AUTHORIZATION_FAILED:
     case RD_KAFKA_RESP_ERR_TRANSACTIONAL_ID_AUTHORIZATION_FAILED:
-        return "allow kafka.user to Create, Describe, Write the topics alerts, bars, market_data, " CURSORS
-               ", to Read " CURSORS ", and to Describe, Write transactional ids that start with ringtape.";
+        return "allow kafka.user to Create, Describe, Write the topics alerts, bars, prices, "
+               "market_data, " CURSORS ", to Read " CURSORS
+               ", and to Describe, Write transactional ids that start with ringtape.";
     case RD_KAFKA_RESP_ERR__FENCED:
     case RD_KAFKA_RESP_ERR_PRODUCER_FENCED:
     case RD_KAFKA_RESP_ERR_INVALID_PRODUCER_EPOCH:
@@ -243,9 +261,11 @@ struct property {
     const char *key, *value; /* the last has no key */
 };
 
+typedef void on_delivered(rd_kafka_t *rk, const rd_kafka_message_t *m, void *opaque);
+
 /* A client with these properties beside what all have; NULL with err. */
 static rd_kafka_t *client(struct kafka *k, rd_kafka_type_t type, const struct property *own,
-                          struct error *err)
+                          on_delivered *delivered, struct error *err)
 {
     const struct property all[] = {{"bootstrap.servers", brokers(k)},
                                    {"client.id", "ringtape"},
@@ -261,6 +281,8 @@ static rd_kafka_t *client(struct kafka *k, rd_kafka_type_t type, const struct pr
     rd_kafka_conf_set_opaque(conf, k);
     rd_kafka_conf_set_log_cb(conf, on_log);
     rd_kafka_conf_set_error_cb(conf, on_error);
+    if (delivered)
+        rd_kafka_conf_set_dr_msg_cb(conf, delivered);
     bool good = set_security(k, conf, err) == 0;
     for (const struct property *p = all; good && p->key; p++)
         good = set(conf, p->key, p->value, err) == 0;
@@ -426,7 +448,7 @@ static int start_producer(struct kafka *k, struct error *err)
                                                                                    wait as long */
         {"partitioner", "murmur2_random"},                                      /* as Java's */
         {"compression.codec", "lz4"},      {"queue.buffering.max.messages", room}, {0}};
-    k->producer = client(k, RD_KAFKA_PRODUCER, own, err);
+    k->producer = client(k, RD_KAFKA_PRODUCER, own, NULL, err);
     if (!k->producer)
         return -1;
     int64_t deadline = now_ms() + STEP_TIMEOUT_MS;
@@ -441,6 +463,27 @@ static int start_producer(struct kafka *k, struct error *err)
             return error_set(err, "no memory");
     k->cursors = rd_kafka_topic_new(k->producer, CURSORS, NULL);
     return k->cursors ? 0 : error_set(err, "no memory");
+}
+
+/* A topic that cannot be made is no matter to the events: whatever refuses the prices is said of them. */
+static int start_prices(struct kafka *k, struct error *err)
+{
+    static const struct property own[] = {{"acks", "1"},
+                                          {"message.timeout.ms", "5000"},
+                                          {"max.in.flight", "1"}, /* order */
+                                          {"partitioner", "murmur2_random"},
+                                          {"compression.codec", "lz4"},
+                                          {"queue.buffering.max.messages", "100000"},
+                                          {0}};
+    struct error ignored;
+    if (!k->config->prices.read)
+        return 0;
+    (void)make_topic(k, "prices", &ignored);
+    k->price_producer = client(k, RD_KAFKA_PRODUCER, own, on_price, err);
+    if (!k->price_producer)
+        return -1;
+    k->prices = rd_kafka_topic_new(k->price_producer, "prices", NULL);
+    return k->prices ? 0 : error_set(err, "no memory");
 }
 
 /* Takes a record of the cursors' topic if it is ours. */
@@ -502,7 +545,7 @@ static int read_cursor(struct kafka *k, struct sink_cursor *cursor, struct error
         return refused(k, "the end of " CURSORS, code, NULL, err);
     if (first == end)
         return 0;
-    k->reader = client(k, RD_KAFKA_CONSUMER, own, err);
+    k->reader = client(k, RD_KAFKA_CONSUMER, own, NULL, err);
     if (!k->reader)
         return -1;
     rd_kafka_topic_t *topic = rd_kafka_topic_new(k->reader, CURSORS, NULL);
@@ -527,6 +570,13 @@ static void destroy(rd_kafka_t **rk)
 static void kafka_close(void *state)
 {
     struct kafka *k = state;
+    if (k->price_producer) {
+        rd_kafka_flush(k->price_producer, PRICES_TIMEOUT_MS);
+        rd_kafka_purge(k->price_producer, RD_KAFKA_PURGE_F_QUEUE | RD_KAFKA_PURGE_F_INFLIGHT);
+    }
+    if (k->prices)
+        rd_kafka_topic_destroy(k->prices);
+    destroy(&k->price_producer);
     if (k->producer)
         rd_kafka_purge(k->producer, RD_KAFKA_PURGE_F_QUEUE | RD_KAFKA_PURGE_F_INFLIGHT);
     for (unsigned kind = 0; kind < KINDS; kind++)
@@ -551,8 +601,8 @@ static int kafka_open(void *state, const struct sink_config *config, struct sink
     k->envelope = malloc(ENVELOPE_BYTES);
     if (!k->envelope)
         error_set(err, "no memory");
-    else if ((k->admin = client(k, RD_KAFKA_CONSUMER, own, err)) && prepare_topics(k, err) == 0 &&
-             start_producer(k, err) == 0 && read_cursor(k, cursor, err) == 0) {
+    else if ((k->admin = client(k, RD_KAFKA_CONSUMER, own, NULL, err)) && prepare_topics(k, err) == 0 &&
+             start_producer(k, err) == 0 && read_cursor(k, cursor, err) == 0 && start_prices(k, err) == 0) {
         destroy(&k->admin);
         destroy(&k->reader);
         *k->why = 0;
@@ -691,6 +741,44 @@ static int kafka_deliver(void *state, const struct outbox_record *record, uint32
     return 0;
 }
 
+static int produce_price(struct kafka *k, const struct sink_price *p, struct error *err)
+{
+    const struct event_symbol symbol = {p->symbol, p->symbol_len, p->size_scale};
+    char json[PRICE_BYTES], id[EVENT_ID_BYTES], time[DECIMAL_TEXT_MAX], price[DECIMAL_TEXT_MAX],
+        size[DECIMAL_TEXT_MAX];
+    int len = event_json_price(&symbol, p->price_e9, p->size, p->event_ns, json, sizeof json);
+    assert(len > 0);
+    const char *name = json + strlen("{\"symbol\":\""); /* as escaped there */
+    const char *end = memmem(json, (size_t)len, "\",\"price\":", 10);
+    assert(end);
+    int time_len = (int)decimal_format_time(p->event_ns, time);
+    decimal_format_e9(p->price_e9, price);
+    decimal_format(p->size, p->size_scale, size);
+    snprintf(id, sizeof id, "%.*s@%s/%sx%s", (int)(end - name), name, time, price, size);
+    len = wrap(k, id, (struct span){time, time_len}, json, (size_t)len, err);
+    return len < 0 ? -1
+                   : produce(k, k->prices, RD_KAFKA_PARTITION_UA, p->symbol, p->symbol_len, k->envelope, len,
+                             err);
+}
+
+/* A price that fails is found out at the next call; all are then sent again. */
+static int kafka_publish_prices(void *state, const struct sink_price *price, uint32_t n, struct error *err)
+{
+    struct kafka *k = state;
+    rd_kafka_poll(k->price_producer, 0);
+    rd_kafka_resp_err_t failure = k->price_failure;
+    k->price_failure = 0;
+    if (failure) {
+        refused(k, "topic prices", failure, NULL, err);
+        return 1;
+    }
+    for (uint32_t i = 0; i < n; i++)
+        if (price[i].new_price && produce_price(k, &price[i], err))
+            return 1;
+    rd_kafka_poll(k->price_producer, 0);
+    return 0;
+}
+
 static int kafka_probe(void *state, struct error *err)
 {
     struct kafka *k = state;
@@ -727,5 +815,6 @@ const struct sink_ops sink_kafka = {.name = "kafka",
                                     .check = kafka_check,
                                     .open = kafka_open,
                                     .deliver = kafka_deliver,
+                                    .publish_prices = kafka_publish_prices,
                                     .probe = kafka_probe,
                                     .close = kafka_close};

@@ -389,7 +389,7 @@ static struct sink_config sink_config_of(struct publisher *p, uint32_t i, const 
                             .log = log_sink,
                             .log_ctx = &p->in};
     bool redis = c.redis_prices || c.redis_live_bars || c.redis_quotes;
-    if (row->ops == &sink_redis && redis)
+    if (row->ops == &sink_redis ? redis : row->ops == &sink_kafka && s->kafka_prices)
         c.prices = (struct sink_price_source){read_price, p};
     if (row->ops->source == &sink_source_journal) {
         c.outbox_dir = p->journal_dir;
