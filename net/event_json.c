@@ -196,6 +196,26 @@ bool event_vwap_e8(const struct msg_bar *bar, int64_t *vwap_e8)
     return true;
 }
 
+/* {"symbol":…,"timestamp":…,"open":…,"high":…,"low":…,"close":…,"volume":… and no end yet. */
+static void put_bar(struct text *t, const struct event_symbol *symbol, int64_t start_ns,
+                    const struct msg_bar *bar)
+{
+    PUT(t, "{\"symbol\":\"");
+    put_escaped(t, symbol->name, symbol->name_len);
+    PUT(t, "\",\"timestamp\":");
+    put_time(t, start_ns);
+    PUT(t, ",\"open\":");
+    put_price(t, bar->open_e9);
+    PUT(t, ",\"high\":");
+    put_price(t, bar->high_e9);
+    PUT(t, ",\"low\":");
+    put_price(t, bar->low_e9);
+    PUT(t, ",\"close\":");
+    put_price(t, bar->close_e9);
+    PUT(t, ",\"volume\":");
+    put_unsigned(t, bar->volume, symbol->size_scale);
+}
+
 int event_json_bar(const struct msg *m, const struct event_symbol *symbol, char *out, size_t size)
 {
     assert(m->type == MSG_BAR);
@@ -204,20 +224,7 @@ int event_json_bar(const struct msg *m, const struct event_symbol *symbol, char 
     struct msg_bar bar = msg_bar_get(m);
     struct text t = {out, out + size, false};
     int64_t vwap_e8;
-    PUT(&t, "{\"symbol\":\"");
-    put_escaped(&t, symbol->name, symbol->name_len);
-    PUT(&t, "\",\"timestamp\":");
-    put_time(&t, m->event_ns);
-    PUT(&t, ",\"open\":");
-    put_price(&t, bar.open_e9);
-    PUT(&t, ",\"high\":");
-    put_price(&t, bar.high_e9);
-    PUT(&t, ",\"low\":");
-    put_price(&t, bar.low_e9);
-    PUT(&t, ",\"close\":");
-    put_price(&t, bar.close_e9);
-    PUT(&t, ",\"volume\":");
-    put_unsigned(&t, bar.volume, symbol->size_scale);
+    put_bar(&t, symbol, m->event_ns, &bar);
     PUT(&t, ",\"vwap\":");
     put_price(&t, event_vwap_e8(&bar, &vwap_e8) ? vwap_e8 * 10 : ALERT_UNKNOWN);
     PUT(&t, ",\"trades\":");
@@ -228,18 +235,82 @@ int event_json_bar(const struct msg *m, const struct event_symbol *symbol, char 
     return t.full ? EVENT_JSON_SMALL : (int)(t.at - out);
 }
 
-int event_json_price(const struct event_symbol *symbol, int64_t price_e9, uint64_t size, int64_t event_ns,
-                     char *out, size_t out_size)
+/* A sum of 128 bits at 10^-scale as the shortest exact decimal. */
+static void put_sum(struct text *t, __int128 sum, unsigned scale)
 {
-    struct text t = {out, out + out_size, false};
+    char s[64], *at = s + sizeof s;
+    unsigned __int128 left = sum < 0 ? -(unsigned __int128)sum : (unsigned __int128)sum;
+    bool point = false; /* a digit behind it is there */
+    for (unsigned place = 0; left || place <= scale; place++, left /= 10) {
+        unsigned digit = (unsigned)(left % 10);
+        if (place == scale && point)
+            *--at = '.';
+        if (place >= scale || point || digit) {
+            *--at = (char)('0' + digit);
+            point |= place < scale;
+        }
+    }
+    if (sum < 0)
+        *--at = '-';
+    put(t, at, (size_t)(s + sizeof s - at));
+}
+
+int event_json_live(const struct event_symbol *symbol, int64_t start_ns, const struct msg_bar *bar, char *out,
+                    size_t size)
+{
+    struct text t = {out, out + size, false};
+    __int128 sum = (__int128)((unsigned __int128)(uint64_t)bar->pv_hi << 64 | bar->pv_lo);
+    put_bar(&t, symbol, start_ns, bar);
+    PUT(&t, ",\"vwap_num\":");
+    put_sum(&t, sum, 9u + symbol->size_scale);
+    PUT(&t, ",\"vwap_denom\":");
+    put_unsigned(&t, bar->volume, symbol->size_scale);
+    PUT(&t, "}");
+    return t.full ? EVENT_JSON_SMALL : (int)(t.at - out);
+}
+
+int event_json_quote(const struct event_symbol *symbol, int64_t price_e9, int64_t event_ns, char *out,
+                     size_t size)
+{
+    struct text t = {out, out + size, false};
     PUT(&t, "{\"symbol\":\"");
     put_escaped(&t, symbol->name, symbol->name_len);
     PUT(&t, "\",\"price\":");
     put_price(&t, price_e9);
-    PUT(&t, ",\"size\":");
-    put_unsigned(&t, size, symbol->size_scale);
-    PUT(&t, ",\"timestamp\":");
-    put_time(&t, event_ns);
+    PUT(&t, ",\"ts_ms\":");
+    put_unsigned(&t, event_ns > 0 ? (uint64_t)event_ns / 1000000 : 0, 0);
+    PUT(&t, "}");
+    return t.full ? EVENT_JSON_SMALL : (int)(t.at - out);
+}
+
+/* {"symbol":…,"price":…,"size":…,"timestamp":… and no end yet. */
+static void put_price_of(struct text *t, const struct event_symbol *symbol, int64_t price_e9, uint64_t size,
+                         int64_t event_ns)
+{
+    PUT(t, "{\"symbol\":\"");
+    put_escaped(t, symbol->name, symbol->name_len);
+    PUT(t, "\",\"price\":");
+    put_price(t, price_e9);
+    PUT(t, ",\"size\":");
+    put_unsigned(t, size, symbol->size_scale);
+    PUT(t, ",\"timestamp\":");
+    put_time(t, event_ns);
+}
+
+int event_json_tick(const struct msg *trade, const struct event_symbol *symbol, char *out, size_t size)
+{
+    assert(trade->type == MSG_TRADE);
+    struct text t = {out, out + size, false};
+    put_price_of(&t, symbol, trade->trade.price_e9, trade->trade.size, trade->event_ns);
+    PUT(&t, ",\"type\":\"trade\",\"bid\":null,\"ask\":null}");
+    return t.full ? EVENT_JSON_SMALL : (int)(t.at - out);
+}
+
+int event_json_price(const struct event_symbol *symbol, int64_t price_e9, uint64_t size, int64_t event_ns,
+                     char *out, size_t out_size)
+{
+    struct text t = {out, out + out_size, false};
+    put_price_of(&t, symbol, price_e9, size, event_ns);
     PUT(&t, "}");
     return t.full ? EVENT_JSON_SMALL : (int)(t.at - out);
 }

@@ -60,6 +60,21 @@ int event_json_bar(const struct msg *m, const struct event_symbol *symbol, char 
 int event_json_price(const struct event_symbol *symbol, int64_t price_e9, uint64_t size, int64_t event_ns,
                      char *out, size_t out_size) __attribute__((warn_unused_result));
 
+/* A live bar as it is published: {"symbol":…,"timestamp":<its start>,"open":…,"high":…,"low":…,"close":…,
+ * "volume":…,"vwap_num":<sum of price x size>,"vwap_denom":<sum of size>}, both sums exact. The length, or
+ * EVENT_JSON_SMALL. `bar` is used up to pv_hi. */
+int event_json_live(const struct event_symbol *symbol, int64_t start_ns, const struct msg_bar *bar, char *out,
+                    size_t size) __attribute__((warn_unused_result));
+
+/* A latest price in short: {"symbol":…,"price":…,"ts_ms":…}. The length, or EVENT_JSON_SMALL. */
+int event_json_quote(const struct event_symbol *symbol, int64_t price_e9, int64_t event_ns, char *out,
+                     size_t size) __attribute__((warn_unused_result));
+
+/* A trade as it is published: {"symbol":…,"price":…,"size":…,"timestamp":…,"type":"trade","bid":null,
+ * "ask":null}: bid and ask are a quote's. The length, or EVENT_JSON_SMALL. */
+int event_json_tick(const struct msg *trade, const struct event_symbol *symbol, char *out, size_t size)
+    __attribute__((warn_unused_result));
+
 /* The quotient of a bar's sums in units of 1e-8, rounded half up. False if volume is 0 or it does not fit. */
 bool event_vwap_e8(const struct msg_bar *bar, int64_t *vwap_e8);
 

@@ -33,8 +33,8 @@ const char *kafka_link_advice(rd_kafka_resp_err_t code, const char *text)
     case RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED:
     case RD_KAFKA_RESP_ERR_CLUSTER_AUTHORIZATION_FAILED:
     case RD_KAFKA_RESP_ERR_TRANSACTIONAL_ID_AUTHORIZATION_FAILED:
-        return "allow kafka.user to Create, Describe, Write the topics alerts, bars, " KAFKA_CURSORS
-               ", to Read " KAFKA_CURSORS
+        return "allow kafka.user to Create, Describe, Write the topics alerts, bars, prices, "
+               "market_data, " KAFKA_CURSORS ", to Read " KAFKA_CURSORS
                ", and to Describe, Write transactional ids that start with ringtape.";
     case RD_KAFKA_RESP_ERR__FENCED:
     case RD_KAFKA_RESP_ERR_PRODUCER_FENCED:

@@ -15,7 +15,8 @@
 #include "core/error.h"
 #include "core/message.h"
 
-enum outbox_kind { OUTBOX_ALERT = 1, OUTBOX_BAR = 2 };
+/* A trade is in no outbox: it is what a sink that reads the journal has as a record. */
+enum outbox_kind { OUTBOX_ALERT = 1, OUTBOX_BAR = 2, OUTBOX_TRADE = 3 };
 
 struct outbox_record {
     uint64_t offset; /* 0, 1, 2 …; given by the append */

@@ -138,10 +138,19 @@ SETTING_ENUMS(X)
       "Events per transaction: more is faster, fewer is sooner.")                                            \
     X(BOOL, redis, publish_prices, "true", 0, 0, "", "", 0,                                                  \
       "Write price:SYM and publish each latest price.")                                                      \
+    X(BOOL, redis, publish_live_bars, "true", 0, 0, "", "", 0,                                               \
+      "Write livebar:SYM, the bar of the minute, for 5 minutes.")                                            \
+    X(BOOL, redis, publish_quotes, "true", 0, 0, "", "", 0,                                                  \
+      "Write quotes:latest:SYM and publish each latest price on quotes:pubsub.")                             \
     X(PATH, postgres, password_file, "", 0, 0, "", "", 0, "File whose first line is the password.")          \
     X(INT, postgres, batch, "1000", 1, 10000, "events", "", 0, "Events per transaction.")                    \
     X(INT, sqlite, batch, "1000", 1, 10000, "events", "", 0, "Events per transaction.")                      \
     X(INT, kafka, batch, "5000", 1, 100000, "events", "", 0, "Events per transaction.")                      \
+    X(BOOL, kafka, prices, "true", 0, 0, "", "", 0,                                                          \
+      "Write latest prices to topic prices, as often as they change and at most ten times a second.")        \
+    X(BOOL, kafka, trades, "false", 0, 0, "", "", 0,                                                         \
+      "Write every trade to topic market_data, from the journal.")                                           \
+    X(INT, kafka, trades_batch, "5000", 1, 100000, "trades", "", 0, "Trades per transaction.")               \
     X(NAME, kafka, user, "", 0, 200, "", "", 0, "User for SASL. Empty: none.")                               \
     X(ENUM, kafka, sasl, "scram-sha-256", 0, 0, "", "", 0, "SASL's mechanism; plain only with TLS.")         \
     X(PATH, kafka, password_file, "", 0, 0, "", "", 0, "File whose first line is that user's password.")     \

@@ -1,6 +1,7 @@
 #include "net/sink.h"
 
 #include "net/dead_letter.h"
+#include "net/sink_source.h"
 #include "shm/atomics.h"
 #include "shm/histogram.h"
 
@@ -19,18 +20,24 @@ enum {
     BACKOFF_MAX_MS = 5000,
     PROBE_INTERVAL_MS = 1000,
     EVENT_BYTES_MAX = 1 << 18, /* JSON and name of one event */
+    GATHER_MAX = 1 << 18,      /* offsets that one batch spans: a source may have few records among many */
     PRICE_CHUNK = 512,
     PRICE_RETRY_MS = 5000,
+    SOURCE_WAIT_MS = 20,
+    SOURCE_PATIENCE_MS = 10000,
 };
 
 /* What was published of a symbol. */
 struct published {
     int64_t price_e9, event_ns;
     uint64_t size;
+    int64_t live_ns;
+    uint64_t live_trades;
 };
 
 struct sink {
     struct sink_config config;
+    const struct sink_source *source;
     pthread_t thread;
     struct sink_stats stats; /* written by the thread, read by any: atomics */
 
@@ -44,11 +51,13 @@ struct sink {
     /* The thread's own. */
     void *state;
     bool open, opened_before;
-    struct outbox_reader *reader;
-    uint64_t offset;    /* of the next event to deliver */
-    uint64_t confirmed; /* the cursor that the sink has: before `offset` only by dead letters */
-    bool ours;          /* it was of our outbox */
-    uint64_t bound;     /* cursors beyond it are of a newer copy of the outbox */
+    void *reader;           /* of the source */
+    uint64_t offset;        /* of the next event to deliver */
+    uint64_t confirmed;     /* the cursor that the sink has: before `offset` by dead letters and by what is no
+                               record of the source */
+    int64_t waits_since_ms; /* for the source to have what it should; 0: it does not */
+    bool ours;              /* it was of our outbox */
+    uint64_t bound;         /* cursors beyond it are of a newer copy of the outbox */
     unsigned backoff_ms;
     uint64_t random;
     uint64_t failures; /* in a row */
@@ -94,6 +103,12 @@ static void set_offset(struct sink *s, uint64_t offset)
     atomics_store_release_u64(&s->stats.offset, offset);
 }
 
+static void set_confirmed(struct sink *s, uint64_t offset)
+{
+    s->confirmed = offset;
+    atomics_store_release_u64(&s->stats.confirmed, offset);
+}
+
 static void set_breaker(struct sink *s, enum sink_breaker state)
 {
     atomics_store_relaxed_u64(&s->stats.breaker, state);
@@ -115,7 +130,7 @@ static bool wait_until(struct sink *s, int64_t deadline_ms, bool for_events)
 static void close_sink(struct sink *s)
 {
     if (s->reader)
-        outbox_reader_close(s->reader);
+        s->source->close(s->reader);
     s->reader = NULL;
     if (s->open)
         s->config.ops->close(s->state);
@@ -182,32 +197,34 @@ static int start_offset(struct sink *s, const struct sink_cursor *cursor, uint64
     *offset = *cursor->outbox_id ? cursor->offset : 0;
     if (other && s->ours)
         return error_set(err,
-                         "its cursor is now of outbox %s, offset %llu: another instance delivers as node %s; "
+                         "its cursor is now of %s %s, offset %llu: another instance delivers as node %s; "
                          "stop that one and send SIGHUP to this, or restart this with another node.name",
-                         cursor->outbox_id, (unsigned long long)cursor->offset, c->node);
+                         s->source->name, cursor->outbox_id, (unsigned long long)cursor->offset, c->node);
     if (!other && *offset > (end < s->bound ? end : s->bound)) {
         s->bound = end < s->bound ? end : s->bound;
         return error_set(
             err,
-            "its cursor is %llu, the outbox in %s ends at %llu: an older copy of the outbox was put in its "
+            "its cursor is %llu, the %s in %s ends at %llu: an older copy of the %s was put in its "
             "place; stop and put the newer one back, or delete the cursor to deliver all of this one",
-            (unsigned long long)*offset, c->outbox_dir, (unsigned long long)s->bound);
+            (unsigned long long)*offset, s->source->name, c->outbox_dir, (unsigned long long)s->bound,
+            s->source->name);
     }
     s->ours |= *cursor->outbox_id && !other;
     if (!other)
         return 0;
     bool previous = !strcmp(cursor->outbox_id, c->previous.id) && c->previous.offset <= end;
     if (previous && cursor->offset <= c->previous.offset) {
-        say(s, "its cursor is of the outbox that this one was made of: going on at offset %llu",
+        say(s, "its cursor is of the %s that this one was made of: going on at offset %llu", s->source->name,
             (unsigned long long)*offset);
         return 0;
     }
     *offset = previous ? c->previous.offset : c->delivered < end ? c->delivered : end;
     count(&s->stats.unknown_outbox, 1);
     say(s,
-        "its cursor is of another outbox (%s, offset %llu; ours is %s): starting at offset %llu, the first "
+        "its cursor is of another %s (%s, offset %llu; ours is %s): starting at offset %llu, the first "
         "event that is not known as delivered; events may be there twice",
-        cursor->outbox_id, (unsigned long long)cursor->offset, c->outbox_id, (unsigned long long)*offset);
+        s->source->name, cursor->outbox_id, (unsigned long long)cursor->offset, c->outbox_id,
+        (unsigned long long)*offset);
     return 0;
 }
 
@@ -221,17 +238,13 @@ static int connect_sink(struct sink *s, struct error *err)
     s->open = true;
     if (start_offset(s, &cursor, &start, err))
         return -1;
-    s->reader = outbox_reader_open(s->config.outbox_dir, start, &first, err);
+    s->reader = s->source->open(&s->config, start, &first, err);
     if (!s->reader)
         return -1;
-    if (strcmp(outbox_reader_id(s->reader), s->config.outbox_id))
-        return error_set(err,
-                         "the outbox in %s is %s, expected %s: it was replaced while it was in use; restart",
-                         s->config.outbox_dir, outbox_reader_id(s->reader), s->config.outbox_id);
     if (first > start) {
         count(&s->stats.skipped, first - start);
-        say(s, "the events %llu to %llu are no longer in the outbox: they are not delivered",
-            (unsigned long long)start, (unsigned long long)first - 1);
+        say(s, "the events %llu to %llu are no longer in the %s: they are not delivered",
+            (unsigned long long)start, (unsigned long long)first - 1, s->source->name);
         start = first;
     }
     if (s->opened_before && start < s->confirmed) {
@@ -239,8 +252,9 @@ static int connect_sink(struct sink *s, struct error *err)
         say(s, "its cursor went back from %llu to %llu: delivering again from there",
             (unsigned long long)s->confirmed, (unsigned long long)start);
     }
-    s->confirmed = start;
+    set_confirmed(s, start);
     set_offset(s, start);
+    s->waits_since_ms = 0;
     count(&s->stats.connects, 1);
     if (!s->opened_before)
         say(s, "at offset %llu", (unsigned long long)start);
@@ -250,33 +264,59 @@ static int connect_sink(struct sink *s, struct error *err)
     return 0;
 }
 
-/* Copies the next events of the outbox into the batch. How many, or -1 with err. */
+/* Moves the record's texts behind the `used` bytes of the batch. */
+static int keep_texts(struct sink *s, struct outbox_record *r, size_t *used, struct error *err)
+{
+    if (r->json_len > EVENT_BYTES_MAX / 2 || r->name_len > EVENT_BYTES_MAX / 2)
+        return error_set(err, "the %s in %s gave event %llu of %u bytes, expected at most %u",
+                         s->source->name, s->config.outbox_dir, (unsigned long long)r->offset, r->json_len,
+                         EVENT_BYTES_MAX / 2);
+    r->json = memcpy(s->bytes + *used, r->json, r->json_len);
+    *used += r->json_len;
+    r->name = memcpy(s->bytes + *used, r->name, r->name_len);
+    *used += r->name_len;
+    return 0;
+}
+
+/* The source has not got on to `end`, though it should: for how long may it? */
+static int be_patient(struct sink *s, uint64_t next, uint64_t end, const struct error *why, struct error *err)
+{
+    int64_t now = now_ms();
+    s->waits_since_ms = s->waits_since_ms ? s->waits_since_ms : now;
+    if (now - s->waits_since_ms < (s->source->follows ? SOURCE_PATIENCE_MS : 0))
+        return 0;
+    return error_set(err, "the %s in %s has no event %llu yet, though it was committed up to %llu%s%s",
+                     s->source->name, s->config.outbox_dir, (unsigned long long)next, (unsigned long long)end,
+                     why->text[0] ? ": " : "", why->text);
+}
+
+/* Copies the next records of the source into the batch. How many, or -1 with err. Where none comes before
+ * the next offset that it would give, the offset moves there. */
 static int gather(struct sink *s, struct error *err)
 {
     uint32_t n = 0, most = s->failures < SINK_BREAKER_FAILURES ? s->config.batch : 1;
     size_t used = 0;
-    uint64_t end = atomics_load_acquire_u64(&s->next_offset);
-    while (n < most && s->offset + n < end && SINK_BATCH_BYTES - used >= EVENT_BYTES_MAX) {
-        struct outbox_record *r = &s->record[n];
-        int got = outbox_read(s->reader, r, err);
-        if (got < 0)
+    uint64_t end = atomics_load_acquire_u64(&s->next_offset), next = s->offset, rest = s->offset + GATHER_MAX;
+    struct error why = {""};
+    int got = 1;
+    end = end < rest ? end : rest;
+    while (n < most && next < end && SINK_BATCH_BYTES - used >= EVENT_BYTES_MAX) {
+        got = s->source->read(s->reader, end, &s->record[n], &next, &why);
+        if (got < 0) {
+            *err = why;
             return -1;
+        }
         if (got == 0)
-            return error_set(
-                err, "the outbox in %s has no event %llu yet, though it was committed up to %llu",
-                s->config.outbox_dir, (unsigned long long)s->offset + n, (unsigned long long)end);
-        if (r->offset != s->offset + n || r->json_len > EVENT_BYTES_MAX / 2 ||
-            r->name_len > EVENT_BYTES_MAX / 2)
-            return error_set(
-                err, "the outbox in %s gave event %llu of %u bytes, expected event %llu of at most %u",
-                s->config.outbox_dir, (unsigned long long)r->offset, r->json_len,
-                (unsigned long long)s->offset + n, EVENT_BYTES_MAX / 2);
-        r->json = memcpy(s->bytes + used, r->json, r->json_len);
-        used += r->json_len;
-        r->name = memcpy(s->bytes + used, r->name, r->name_len);
-        used += r->name_len;
+            break;
+        if (keep_texts(s, &s->record[n], &used, err))
+            return -1;
         n++;
     }
+    if (got == 0 && next < end && n == 0 && next == s->offset)
+        return be_patient(s, next, end, &why, err);
+    s->waits_since_ms = 0;
+    if (n == 0 && next > s->offset)
+        set_offset(s, next);
     return (int)n;
 }
 
@@ -310,7 +350,7 @@ static int deliver(struct sink *s, uint32_t n, struct error *err)
     count(&s->stats.bytes, bytes);
     count(&s->stats.batches, accepted > 0);
     if (accepted) {
-        s->confirmed = s->offset + accepted;
+        set_confirmed(s, s->record[accepted - 1].offset + 1);
         s->ours = true;
         set_offset(s, s->confirmed);
     }
@@ -325,9 +365,11 @@ static int deliver(struct sink *s, uint32_t n, struct error *err)
     return result;
 }
 
-/* True if it is not what was published last of this symbol; remembers it. */
-static bool price_is_new(struct sink *s, uint32_t id, const struct sink_price *p)
+/* True if it is not what was published last of this symbol; says what of it, and remembers it. */
+static bool price_is_new(struct sink *s, uint32_t id, struct sink_price *p)
 {
+    p->new_price = true;
+    p->new_live = p->live.trades > 0;
     if (id >= s->published_count) {
         struct published *grown = realloc(s->published, (id + 1024u) * sizeof *grown);
         if (!grown)
@@ -337,10 +379,10 @@ static bool price_is_new(struct sink *s, uint32_t id, const struct sink_price *p
         s->published_count = id + 1024;
     }
     struct published *old = &s->published[id];
-    if (old->price_e9 == p->price_e9 && old->event_ns == p->event_ns && old->size == p->size)
-        return false;
-    *old = (struct published){p->price_e9, p->event_ns, p->size};
-    return true;
+    p->new_price = old->price_e9 != p->price_e9 || old->event_ns != p->event_ns || old->size != p->size;
+    p->new_live = old->live_ns != p->live.start_ns || old->live_trades != p->live.trades;
+    *old = (struct published){p->price_e9, p->event_ns, p->size, p->live.start_ns, p->live.trades};
+    return p->new_price || p->new_live;
 }
 
 /* As sink_ops.publish_prices. */
@@ -348,24 +390,34 @@ static int publish_prices(struct sink *s, struct error *err)
 {
     const struct sink_price_source *source = &s->config.prices;
     struct sink_price chunk[PRICE_CHUNK];
+    struct error why;
+    int refused = 0;
     for (uint32_t id = 0, n = PRICE_CHUNK; n == PRICE_CHUNK;) {
         int got;
-        for (n = 0; n < PRICE_CHUNK && (got = source->read(source->ctx, id, &chunk[n])) >= 0; id++)
-            n += got && price_is_new(s, id, &chunk[n]);
-        int result = n ? s->config.ops->publish_prices(s->state, chunk, n, err) : 0;
-        if (result)
+        uint32_t prices = 0;
+        for (n = 0; n < PRICE_CHUNK && (got = source->read(source->ctx, id, &chunk[n])) >= 0; id++) {
+            bool is_new = got && price_is_new(s, id, &chunk[n]);
+            prices += is_new && chunk[n].new_price;
+            n += is_new;
+        }
+        int result = n ? s->config.ops->publish_prices(s->state, chunk, n, refused ? &why : err) : 0;
+        if (result < 0) {
+            *err = refused ? why : *err;
             return result;
-        count(&s->stats.prices, n);
+        }
+        refused |= result; /* of one kind, or one symbol: the others go out */
+        if (result == 0)
+            count(&s->stats.prices, prices);
     }
-    return 0;
+    return refused;
 }
 
 /* The records behind a refused one were read already: the reader goes back to them. */
 static int reopen_reader(struct sink *s, struct error *err)
 {
     uint64_t first;
-    outbox_reader_close(s->reader);
-    s->reader = outbox_reader_open(s->config.outbox_dir, s->offset, &first, err);
+    s->source->close(s->reader);
+    s->reader = s->source->open(&s->config, s->offset, &first, err);
     return s->reader ? 0 : -1;
 }
 
@@ -397,6 +449,10 @@ static int step(struct sink *s, struct error *err)
     }
     if (n > 0)
         return 0;
+    if (s->waits_since_ms) {
+        (void)wait_until(s, now + SOURCE_WAIT_MS, false);
+        return 0;
+    }
     if (now >= s->probe_due_ms) {
         if (s->config.ops->probe && s->config.ops->probe(s->state, err))
             return -1;
@@ -459,6 +515,7 @@ struct sink *sink_start(const struct sink_config *config, struct error *err)
     pthread_cond_init(&s->wake, &monotonic);
     pthread_mutex_init(&s->lock, NULL);
     s->config = *config;
+    s->source = ops->source ? ops->source : &sink_source_outbox;
     s->next_offset = config->next_offset;
     s->backoff_ms = BACKOFF_MIN_MS;
     s->bound = UINT64_MAX;
@@ -508,6 +565,11 @@ void sink_stats(const struct sink *s, struct sink_stats *out)
 const char *sink_name(const struct sink *s)
 {
     return s->config.ops->name;
+}
+
+const char *sink_source_name(const struct sink *s)
+{
+    return s->source->name;
 }
 
 bool sink_last_error(struct sink *s, struct error *out)

@@ -1,6 +1,8 @@
 /* A sink: where events go. Each has one thread, which reads the outbox behind the publisher and delivers
  * batches, and one cursor, which lives in the sink, in the same transaction as the data: (outbox id, offset
- * of the next event). So each event is there exactly once, whatever is killed when:
+ * of the next event). A sink may read the journal instead (net/sink_source.h): then what is said here of the
+ * outbox, its id and its offsets is said of the journal, its id and its seqs. So each event is there exactly
+ * once, whatever is killed when:
  *
  *   - the cursor is read back at each connect; deliveries go on from there, also where it lies behind what
  * the sink had confirmed before (it was restored, or lost its tail);
@@ -26,9 +28,11 @@
 
 #include "core/error.h"
 #include "net/outbox.h"
+#include "shm/symtab.h"
 
 struct histogram;
 struct settings;
+struct sink_source;
 
 enum {
     SINK_OUTBOX_ID_MAX = 32,
@@ -40,7 +44,7 @@ enum {
 /* closed: works, or has failed a few times; open: waits for its next try; half-open: tries. */
 enum sink_breaker { SINK_BREAKER_CLOSED, SINK_BREAKER_HALF_OPEN, SINK_BREAKER_OPEN };
 
-/* The latest trade of a symbol. */
+/* The latest trade of a symbol, and its live bar. */
 struct sink_price {
     const char *symbol; /* stays valid */
     uint32_t symbol_len;
@@ -48,6 +52,9 @@ struct sink_price {
     int64_t price_e9;
     uint64_t size;
     int64_t event_ns;
+    struct symtab_live live; /* .trades is 0 if there is none */
+    /* Set by the engine: is it another than was published last? One of both is. */
+    bool new_price, new_live;
 };
 
 /* Where latest prices come from: fills *out for symbol id and returns 1; 0 if it has no price (yet, or not to
@@ -62,7 +69,9 @@ extern const struct sink_ops
     sink_jsonl; /* alerts (not bars) as JSON lines: `path`, and its cursor `path`.cursor */
 extern const struct sink_ops
     sink_redis; /* streams `alerts` and `bars.finalized`, channel `alerts`, latest prices */
-extern const struct sink_ops sink_kafka;    /* topics `alerts` and `bars`, in transactions */
+extern const struct sink_ops sink_kafka; /* topics `alerts` and `bars`, in transactions */
+extern const struct sink_ops
+    sink_kafka_trades; /* topic `market_data`: every trade of the journal, in transactions */
 extern const struct sink_ops sink_postgres; /* tables alert_history and bars_1m */
 extern const struct sink_ops sink_sqlite;   /* the same tables */
 
@@ -76,6 +85,7 @@ struct sink_config {
     uint64_t delivered; /* events before it are known as delivered: where a cursor of another outbox starts */
     struct outbox_previous previous; /* of the outbox: a cursor of it goes on here */
     uint32_t batch;                  /* events per delivery, at most */
+    const struct symtab *symtab;     /* names of symbols, for a sink that reads the journal */
     const struct settings *settings; /* what the sinks below do not have as a field of their own */
 
     const char *dead_letter_dir; /* made when needed; NULL: what is refused for good is tried for ever */
@@ -88,15 +98,16 @@ struct sink_config {
     const char
         *redis_password_file; /* NULL or "" = none; first line "password", "user:password" or ":pass:word" */
     const char *redis_trade_channel;
+    bool redis_prices, redis_live_bars, redis_quotes; /* what is published of latest prices */
     uint64_t redis_alerts_maxlen, redis_bars_maxlen;
-    struct sink_price_source prices;
+    struct sink_price_source prices; /* for a sink that is to publish them */
 
     struct histogram *deliver_ns;             /* duration of each delivery; may be NULL */
     void (*log)(void *ctx, const char *line); /* from the sink's thread; may be NULL */
     void *log_ctx;
 };
 
-/* All but the last four grow only. */
+/* All but the last five grow only. */
 struct sink_stats {
     uint64_t delivered; /* events that the sink has taken */
     uint64_t bytes;     /* of their JSON */
@@ -111,7 +122,8 @@ struct sink_stats {
     uint64_t dead_letters;   /* events that the sink refused for good, kept in a file */
     uint64_t breaker;        /* enum sink_breaker */
     uint64_t up;             /* 1 while the sink takes events */
-    uint64_t offset;         /* the cursor */
+    uint64_t offset;         /* of the next event to deliver */
+    uint64_t confirmed;      /* the cursor that the sink has: what a successor of ours needs, from there */
     uint64_t lag;            /* events in the outbox that are not delivered */
 };
 
@@ -131,6 +143,8 @@ void sink_stats(const struct sink *s, struct sink_stats *out);
 
 /* "jsonl", "redis". */
 const char *sink_name(const struct sink *s);
+/* What it reads: "outbox" or "journal". */
+const char *sink_source_name(const struct sink *s);
 
 /* Copies the last failure; returns true while the sink is not up because of it. Empty if there was none. */
 bool sink_last_error(struct sink *s, struct error *out);
@@ -155,14 +169,15 @@ enum { SINK_REFUSED = 1 };
 
 struct sink_ops {
     const char *name;
-    size_t state_bytes; /* zeroed before open */
+    const struct sink_source *source; /* NULL: the outbox */
+    size_t state_bytes;               /* zeroed before open */
     /* Refuses a configuration that cannot work: -1 with err. Called by sink_start. */
     int (*check)(const struct sink_config *config, struct error *err);
     /* Connects and reads the cursor. 0, or -1 with err; nothing is left open then. `log` may be called. */
     int (*open)(void *state, const struct sink_config *config, struct sink_cursor *cursor, struct error *err);
-    /* Delivers records of consecutive offsets if the cursor is still what was read, all or the first
-     * *accepted of them, and sets the cursor after them. 0 if all; else SINK_REFUSED, or -1 with err: the
-     * sink is then closed. */
+    /* Delivers records of ascending offsets, consecutive ones of the outbox, if the cursor is still what was
+     * read, all or the first *accepted of them, and sets the cursor after them. 0 if all; else SINK_REFUSED,
+     * or -1 with err: the sink is then closed. */
     int (*deliver)(void *state, const struct outbox_record *record, uint32_t n, uint32_t *accepted,
                    struct error *err);
     /* Publishes latest prices; NULL: has none. 0; 1 with err if they are refused; -1 with err if the sink is

@@ -1,24 +1,32 @@
-/* Kafka, in transactions: topics `alerts` and `bars`, key = the symbol (so that order per symbol is kept),
- * value
+/* Kafka, in transactions: topics `alerts` and `bars` from the outbox, and (another sink, with a transactional
+ * id and a cursor of its own) `market_data` from the journal; key = the symbol (so that order per symbol is
+ * kept), value
  *
- *   {"eventId":…,"eventTimestamp":…,"sourceService":"ringtape","schemaVersion":1,"payload":<alert or bar>}
+ *   {"eventId":…,"eventTimestamp":…,"sourceService":"ringtape","schemaVersion":1,"payload":<alert, bar,
+ * tick>}
  *
- * eventId is an alert's id, and <symbol>@<start> for a bar; of revision n > 0 with .n behind it.
- * eventTimestamp is the payload's. A record's own timestamp is the broker's business: retention goes by it,
- * and an old tape must not be deleted as it arrives.
+ * eventId is an alert's id, <symbol>@<start> for a bar, <journal id>-<seq> for a trade; of revision n > 0
+ * with .n behind it. eventTimestamp is the payload's. A record's own timestamp is the broker's business:
+ * retention goes by it, and an old tape must not be deleted as it arrives.
  *
- * The cursor is the last record with the node's name as key in the compacted topic `ringtape.cursors`,
- * partition 0: "<outbox id> <next offset>", written in the transaction that holds the events. A delivery is
- * conditional on it because of the order at open: init_transactions settles what a predecessor of the same
- * transactional id left open and fences it for good (whatever of it arrives later is refused), and only then
- * the cursor is read. So nobody can have moved it since; whoever does so later has fenced us first, and the
- * next delivery fails.
+ * The cursor is the last record with the node's name as key (of market_data: NODE/trades) in the compacted
+ * topic `ringtape.cursors`, partition 0: "<outbox id> <next offset>", written in the transaction that holds
+ * the events. A delivery is conditional on it because of the order at open: init_transactions settles what a
+ * predecessor of the same transactional id left open and fences it for good (whatever of it arrives later is
+ * refused), and only then the cursor is read. So nobody can have moved it since; whoever does so later has
+ * fenced us first, and the next delivery fails.
+ *
+ * Topic `prices` has latest prices, which are no events: a producer of its own writes them outside of all
+ * transactions, as well as it can. eventId is <symbol>@<timestamp>/<price>x<size>: equal ids say the same.
  *
  * Whenever the answer to a commit is lost, the sink is closed; the next open finds out what became of it. */
 #include "net/sink.h"
 
+#include "core/decimal.h"
+#include "net/event_json.h"
 #include "net/kafka_link.h"
 #include "net/settings.h"
+#include "net/sink_source.h"
 
 #include <assert.h>
 #include <inttypes.h>
@@ -32,16 +40,29 @@
 #define CURSORS KAFKA_CURSORS
 
 enum {
-    STEP_TIMEOUT_MS = 4000,   /* each step of an open, a commit */
-    ABORT_TIMEOUT_MS = 1000,  /* a courtesy to readers, who wait for it */
+    STEP_TIMEOUT_MS = 4000,  /* each step of an open, a commit */
+    ABORT_TIMEOUT_MS = 1000, /* a courtesy to readers, who wait for it */
+    PRICES_TIMEOUT_MS = 500, /* for the last ones at the end */
+    PRICE_BYTES = 1024,
     ENVELOPE_BYTES = 1 << 18, /* one message */
     CURSOR_BYTES = SINK_OUTBOX_ID_MAX + 24,
+    KEY_BYTES = 256,
+    EVENT_ID_BYTES = 512, /* a symbol's name, each byte of which may take six, and a time */
 };
+
+/* Where a record goes, by enum outbox_kind. */
+static const char *const topic_of[] = {
+    [OUTBOX_ALERT] = "alerts", [OUTBOX_BAR] = "bars", [OUTBOX_TRADE] = "market_data"};
+enum { KINDS = sizeof topic_of / sizeof *topic_of };
 
 struct kafka {
     const struct sink_config *config;
     rd_kafka_t *admin, *reader, *producer; /* the first two only during the open */
-    rd_kafka_topic_t *alerts, *bars, *cursors;
+    rd_kafka_topic_t *topic[KINDS], *cursors;
+    rd_kafka_t *price_producer; /* NULL: prices are not published */
+    rd_kafka_topic_t *prices;
+    rd_kafka_resp_err_t price_failure; /* of one that was sent */
+    char key[KEY_BYTES];               /* of the cursor */
     char *envelope;
     rd_kafka_resp_err_t why_code; /* what librdkafka last said of a connection: its time-outs do not */
     char why[KAFKA_WHY_BYTES];
@@ -68,7 +89,7 @@ static void on_log(const rd_kafka_t *rk, int level, const char *facility, const 
     (void)level;
     if (!k->config->log || !strcmp(facility, "FAIL") || !strcmp(facility, "ERROR"))
         return;
-    snprintf(line, sizeof line, "sink kafka: librdkafka says %s: %s", facility, text);
+    snprintf(line, sizeof line, "sink %s: librdkafka says %s: %s", k->config->ops->name, facility, text);
     k->config->log(k->config->log_ctx, line);
 }
 
@@ -82,6 +103,14 @@ static void on_error(rd_kafka_t *rk, int code, const char *reason, void *opaque)
     const char *end = strstr(reason, " (after ");
     k->why_code = code;
     snprintf(k->why, sizeof k->why, "%.*s", (int)(end ? end - reason : (ptrdiff_t)strlen(reason)), reason);
+}
+
+static void on_price(rd_kafka_t *rk, const rd_kafka_message_t *m, void *opaque)
+{
+    struct kafka *k = opaque;
+    (void)rk;
+    if (m->err && m->err != RD_KAFKA_RESP_ERR__PURGE_QUEUE && m->err != RD_KAFKA_RESP_ERR__PURGE_INFLIGHT)
+        k->price_failure = m->err;
 }
 
 /* A time-out says nothing; what is known of the connection does. */
@@ -125,14 +154,18 @@ static int kafka_check(const struct sink_config *config, struct error *err)
     return kafka_link_check(s, err);
 }
 
+typedef void on_delivered(rd_kafka_t *rk, const rd_kafka_message_t *m, void *opaque);
+
 /* A client with these properties beside what all have; NULL with err. */
 static rd_kafka_t *client(struct kafka *k, rd_kafka_type_t type, const struct kafka_property *own,
-                          struct error *err)
+                          on_delivered *delivered, struct error *err)
 {
     rd_kafka_conf_t *conf = rd_kafka_conf_new();
     rd_kafka_conf_set_opaque(conf, k);
     rd_kafka_conf_set_log_cb(conf, on_log);
     rd_kafka_conf_set_error_cb(conf, on_error);
+    if (delivered)
+        rd_kafka_conf_set_dr_msg_cb(conf, delivered);
     rd_kafka_t *rk = kafka_link_open(k->config->settings, type, conf, own, err);
     if (rk)
         rd_kafka_set_log_queue(rk, NULL);
@@ -251,14 +284,30 @@ static int check_compacted(struct kafka *k, struct error *err)
     return result;
 }
 
+static bool is_trades(const struct kafka *k)
+{
+    return k->config->ops == &sink_kafka_trades;
+}
+
+static int make_topic(struct kafka *k, const char *name, struct error *err)
+{
+    int there = topic_exists(k, name, err);
+    return there > 0 ? 0 : there < 0 ? -1 : create_topic(k, name, err);
+}
+
+/* True if this sink has records of that kind. */
+static bool takes(const struct kafka *k, unsigned kind)
+{
+    return topic_of[kind] && (kind == OUTBOX_TRADE) == is_trades(k);
+}
+
 static int prepare_topics(struct kafka *k, struct error *err)
 {
-    static const char *const names[] = {CURSORS, "alerts", "bars"};
-    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
-        int there = topic_exists(k, names[i], err);
-        if (there < 0 || (!there && create_topic(k, names[i], err)))
+    if (make_topic(k, CURSORS, err))
+        return -1;
+    for (unsigned kind = 0; kind < KINDS; kind++)
+        if (takes(k, kind) && make_topic(k, topic_of[kind], err))
             return -1;
-    }
     return check_compacted(k, err);
 }
 
@@ -266,14 +315,14 @@ static int prepare_topics(struct kafka *k, struct error *err)
 static int start_producer(struct kafka *k, struct error *err)
 {
     char id[256], room[24];
-    snprintf(id, sizeof id, "ringtape.%s.kafka", k->config->node);
+    snprintf(id, sizeof id, "ringtape.%s.%s", k->config->node, is_trades(k) ? "trades" : "kafka");
     snprintf(room, sizeof room, "%u", k->config->batch + 1000);
     const struct kafka_property own[] = {
         {"transactional.id", id},          {"transaction.timeout.ms", "10000"}, /* of a killed one: readers
                                                                                    wait as long */
         {"partitioner", "murmur2_random"},                                      /* as Java's */
         {"compression.codec", "lz4"},      {"queue.buffering.max.messages", room}, {0}};
-    k->producer = client(k, RD_KAFKA_PRODUCER, own, err);
+    k->producer = client(k, RD_KAFKA_PRODUCER, own, NULL, err);
     if (!k->producer)
         return -1;
     int64_t deadline = now_ms() + STEP_TIMEOUT_MS;
@@ -283,20 +332,41 @@ static int start_producer(struct kafka *k, struct error *err)
         rd_kafka_error_destroy(error);
     if (error)
         return refused_error(k, "starting transactions", error, err);
-    k->alerts = rd_kafka_topic_new(k->producer, "alerts", NULL);
-    k->bars = rd_kafka_topic_new(k->producer, "bars", NULL);
+    for (unsigned kind = 0; kind < KINDS; kind++)
+        if (takes(k, kind) && !(k->topic[kind] = rd_kafka_topic_new(k->producer, topic_of[kind], NULL)))
+            return error_set(err, "no memory");
     k->cursors = rd_kafka_topic_new(k->producer, CURSORS, NULL);
-    return k->alerts && k->bars && k->cursors ? 0 : error_set(err, "no memory");
+    return k->cursors ? 0 : error_set(err, "no memory");
+}
+
+/* A topic that cannot be made is no matter to the events: whatever refuses the prices is said of them. */
+static int start_prices(struct kafka *k, struct error *err)
+{
+    static const struct kafka_property own[] = {{"acks", "1"},
+                                                {"message.timeout.ms", "5000"},
+                                                {"max.in.flight", "1"}, /* order */
+                                                {"partitioner", "murmur2_random"},
+                                                {"compression.codec", "lz4"},
+                                                {"queue.buffering.max.messages", "100000"},
+                                                {0}};
+    struct error ignored;
+    if (!k->config->prices.read)
+        return 0;
+    (void)make_topic(k, "prices", &ignored);
+    k->price_producer = client(k, RD_KAFKA_PRODUCER, own, on_price, err);
+    if (!k->price_producer)
+        return -1;
+    k->prices = rd_kafka_topic_new(k->price_producer, "prices", NULL);
+    return k->prices ? 0 : error_set(err, "no memory");
 }
 
 /* Takes a record of the cursors' topic if it is ours. */
 static int take_cursor(const struct kafka *k, const rd_kafka_message_t *m, struct sink_cursor *cursor,
                        struct error *err)
 {
-    const char *node = k->config->node;
     char text[CURSOR_BYTES + 1], again[CURSOR_BYTES + 1] = "";
     struct sink_cursor got = {"", 0};
-    if (m->key_len != strlen(node) || memcmp(m->key, node, m->key_len))
+    if (m->key_len != strlen(k->key) || memcmp(m->key, k->key, m->key_len))
         return 0;
     snprintf(text, sizeof text, "%.*s", m->payload ? (int)m->len : 0,
              m->payload ? (const char *)m->payload : "");
@@ -307,8 +377,8 @@ static int take_cursor(const struct kafka *k, const rd_kafka_message_t *m, struc
             err,
             "%s: topic " CURSORS ", key %s, offset %" PRId64
             ": found '%s', expected '<outbox id> <offset>': write a record with that key and no value "
-            "to deliver all events of the outbox",
-            brokers(k), node, m->offset, text);
+            "to deliver all events of the %s",
+            brokers(k), k->key, m->offset, text, is_trades(k) ? "journal" : "outbox");
     *cursor = got;
     return 0;
 }
@@ -349,7 +419,7 @@ static int read_cursor(struct kafka *k, struct sink_cursor *cursor, struct error
         return refused(k, "the end of " CURSORS, code, NULL, err);
     if (first == end)
         return 0;
-    k->reader = client(k, RD_KAFKA_CONSUMER, own, err);
+    k->reader = client(k, RD_KAFKA_CONSUMER, own, NULL, err);
     if (!k->reader)
         return -1;
     rd_kafka_topic_t *topic = rd_kafka_topic_new(k->reader, CURSORS, NULL);
@@ -374,12 +444,20 @@ static void destroy(rd_kafka_t **rk)
 static void kafka_close(void *state)
 {
     struct kafka *k = state;
-    rd_kafka_topic_t *const topic[] = {k->alerts, k->bars, k->cursors};
+    if (k->price_producer) {
+        rd_kafka_flush(k->price_producer, PRICES_TIMEOUT_MS);
+        rd_kafka_purge(k->price_producer, RD_KAFKA_PURGE_F_QUEUE | RD_KAFKA_PURGE_F_INFLIGHT);
+    }
+    if (k->prices)
+        rd_kafka_topic_destroy(k->prices);
+    destroy(&k->price_producer);
     if (k->producer)
         rd_kafka_purge(k->producer, RD_KAFKA_PURGE_F_QUEUE | RD_KAFKA_PURGE_F_INFLIGHT);
-    for (size_t i = 0; i < sizeof topic / sizeof *topic; i++)
-        if (topic[i])
-            rd_kafka_topic_destroy(topic[i]);
+    for (unsigned kind = 0; kind < KINDS; kind++)
+        if (k->topic[kind])
+            rd_kafka_topic_destroy(k->topic[kind]);
+    if (k->cursors)
+        rd_kafka_topic_destroy(k->cursors);
     destroy(&k->admin);
     destroy(&k->reader);
     destroy(&k->producer);
@@ -393,11 +471,12 @@ static int kafka_open(void *state, const struct sink_config *config, struct sink
     static const struct kafka_property own[] = {{"isolation.level", "read_uncommitted"}, {0}};
     struct kafka *k = state;
     k->config = config;
+    snprintf(k->key, sizeof k->key, "%s%s", config->node, is_trades(k) ? "/trades" : "");
     k->envelope = malloc(ENVELOPE_BYTES);
     if (!k->envelope)
         error_set(err, "no memory");
-    else if ((k->admin = client(k, RD_KAFKA_CONSUMER, own, err)) && prepare_topics(k, err) == 0 &&
-             start_producer(k, err) == 0 && read_cursor(k, cursor, err) == 0) {
+    else if ((k->admin = client(k, RD_KAFKA_CONSUMER, own, NULL, err)) && prepare_topics(k, err) == 0 &&
+             start_producer(k, err) == 0 && read_cursor(k, cursor, err) == 0 && start_prices(k, err) == 0) {
         destroy(&k->admin);
         destroy(&k->reader);
         *k->why = 0;
@@ -435,33 +514,46 @@ static struct span revision_suffix(const char *json, size_t len, char out[16])
     return digits == 1 && out[1] == '0' ? (struct span){"", 0} : (struct span){out, n};
 }
 
-/* Writes the envelope; its length, or -1 with err for an event that is not as net/event_json.h has it. */
+/* Writes the envelope around `json`; its length, or -1 with err. */
+static int wrap(struct kafka *k, const char *id, struct span time, const char *json, size_t len,
+                struct error *err)
+{
+    int n = snprintf(k->envelope, ENVELOPE_BYTES,
+                     "{\"eventId\":\"%s\",\"eventTimestamp\":\"%.*s\",\"sourceService\":\"ringtape\","
+                     "\"schemaVersion\":1,\"payload\":",
+                     id, time.len, time.at);
+    if (n < 0 || (size_t)n + len + 1 > ENVELOPE_BYTES)
+        return error_set(err, "event %s has %zu bytes of JSON, expected at most %d", id, len,
+                         ENVELOPE_BYTES / 2);
+    memcpy(k->envelope + n, json, len);
+    k->envelope[(size_t)n + len] = '}';
+    return n + (int)len + 1;
+}
+
+/* The envelope of a record; its length, or -1 with err for an event that is not as net/event_json.h has it.
+ */
 static int put_envelope(struct kafka *k, const struct outbox_record *r, struct error *err)
 {
-    char suffix[16];
+    char suffix[16], id[EVENT_ID_BYTES], text[DECIMAL_TEXT_MAX];
+    if (r->kind == OUTBOX_TRADE) {
+        struct span time = {text, (int)decimal_format_time(r->event_ns, text)};
+        snprintf(id, sizeof id, "%s-%" PRIu64, k->config->outbox_id, r->offset);
+        return wrap(k, id, time, r->json, r->json_len, err);
+    }
     bool alert = r->kind == OUTBOX_ALERT;
     struct span time = text_after(r->json, r->json_len, "\",\"timestamp\":\"");
-    struct span id = {0};
+    struct span name = {0}; /* an alert's id, a bar's symbol */
     if (alert)
-        id = text_after(r->json, r->json_len, "{\"id\":\"");
+        name = text_after(r->json, r->json_len, "{\"id\":\"");
     else if (time.at && !strncmp(r->json, "{\"symbol\":\"", 11)) /* as escaped there */
-        id = (struct span){r->json + 11, (int)(time.at - r->json) - 11 - 15};
-    if (!time.at || !id.at || id.len < 0)
+        name = (struct span){r->json + 11, (int)(time.at - r->json) - 11 - 15};
+    if (!time.at || !name.at || name.len < 0)
         return error_set(err, "event %" PRIu64 ": found %.*s, expected an alert or a bar", r->offset,
                          r->json_len < 200 ? (int)r->json_len : 200, r->json);
     struct span revision = revision_suffix(r->json, r->json_len, suffix);
-    int n =
-        snprintf(k->envelope, ENVELOPE_BYTES,
-                 "{\"eventId\":\"%.*s%s%.*s%.*s\",\"eventTimestamp\":\"%.*s\",\"sourceService\":\"ringtape\","
-                 "\"schemaVersion\":1,\"payload\":",
-                 id.len, id.at, alert ? "" : "@", alert ? 0 : time.len, time.at, revision.len, revision.at,
-                 time.len, time.at);
-    if (n < 0 || (size_t)n + r->json_len + 1 > ENVELOPE_BYTES)
-        return error_set(err, "event %" PRIu64 " has %u bytes of JSON, expected at most %d", r->offset,
-                         r->json_len, ENVELOPE_BYTES / 2);
-    memcpy(k->envelope + n, r->json, r->json_len);
-    k->envelope[(size_t)n + r->json_len] = '}';
-    return n + (int)r->json_len + 1;
+    snprintf(id, sizeof id, "%.*s%s%.*s%.*s", name.len, name.at, alert ? "" : "@", alert ? 0 : time.len,
+             time.at, revision.len, revision.at);
+    return wrap(k, id, time, r->json, r->json_len, err);
 }
 
 static int produce(struct kafka *k, rd_kafka_topic_t *topic, int32_t partition, const char *key,
@@ -474,17 +566,17 @@ static int produce(struct kafka *k, rd_kafka_topic_t *topic, int32_t partition, 
 
 static int produce_all(struct kafka *k, const struct outbox_record *record, uint32_t n, struct error *err)
 {
-    const char *node = k->config->node;
     char cursor[CURSOR_BYTES];
     for (uint32_t i = 0; i < n; i++) {
         const struct outbox_record *r = &record[i];
+        assert(takes(k, r->kind));
         int len = put_envelope(k, r, err);
-        if (len < 0 || produce(k, r->kind == OUTBOX_ALERT ? k->alerts : k->bars, RD_KAFKA_PARTITION_UA,
-                               r->name, r->name_len, k->envelope, len, err))
+        if (len < 0 ||
+            produce(k, k->topic[r->kind], RD_KAFKA_PARTITION_UA, r->name, r->name_len, k->envelope, len, err))
             return -1;
     }
     int len = snprintf(cursor, sizeof cursor, "%s %" PRIu64, k->config->outbox_id, record[n - 1].offset + 1);
-    return produce(k, k->cursors, 0, node, strlen(node), cursor, len, err);
+    return produce(k, k->cursors, 0, k->key, strlen(k->key), cursor, len, err);
 }
 
 /* Goes on with a commit whose answer is late until the deadline; what became of it then, the next open reads.
@@ -523,6 +615,44 @@ static int kafka_deliver(void *state, const struct outbox_record *record, uint32
     return 0;
 }
 
+static int produce_price(struct kafka *k, const struct sink_price *p, struct error *err)
+{
+    const struct event_symbol symbol = {p->symbol, p->symbol_len, p->size_scale};
+    char json[PRICE_BYTES], id[EVENT_ID_BYTES], time[DECIMAL_TEXT_MAX], price[DECIMAL_TEXT_MAX],
+        size[DECIMAL_TEXT_MAX];
+    int len = event_json_price(&symbol, p->price_e9, p->size, p->event_ns, json, sizeof json);
+    assert(len > 0);
+    const char *name = json + strlen("{\"symbol\":\""); /* as escaped there */
+    const char *end = memmem(json, (size_t)len, "\",\"price\":", 10);
+    assert(end);
+    int time_len = (int)decimal_format_time(p->event_ns, time);
+    decimal_format_e9(p->price_e9, price);
+    decimal_format(p->size, p->size_scale, size);
+    snprintf(id, sizeof id, "%.*s@%s/%sx%s", (int)(end - name), name, time, price, size);
+    len = wrap(k, id, (struct span){time, time_len}, json, (size_t)len, err);
+    return len < 0 ? -1
+                   : produce(k, k->prices, RD_KAFKA_PARTITION_UA, p->symbol, p->symbol_len, k->envelope, len,
+                             err);
+}
+
+/* A price that fails is found out at the next call; all are then sent again. */
+static int kafka_publish_prices(void *state, const struct sink_price *price, uint32_t n, struct error *err)
+{
+    struct kafka *k = state;
+    rd_kafka_poll(k->price_producer, 0);
+    rd_kafka_resp_err_t failure = k->price_failure;
+    k->price_failure = 0;
+    if (failure) {
+        refused(k, "topic prices", failure, NULL, err);
+        return 1;
+    }
+    for (uint32_t i = 0; i < n; i++)
+        if (price[i].new_price && produce_price(k, &price[i], err))
+            return 1;
+    rd_kafka_poll(k->price_producer, 0);
+    return 0;
+}
+
 static int kafka_probe(void *state, struct error *err)
 {
     struct kafka *k = state;
@@ -537,10 +667,28 @@ static int kafka_probe(void *state, struct error *err)
     return 0;
 }
 
+static int trades_check(const struct sink_config *config, struct error *err)
+{
+    if (!config->settings->journal_enabled)
+        return error_set(err, "found kafka.trades = true and journal.enabled = false, expected the journal: "
+                              "the trades come from there");
+    return kafka_check(config, err);
+}
+
+const struct sink_ops sink_kafka_trades = {.name = "kafka-trades",
+                                           .source = &sink_source_journal,
+                                           .state_bytes = sizeof(struct kafka),
+                                           .check = trades_check,
+                                           .open = kafka_open,
+                                           .deliver = kafka_deliver,
+                                           .probe = kafka_probe,
+                                           .close = kafka_close};
+
 const struct sink_ops sink_kafka = {.name = "kafka",
                                     .state_bytes = sizeof(struct kafka),
                                     .check = kafka_check,
                                     .open = kafka_open,
                                     .deliver = kafka_deliver,
+                                    .publish_prices = kafka_publish_prices,
                                     .probe = kafka_probe,
                                     .close = kafka_close};

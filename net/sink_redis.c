@@ -1,6 +1,7 @@
 /* Redis: stream `alerts` {alert: json} and channel `alerts` (best effort), stream `bars.finalized` {bar:
- * json}, both bounded by an approximate MAXLEN; `price:SYM` and the trade channel with the latest prices,
- * which are no events: they are set as they are now, never queued.
+ * json}, both bounded by an approximate MAXLEN. Latest prices are no events: they are set as they are now,
+ * never queued: `price:SYM` and the trade channel, the hash `quotes:latest:SYM` {price, ts_ms} and the
+ * channel `quotes:pubsub`, and `livebar:SYM`, which lives for LIVE_BAR_S after its last trade.
  *
  * The cursor is the string `ringtape:cursor:NODE`, "<outbox id> <offset>". One script does a batch: it
  * compares the cursor, writes, moves the cursor. The cursor is written before the first event too, with the
@@ -42,7 +43,8 @@ enum {
     MS_BYTES = 24,
     HOLDER_BYTES = 160,
 };
-#define LEASE_MS "10000"
+#define LEASE_MS   "10000"
+#define LIVE_BAR_S "300"
 
 /* KEYS: cursor, alerts, bars, lease. ARGV: the cursor expected ("?" to ask), outbox id, offset of the first
  * event, MAXLEN of alerts, of bars, who we are, for how long (ms, 0 to give the lease back); then for each
@@ -128,7 +130,8 @@ __attribute__((format(printf, 2, 3))) static void say(const struct redis *r, con
         r->config->log(r->config->log_ctx, line);
 }
 
-#define RIGHTS "~ringtape:cursor:* ~alerts ~bars.finalized ~price:* &* +@all -@dangerous"
+#define RIGHTS                                                                                               \
+    "~ringtape:cursor:* ~alerts ~bars.finalized ~price:* ~livebar:* ~quotes:latest:* &* +@all -@dangerous"
 
 /* What to do about an error of the server, by the word that it starts with (or has in it, where a script
  * ran). */
@@ -445,36 +448,80 @@ static int redis_deliver(void *state, const struct outbox_record *record, uint32
     return result;
 }
 
-static int queue_price(struct redis *r, const struct sink_price *p)
+/* Queues a command: its arguments, which are texts. Counts it in *queued. */
+static int queue(struct redis *r, uint32_t *queued, int n, const char *const *arg)
 {
-    char key[128], price[DECIMAL_TEXT_MAX], json[1024];
-    struct event_symbol symbol = {p->symbol, p->symbol_len, p->size_scale};
-    int key_len = snprintf(key, sizeof key, "price:%.*s", (int)p->symbol_len, p->symbol);
-    size_t price_len = decimal_format_e9(p->price_e9, price);
-    int json_len = event_json_price(&symbol, p->price_e9, p->size, p->event_ns, json, sizeof json);
-    assert(key_len > 0 && (size_t)key_len < sizeof key && json_len > 0);
-    const char *channel = r->config->redis_trade_channel;
-    const char *set[] = {"SET", key, price}, *publish[] = {"PUBLISH", channel, json};
-    const size_t set_len[] = {3, (size_t)key_len, price_len};
-    const size_t publish_len[] = {7, strlen(channel), (size_t)json_len};
-    return redis_link_append(r->link, 3, set, set_len) || redis_link_append(r->link, 3, publish, publish_len)
-               ? -1
-               : 0;
+    size_t len[8];
+    assert(n <= 8);
+    for (int i = 0; i < n; i++)
+        len[i] = strlen(arg[i]);
+    ++*queued;
+    return redis_link_append(r->link, n, (const char **)arg, len);
+}
+#define QUEUE(r, queued, ...)                                                                                \
+    queue(r, queued, sizeof((const char *[]){__VA_ARGS__}) / sizeof(const char *),                           \
+          (const char *const[]){__VA_ARGS__})
+
+enum { PRICE_JSON = 2048 };
+
+/* What may be published of it, as settings say. */
+static int queue_price(struct redis *r, const struct sink_price *p, uint32_t *queued)
+{
+    const struct sink_config *c = r->config;
+    const struct event_symbol symbol = {p->symbol, p->symbol_len, p->size_scale};
+    char key[128], price[DECIMAL_TEXT_MAX], ms[24], json[PRICE_JSON + 1];
+    int name_len = (int)p->symbol_len, result = 0, n;
+    decimal_format_e9(p->price_e9, price);
+    snprintf(ms, sizeof ms, "%" PRId64, p->event_ns > 0 ? p->event_ns / 1000000 : 0);
+    assert(name_len <= SYMTAB_NAME_MAX);
+    if (p->new_price && c->redis_prices) {
+        n = event_json_price(&symbol, p->price_e9, p->size, p->event_ns, json, PRICE_JSON);
+        assert(n > 0);
+        json[n] = 0;
+        snprintf(key, sizeof key, "price:%.*s", name_len, p->symbol);
+        result |= QUEUE(r, queued, "SET", key, price);
+        result |= QUEUE(r, queued, "PUBLISH", c->redis_trade_channel, json);
+    }
+    if (p->new_price && c->redis_quotes) {
+        n = event_json_quote(&symbol, p->price_e9, p->event_ns, json, PRICE_JSON);
+        assert(n > 0);
+        json[n] = 0;
+        snprintf(key, sizeof key, "quotes:latest:%.*s", name_len, p->symbol);
+        result |= QUEUE(r, queued, "HSET", key, "price", price, "ts_ms", ms);
+        result |= QUEUE(r, queued, "PUBLISH", "quotes:pubsub", json);
+    }
+    if (p->new_live && c->redis_live_bars) {
+        const struct symtab_live *l = &p->live;
+        const struct msg_bar bar = {.open_e9 = l->open_e9,
+                                    .high_e9 = l->high_e9,
+                                    .low_e9 = l->low_e9,
+                                    .close_e9 = l->close_e9,
+                                    .volume = l->volume,
+                                    .pv_lo = l->pv_lo,
+                                    .pv_hi = l->pv_hi};
+        n = event_json_live(&symbol, l->start_ns, &bar, json, PRICE_JSON);
+        assert(n > 0);
+        json[n] = 0;
+        snprintf(key, sizeof key, "livebar:%.*s", name_len, p->symbol);
+        result |= QUEUE(r, queued, "SET", key, json, "EX", LIVE_BAR_S);
+    }
+    return result;
 }
 
 static int redis_publish_prices(void *state, const struct sink_price *price, uint32_t n, struct error *err)
 {
     struct redis *r = state;
     int result = 0;
+    uint32_t queued = 0;
     for (uint32_t i = 0; i < n; i++)
-        if (queue_price(r, &price[i]))
+        if (queue_price(r, &price[i], &queued))
             return broken(r, "prices", err);
-    for (uint32_t i = 0; i < 2 * n; i++) {
+    for (uint32_t i = 0; i < queued; i++) {
         redisReply *reply = redis_link_reply(r->link);
         if (!reply)
             return broken(r, "prices", err);
         if (reply->type == REDIS_REPLY_ERROR && result == 0) {
-            refused(r, i % 2 ? "PUBLISH" : "SET", reply->str, err);
+            refused(r, "latest prices", reply->str, err);
             result = 1;
         }
         freeReplyObject(reply);

@@ -95,8 +95,10 @@
       "events that the sink refused for good: they are in DIR/dead-letters")                                 \
     C(SINK_BREAKER, "breaker", gauge, "", "0 closed, 1 half-open (tries one event), 2 open (waits)")         \
     C(SINK_UP, "up", gauge, "", "1 while the sink takes events")                                             \
-    C(SINK_OFFSET, "offset", gauge, "", "the cursor: offset of the next event to deliver")                   \
-    C(SINK_LAG, "lag", gauge, "events", "events in the outbox that are not delivered")
+    C(SINK_OFFSET, "offset", gauge, "",                                                                      \
+      "offset in the outbox of the next event to deliver; of raw trades: seq in the journal")                \
+    C(SINK_LAG, "lag", gauge, "events",                                                                      \
+      "events in the outbox that are not delivered; of raw trades: messages of the journal")
 
 #define SUPERVISOR_COUNTERS(C, F)                                                                            \
     C(SUPERVISOR_RESTARTS, "restarts", counter, "", "roles that died and were started again")

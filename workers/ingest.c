@@ -403,11 +403,20 @@ static void log_keeping(struct ingest *g)
     g->kept = *k;
 }
 
+/* What retention must leave. */
+static void keep_journal(struct ingest *g)
+{
+    uint64_t roles = 1; /* a role that dies is brought back from the first message */
+    uint64_t sink = atomics_load_acquire_u64(&g->in.control->journal_needed_from);
+    journal_keep_from(g->journal, sink < roles ? sink : roles);
+}
+
 static void housekeeping(void *ctx, int64_t mono_ns)
 {
     struct ingest *g = ctx;
     (void)mono_ns;
     if (g->write_journal) {
+        keep_journal(g);
         poll_journal(g);
         const struct journal_state *j = journal_state(g->journal);
         if (j->failing != g->failing)
@@ -461,7 +470,7 @@ static int open_journal(struct ingest *g, struct error *err)
     if (!(g->journal = journal_open(path, &o, err)))
         return -1;
     atomics_store_release_u64(&g->in.control->journaled, 1);
-    journal_keep_from(g->journal, 1); /* a role that dies is brought back from the first message */
+    keep_journal(g);
     const struct journal_state *j = journal_state(g->journal);
     if (j->torn_bytes || j->recovered_records)
         instance_log(

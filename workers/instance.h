@@ -34,6 +34,9 @@ struct control {
                                                     journal; 0: all of it */
     uint64_t
         ends; /* publisher: scanners whose END it has, a bit each; an END that is released comes no more */
+    /* publisher: the sink of raw trades still needs the journal from this message on, retention keeps it; 0 =
+     * not known yet, so all of it; UINT64_MAX = nothing */
+    uint64_t journal_needed_from;
     uint64_t not_drained; /* publisher: sinks that were not level when the time was up, by place */
     struct ring_lag lag[ROUTE_SCANNERS_MAX];
     /* CLOCK_MONOTONIC: first stamp and END in the last ring (ingest), every END at the publisher and stored

@@ -11,8 +11,10 @@
 #include "core/route.h"
 #include "net/barlog.h"
 #include "net/calendar.h"
+#include "net/journal.h"
 #include "net/outbox.h"
 #include "net/sink.h"
+#include "net/sink_source.h"
 #include "shm/histogram.h"
 #include "shm/ring.h"
 #include "shm/ruletab.h"
@@ -28,6 +30,8 @@ struct sink_place {
     struct sink *sink; /* NULL = none */
     struct settings settings;
     bool replaced; /* it is to stop; what the settings now say comes after it */
+    bool journal;  /* it reads the journal */
+    bool waits;    /* for the journal to have a message */
 };
 
 struct publisher {
@@ -44,6 +48,9 @@ struct publisher {
     struct rule_names *names;
     struct outbox *outbox;
     char outbox_dir[4096];
+    char journal_dir[4096], journal_id[SINK_OUTBOX_ID_MAX + 1];
+    uint64_t durable_seq;   /* of the journal, as its sink was told */
+    struct error waits_for; /* why that sink cannot start, as it was logged */
     bool failing;
     char dead_letter_dir[4096];
     struct sink_place sink[SINKS];
@@ -189,9 +196,21 @@ static bool commit(struct publisher *p)
     uint64_t next = outbox_next_offset(p->outbox);
     counter_set(p->in.counters, PUBLISHER_OUTBOX_OFFSET, next);
     for (uint32_t i = 0; i < SINKS; i++)
-        if (p->sink[i].sink)
+        if (p->sink[i].sink && !p->sink[i].journal)
             sink_published(p->sink[i].sink, next);
     return true;
+}
+
+/* Wakes the sink that reads the journal. */
+static void publish_durable(struct publisher *p)
+{
+    uint64_t durable = atomics_load_acquire_u64(&p->in.control->durable_seq);
+    if (durable <= p->durable_seq)
+        return;
+    p->durable_seq = durable;
+    for (uint32_t i = 0; i < SINKS; i++)
+        if (p->sink[i].sink && p->sink[i].journal)
+            sink_published(p->sink[i].sink, durable + 1);
 }
 
 /* With journal.sync = always no event goes on before what made it is on disk: after a power cut nobody has an
@@ -236,6 +255,7 @@ static int step(void *ctx, uint64_t ticks)
     struct publisher *p = ctx;
     int done = 0;
     (void)ticks;
+    publish_durable(p);
     for (uint32_t k = 0; k < p->scanners; k++)
         done += take_ring(p, k);
     if (!p->taken)
@@ -271,7 +291,15 @@ static void copy_sink_stats(struct publisher *p, uint32_t i)
 
 static bool level(const struct publisher *p, const struct sink_place *place)
 {
-    return !place->replaced && (!place->sink || sink_level(place->sink, outbox_next_offset(p->outbox)));
+    const struct control *c = p->in.control;
+    if (place->replaced || place->waits)
+        return false;
+    if (!place->sink)
+        return true;
+    if (!place->journal)
+        return sink_level(place->sink, outbox_next_offset(p->outbox));
+    return atomics_load_acquire_u64(&c->ingest_ended) &&
+           sink_level(place->sink, atomics_load_acquire_u64(&c->durable_seq) + 1);
 }
 
 static bool all_level(const struct publisher *p)
@@ -293,8 +321,13 @@ static int read_price(void *ctx, uint32_t id, struct sink_price *out)
     if (r != 0 || row.trade.price_e9 == 0)
         return 0;
     const struct symtab_identity *s = symtab_identity(p->symtab, id);
-    *out = (struct sink_price){s->name,        s->name_len,       s->size_scale, row.trade.price_e9,
-                               row.trade.size, row.trade.event_ns};
+    *out = (struct sink_price){.symbol = s->name,
+                               .symbol_len = s->name_len,
+                               .size_scale = s->size_scale,
+                               .price_e9 = row.trade.price_e9,
+                               .size = row.trade.size,
+                               .event_ns = row.trade.event_ns,
+                               .live = row.live};
     return 1;
 }
 
@@ -303,10 +336,11 @@ static void log_sink(void *ctx, const char *line)
     instance_log(ctx, SET_LOG_LEVEL_WARN, "%s", line);
 }
 
-/* A kind of sink: it runs if it has a place to write to. */
+/* A kind of sink: it runs if it has a place to write to. Its settings are sinks.SECTION and those of
+ * [SECTION]. */
 struct sink_row {
     const struct sink_ops *ops;
-    const char *where;
+    const char *section, *where;
     int64_t batch;
 };
 
@@ -314,11 +348,12 @@ struct sink_row {
 static uint32_t sink_rows(const struct settings *s, struct sink_row rows[SINKS])
 {
     const struct sink_row sinks[] = {
-        {&sink_jsonl, s->sinks_jsonl, 500},
-        {&sink_redis, s->sinks_redis, s->redis_batch},
-        {&sink_postgres, s->sinks_postgres, s->postgres_batch},
-        {&sink_sqlite, s->sinks_sqlite, s->sqlite_batch},
-        {&sink_kafka, s->sinks_kafka, s->kafka_batch},
+        {&sink_jsonl, "jsonl", s->sinks_jsonl, 500},
+        {&sink_redis, "redis", s->sinks_redis, s->redis_batch},
+        {&sink_postgres, "postgres", s->sinks_postgres, s->postgres_batch},
+        {&sink_sqlite, "sqlite", s->sinks_sqlite, s->sqlite_batch},
+        {&sink_kafka, "kafka", s->sinks_kafka, s->kafka_batch},
+        {&sink_kafka_trades, "kafka", s->kafka_trades ? s->sinks_kafka : "", s->kafka_trades_batch},
     };
     _Static_assert(sizeof sinks / sizeof *sinks <= SINKS, "each sink has its place");
     memcpy(rows, sinks, sizeof sinks);
@@ -345,14 +380,47 @@ static struct sink_config sink_config_of(struct publisher *p, uint32_t i, const 
                             .redis_key_file = s->redis_key_file,
                             .redis_password_file = s->redis_password_file,
                             .redis_trade_channel = s->redis_trade_channel,
+                            .redis_prices = s->redis_publish_prices,
+                            .redis_live_bars = s->redis_publish_live_bars,
+                            .redis_quotes = s->redis_publish_quotes,
                             .redis_alerts_maxlen = (uint64_t)s->redis_alerts_maxlen,
                             .redis_bars_maxlen = (uint64_t)s->redis_bars_maxlen,
                             .deliver_ns = workspace_histogram(p->in.ws, ROLE_SINK, i, SINK_DELIVER_NS),
                             .log = log_sink,
                             .log_ctx = &p->in};
-    if (s->redis_publish_prices)
+    bool redis = c.redis_prices || c.redis_live_bars || c.redis_quotes;
+    if (row->ops == &sink_redis ? redis : row->ops == &sink_kafka && s->kafka_prices)
         c.prices = (struct sink_price_source){read_price, p};
+    if (row->ops->source == &sink_source_journal) {
+        c.outbox_dir = p->journal_dir;
+        c.outbox_id = p->journal_id;
+        c.next_offset = atomics_load_acquire_u64(&p->in.control->durable_seq) + 1;
+        c.previous = (struct outbox_previous){"", 0};
+        c.symtab = p->symtab;
+    }
     return c;
+}
+
+/* 1 once the journal has a message, and with it its id, which is then in journal_id; 0, or -1 with err. */
+static int find_journal(struct publisher *p, struct error *err)
+{
+    const struct journal_reader_options options = {.live = true};
+    const struct control *c = p->in.control;
+    for (unsigned i = 0; i < p->in.options->n_sources; i++)
+        if (!strncmp(p->in.options->sources[i], "capture:", 8))
+            return error_set(err,
+                             "kafka.trades: found %s as a source, of which no journal is written; expected "
+                             "other sources, or kafka.trades = false",
+                             p->in.options->sources[i]);
+    if (!atomics_load_acquire_u64(&c->journaled) || !atomics_load_acquire_u64(&c->durable_seq))
+        return 0;
+    struct journal_reader *r = journal_reader_open(p->journal_dir, &options, err);
+    if (!r)
+        return -1;
+    int found = journal_reader_info(r)->first_seq > 0;
+    sink_source_journal_id(journal_reader_info(r)->node, p->journal_id);
+    journal_reader_close(r);
+    return found;
 }
 
 /* Starts what the place's settings say. */
@@ -362,13 +430,23 @@ static int start_sink(struct publisher *p, uint32_t i, struct error *err)
     struct sink_row rows[SINKS];
     struct counters *counters = workspace_counters(p->in.ws, ROLE_SINK, i);
     bool wanted = i < sink_rows(&place->settings, rows) && rows[i].where[0];
-    place->replaced = false;
+    place->replaced = place->waits = false;
+    place->journal = wanted && rows[i].ops->source == &sink_source_journal;
     counters_set_label(counters, wanted ? rows[i].ops->name : "");
     for (unsigned id = SINK_DELIVERED; id < SINK_COUNTER_COUNT; id++)
         counter_set(counters, id, 0); /* of whatever was here before */
     if (!wanted)
         return 0;
     struct sink_config c = sink_config_of(p, i, &rows[i], &place->settings);
+    if (place->journal) {
+        if (c.ops->check(&c, err) < 0)
+            return error_prefix(err, "sink %s", c.ops->name);
+        int found = find_journal(p, err);
+        place->waits = found == 0;
+        if (found <= 0)
+            return found;
+        c = sink_config_of(p, i, &rows[i], &place->settings); /* with what is durable now */
+    }
     place->sink = sink_start(&c, err);
     return place->sink ? 0 : -1;
 }
@@ -383,20 +461,19 @@ static int start_sinks(struct publisher *p, struct error *err)
     return 0;
 }
 
-/* Settings of a sink: sinks.NAME and those of its own section. */
-static bool sink_setting(enum setting_id id, const char *name)
+static bool sink_setting(enum setting_id id, const char *section)
 {
     const struct setting_info *t = &setting_table[id];
-    return !strcmp(t->section, name) || (!strcmp(t->section, "sinks") && !strcmp(t->key, name));
+    return !strcmp(t->section, section) || (!strcmp(t->section, "sinks") && !strcmp(t->key, section));
 }
 
-static bool sink_changed(const char *name, const struct settings *a, const struct settings *b)
+static bool sink_changed(const char *section, const struct settings *a, const struct settings *b)
 {
     char old[SETTING_TEXT_MAX], new[SETTING_TEXT_MAX];
     for (int id = 0; id < SETTING_COUNT; id++) {
         setting_value(a, id, old);
         setting_value(b, id, new);
-        if (sink_setting(id, name) && strcmp(old, new))
+        if (sink_setting(id, section) && strcmp(old, new))
             return true;
     }
     return false;
@@ -447,7 +524,7 @@ static void reload(struct publisher *p)
     for (uint32_t i = 0; i < n; i++) {
         struct sink_place *place = &p->sink[i];
         if (!(place->sink && sink_last_error(place->sink, &err)) &&
-            !sink_changed(rows[i].ops->name, &place->settings, &p->next))
+            !sink_changed(rows[i].section, &place->settings, &p->next))
             continue;
         place->replaced = true;
         changed++;
@@ -469,7 +546,7 @@ static void prune(struct publisher *p, int64_t mono_ns)
                                                       p->in.settings->outbox_retention_h * 60 * minute_ns);
     for (uint32_t i = 0; i < SINKS; i++) {
         struct sink_stats s;
-        if (!p->sink[i].sink)
+        if (!p->sink[i].sink || p->sink[i].journal)
             continue;
         sink_stats(p->sink[i].sink, &s);
         if (s.connects == 0)
@@ -485,6 +562,34 @@ static void prune(struct publisher *p, int64_t mono_ns)
                      (unsigned long long)offset);
 }
 
+/* Tells ingest what retention must leave for the sink that reads the journal. */
+static void tell_needed(struct publisher *p)
+{
+    uint64_t from = UINT64_MAX;
+    for (uint32_t i = 0; i < SINKS; i++) {
+        struct sink_stats s = {0};
+        if (!p->sink[i].journal)
+            continue;
+        if (p->sink[i].sink)
+            sink_stats(p->sink[i].sink, &s);
+        from = s.connects ? s.confirmed : 0;
+    }
+    atomics_store_release_u64(&p->in.control->journal_needed_from, from);
+}
+
+/* Starts the sink that waits for the journal, once that is there. */
+static void start_waiting(struct publisher *p, uint32_t i)
+{
+    struct error err;
+    struct sink_place *place = &p->sink[i];
+    if (!place->waits || place->replaced || start_sink(p, i, &err) == 0)
+        return;
+    place->waits = true; /* and is tried again */
+    if (strcmp(p->waits_for.text, err.text))
+        instance_log(&p->in, SET_LOG_LEVEL_ERROR, "%s; trying again", err.text);
+    p->waits_for = err;
+}
+
 /* The end: every END is in and every sink level, or the time is up. */
 static void housekeeping(void *ctx, int64_t mono_ns)
 {
@@ -498,7 +603,9 @@ static void housekeeping(void *ctx, int64_t mono_ns)
             copy_sink_stats(p, i);
         if (p->sink[i].replaced)
             replace_sink(p, i);
+        start_waiting(p, i);
     }
+    tell_needed(p);
     if (p->alerts && alertlog_flush(p->alerts, &why) < 0)
         instance_log(&p->in, SET_LOG_LEVEL_ERROR, "%s", why.text);
     prune(p, mono_ns);
@@ -514,18 +621,24 @@ static void housekeeping(void *ctx, int64_t mono_ns)
     bool late = mono_ns - p->draining_since > p->in.options->drain_timeout_ns;
     if (!all_level(p) && !late)
         return;
-    for (uint32_t i = 0; i < SINKS; i++)
-        if (p->sink[i].sink && !level(p, &p->sink[i])) {
+    for (uint32_t i = 0; i < SINKS; i++) {
+        if (p->sink[i].waits) {
+            instance_log(&p->in, SET_LOG_LEVEL_ERROR, "kafka.trades: the journal could not be read (%s)",
+                         p->waits_for.text[0] ? p->waits_for.text : "it has no message");
+            p->code = 4;
+        } else if (p->sink[i].sink && !level(p, &p->sink[i])) {
             struct sink_stats s;
             sink_stats(p->sink[i].sink, &s);
             sink_last_error(p->sink[i].sink, &why);
             instance_log(&p->in, SET_LOG_LEVEL_ERROR,
-                         "sink %s did not take the last %llu events within the drain timeout; they stay in "
-                         "the outbox (%s)",
+                         "sink %s did not take the last %llu %s within the drain timeout; they stay in "
+                         "the %s (%s)",
                          sink_name(p->sink[i].sink), (unsigned long long)s.lag,
+                         p->sink[i].journal ? "messages" : "events", sink_source_name(p->sink[i].sink),
                          why.text[0] ? why.text : "it is slow");
             p->code = 4;
         }
+    }
     p->in.finished = true;
 }
 
@@ -575,6 +688,7 @@ static int prepare(struct publisher *p, struct error *err)
     struct sigaction on = {.sa_handler = on_hangup};
     sigaction(SIGHUP, &on, NULL);
     snprintf(p->outbox_dir, sizeof p->outbox_dir, "%s/outbox", o->dir);
+    snprintf(p->journal_dir, sizeof p->journal_dir, "%s/capture", o->dir);
     snprintf(p->dead_letter_dir, sizeof p->dead_letter_dir, "%s/dead-letters", o->dir);
     if (!(p->outbox = outbox_open(p->outbox_dir, (uint64_t)o->settings->outbox_segment_mb << 20, &torn, err)))
         return -1;

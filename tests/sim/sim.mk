@@ -1,6 +1,6 @@
 # The simulator. What it simulates is compiled anew, with a call at each basic block.
 SIM_TRACED := $(patsubst %.c,$B/sim/%.o,$(wildcard workers/ingest.c workers/scanner.c workers/publisher.c \
-                  net/journal*.c net/outbox.c net/segment.c net/sink.c shm/ring.c))
+                  net/journal*.c net/outbox.c net/segment.c net/sink.c net/sink_source.c shm/ring.c))
 SIM_OBJS   := $(patsubst %.c,$B/%.o,$(filter-out tests/sim/supervisor.c,$(wildcard tests/sim/*.c))) \
               $B/sim/tests/sim/supervisor.o
 SIM_WRAP   := -Wl,--wrap=journal_open,--wrap=outbox_open

@@ -91,6 +91,11 @@ if huge == 0:
     ok(p.returncode == 2 and "nr_hugepages" in p.stderr, "no huge pages where they are demanded: the command that fixes it", p.stderr)
 p = ringtape("run", "--source", source, "--rules", none, "--dir", new_dir(), "--until-end", "--speed", "max", code=None)
 ok(p.returncode == 0 and (huge or p.stderr.count("nr_hugepages") == 1), "… where not: one warning, and it runs", p.stderr)
+trades = ("--set", "sinks.kafka=127.0.0.1:1", "--set", "kafka.trades=true", "--until-end", "--speed", "max")
+p = ringtape("run", "--source", source, "--rules", none, "--dir", new_dir(), *trades, "--set", "journal.enabled=false", code=None)
+ok(p.returncode == 1 and "sink kafka-trades: found kafka.trades = true and journal.enabled = false" in p.stderr, "raw trades without a journal", p.stderr)
+p = ringtape("run", "--source", f"capture:{directory}/capture", "--rules", none, "--dir", new_dir(), *trades, code=None)
+ok(p.returncode == 1 and "of which no journal is written" in p.stderr, "raw trades of a capture", p.stderr)
 p = ringtape("rings", "--dir", path("nothing"), code=None)
 ok(p.returncode != 0 and "nothing" in p.stderr, "no running instance", p.stderr)
 

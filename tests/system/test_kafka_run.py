@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""The tape into a real Kafka; the publisher killed twice, the broker once: every alert and bar exactly once."""
+"""The tape into a real Kafka; the publisher killed twice, the broker once: every alert, bar and trade exactly once."""
 import calendar
 from lib import *
 
@@ -27,11 +27,62 @@ def read(address, topic):
     return [tuple(line.split("\t")[1:]) for line in p.stdout.splitlines()]
 
 
-def cursor(address):
-    """How many events the sink has confirmed."""
+def cursors(address):
+    """How far the sinks have come: "kafka" in events, "trades" in messages of the journal."""
     time.sleep(0.2)
     p = subprocess.run([CAT, address, "ringtape.cursors"], capture_output=True, text=True, timeout=60)
-    return int(p.stdout.split()[-1]) if p.returncode == 0 and p.stdout else 0
+    at = {"kafka": 0, "trades": 0}
+    for line in p.stdout.splitlines() if p.returncode == 0 else []:
+        _, _, key, value = line.split("\t")
+        at["trades" if key.endswith("/trades") else "kafka"] = int(value.split()[1])
+    return at
+
+
+def check_trades(address):
+    """Every trade of the tape is in market_data, each symbol's in their order. Prices and sizes are compared as text."""
+    plain = lambda number: number.rstrip("0").rstrip(".") if "." in number else number
+    want, got, ids, last, wrong = {}, {}, set(), {}, []
+    for line in list(zstd_lines(TAPE))[1:]:
+        ts, symbol, price, size = line.split(",")[:4]
+        seconds, ns = divmod(int(ts), 10**9)
+        want.setdefault(symbol, []).append((time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds)) + f".{ns:09}Z", plain(price), plain(size)))
+    reader = subprocess.Popen([CAT, address, "market_data"], stdout=subprocess.PIPE, text=True)
+    for line in reader.stdout:
+        _, partition, key, value = line.rstrip("\n").split("\t")
+        e = json.loads(value, parse_float=str, parse_int=str)
+        t = e["payload"]
+        journal, seq = e["eventId"].split("-")
+        if (list(e) != ["eventId", "eventTimestamp", "sourceService", "schemaVersion", "payload"] or e["schemaVersion"] != "1" or
+                e["sourceService"] != "ringtape" or e["eventTimestamp"] != t["timestamp"] or key != t["symbol"] or len(journal) != 32 or
+                list(t) != ["symbol", "price", "size", "timestamp", "type", "bid", "ask"] or
+                (t["type"], t["bid"], t["ask"]) != ("trade", None, None) or int(seq) <= last.get((key, journal), 0)):
+            wrong.append(line)
+        last[key, journal] = int(seq)
+        ids.add(e["eventId"])
+        got.setdefault(key, []).append((t["timestamp"], t["price"], t["size"]))
+    ok(reader.wait() == 0, "topic market_data can be read")
+    ok(not wrong, "topic market_data: each value is the envelope of a tick, each key the symbol, seqs ascend per symbol", "".join(wrong[:3]))
+    n = sum(map(len, want.values()))
+    ok(n == 654140 and len(ids) == n, f"… {n:,} trades, each with an eventId of its own", len(ids))
+    ok(got == want, "… and every trade of the tape exactly once, in order per symbol", {s: (len(got.get(s, [])), len(want[s])) for s in want})
+
+
+def check_prices(address):
+    """Latest prices: the last one of each symbol is the tape's last trade."""
+    want, got, wrong = {}, {}, []
+    for line in list(zstd_lines(TAPE))[1:]:
+        _, symbol, price, size = line.split(",")[:4]
+        want[symbol] = (float(price), float(size))
+    for _, key, value in read(address, "prices"):
+        e = json.loads(value)
+        t = e["payload"]
+        if (list(e) != ["eventId", "eventTimestamp", "sourceService", "schemaVersion", "payload"] or key != t["symbol"] or
+                list(t) != ["symbol", "price", "size", "timestamp"] or e["eventTimestamp"] != t["timestamp"] or
+                not e["eventId"].startswith(f"{key}@{t['timestamp']}/{t['price']:g}"[:len(key) + 35])):
+            wrong.append(value)
+        got[key] = (t["price"], t["size"])
+    ok(not wrong, "topic prices: each value is the envelope of a price, each key the symbol", "\n".join(wrong[:3]))
+    ok(got == want, "… and the last one of each symbol its last trade", (got, want))
 
 
 def per_symbol(rows):
@@ -48,26 +99,34 @@ try:
     address = f"127.0.0.1:{port}"
     file = rules("r.json", *EVERYTHING)
     ringtape("replay", f"csv:{TAPE}", "--rules", file, "--alerts", path("want.jsonl"), "--bars", path("want.csv"))
-    p = subprocess.Popen([BIN, "run", "--source", f"csv:{TAPE}", "--rules", file, "--dir", new_dir(), "--speed", "2500",
+    # a new broker may need long for its first transaction: a run without a tick waits for that
+    ringtape("run", "--source", f"csv:{write('none.csv', 'ts_ns,symbol,price,size' + chr(10))}", "--dir", new_dir(), "--until-end",
+             "--set", f"sinks.kafka={address}", "--set", "kafka.trades=true")
+    p = subprocess.Popen([BIN, "run", "--source", f"csv:{TAPE}", "--rules", file, "--dir", new_dir(), "--speed", "1000",
                           "--until-end", "--scanners", "2", "--alerts", path("run.jsonl"), "--bars", path("run.csv"),
-                          "--set", f"sinks.kafka={address}", "--set", "kafka.batch=200"], stderr=open(path("err"), "w"))
+                          "--set", f"sinks.kafka={address}", "--set", "kafka.batch=200", "--set", "kafka.trades=true",
+                          "--set", "kafka.trades_batch=2000"], stderr=open(path("err"), "w"))
 
-    killed = set()
+    killed, at_kill = set(), [0]
+    def under_way(events):
+        c = cursors(address)
+        return c["kafka"] > events and c["trades"] > at_kill[-1]
     for least in (500, 3000):
-        wait_for(lambda: cursor(address) > least, 60)
+        wait_for(lambda: under_way(least), 60)
+        at_kill.append(cursors(address)["trades"])
         pid = role_pid(p, "publisher")
         if pid and pid not in killed and p.poll() is None:
             os.kill(pid, signal.SIGKILL)
             killed.add(pid)
             wait_for(lambda: role_pid(p, "publisher") not in (None, pid), 20)
-    wait_for(lambda: cursor(address) > 5000, 60)
-    before = cursor(address)
+    wait_for(lambda: under_way(5000), 60)
+    before = cursors(address)
     broker("kill")
     time.sleep(OUTAGE_S)
     alive = p.poll() is None
     broker("start")
-    ok(alive and wait_for(lambda: cursor(address) > before, 30), "the broker was killed in mid-run, the sink went on after it")
-    p.wait(timeout=120)
+    ok(alive and wait_for(lambda: cursors(address)["kafka"] > before["kafka"], 60), "the broker was killed in mid-run, the sink went on after it")
+    p.wait(timeout=240)
     with open(path("err")) as f:
         err = f.read()
     ok(len(killed) == 2, "the publisher was killed twice in mid-run", err)
@@ -82,6 +141,10 @@ try:
            e["eventId"] == e["payload"]["id"] and e["eventTimestamp"] == e["payload"]["timestamp"] for e in envelopes),
        "topic alerts: each value is the envelope, eventId the alert's id")
     ok(all(k == e["payload"]["symbol"] for (k, _), e in zip(got, envelopes)), "… and each key the symbol")
+    ok(at_kill[0] < at_kill[1] < at_kill[2] < before["trades"] <= cursors(address)["trades"], "raw trades were under way at each kill",
+       (at_kill, before, cursors(address)))
+    check_trades(address)
+    check_prices(address)
     payload = lambda v: v.split('"payload":', 1)[1][:-1]
     ok(sorted(payload(v) for _, v in got) == sorted(want), f"topic alerts: each of {len(want)} exactly once, as replay writes it",
        f"{len(got)} records, {len({e['eventId'] for e in envelopes})} ids")

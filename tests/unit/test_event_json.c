@@ -1,5 +1,7 @@
 #include "net/event_json.h"
 
+#include "core/decimal.h"
+
 #include <jansson.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -201,6 +203,77 @@ static void test_price(void **state)
                      EVENT_JSON_SMALL);
 }
 
+static void assert_live(const struct event_symbol *symbol, __int128 pv, uint64_t volume, const char *sums)
+{
+    char out[512], expected[512];
+    const struct msg_bar b = {.open_e9 = 1000000000,
+                              .high_e9 = 2500000000,
+                              .low_e9 = 1,
+                              .close_e9 = 2000000000,
+                              .volume = volume,
+                              .pv_lo = (uint64_t)pv,
+                              .pv_hi = (int64_t)(pv >> 64)};
+    char volume_text[DECIMAL_TEXT_MAX];
+    decimal_format(volume, symbol->size_scale, volume_text);
+    snprintf(expected, sizeof expected,
+             "{\"symbol\":\"%s\",\"timestamp\":\"2013-10-08T13:45:00.000000000Z\",\"open\":1,\"high\":2.5,"
+             "\"low\":0.000000001,\"close\":2,\"volume\":%s,%s}",
+             symbol->name, volume_text, sums);
+    int n = event_json_live(symbol, 1381239900000000000, &b, out, sizeof out);
+    assert_int_equal(n, strlen(expected));
+    out[n] = 0;
+    assert_string_equal(out, expected);
+    assert_int_equal(event_json_live(symbol, 1381239900000000000, &b, out, (size_t)n - 1), EVENT_JSON_SMALL);
+}
+
+static void test_live(void **state)
+{
+    (void)state;
+    const struct event_symbol spy = {"SPY", 3, 0}, btc = {"BTC", 3, 8};
+    assert_live(&spy, (__int128)50253 * 1000000000, 300, "\"vwap_num\":50253,\"vwap_denom\":300");
+    assert_live(&spy, 1, 1, "\"vwap_num\":0.000000001,\"vwap_denom\":1");
+    assert_live(&spy, 0, 0, "\"vwap_num\":0,\"vwap_denom\":0");
+    assert_live(&spy, 10500000000, 1, "\"vwap_num\":10.5,\"vwap_denom\":1");
+    assert_live(&btc, 10500000000, 150000000, "\"vwap_num\":0.000000105,\"vwap_denom\":1.5");
+    /* beyond 64 bits: 10^27 + 1 at 1e-17 */
+    __int128 large = (__int128)1000000000 * 1000000000 * 1000000000 + 1;
+    assert_live(&btc, large, 100000000, "\"vwap_num\":10000000000.00000000000000001,\"vwap_denom\":1");
+    assert_live(&spy, -10500000000, 1, "\"vwap_num\":-10.5,\"vwap_denom\":1");
+}
+
+static void test_quote(void **state)
+{
+    (void)state;
+    char out[128];
+    const struct event_symbol spy = {"S\"Y", 3, 0};
+    static const char expected[] = "{\"symbol\":\"S\\\"Y\",\"price\":167.51,\"ts_ms\":1381239927122}";
+    int n = event_json_quote(&spy, 167510000000, 1381239927122999999, out, sizeof out);
+    assert_int_equal(n, sizeof expected - 1);
+    out[n] = 0;
+    assert_string_equal(out, expected);
+    assert_int_equal(event_json_quote(&spy, 167510000000, 0, out, 20), EVENT_JSON_SMALL);
+}
+
+static void test_tick(void **state)
+{
+    (void)state;
+    char out[256];
+    struct event_symbol btc = {"BTC", 3, 8};
+    struct msg m;
+    msg_begin(&m, MSG_TRADE, 1, sizeof m.trade);
+    m.event_ns = 1381239927122000000;
+    m.trade.price_e9 = 1;
+    m.trade.size = 150000000;
+    static const char expected[] =
+        "{\"symbol\":\"BTC\",\"price\":0.000000001,\"size\":1.5,\"timestamp\":"
+        "\"2013-10-08T13:45:27.122000000Z\",\"type\":\"trade\",\"bid\":null,\"ask\":null}";
+    int n = event_json_tick(&m, &btc, out, sizeof out);
+    assert_int_equal(n, sizeof expected - 1);
+    out[n] = 0;
+    assert_string_equal(out, expected);
+    assert_int_equal(event_json_tick(&m, &btc, out, sizeof expected - 2), EVENT_JSON_SMALL);
+}
+
 static void test_vwap(void **state)
 {
     (void)state;
@@ -247,8 +320,9 @@ int main(void)
         cmocka_unit_test(test_alert),    cmocka_unit_test(test_alert_without_price),
         cmocka_unit_test(test_mismatch), cmocka_unit_test(test_strings),
         cmocka_unit_test(test_longest),  cmocka_unit_test(test_bar),
-        cmocka_unit_test(test_price),    cmocka_unit_test(test_vwap),
-        cmocka_unit_test(test_speed),
+        cmocka_unit_test(test_price),    cmocka_unit_test(test_tick),
+        cmocka_unit_test(test_live),     cmocka_unit_test(test_quote),
+        cmocka_unit_test(test_vwap),     cmocka_unit_test(test_speed),
     };
     return cmocka_run_group_tests_name("event_json", tests, NULL, NULL);
 }

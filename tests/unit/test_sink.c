@@ -26,7 +26,7 @@ static struct {
     uint64_t refused_every; /* events that are refused for good: those that it divides; 0 = none */
     uint32_t first_batch;   /* after a failure */
     int prices_result;
-    uint32_t price_calls, price_rows;
+    uint32_t price_calls, price_rows, live_rows, both_rows;
     int64_t last_price_e9;
     char log[16384];
 } far = {.lock = PTHREAD_MUTEX_INITIALIZER};
@@ -99,6 +99,10 @@ static int far_prices(void *state, const struct sink_price *price, uint32_t n, s
     pthread_mutex_lock(&far.lock);
     far.price_calls++;
     far.price_rows += n;
+    for (uint32_t i = 0; i < n; i++) {
+        far.live_rows += price[i].new_live && !price[i].new_price;
+        far.both_rows += price[i].new_live && price[i].new_price;
+    }
     far.last_price_e9 = price[n - 1].price_e9;
     int result = far.prices_result;
     pthread_mutex_unlock(&far.lock);
@@ -400,6 +404,60 @@ static void test_prices(void **state)
     assert_int_equal(far.last_price_e9, 99);
 }
 
+static uint64_t live_trades;
+
+static int read_live(void *ctx, uint32_t id, struct sink_price *out)
+{
+    (void)ctx;
+    if (id)
+        return -1;
+    *out = (struct sink_price){.symbol = "SPY", .symbol_len = 3, .price_e9 = 1};
+    out->live.trades = __atomic_load_n(&live_trades, __ATOMIC_RELAXED);
+    return 1;
+}
+
+/* A late print may move the live bar and not the price. */
+static void test_live_bars_have_their_own_news(void **state)
+{
+    (void)state;
+    struct sink_stats stats;
+    struct sink_config c = config();
+    c.prices = (struct sink_price_source){read_live, NULL};
+    live_trades = 5;
+    struct sink *s = start(&c);
+    assert_int_equal(await_rows(1), 1);
+    __atomic_store_n(&live_trades, 6, __ATOMIC_RELAXED);
+    assert_int_equal(await_rows(2), 2);
+    assert_int_equal(sink_stop(s, 2000), 0);
+    assert_int_equal(far.both_rows, 1);
+    assert_int_equal(far.live_rows, 1);
+    s = start(&c);
+    assert_int_equal(await_rows(3), 3);
+    for (int i = 0; i < 5000; i++) {
+        sink_stats(s, &stats);
+        if (stats.prices)
+            break;
+        usleep(1000);
+    }
+    assert_int_equal(stats.prices, 1);
+    assert_int_equal(sink_stop(s, 2000), 0);
+}
+
+/* What is refused of some holds the others not up: all of them are offered. */
+static void test_refused_prices_hold_no_others_up(void **state)
+{
+    (void)state;
+    struct sink_config c = config();
+    c.prices = (struct sink_price_source){read_price, price_e9};
+    for (int i = 0; i < SYMBOLS; i++)
+        price_e9[i] = 5;
+    far.prices_result = 1;
+    struct sink *s = start(&c);
+    assert_int_equal(await_rows(SYMBOLS), SYMBOLS);
+    assert_int_equal(sink_stop(s, 2000), 0);
+    assert_int_equal(far.price_rows, 2 * SYMBOLS); /* once more at the end */
+}
+
 static void test_refused_prices_hold_nothing_up(void **state)
 {
     (void)state;
@@ -678,6 +736,8 @@ int main(void)
         cmocka_unit_test_setup(test_pruned_outbox, setup),
         cmocka_unit_test_setup(test_prices, setup),
         cmocka_unit_test_setup(test_refused_prices_hold_nothing_up, setup),
+        cmocka_unit_test_setup(test_live_bars_have_their_own_news, setup),
+        cmocka_unit_test_setup(test_refused_prices_hold_no_others_up, setup),
         cmocka_unit_test_setup(test_probe_while_idle, setup),
         cmocka_unit_test_setup(test_stop_is_bounded, setup),
         cmocka_unit_test_setup(test_breaker, setup),

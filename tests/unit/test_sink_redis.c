@@ -573,6 +573,7 @@ static void test_configuration(void **state)
 }
 
 static int64_t price_e9[2];
+static struct symtab_live live; /* of SPY */
 static int read_price(void *ctx, uint32_t id, struct sink_price *out)
 {
     (void)ctx;
@@ -586,6 +587,8 @@ static int read_price(void *ctx, uint32_t id, struct sink_price *out)
                                .price_e9 = __atomic_load_n(&price_e9[id / 2], __ATOMIC_RELAXED),
                                .size = 150000000,
                                .event_ns = 1381239927122000000};
+    if (id == 0)
+        out->live = live;
     return 1;
 }
 
@@ -605,6 +608,8 @@ static void test_prices(void **state)
     freeReplyObject(redisCommand(listener, "SUBSCRIBE trades"));
     struct sink_config c = config();
     c.prices.read = read_price;
+    c.redis_prices = true;
+    live.trades = 0;
     price_e9[0] = 167510000000;
     price_e9[1] = 61685990000000;
     struct sink *s = start(&c);
@@ -627,6 +632,103 @@ static void test_prices(void **state)
     redisReply *gone = ask("EXISTS price:SPY");
     assert_int_equal(gone->integer, 0); /* what has not changed is not sent again */
     freeReplyObject(gone);
+    gone = ask("EXISTS livebar:SPY quotes:latest:SPY");
+    assert_int_equal(gone->integer, 0); /* not asked for */
+    freeReplyObject(gone);
+}
+
+#define LIVE_JSON                                                                                            \
+    "{\"symbol\":\"SPY\",\"timestamp\":\"2013-10-08T13:45:00.000000000Z\",\"open\":167.5,\"high\":168,"      \
+    "\"low\":167,\"close\":167.51,\"volume\":300,\"vwap_num\":50253,\"vwap_denom\":300}"
+
+static void test_live_bars_and_quotes(void **state)
+{
+    (void)state;
+    redisContext *listener = redisConnect("127.0.0.1", port);
+    redisReply *message;
+    freeReplyObject(redisCommand(listener, "SUBSCRIBE quotes:pubsub"));
+    struct sink_config c = config();
+    c.prices.read = read_price;
+    c.redis_live_bars = c.redis_quotes = true;
+    price_e9[0] = 167510000000;
+    price_e9[1] = 61685990000000;
+    live = (struct symtab_live){.start_ns = 1381239900000000000,
+                                .open_e9 = 167500000000,
+                                .high_e9 = 168000000000,
+                                .low_e9 = 167000000000,
+                                .close_e9 = 167510000000,
+                                .volume = 300,
+                                .pv_lo = 50253000000000,
+                                .trades = 2};
+    struct sink *s = start(&c);
+    for (int i = 0; i < 2; i++) {
+        assert_int_equal(redisGetReply(listener, (void **)&message), REDIS_OK);
+        assert_string_equal(message->element[2]->str,
+                            i ? "{\"symbol\":\"BTC\",\"price\":61685.99,\"ts_ms\":1381239927122}"
+                              : "{\"symbol\":\"SPY\",\"price\":167.51,\"ts_ms\":1381239927122}");
+        freeReplyObject(message);
+    }
+    redisFree(listener);
+    for (int i = 0;; i++) { /* it goes out behind the quote */
+        redisReply *there = ask("EXISTS livebar:SPY");
+        bool is_there = there->integer == 1;
+        freeReplyObject(there);
+        if (is_there)
+            break;
+        assert_true(i < 10000);
+        usleep(1000);
+    }
+    assert_price("livebar:SPY", LIVE_JSON);
+    redisReply *got = ask("TTL livebar:SPY");
+    assert_in_range(got->integer, 200, 300);
+    freeReplyObject(got);
+    got = ask("HGETALL quotes:latest:BTC");
+    assert_int_equal(got->elements, 4);
+    assert_string_equal(got->element[0]->str, "price");
+    assert_string_equal(got->element[1]->str, "61685.99");
+    assert_string_equal(got->element[2]->str, "ts_ms");
+    assert_string_equal(got->element[3]->str, "1381239927122");
+    freeReplyObject(got);
+    got = ask("EXISTS livebar:BTC price:SPY"); /* it has none; not asked for */
+    assert_int_equal(got->integer, 0);
+    freeReplyObject(got);
+    DO("DEL livebar:SPY quotes:latest:BTC");
+    assert_int_equal(sink_stop(s, 5000), 0); /* publishes a last time what has changed: nothing */
+    got = ask("EXISTS livebar:SPY quotes:latest:BTC");
+    assert_int_equal(got->integer, 0);
+    freeReplyObject(got);
+    live.trades = 0;
+}
+
+/* A key of another type in the place of one symbol's quote: all else goes out. */
+static void test_a_refused_quote_holds_nothing_up(void **state)
+{
+    (void)state;
+    struct error err;
+    struct sink_config c = config();
+    DO("SET quotes:latest:SPY x");
+    c.prices.read = read_price;
+    c.redis_prices = c.redis_quotes = true;
+    price_e9[0] = 167510000000;
+    price_e9[1] = 61685990000000;
+    fake_set(0, 100);
+    c.next_offset = 100;
+    struct sink *s = start(&c);
+    await_level(s, 100);
+    for (int i = 0; i < 10000; i++) {
+        sink_last_error(s, &err);
+        if (*err.text)
+            break;
+        usleep(1000);
+    }
+    assert_non_null(strstr(err.text, "latest prices: WRONGTYPE"));
+    assert_false(sink_last_error(s, &err)); /* the sink itself works */
+    assert_price("price:SPY", "167.51");
+    assert_price("price:BTC", "61685.99");
+    redisReply *got = ask("HGET quotes:latest:BTC price");
+    assert_string_equal(got->str, "61685.99");
+    freeReplyObject(got);
+    assert_int_equal(sink_stop(s, 5000), 0);
 }
 
 /* The answer of a command of the shell, without its last line's end. */
@@ -693,6 +795,7 @@ static void test_tls(void **state)
     c.redis_cert_file = cert;
     c.redis_key_file = key;
     c.prices.read = read_price;
+    c.redis_prices = true;
     price_e9[0] = 167510000000;
     s = start(&c);
     await_level(s, 1000);
@@ -900,6 +1003,8 @@ int main(int argc, char **argv)
         cmocka_unit_test_setup(test_server_that_takes_no_writes, setup),
         cmocka_unit_test_setup(test_configuration, setup),
         cmocka_unit_test_setup(test_prices, setup),
+        cmocka_unit_test_setup(test_live_bars_and_quotes, setup),
+        cmocka_unit_test_setup(test_a_refused_quote_holds_nothing_up, setup),
         cmocka_unit_test_setup(test_tls, setup),
         cmocka_unit_test_setup(test_tls_files, setup),
         cmocka_unit_test_setup(test_node_name_in_use, setup),
