@@ -5,6 +5,7 @@
  * still held) says what was stamped. First all of it that a ring has not had goes there: a ring's last slot
  * tells. Then the stream is made again from its beginning, as sources, settings and rules alone decide it,
  * and what the journal has is left out; both must be the same, or the sources are not what they were. */
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -368,6 +369,16 @@ static void log_keeping(struct ingest *g)
     g->kept = *k;
 }
 
+/* All is on disk. Where it cannot be, the end waits for it like everything else, unless we are told to stop.
+ */
+static bool journal_done(struct ingest *g)
+{
+    struct error err;
+    if (!g->write_journal || g->interrupted || g->failed || instance_stopping(&g->in))
+        return true;
+    return !journal_state(g->journal)->failing && journal_flush(g->journal, &err) == 0;
+}
+
 static void housekeeping(void *ctx, int64_t mono_ns)
 {
     struct ingest *g = ctx;
@@ -393,7 +404,7 @@ static void housekeeping(void *ctx, int64_t mono_ns)
         instance_log(&g->in, SET_LOG_LEVEL_ERROR, "%s", g->told);
     }
     if (g->ended)
-        g->in.finished = true;
+        g->in.finished = journal_done(g);
 }
 
 /* The journal, unless it is switched off or the source is a capture already. What it has from before comes
@@ -486,10 +497,10 @@ static int open_ingest(struct instance *in)
                                 .settings = o->settings,
                                 .log = log_line,
                                 .log_ctx = in};
+    errno = 0;
     if (open_rings(g, &err) == 0 && (g->stream = stream_open(&so, &err)) && open_journal(g, &err) == 0)
         return 0;
-    instance_log(in, SET_LOG_LEVEL_ERROR, "%s", err.text);
-    return 2;
+    return instance_open_failed(in, errno, &err);
 }
 
 static int close_ingest(struct instance *in)
