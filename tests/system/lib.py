@@ -1,5 +1,5 @@
 """What the system tests share: the binary, the data beside the project, TAP lines."""
-import csv, json, os, shutil, signal, subprocess, sys, tempfile, time
+import csv, http.client, json, os, random, shutil, signal, socket, subprocess, sys, tempfile, time
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 BIN = os.path.join(ROOT, "build", "ringtape")
@@ -112,6 +112,39 @@ def roles(p):
 def role_pid(p, name):
     """The pid of a role; None while there is none."""
     return next((pid for pid, role in roles(p).items() if role == name), None)
+
+
+def free_port():
+    with socket.create_server(("127.0.0.1", 0)) as s:
+        return s.getsockname()[1]
+
+
+def ask(port, page):
+    """Status and text of a page of an instance's HTTP face; (0, "") while it does not answer."""
+    try:
+        c = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
+        c.request("GET", page)
+        r = c.getresponse()
+        return r.status, r.read().decode()
+    except (OSError, http.client.HTTPException):
+        return 0, ""
+
+
+def kill_loop(p, killed, kills, longest=0.5):
+    """kill -9 of the roles of an instance, one after the other at random instants, until it ends or each kind of role
+    has had `kills`, counted in killed ("ingest", "scanner", "publisher")."""
+    while p.poll() is None and min(killed.values()) < kills:
+        time.sleep(random.uniform(0.02, longest))
+        left = [(pid, role.split(":")[0]) for pid, role in roles(p).items()]
+        left = [(pid, role) for pid, role in left if killed[role] < kills]
+        if not left:
+            continue
+        pid, role = random.choice(left)
+        try:
+            os.kill(pid, signal.SIGKILL)
+            killed[role] += 1
+        except ProcessLookupError:
+            pass  # it has just ended
 
 
 # Rules of every metric and form that this version knows, for determinism and recovery.
