@@ -61,26 +61,25 @@ static uint64_t resident_bytes(void)
     return pages * (uint64_t)sysconf(_SC_PAGESIZE);
 }
 
-/* The servers stand there in any case, what else is in use after them. */
+/* Servers stand there in any case, other sinks if they are in use. */
 static void append_sinks(struct text *out, const struct status_http *h)
 {
     const struct observe_sample *s = &h->sample;
     const struct settings *set = h->in->settings;
     const char *const server[][2] = {
         {"redis", set->sinks_redis}, {"kafka", set->sinks_kafka}, {"postgres", set->sinks_postgres}};
-    enum { SERVERS = sizeof server / sizeof *server };
-    bool shown[TOPOLOGY_SINKS_MAX] = {false};
-    for (unsigned k = 0; k < SERVERS; k++) {
+    uint32_t told = 0; /* bits of s->sink */
+    for (size_t k = 0; k < sizeof server / sizeof *server; k++) {
         const char *state = server[k][1][0] ? "down" : "not configured";
         for (uint32_t i = 0; i < s->sinks; i++)
             if (!strcmp(s->sink[i].name, server[k][0])) {
                 state = s->sink[i].value[SINK_UP] ? "up" : "down";
-                shown[i] = true;
+                told |= 1u << i;
             }
         text_printf(out, "%s\"%s\":\"%s\"", k ? "," : "", server[k][0], state);
     }
     for (uint32_t i = 0; i < s->sinks; i++)
-        if (!shown[i]) {
+        if (!(told & 1u << i)) {
             text_append(out, ",", 1);
             text_json(out, s->sink[i].name);
             text_printf(out, ":\"%s\"", s->sink[i].value[SINK_UP] ? "up" : "down");

@@ -11,6 +11,7 @@ BARS = os.path.join(EQUITY, "tape_20131008_strict_1m_bars.csv")
 BINANCE = os.path.join(DATA, "ticks", "crypto-binance-ws")
 USDM = [os.path.join(BINANCE, f"usdm_{s}usdt_20240808.jsonl.zst") for s in ("btc", "eth")]
 
+signal.signal(signal.SIGTERM, lambda *_: sys.exit("ended by SIGTERM"))  # so that `finally` ends servers and instances
 failed = 0
 tmp = tempfile.mkdtemp(prefix="ringtape-test-")
 
@@ -85,13 +86,13 @@ def zstd_lines(file):
     p.wait()
 
 
-def wait_for(what, seconds=20.0):
-    """Waits until what() is true; returns whether it became so."""
+def wait_for(what, seconds=20.0, every=0.02):
+    """Waits until what() is true, asked `every` so many seconds; returns whether it became so."""
     end = time.time() + seconds
     while time.time() < end:
         if what():
             return True
-        time.sleep(0.02)
+        time.sleep(every)
     return False
 
 
