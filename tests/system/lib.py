@@ -131,19 +131,23 @@ def ask(port, page):
         return 0, ""
 
 
-def kill_loop(p, killed, kills, longest=0.5):
-    """kill -9 of the roles of an instance, one after the other at random instants, until it ends or each kind of role
-    has had `kills`, counted in killed ("ingest", "scanner", "publisher")."""
+def kill_loop(p, killed, kills):
+    """kill -9 of the roles of an instance, one after the other at random instants, until it ends or each kind of role has
+    had `kills`, counted in killed ("ingest", "scanner", "publisher"). An instance stops when a role fails 20 times in a
+    row within a second of its start: so no kind is singled out, also not the publisher that is left alone at the end."""
+    alone = 0
     while p.poll() is None and min(killed.values()) < kills:
-        time.sleep(random.uniform(0.02, longest))
-        left = [(pid, role.split(":")[0]) for pid, role in roles(p).items()]
-        left = [(pid, role) for pid, role in left if killed[role] < kills]
-        if not left:
+        time.sleep(random.uniform(0.02, 0.8))
+        running = {}
+        for pid, role in roles(p).items():
+            running.setdefault(role.split(":")[0], []).append(pid)
+        alone += len(running) == 1
+        if not running or alone > 5:
             continue
-        pid, role = random.choice(left)
+        kind = random.choice(sorted(running))
         try:
-            os.kill(pid, signal.SIGKILL)
-            killed[role] += 1
+            os.kill(random.choice(running[kind]), signal.SIGKILL)
+            killed[kind] += 1
         except ProcessLookupError:
             pass  # it has just ended
 
