@@ -1,6 +1,6 @@
-/* LD_PRELOAD: a disk that fails on demand. While the file named by FAIL_IO holds "DIR ERRNO OPS", operations on
- * files below DIR fail with that error: in OPS w stands for writes, s for syncs, o for making and opening to write.
- * Roles get no io_uring, so that all they do passes here. */
+/* LD_PRELOAD: a disk that fails on demand. While the file named by FAIL_IO holds "DIR ERRNO OPS", operations
+ * on files below DIR fail with that error: in OPS w stands for writes, s for syncs, o for making and opening
+ * to write. Roles get no io_uring, so that all they do passes here. */
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <errno.h>
@@ -89,5 +89,5 @@ int io_uring_queue_init(unsigned entries, struct io_uring *ring, unsigned flags)
     if (fd >= 0)
         close(fd);
     return n > 0 && memmem(line, (size_t)n, "--role", 7) ? -ENOSYS
-                                                          : REAL(io_uring_queue_init)(entries, ring, flags);
+                                                         : REAL(io_uring_queue_init)(entries, ring, flags);
 }
