@@ -76,6 +76,7 @@
     C(PUBLISHER_OUTBOX_BYTES, "outbox_bytes", counter, "bytes", "bytes written to the outbox")               \
     C(PUBLISHER_OUTBOX_COMMITS, "outbox_commits", counter, "commits", "batches made durable")                \
     C(PUBLISHER_OUTBOX_WAITS, "outbox_waits", counter, "", "commits that failed and are tried again")        \
+    C(PUBLISHER_OUTBOX_FAILING, "outbox_failing", gauge, "", "1 while the outbox cannot be written")         \
     C(PUBLISHER_OUTBOX_OFFSET, "outbox_offset", gauge, "", "offset of the next event")
 
 #define SINK_COUNTERS(C, F)                                                                                  \

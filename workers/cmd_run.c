@@ -69,6 +69,8 @@ struct child {
     uint32_t index;
     pid_t pid; /* 0 = ended */
     int64_t started_ns;
+    int64_t start_at_ns; /* it waits for its disk; 0 = it does not */
+    unsigned starts;
     unsigned failures; /* in a row, each within a second of its start */
     int code;
 };
@@ -182,6 +184,8 @@ static int start(struct supervisor *s, struct child *c)
         exec_role(role);
     }
     c->started_ns = mono_ns();
+    c->start_at_ns = 0;
+    c->starts++;
     if (c->pid < 0) {
         c->pid = 0;
         return cli_fail(s->args, CLI_FAILED, "cannot start %s: %s", role, strerror(errno));
@@ -211,6 +215,13 @@ static void ended(struct supervisor *s, struct child *c, int status)
     /* what was never given a message needs no journal */
     bool known = c->kind == ROLE_PUBLISHER || atomics_load_acquire_u64(&s->in.control->journaled) ||
                  s->in.control->first_stamp_ns == 0;
+    if (c->code == ROLE_DISK_REFUSES && known && c->starts > 1 && !s->in.control->stop) {
+        c->failures = 0; /* it had its disk before, and will have it again */
+        c->start_at_ns = mono_ns() + SECOND_NS;
+        return;
+    }
+    if (c->code == ROLE_DISK_REFUSES)
+        c->code = CLI_USAGE;
     if (known && c->code != CLI_USAGE && c->failures < RESTARTS_MAX) {
         instance_log(&s->in, SET_LOG_LEVEL_WARN, "%s %u %s (%d); starting it again: nothing is lost",
                      role_name(c->kind), c->index, how, c->code);
@@ -234,9 +245,24 @@ static void ended(struct supervisor *s, struct child *c, int status)
 static bool any_running(const struct supervisor *s)
 {
     for (unsigned i = 0; i < s->n; i++)
-        if (s->child[i].pid)
+        if (s->child[i].pid || s->child[i].start_at_ns)
             return true;
     return false;
+}
+
+/* Starts those anew whose disk may be there again. */
+static void start_waiting(struct supervisor *s)
+{
+    for (unsigned i = 0; i < s->n; i++) {
+        struct child *c = &s->child[i];
+        if (!c->start_at_ns || (mono_ns() < c->start_at_ns && !s->in.control->stop))
+            continue;
+        c->start_at_ns = 0;
+        if (s->in.control->stop)
+            c->code = CLI_FAILED;
+        else
+            start(s, c);
+    }
 }
 
 /* SIGHUP asks to read the settings again, which is the publisher's to do; but from a terminal that was closed
@@ -264,6 +290,7 @@ static void watch(struct supervisor *s)
                 ended(s, &s->child[i], status);
         if (stop_signal)
             stop_all(s, stop_signal);
+        start_waiting(s);
         if (hangup)
             pass_hangup(s, had_terminal);
         if (s->in.control->ingest_ended && !s->in.control->until_end && !s->in.control->stop && !told) {

@@ -330,7 +330,7 @@ static void show_disk(struct screen *s, const struct top *t)
     const uint64_t *i = t->now->ingest, *i0 = t->before->ingest, *p = t->now->publisher,
                    *p0 = t->before->publisher;
     static const char *const journal_texts[] = {"off", "ok", "FAILING"};
-    bool outbox_failing = p[PUBLISHER_OUTBOX_WAITS] > p0[PUBLISHER_OUTBOX_WAITS];
+    bool outbox_failing = p[PUBLISHER_OUTBOX_FAILING];
     uint64_t last = t->now->applied_seq, durable = i[INGEST_DURABLE_SEQ];
     char a[OBSERVE_TEXT_MAX], b[OBSERVE_TEXT_MAX];
     LINE(s, t->journal_state == OBSERVE_JOURNAL_STUCK ? STYLE_BAD : STYLE_PLAIN,

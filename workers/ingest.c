@@ -5,6 +5,7 @@
  * still held) says what was stamped. First all of it that a ring has not had goes there: a ring's last slot
  * tells. Then the stream is made again from its beginning, as sources, settings and rules alone decide it,
  * and what the journal has is left out; both must be the same, or the sources are not what they were. */
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -411,6 +412,16 @@ static void keep_journal(struct ingest *g)
     journal_keep_from(g->journal, sink < roles ? sink : roles);
 }
 
+/* All is on disk. Where it cannot be, the end waits for it like everything else, unless we are told to stop.
+ */
+static bool journal_done(struct ingest *g)
+{
+    struct error err;
+    if (!g->write_journal || g->interrupted || g->failed || instance_stopping(&g->in))
+        return true;
+    return !journal_state(g->journal)->failing && journal_flush(g->journal, &err) == 0;
+}
+
 static void housekeeping(void *ctx, int64_t mono_ns)
 {
     struct ingest *g = ctx;
@@ -438,7 +449,7 @@ static void housekeeping(void *ctx, int64_t mono_ns)
     }
     bool owes = g->behind && !g->interrupted && !g->failed && !g->failing; /* word to scanners that lag */
     if (g->ended && !owes)
-        g->in.finished = true;
+        g->in.finished = journal_done(g);
 }
 
 /* The journal, unless it is switched off or the source is a capture already. What it has from before comes
@@ -562,11 +573,11 @@ static int open_ingest(struct instance *in)
                                 .settings = o->settings,
                                 .log = log_line,
                                 .log_ctx = in};
+    errno = 0;
     if (open_rings(g, &err) == 0 && (g->stream = stream_open(&so, &err)) && open_journal(g, &err) == 0 &&
         settle(g, &err) == 0)
         return 0;
-    instance_log(in, SET_LOG_LEVEL_ERROR, "%s", err.text);
-    return 2;
+    return instance_open_failed(in, errno, &err);
 }
 
 static int close_ingest(struct instance *in)

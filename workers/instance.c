@@ -1,5 +1,6 @@
 #include "workers/instance.h"
 
+#include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -138,6 +139,16 @@ void instance_run(struct instance *in, int (*step)(void *ctx, uint64_t now),
     runloop_init(&run, &role, 1, idle, NULL);
     runloop_run(&run, &loop.stop);
     heartbeat_set_state(beats, in->heartbeat, HEARTBEAT_GONE);
+}
+
+int instance_open_failed(const struct instance *in, int error_number, const struct error *err)
+{
+    static const int disk[] = {ENOSPC, EDQUOT, EROFS, EIO};
+    instance_log(in, SET_LOG_LEVEL_ERROR, "%s", err->text);
+    for (unsigned i = 0; i < sizeof disk / sizeof *disk; i++)
+        if (error_number == disk[i])
+            return ROLE_DISK_REFUSES;
+    return 2;
 }
 
 int role_main(const struct role_ops *role, const struct run_options *options, uint32_t index)

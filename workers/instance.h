@@ -97,6 +97,13 @@ bool instance_interrupted(const struct instance *in);
 void instance_log(const struct instance *in, enum set_log_level level, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
+/* The exit code of a role that could not be opened because its disk is full, read-only or fails: worth
+ * another try. */
+enum { ROLE_DISK_REFUSES = 5 };
+
+/* Of an open that failed with this errno: ROLE_DISK_REFUSES or 2. */
+int instance_open_failed(const struct instance *in, int error_number, const struct error *err);
+
 /* A role: its own struct starts with a struct instance that has joined. It is driven by the run loop, or by a
  * simulation that holds many. */
 struct role_ops {

@@ -1,6 +1,7 @@
 /* The publisher role: event rings -> outbox -> sinks, one thread and one cursor each. It waits only for the
  * disk of the outbox. What it had stored when it died it knows from the outbox; what it had not released
  * comes again from the rings and is dropped there. */
+#include <errno.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -172,12 +173,14 @@ static bool commit(struct publisher *p)
         if (!p->failing)
             instance_log(&p->in, SET_LOG_LEVEL_ERROR, "%s", err.text);
         p->failing = true;
+        counter_set(p->in.counters, PUBLISHER_OUTBOX_FAILING, 1);
         counter_add(p->in.counters, PUBLISHER_OUTBOX_WAITS, 1);
         return false;
     }
     if (p->failing)
         instance_log(&p->in, SET_LOG_LEVEL_INFO, "outbox: written again; nothing was lost");
     p->failing = false;
+    counter_set(p->in.counters, PUBLISHER_OUTBOX_FAILING, 0);
     if (p->batch) {
         int64_t now = now_ns(CLOCK_REALTIME);
         histogram_record(p->commit_ns, (uint64_t)(now_ns(CLOCK_MONOTONIC) - t0));
@@ -734,10 +737,10 @@ static int close_publisher(struct instance *in)
 static int open_publisher(struct instance *in)
 {
     struct error err;
+    errno = 0;
     if (prepare((struct publisher *)in, &err) == 0)
         return 0;
-    instance_log(in, SET_LOG_LEVEL_ERROR, "%s", err.text);
-    return 2;
+    return instance_open_failed(in, errno, &err);
 }
 
 const struct role_ops publisher_role = {.kind = ROLE_PUBLISHER,

@@ -24,7 +24,7 @@ struct status_http {
 /* Health. */
 
 struct verdict {
-    bool live_roles, ready, sinks_up;
+    bool live_roles, outbox_failing, ready, sinks_up;
     enum observe_journal_state journal;
     char why[64]; /* not ready */
 };
@@ -36,11 +36,14 @@ static struct verdict judge(struct status_http *h)
     struct verdict v = {.sinks_up = true};
     v.live_roles = observe_roles_ok(s, v.why, sizeof v.why);
     v.journal = observe_journal(&h->journal, s, OBSERVE_STUCK_NS + 3 * set->journal_interval_ms * 1000000);
-    v.ready = v.live_roles && s->feed != OBSERVE_FEED_FAILED &&
-              (v.journal != OBSERVE_JOURNAL_STUCK || !set->journal_enabled);
+    v.outbox_failing = s->publisher[PUBLISHER_OUTBOX_FAILING];
+    bool journal_failing = v.journal == OBSERVE_JOURNAL_STUCK && set->journal_enabled;
+    v.ready = v.live_roles && s->feed != OBSERVE_FEED_FAILED && !journal_failing && !v.outbox_failing;
     if (v.live_roles && !v.ready)
         snprintf(v.why, sizeof v.why, "%s",
-                 s->feed == OBSERVE_FEED_FAILED ? "a source has failed" : "the journal cannot be written");
+                 s->feed == OBSERVE_FEED_FAILED ? "a source has failed"
+                 : journal_failing              ? "the journal cannot be written"
+                                                : "the outbox cannot be written");
     for (uint32_t i = 0; i < s->sinks; i++)
         v.sinks_up = v.sinks_up && s->sink[i].value[SINK_UP];
     return v;
@@ -102,14 +105,15 @@ static void answer_health(struct status_http *h, enum question ask, struct http_
                            : "failing",
                 now, (unsigned long long)resident_bytes(), (unsigned long long)workspace_bytes(h->in->ws));
     append_sinks(out, h);
-    text_printf(out, ",\"feed\":\"%s\",\"ring\":\"%s\",\"journal\":\"%s\"}",
+    text_printf(out, ",\"feed\":\"%s\",\"ring\":\"%s\",\"journal\":\"%s\",\"outbox\":\"%s\"}",
                 observe_feed_name(h->sample.feed),
                 v.live_roles ? "ok"
                 : starting   ? "starting"
                              : "failing",
                 !h->in->settings->journal_enabled    ? "off"
                 : v.journal == OBSERVE_JOURNAL_STUCK ? "failing"
-                                                     : "ok");
+                                                     : "ok",
+                v.outbox_failing ? "failing" : "ok");
     if (!v.ready) {
         text_printf(out, ",\"reason\":");
         text_json(out, v.why);

@@ -1,5 +1,5 @@
 """What the system tests share: the binary, the data beside the project, TAP lines."""
-import csv, json, os, shutil, signal, subprocess, sys, tempfile, time
+import csv, http.client, json, os, random, shutil, signal, socket, subprocess, sys, tempfile, time
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 BIN = os.path.join(ROOT, "build", "ringtape")
@@ -11,6 +11,7 @@ BARS = os.path.join(EQUITY, "tape_20131008_strict_1m_bars.csv")
 BINANCE = os.path.join(DATA, "ticks", "crypto-binance-ws")
 USDM = [os.path.join(BINANCE, f"usdm_{s}usdt_20240808.jsonl.zst") for s in ("btc", "eth")]
 
+signal.signal(signal.SIGTERM, lambda *_: sys.exit("ended by SIGTERM"))  # so that `finally` ends servers and instances
 failed = 0
 tmp = tempfile.mkdtemp(prefix="ringtape-test-")
 
@@ -85,13 +86,13 @@ def zstd_lines(file):
     p.wait()
 
 
-def wait_for(what, seconds=20.0):
-    """Waits until what() is true; returns whether it became so."""
+def wait_for(what, seconds=20.0, every=0.02):
+    """Waits until what() is true, asked `every` so many seconds; returns whether it became so."""
     end = time.time() + seconds
     while time.time() < end:
         if what():
             return True
-        time.sleep(0.02)
+        time.sleep(every)
     return False
 
 
@@ -112,6 +113,43 @@ def roles(p):
 def role_pid(p, name):
     """The pid of a role; None while there is none."""
     return next((pid for pid, role in roles(p).items() if role == name), None)
+
+
+def free_port():
+    with socket.create_server(("127.0.0.1", 0)) as s:
+        return s.getsockname()[1]
+
+
+def ask(port, page):
+    """Status and text of a page of an instance's HTTP face; (0, "") while it does not answer."""
+    try:
+        c = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
+        c.request("GET", page)
+        r = c.getresponse()
+        return r.status, r.read().decode()
+    except (OSError, http.client.HTTPException):
+        return 0, ""
+
+
+def kill_loop(p, killed, kills):
+    """kill -9 of the roles of an instance, one after the other at random instants, until it ends or each kind of role has
+    had `kills`, counted in killed ("ingest", "scanner", "publisher"). An instance stops when a role fails 20 times in a
+    row within a second of its start: so no kind is singled out, also not the publisher that is left alone at the end."""
+    alone = 0
+    while p.poll() is None and min(killed.values()) < kills:
+        time.sleep(random.uniform(0.02, 0.8))
+        running = {}
+        for pid, role in roles(p).items():
+            running.setdefault(role.split(":")[0], []).append(pid)
+        alone += len(running) == 1
+        if not running or alone > 5:
+            continue
+        kind = random.choice(sorted(running))
+        try:
+            os.kill(random.choice(running[kind]), signal.SIGKILL)
+            killed[kind] += 1
+        except ProcessLookupError:
+            pass  # it has just ended
 
 
 # Rules of every metric and form that this version knows, for determinism and recovery.

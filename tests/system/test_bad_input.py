@@ -118,34 +118,4 @@ finally:
     run.send_signal(signal.SIGINT)
     run.wait(20)
 ok(run.returncode == 0, "and it ends in good order afterwards", run.returncode)
-
-# a full disk under the journal: a tiny file system, then room again
-mount = path("tiny")
-os.mkdir(mount)
-if os.geteuid() == 0 and subprocess.run(["mount", "-t", "tmpfs", "-o", "size=3m", "tmpfs", mount], capture_output=True).returncode == 0:
-    try:
-        ballast = os.path.join(mount, "ballast")
-        with open(ballast, "wb") as f:
-            f.write(b"x" * 2_000_000)
-        run = subprocess.Popen([BIN, "run", "--source", "sim:symbols=50,seed=3,minutes=60,rate=300", "--rules", none, "--dir", os.path.join(mount, "i"),
-                                "--speed", "max", "--until-end", "--summary", path("full.json")], stderr=subprocess.PIPE, text=True)
-        lines = []
-        import threading
-        reader = threading.Thread(target=lambda: lines.extend(iter(run.stderr.readline, "")))
-        reader.start()
-        told = wait_for(lambda: any("journal" in l and ("space" in l or "full" in l) for l in lines), 30)
-        ok(told and run.poll() is None, "a full disk under the journal: it is said, and the instance waits", "".join(lines))
-        subprocess.run(["mount", "-o", "remount,size=200m", mount])
-        try:
-            run.wait(60)
-        except subprocess.TimeoutExpired:
-            run.kill()
-        reader.join()
-        p = ringtape("capture", "info", os.path.join(mount, "i/capture"), "--json")
-        total = json.load(open(path("full.json")))["messages"]["trade"] if run.returncode == 0 else -1
-        ok(run.returncode == 0 and json.loads(p.stdout)["messages"]["trade"] == total, "with room again it goes on, nothing lost", "".join(lines) + p.stdout)
-    finally:
-        subprocess.run(["umount", "-l", mount])
-else:
-    print("ok - full disk # SKIP cannot mount a small file system")
 done()

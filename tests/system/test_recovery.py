@@ -2,7 +2,6 @@
 """Roles killed again and again, and whole instances: alerts and bars are those of a run without interruption.
 
    KILLS=N  kills of each role (10); SEED=N"""
-import random
 from lib import *
 
 need_data(TAPE)
@@ -44,17 +43,8 @@ while min(killed.values()) < KILLS:
         if os.path.exists(d + end):
             os.remove(d + end)
     p = start(d)
-    while p.poll() is None:
-        time.sleep(random.uniform(0.02, 0.5))
-        left = [pid for pid, role in roles(p).items() if killed[role.split(":")[0]] < KILLS]
-        if left:
-            pid = random.choice(left)
-            role = roles(p).get(pid, "").split(":")[0]
-            try:
-                os.kill(pid, signal.SIGKILL)
-                killed[role] += 1
-            except (ProcessLookupError, KeyError):
-                pass  # it has just ended
+    kill_loop(p, killed, KILLS)
+    p.wait()
     same(d, p.returncode, f"killed so far: {killed}")
     if failed:
         break

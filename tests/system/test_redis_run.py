@@ -1,70 +1,27 @@
 #!/usr/bin/env python3
-"""The tape into a real Redis; the publisher killed and started again twice: every alert and bar exactly once."""
-import socket
+"""The tape into a real Redis: the streams, latest prices, live bars and quotes, and the other outputs of the same run."""
 from decimal import Decimal
-from lib import *
+from redis_server import *
 
 need_data(TAPE)
-if not shutil.which("redis-server"):
-    print("ok - redis # SKIP no redis-server")
-    sys.exit(0)
-started = subprocess.run([os.path.join(ROOT, "scripts/redis.sh"), "start", path("redis")], capture_output=True, text=True)
-port = int(started.stdout.split()[-1])
-
-
-def redis(*args):
-    """One command over a socket: a few lines of RESP are enough here."""
-    s = socket.create_connection(("127.0.0.1", port))
-    f = s.makefile("rwb")
-    f.write(b"*%d\r\n" % len(args) + b"".join(b"$%d\r\n%s\r\n" % (len(str(a).encode()), str(a).encode()) for a in args))
-    f.flush()
-
-    def read():
-        line = f.readline()
-        kind, rest = line[:1], line[1:-2]
-        if kind == b"$":
-            n = int(rest)
-            return None if n < 0 else f.read(n + 2)[:-2].decode()
-        if kind == b"*":
-            return [read() for _ in range(int(rest))]
-        if kind == b":":
-            return int(rest)
-        return rest.decode()
-    r = read()
-    s.close()
-    return r
-
-
+need_redis()
+redis = Redis("redis")
 try:
     file = rules("r.json", *EVERYTHING)
     ringtape("replay", f"csv:{TAPE}", "--rules", file, "--alerts", path("want.jsonl"), "--bars", path("want.csv"))
     want = [json.loads(l) for l in open(path("want.jsonl"))]
     directory = new_dir()
-    p = subprocess.Popen([BIN, "run", "--source", f"csv:{TAPE}", "--rules", file, "--dir", directory, "--speed", "6000",
-                          "--until-end", "--scanners", "2", "--alerts", path("run.jsonl"), "--bars", path("run.csv"),
-                          "--set", f"sinks.redis=redis://127.0.0.1:{port}/0", "--set", f"sinks.jsonl={path('sink.jsonl')}",
-                          "--set", "redis.alerts_maxlen=10000000"], stderr=subprocess.PIPE, text=True)
-
-    killed = set()
-    for least in (2000, 9000):
-        wait_for(lambda: (redis("XLEN", "alerts") or 0) > least, 60)
-        pid = role_pid(p, "publisher")
-        if pid and pid not in killed and p.poll() is None:
-            os.kill(pid, signal.SIGKILL)
-            killed.add(pid)
-            wait_for(lambda: role_pid(p, "publisher") not in (None, pid), 20)
-    err = p.communicate(timeout=120)[1]
-    ok(len(killed) == 2, "the publisher was killed twice in mid-run", err)
-    ok(p.returncode == 0, "the run ends in good order", f"{p.returncode}\n{err}")
-    entries = redis("XRANGE", "alerts", "-", "+")
-    got = [json.loads(e[1][1]) for e in entries]
+    ringtape("run", "--source", f"csv:{TAPE}", "--rules", file, "--dir", directory, "--speed", "max", "--until-end", "--scanners", "2",
+             "--alerts", path("run.jsonl"), "--bars", path("run.csv"), "--set", f"sinks.redis={redis.url}", "--set", f"sinks.jsonl={path('sink.jsonl')}",
+             "--set", "redis.alerts_maxlen=10000000", code=0)
+    got = [json.loads(e) for e in redis.events()]
     key = lambda a: (a["seq"], a["id"])
     ok(sorted(map(key, got)) == sorted(map(key, want)), f"stream alerts: each of {len(want)} exactly once", len(got))
     ok(sorted(map(json.dumps, got)) == sorted(map(json.dumps, want)), "… and with the same content")
     per = lambda rows: {s: [key(r) for r in rows if r["symbol"] == s] for s in {r["symbol"] for r in rows}}
     ok(per(got) == {s: sorted(v) for s, v in per(want).items()} or all([k[0] for k in v] == sorted(k[0] for k in v) for v in per(got).values()),
        "order per symbol is kept")
-    bars = [json.loads(e[1][1]) for e in redis("XRANGE", "bars.finalized", "-", "+")]
+    bars = [json.loads(e) for e in redis.events("bars.finalized")]
     ok(len(bars) == 2254 and len({(b["symbol"], b["timestamp"]) for b in bars}) == 2254, "stream bars.finalized: 2,254 bars, each once", len(bars))
     last, when, minute, live = {}, {}, {}, {}
     for line in list(zstd_lines(TAPE))[1:]:
@@ -94,5 +51,5 @@ try:
     ok(alerts(path("run.jsonl")) == alerts(path("want.jsonl")), "--alerts is what replay writes")
     ok(open(path("run.csv")).read() == open(path("want.csv")).read(), "--bars is what replay writes")
 finally:
-    subprocess.run([os.path.join(ROOT, "scripts/redis.sh"), "stop", path("redis")], capture_output=True)
+    redis.stop("kill")
 done()

@@ -669,6 +669,11 @@ static void test_health(void **state)
     counter_set(workspace_counters(ws, ROLE_SINK, 0), SINK_UP, 1);
     assert_health(port, "/ready", 200, "ok", "redis", "up");
     assert_health(port, "/health", 200, "ok", "journal", "ok");
+    counter_set(workspace_counters(ws, ROLE_PUBLISHER, 0), PUBLISHER_OUTBOX_FAILING, 1);
+    assert_health(port, "/ready", 503, "failing", "outbox", "failing");
+    assert_shown(reply, "\"reason\":\"the outbox cannot be written\"");
+    counter_set(workspace_counters(ws, ROLE_PUBLISHER, 0), PUBLISHER_OUTBOX_FAILING, 0);
+    assert_health(port, "/ready", 200, "ok", "outbox", "ok");
     set_state(ROLE_SCANNER, 0, HEARTBEAT_GONE);
     assert_health(port, "/ready", 503, "failing", "ring", "failing");
     assert_shown(reply, "\"reason\":\"scanner 0 has ended\"");
