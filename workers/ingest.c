@@ -425,12 +425,9 @@ static int open_journal(struct ingest *g, struct error *err)
         return -1;
     atomics_store_release_u64(&g->in.control->journaled, 1);
     journal_keep_from(g->journal, 1); /* a role that dies is brought back from the first message */
-    const struct journal_state *j = journal_state(g->journal);
-    if (j->torn_bytes || j->recovered_records)
-        instance_log(
-            &g->in, SET_LOG_LEVEL_WARN,
-            "%s: %llu bytes of a torn end were cut off, %llu messages written that were only in staging",
-            path, (unsigned long long)j->torn_bytes, (unsigned long long)j->recovered_records);
+    struct error found;
+    if (journal_found(g->journal, &found))
+        instance_log(&g->in, SET_LOG_LEVEL_WARN, "%s", found.text);
     g->last_seq = journal_last_seq(g->journal);
     if (g->last_seq == 0)
         return 0;
