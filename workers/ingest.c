@@ -340,6 +340,7 @@ static void count(struct ingest *g)
     counter_set(c, INGEST_ROWS_READ, k->stats.rows);
     counter_set(c, INGEST_BYTES_READ, k->stats.bytes);
     counter_set(c, INGEST_SKIPPED, skipped);
+    counter_set(c, INGEST_CONFLATED, k->stats.conflated);
     counter_set(c, INGEST_SYMBOLS, stream_symbol_count(g->stream));
     counter_set(c, INGEST_RULES, ruletab_count(g->ruletab));
     counter_set(c, INGEST_LAST_SEQ, stream_last_seq(g->stream));
