@@ -424,6 +424,8 @@ static int open_journal(struct ingest *g, struct error *err)
     snprintf(path, sizeof path, "%s/capture", g->in.options->dir);
     if (!(g->journal = journal_open(path, &o, err)))
         return -1;
+    if (g->in.control->journal_had_seq == 0)
+        g->in.control->journal_had_seq = 1 + journal_last_seq(g->journal);
     atomics_store_release_u64(&g->in.control->journaled, 1);
     journal_keep_from(g->journal, 1); /* a role that dies is brought back from the first message */
     struct error found;

@@ -17,6 +17,9 @@ struct control {
     uint64_t ingest_ended; /* ingest: END is in every ring and the journal closed; 2 = a source failed */
     uint64_t journaled;    /* ingest: there is a journal, from which roles can be brought back */
     uint64_t durable_seq;  /* ingest: of the journal, as journal.sync says */
+    /* Before the first role wrote anything, + 1: the last message of the journal (ingest), the highest of the
+     * events in the outbox (publisher). If the journal has lost its tail it is behind. */
+    uint64_t journal_had_seq, outbox_had_seq;
     uint64_t
         ends; /* publisher: scanners whose END it has, a bit each; an END that is released comes no more */
     uint64_t not_drained; /* publisher: sinks that were not level when the time was up, by place */
