@@ -39,4 +39,23 @@ for n in 1, 2:
     ok(json.load(open(path("again.json")))["messages"] == s["messages"], "with the same messages", s)
 ringtape("replay", f"capture:{dir}/capture", "--alerts", again, *on)
 ok(alerts(again) == alerts(out), "which is not conflated again")
+
+dir = new_dir()
+p = subprocess.Popen([BIN, "run", *args, "--rules", file, "--dir", dir, "--speed", "max", *on], stderr=subprocess.DEVNULL)
+report = {"stages": []}
+
+
+def source_stage():
+    global report
+    got = ringtape("audit", "--dir", dir, "--json", code=None)
+    report = json.loads(got.stdout) if got.stdout else report
+    return next((s for s in report["stages"] if s["stage"] == "source"), None)
+
+
+ok(wait_for(source_stage, 120), "the audit of a running instance whose source has ended tells of its rows", report)
+stage = source_stage() or {}
+ok(stage.get("verdict") == "holds" and stage["produced"] == 168609 and stage["delivered"] == 35389 + quotes
+   and stage["reasons"] == {"skipped": 13139, "conflated": s["conflated"]}, "each of which is accounted for", stage)
+p.send_signal(signal.SIGTERM)
+ok(p.wait(60) == 0, "it ends")
 done()
