@@ -13,6 +13,18 @@
 enum { BATCH = 256 }; /* slots that stay in the first-level cache, with what becomes of them */
 #define JUMP_NS (3600 * SECOND_NS)
 
+/* An input's quotes of the interval that its time is in, each symbol's last; when it is over they go out. */
+struct held {
+    struct msg *quote; /* in the order of the symbols' first in the interval */
+    uint32_t n, room, out;
+    bool over;       /* they go out: quote[out..n) */
+    uint32_t *place; /* by the source's symbol id: 1 + the place in quote[], 0 for none */
+    uint32_t place_room;
+    int64_t interval;        /* its number */
+    int64_t top_ns, recv_ns; /* as of the last row */
+    uint64_t conflated;      /* quotes that a later one has replaced */
+};
+
 struct input {
     struct source *source;
     struct msg *slot; /* BATCH read ahead */
@@ -22,6 +34,7 @@ struct input {
     uint32_t *id;   /* source's symbol id -> node's id + 1 */
     uint32_t id_room;
     uint32_t learned; /* of the source's, where it is a capture that is passed through */
+    struct held held;
 };
 
 struct feed {
@@ -202,33 +215,136 @@ static bool head_ready(struct feed *f, struct input *in)
     }
 }
 
+static void hold(struct held *h, const struct msg *m)
+{
+    if (m->symbol >= h->place_room) {
+        uint32_t room = 2 * m->symbol + 64;
+        h->place = realloc(h->place, room * sizeof *h->place);
+        if (!h->place)
+            abort();
+        memset(h->place + h->place_room, 0, (room - h->place_room) * sizeof *h->place);
+        h->place_room = room;
+    }
+    if (h->place[m->symbol]) {
+        h->quote[h->place[m->symbol] - 1] = *m;
+        h->conflated++;
+        return;
+    }
+    if (h->n == h->room) {
+        h->room = 2 * h->room + 64;
+        h->quote = realloc(h->quote, h->room * sizeof *h->quote);
+        if (!h->quote)
+            abort();
+    }
+    h->quote[h->n++] = *m;
+    h->place[m->symbol] = h->n;
+}
+
+/* What is held goes out at the time of the interval's last row, received with the row that ended it. */
+static void let_go(struct held *h, int64_t recv_ns)
+{
+    h->over = true;
+    h->out = 0;
+    for (uint32_t i = 0; i < h->n; i++) {
+        h->place[h->quote[i].symbol] = 0;
+        h->quote[i].event_ns = h->top_ns;
+        h->quote[i].recv_ns = recv_ns;
+    }
+}
+
+/* The row at the input's `at` is done with. */
+static void pass_row(struct input *in)
+{
+    const struct msg *m = &in->slot[in->at++];
+    in->top_ns = m->event_ns > in->top_ns ? m->event_ns : in->top_ns;
+    in->held.top_ns = in->top_ns;
+    in->held.recv_ns = m->recv_ns;
+}
+
+/* What comes next of an input whose quotes are conflated; NULL at its end. */
+static struct msg *next_conflated(struct feed *f, struct input *in)
+{
+    struct held *h = &in->held;
+    while (!h->over) {
+        if (!head_ready(f, in)) {
+            if (h->n == 0)
+                return NULL;
+            let_go(h, h->recv_ns);
+            break;
+        }
+        struct msg *m = &in->slot[in->at];
+        int64_t top_ns = m->event_ns > in->top_ns ? m->event_ns : in->top_ns;
+        int64_t interval = top_ns / f->config.conflate_quotes_ns;
+        if (interval != h->interval && h->n) {
+            let_go(h, m->recv_ns);
+            break;
+        }
+        h->interval = interval;
+        if (m->type != MSG_QUOTE)
+            return m;
+        hold(h, m);
+        pass_row(in);
+    }
+    return &h->quote[h->out];
+}
+
+static void pass_conflated(struct input *in)
+{
+    struct held *h = &in->held;
+    if (!h->over) {
+        pass_row(in);
+        return;
+    }
+    h->over = ++h->out < h->n;
+    h->n = h->over ? h->n : 0;
+}
+
+static struct msg *next_of(struct feed *f, struct input *in)
+{
+    if (f->config.conflate_quotes_ns)
+        return next_conflated(f, in);
+    return head_ready(f, in) ? &in->slot[in->at] : NULL;
+}
+
+/* The input's tick, behind what its symbol needs first. */
+static void put_tick(struct feed *f, struct input *in, const struct msg *m, struct msg *out, int *used)
+{
+    uint32_t id = map_symbol(f, in, m->symbol, m->event_ns, out, used);
+    if (id) {
+        out[*used] = *m;
+        out[(*used)++].symbol = id - 1;
+    } else {
+        f->rejected[REJECT_SYMBOLS_FULL]++;
+    }
+}
+
 static int read_merged(struct feed *f, struct msg *out, int max)
 {
     int used = 0;
     while (used + 2 * HISTORY_BARS + MSG_SLOTS_MAX + 1 <= max) {
         struct input *first = NULL;
+        struct msg *least = NULL;
         for (unsigned i = 0; i < f->n; i++) {
-            struct input *in = &f->input[i];
-            if (head_ready(f, in) && (!first || in->slot[in->at].recv_ns < first->slot[first->at].recv_ns))
-                first = in;
+            struct msg *m = next_of(f, &f->input[i]);
+            if (m && (!least || m->recv_ns < least->recv_ns)) {
+                first = &f->input[i];
+                least = m;
+            }
         }
-        if (!first)
+        if (!least)
             break;
+        if (f->config.conflate_quotes_ns) {
+            put_tick(f, first, least, out, &used);
+            pass_conflated(first);
+            continue;
+        }
         /* all that comes before the other inputs' heads, or all that is read ahead of the only one */
         do {
             struct msg *m = &first->slot[first->at];
             if (jumps(first, m))
                 break;
-            uint32_t id = map_symbol(f, first, m->symbol, m->event_ns, out, &used);
-            if (m->event_ns > first->top_ns)
-                first->top_ns = m->event_ns;
-            if (id) {
-                out[used] = *m;
-                out[used++].symbol = id - 1;
-            } else {
-                f->rejected[REJECT_SYMBOLS_FULL]++;
-            }
-            first->at++;
+            put_tick(f, first, m, out, &used);
+            pass_row(first);
         } while (f->n == 1 && first->at < first->n && used + 2 * HISTORY_BARS + MSG_SLOTS_MAX + 1 <= max);
         if (f->n == 1 && used)
             break; /* read_alone goes on */
@@ -298,7 +414,7 @@ int feed_read(struct feed *f, struct msg *out, int max)
     if (f->journal)
         return read_journal(f, out, max);
     struct input *in = &f->input[0];
-    if (f->n == 1 && in->at == in->n && !in->ended) {
+    if (f->n == 1 && in->at == in->n && !in->ended && !f->config.conflate_quotes_ns) {
         int n = read_alone(f, out);
         if (n)
             return n;
@@ -379,6 +495,7 @@ void feed_stats(const struct feed *f, struct source_stats *out)
         const struct source_stats *s = &f->input[i].source->stats;
         out->rows += s->rows;
         out->bytes += s->bytes;
+        out->conflated += f->input[i].held.conflated;
         for (int r = 0; r < REJECT_COUNT; r++)
             out->rejected[r] += s->rejected[r];
         for (int k = 0; k < SOURCE_SKIP_KINDS && s->skipped[k].kind[0]; k++)
@@ -403,6 +520,8 @@ void feed_close(struct feed *f)
             source_close(f->input[i].source);
         free(f->input[i].slot);
         free(f->input[i].id);
+        free(f->input[i].held.quote);
+        free(f->input[i].held.place);
     }
     free(f->hash);
     free(f->symbol);

@@ -5,6 +5,11 @@
  * counts only if the source's next row confirms it (is as far off, in the same direction); else it is refused
  * (REJECT_TIME_JUMP).
  *
+ * Conflation (source_config.conflate_quotes_ns): time is cut into intervals; of the quotes of a symbol within
+ * one of them, from one source, only the last goes on, when the source's running maximum of event time has
+ * left the interval, or at the source's end; the others are counted (source_stats.conflated). It goes on with
+ * the time of the interval's last row, so that the order of time stays as it is. Trades never wait.
+ *
  * One capture alone is passed through as it is, with its seqs, clocks, rules and settings (feed_is_journal).
  * Among several sources a capture gives its symbols and ticks.
  */

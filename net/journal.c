@@ -35,12 +35,14 @@ struct block {
 struct segment {
     int fd; /* -1: none */
     uint32_t number;
-    uint64_t end;       /* of what is staged for it */
-    uint64_t end_block; /* once it is full: the count of blocks up to its last */
+    uint64_t end;             /* of what is staged for it */
+    uint64_t end_block;       /* once it is full: the count of blocks up to its last */
+    uint64_t written, synced; /* bytes from its start that the kernel has, the disk has */
+    bool again;               /* a sync failed: what is between them is to be written again */
 };
 
 /* The one operation on a file under way, beside writes of blocks. */
-enum file_op { FILE_IDLE, FILE_OPEN, FILE_SYNC_DIR, FILE_FOOTER, FILE_SYNC_OLD, FILE_SYNC };
+enum file_op { FILE_IDLE, FILE_OPEN, FILE_SYNC_DIR, FILE_AGAIN, FILE_FOOTER, FILE_SYNC_OLD, FILE_SYNC };
 
 struct journal {
     struct journal_options options;
@@ -69,8 +71,8 @@ struct journal {
 
     enum file_op file_op;
     bool file_busy, old_has_footer;
-    bool flushing;                   /* sync at once, open nothing */
-    uint64_t sync_written, sync_seq; /* what the sync under way makes durable */
+    bool flushing;                               /* sync at once, open nothing */
+    uint64_t sync_written, sync_seq, sync_bytes; /* what the sync under way makes durable */
     int64_t last_sync_ns;
     bool write_failing, file_failing;
     int64_t write_retry_ns, file_retry_ns;
@@ -334,9 +336,13 @@ static void submit_queued(struct journal *j)
 
 static void advance(struct journal *j)
 {
-    for (; j->written < j->sealed && block_at(j, j->written)->state == BLOCK_WRITTEN; j->written++)
-        if (block_at(j, j->written)->last_seq)
-            j->state.written_seq = block_at(j, j->written)->last_seq;
+    for (; j->written < j->sealed && block_at(j, j->written)->state == BLOCK_WRITTEN; j->written++) {
+        const struct staging_block *s = staged(j, j->written);
+        const struct block *b = block_at(j, j->written);
+        (s->segment == j->current.number ? &j->current : &j->old)->written = s->offset + b->bytes;
+        if (b->last_seq)
+            j->state.written_seq = b->last_seq;
+    }
     if (!syncs(j)) {
         j->synced = j->written;
         j->state.durable_seq = j->state.written_seq;
@@ -350,13 +356,19 @@ static void advance(struct journal *j)
     }
 }
 
+/* The segment of the sync under way, which was the current one as it began. */
+static struct segment *syncing(struct journal *j)
+{
+    return j->old.fd >= 0 ? &j->old : &j->current;
+}
+
 /* After a failed sync the kernel may have dropped what it could not write, also parts of what was under way,
- * and would call the next sync a success: all that is still staged is written again. */
+ * and would call the next sync a success: all that is still staged is written again, and what has left
+ * staging as it can be read. */
 static void write_again(struct journal *j)
 {
-    if (j->options.sync != JOURNAL_SYNC_ALWAYS)
-        return;
-    for (uint64_t i = j->synced; i < j->sealed; i++) {
+    bool always = j->options.sync == JOURNAL_SYNC_ALWAYS;
+    for (uint64_t i = always ? j->synced : j->written; i < j->sealed; i++) {
         struct block *b = block_at(j, i);
         b->again = b->state == BLOCK_WRITING;
         if (b->state != BLOCK_WRITTEN && b->state != BLOCK_QUEUED)
@@ -365,9 +377,38 @@ static void write_again(struct journal *j)
         b->state = BLOCK_QUEUED;
         b->done = 0;
     }
+    j->old_has_footer = false;
+    if (!always) {
+        syncing(j)->again = true;
+        return;
+    }
     j->written = j->synced;
     j->state.written_seq = j->state.durable_seq;
-    j->old_has_footer = false;
+}
+
+/* What of the segment left staging and is not on disk is written again. 0 or -errno. */
+static int write_file_again(const struct segment *s)
+{
+    enum { PIECE = 1 << 16 };
+    uint8_t *bytes = malloc(PIECE);
+    int64_t n = 0;
+    int rc = bytes ? 0 : -ENOMEM;
+    for (uint64_t at = s->synced; rc == 0 && at < s->written; at += (uint64_t)n) {
+        size_t left = s->written - at < PIECE ? s->written - at : PIECE;
+        n = segment_read(s->fd, bytes, left, at);
+        if (n <= 0 || segment_write(s->fd, bytes, (size_t)n, at))
+            rc = n == 0 ? -EIO : -errno;
+    }
+    free(bytes);
+    return rc;
+}
+
+/* For the recovery of a writer that follows. In this order: if it is cut short, less is said to be there. */
+static void note_synced(struct journal *j, uint64_t number, uint64_t bytes)
+{
+    atomics_store_release_u64(&j->staging->synced_bytes, 0);
+    atomics_store_release_u64(&j->staging->synced_number, number);
+    atomics_store_release_u64(&j->staging->synced_bytes, bytes);
 }
 
 static void finish_old(struct journal *j)
@@ -375,6 +416,8 @@ static void finish_old(struct journal *j)
     if (j->old_index->head.records && syncs(j))
         j->state.durable_seq = j->old_index->head.last_seq;
     j->synced = j->old.end_block > j->synced ? j->old.end_block : j->synced;
+    if (syncs(j))
+        note_synced(j, j->old.number + 1, 0);
     close(j->old.fd);
     j->old.fd = -1;
     if (j->keeper) {
@@ -385,11 +428,10 @@ static void finish_old(struct journal *j)
 
 static void complete_file(struct journal *j, int result)
 {
-    static const char *const what[] = {[FILE_OPEN] = "make this file",
-                                       [FILE_SYNC_DIR] = "sync the directory of this file",
-                                       [FILE_FOOTER] = "write the footer of",
-                                       [FILE_SYNC_OLD] = "sync this file",
-                                       [FILE_SYNC] = "sync this file"};
+    static const char *const what[] = {
+        [FILE_OPEN] = "make this file",         [FILE_SYNC_DIR] = "sync the directory of this file",
+        [FILE_AGAIN] = "write again a part of", [FILE_FOOTER] = "write the footer of",
+        [FILE_SYNC_OLD] = "sync this file",     [FILE_SYNC] = "sync this file"};
     enum file_op op = j->file_op;
     j->file_op = FILE_IDLE;
     j->file_busy = false;
@@ -397,7 +439,7 @@ static void complete_file(struct journal *j, int result)
         return;
     if (result < 0 || (op == FILE_FOOTER && result == 0)) {
         char name[SEGMENT_NAME_BYTES];
-        uint32_t number = op == FILE_FOOTER || op == FILE_SYNC_OLD ? j->old.number : j->current.number;
+        uint32_t number = syncing(j)->number;
         segment_name(name, number, JOURNAL_SUFFIX);
         note_failure(j, &j->file_failing, &j->file_retry_ns, result ? -result : ENOSPC,
                      op == FILE_OPEN || op == FILE_SYNC_DIR ? j->next_name : name, what[op]);
@@ -414,6 +456,9 @@ static void complete_file(struct journal *j, int result)
     case FILE_SYNC_DIR:
         j->next_ready = true;
         break;
+    case FILE_AGAIN:
+        syncing(j)->again = false;
+        break;
     case FILE_FOOTER:
         j->footer_done += (size_t)result;
         j->state.bytes += (uint64_t)result;
@@ -429,6 +474,8 @@ static void complete_file(struct journal *j, int result)
         j->state.syncs++;
         j->state.durable_seq = j->sync_seq;
         j->synced = j->sync_written;
+        syncing(j)->synced = j->sync_bytes;
+        note_synced(j, syncing(j)->number, j->sync_bytes);
         break;
     case FILE_IDLE:
         break;
@@ -438,20 +485,23 @@ static void complete_file(struct journal *j, int result)
 static enum file_op choose_file_op(const struct journal *j)
 {
     if (j->old.fd >= 0 && j->written >= j->old.end_block)
-        return j->old_has_footer ? FILE_SYNC_OLD : FILE_FOOTER;
+        return j->old.again ? FILE_AGAIN : j->old_has_footer ? FILE_SYNC_OLD : FILE_FOOTER;
     bool sync = syncs(j) && j->old.fd < 0 && j->current.fd >= 0 && j->synced < j->written &&
                 (j->options.sync == JOURNAL_SYNC_ALWAYS || j->flushing ||
                  j->now_ns - j->last_sync_ns >= j->options.interval_ns);
     bool open = !j->next_ready && !j->flushing;
     if (open && !(sync && j->file_failing)) /* a file that cannot be made must not stop the syncs */
         return j->next.fd < 0 ? FILE_OPEN : FILE_SYNC_DIR;
-    return sync ? FILE_SYNC : FILE_IDLE;
+    return !sync ? FILE_IDLE : j->current.again ? FILE_AGAIN : FILE_SYNC;
 }
 
 static int start_file_op(struct journal *j, struct io_uring_sqe *sqe)
 {
     int n = 0;
     switch (j->file_op) {
+    case FILE_AGAIN:
+        assert(!sqe);
+        return write_file_again(syncing(j));
     case FILE_OPEN:
         if (sqe)
             io_uring_prep_openat(sqe, j->dir_fd, j->next_name, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0640);
@@ -490,8 +540,7 @@ static void submit_file_op(struct journal *j)
     if (j->file_op == FILE_IDLE)
         return;
     if (j->file_op == FILE_OPEN) {
-        j->next.number = j->current.number + 1;
-        j->next.end = 0;
+        j->next = (struct segment){.fd = -1, .number = j->current.number + 1};
         segment_name(j->next_name, j->next.number, JOURNAL_SUFFIX);
     } else if (j->file_op == FILE_FOOTER &&
                (j->footer_of != j->old.number || j->footer_done == j->footer_bytes)) {
@@ -501,11 +550,13 @@ static void submit_file_op(struct journal *j)
     } else if (j->file_op == FILE_SYNC) {
         j->sync_written = j->written;
         j->sync_seq = j->state.written_seq;
+        j->sync_bytes = j->current.written;
         j->last_sync_ns = j->now_ns;
     }
     j->file_busy = true;
-    struct io_uring_sqe *sqe = j->state.async ? io_uring_get_sqe(&j->ring) : NULL;
-    assert(sqe || !j->state.async);
+    bool async = j->state.async && j->file_op != FILE_AGAIN; /* which happens once in a disk's life */
+    struct io_uring_sqe *sqe = async ? io_uring_get_sqe(&j->ring) : NULL;
+    assert(sqe || !async);
     int result = start_file_op(j, sqe);
     if (!sqe) {
         complete_file(j, result);
@@ -586,6 +637,33 @@ void journal_keep_from(struct journal *j, uint64_t seq)
 const struct journal_state *journal_state(const struct journal *j)
 {
     return &j->state;
+}
+
+bool journal_found(const struct journal *j, struct error *line)
+{
+    const struct journal_state *s = &j->state;
+    char text[800] = "";
+    size_t n = 0;
+    if (s->recovered_records)
+        n += (size_t)snprintf(text + n, sizeof text - n,
+                              "%" PRIu64 " messages that were only in staging were written; ",
+                              s->recovered_records);
+    if (s->torn_bytes)
+        n += (size_t)snprintf(text + n, sizeof text - n, "%" PRIu64 " bytes of a torn end were cut off; ",
+                              s->torn_bytes);
+    if (s->lost_segments)
+        n += (size_t)snprintf(text + n, sizeof text - n,
+                              "%" PRIu64 " files (%" PRIu64
+                              " bytes) behind a gap were set aside as NUMBER.rtj.lost; ",
+                              s->lost_segments, s->lost_bytes);
+    if (s->lost_seq)
+        n += (size_t)snprintf(text + n, sizeof text - n,
+                              "messages %" PRIu64 " to %" PRIu64
+                              " at least are lost, unless the sources give them again; ",
+                              s->found_seq + 1, s->lost_seq);
+    if (n)
+        error_set(line, "%s: %sit ends with message %" PRIu64, j->dir, text, s->found_seq);
+    return n > 0;
 }
 
 const uint8_t *journal_node(const struct journal *j)
@@ -718,6 +796,7 @@ static int make_staging(struct journal *j, struct error *err)
     s->block_bytes = j->options.block_bytes;
     s->blocks = blocks;
     memcpy(s->node, j->node, sizeof s->node);
+    s->synced_number = syncs(j) ? j->current.number + 1 : 0; /* as recovery left it */
     atomics_store_release_u64(&s->magic, STAGING_MAGIC);
     j->staging = s;
     j->buffers = staging_buffers(s);
@@ -768,8 +847,12 @@ static int recover(struct journal *j, struct error *err)
     memcpy(j->node, r.node, sizeof j->node);
     j->current.number = r.last_number;
     j->state.last_seq = j->state.written_seq = j->state.durable_seq = r.last_seq;
+    j->state.found_seq = r.last_seq;
     j->state.recovered_records = r.recovered_records;
     j->state.torn_bytes = r.torn_bytes;
+    j->state.lost_segments = r.lost_segments;
+    j->state.lost_bytes = r.lost_bytes;
+    j->state.lost_seq = r.lost_seq;
     return 0;
 }
 

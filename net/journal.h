@@ -75,17 +75,25 @@ struct journal_state {
     struct journal_keep_state
         keep; /* what became of sealed segments; `keep.failures` counts, nothing stops */
     /* What journal_open found. */
+    uint64_t found_seq;         /* the last message */
     uint64_t recovered_records; /* that were only in staging */
     uint64_t torn_bytes;        /* cut off the end of segments */
+    uint64_t lost_segments;     /* behind a gap: set aside as NUMBER.rtj.lost */
+    uint64_t lost_bytes;        /* of these */
+    uint64_t lost_seq;          /* the last message known to have been there behind last_seq; 0: none */
 };
 
 struct journal;
 
 /* Opens or makes the journal in `dir`, for append after its last message. Recovers: writes what is left in
- * staging, cuts a torn tail, seals what was open. NULL with err: in use (by which pid), not ours, damaged, no
- * permission …
+ * staging, cuts a torn tail, seals what was open, sets aside what stands behind a gap (JOURNAL_SYNC_NEVER:
+ * anywhere, else in the last segments), and makes the rest durable. NULL with err: in use (by which pid), not
+ * ours, damaged, no permission …
  */
 struct journal *journal_open(const char *dir, const struct journal_options *options, struct error *err);
+
+/* What journal_open found, if that is worth a line in a log: false if not. */
+bool journal_found(const struct journal *j, struct error *line);
 
 /* Takes whole records with ascending seqs. Returns the slots taken: less than n when staging is full. */
 size_t journal_append(struct journal *j, const struct msg *records, size_t n)

@@ -195,18 +195,20 @@ int journal_file_open(struct journal_file *f, const char *path, struct error *er
         rc = JOURNAL_FILE_EMPTY;
     else if (memcmp(h->magic, JOURNAL_MAGIC, (size_t)n < 8 ? (size_t)n : 8))
         rc = error_set(
-            err,
-            "%s: not a capture: expected it to start with RTJRNL; give a capture's directory or one "
-            "of its " JOURNAL_SUFFIX " files",
-            path);
+                 err,
+                 "%s: not a capture: expected it to start with RTJRNL; give a capture's directory or one "
+                 "of its " JOURNAL_SUFFIX " files",
+                 path) -
+             1;
     else if (n < (int64_t)sizeof *h)
         rc = JOURNAL_FILE_EMPTY;
     else if (h->check != segment_check(h) && h->version <= JOURNAL_VERSION_COMPRESSED)
         rc = error_set(
-            err,
-            "%s: damaged: the checksum of its head (64 bytes at offset 0) is wrong; restore the file "
-            "from a copy",
-            path);
+                 err,
+                 "%s: damaged: the checksum of its head (64 bytes at offset 0) is wrong; restore the file "
+                 "from a copy",
+                 path) -
+             1;
     else if (h->version != JOURNAL_VERSION && h->version != JOURNAL_VERSION_COMPRESSED)
         rc = error_set(err,
                        "%s: found format version %" PRIu32

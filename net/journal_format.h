@@ -111,10 +111,11 @@ struct journal_file {
     uint64_t footer_offset;
 };
 
-enum { JOURNAL_FILE_EMPTY = 0, JOURNAL_FILE_OPEN = 1 };
+enum { JOURNAL_FILE_DAMAGED = -2, JOURNAL_FILE_EMPTY = 0, JOURNAL_FILE_OPEN = 1 };
 
 /* Opens and checks the segment head. JOURNAL_FILE_OPEN; JOURNAL_FILE_EMPTY (nothing open) if the file is
- * shorter than that, or zeros stand there: a writer that died, or a power cut, leaves that; -1 with err. */
+ * shorter than that, or zeros stand there: a writer that died, or a power cut, leaves that; with err
+ * JOURNAL_FILE_DAMAGED if something else stands there, -1 for all other failures. */
 int journal_file_open(struct journal_file *f, const char *path, struct error *err)
     __attribute__((warn_unused_result));
 void journal_file_close(struct journal_file *f);

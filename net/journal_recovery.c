@@ -148,12 +148,31 @@ static int find_end(const struct journal_file *f, struct journal_index *index, u
     return rc ? 1 : 0;
 }
 
+/* Notes the messages of the sound blocks from `offset` on as lost. True if there is such a block. */
+static bool note_lost(struct journal_recovery *r, const struct journal_file *f, uint64_t offset)
+{
+    struct journal_payload payload = {0};
+    struct block_head h;
+    bool any = false;
+    for (uint64_t at = offset; at;) {
+        if (journal_file_block(f, at, &h, &payload, NULL) == 1) {
+            any = true;
+            r->lost_seq = h.last_seq > r->lost_seq ? h.last_seq : r->lost_seq;
+            at += sizeof h + h.bytes;
+        } else {
+            at = journal_file_block_after(f, at);
+        }
+    }
+    journal_payload_free(&payload);
+    return any;
+}
+
 static int write_footer(const struct journal_recovery *r, const char *name, struct journal_index *index,
                         uint64_t end, struct error *err)
 {
     uint8_t *footer = malloc(JOURNAL_FOOTER_BYTES_MAX);
     int fd = openat(r->dir_fd, name, O_RDWR | O_CLOEXEC), rc = 0;
-    if (!footer || fd < 0 || segment_write(fd, footer, journal_footer(index, end, footer), end) || fsync(fd))
+    if (!footer || fd < 0 || segment_write(fd, footer, journal_footer(index, end, footer), end))
         rc = error_set(err, "%s/%s: cannot write its footer at %" PRIu64 ": %s%s", r->dir, name, end,
                        strerror(errno), segment_advice(errno));
     if (fd >= 0)
@@ -162,21 +181,22 @@ static int write_footer(const struct journal_recovery *r, const char *name, stru
     return rc;
 }
 
-/* Cuts what is no whole block off a segment that is not sealed, and seals it. */
-static int seal_leftover(struct journal_recovery *r, struct journal_file *f, const char *name,
-                         struct error *err)
+/* Cuts what is no whole block off a segment, and seals it. */
+static int repair(struct journal_recovery *r, struct journal_file *f, const char *name, struct error *err)
 {
     struct stat st;
     uint64_t end = 0;
     struct journal_index *index = malloc(sizeof *index);
     int rc = index ? find_end(f, index, &end, err) : error_set(err, "%s: out of memory", r->dir);
+    bool whole = rc == 0 && f->sealed;
     if (rc == 1) {
-        bool more = journal_file_block_after(f, end) != 0;
+        f->sealed = false; /* the footer is of more than is there */
+        bool more = note_lost(r, f, end);
         rc = fstat(f->fd, &st) ? error_set(err, "%s: cannot read: %s", f->name, strerror(errno))
                                : segment_cut(r->dir_fd, r->dir, name, end, more, err);
         r->torn_bytes += rc ? 0 : (uint64_t)st.st_size - end;
     }
-    if (rc == 0)
+    if (rc == 0 && !whole)
         rc = write_footer(r, name, index, end, err);
     if (rc == 0)
         f->footer = index->head;
@@ -184,64 +204,160 @@ static int seal_leftover(struct journal_recovery *r, struct journal_file *f, con
     return rc;
 }
 
-/* A segment of the directory: is it ours, is it sealed, where does it end? */
-static int take_segment(struct journal_recovery *r, uint64_t number, struct error *err)
+/* Writes the file's bytes from `from` on again, where they are, and syncs it. Where a sync has failed before,
+ * the kernel may hold them as clean though the disk has none of them. */
+static int write_again(const struct journal_recovery *r, const char *name, uint64_t from, struct error *err)
+{
+    enum { PIECE = 1 << 20 };
+    struct stat st;
+    uint8_t *bytes = malloc(PIECE);
+    int fd = openat(r->dir_fd, name, O_RDWR | O_CLOEXEC), rc = bytes && fd >= 0 ? fstat(fd, &st) : -1;
+    int64_t n = 0;
+    for (uint64_t at = from; rc == 0 && at < (uint64_t)st.st_size; at += (uint64_t)n)
+        rc = (n = segment_read(fd, bytes, PIECE, at)) <= 0 ? -1 : segment_write(fd, bytes, (size_t)n, at);
+    if (rc == 0) /* the length too */
+        rc = ftruncate(fd, st.st_size) || fsync(fd) ? -1 : 0;
+    if (rc)
+        error_set(err, "%s/%s: cannot write again what may not be on disk: %s%s", r->dir, name,
+                  strerror(errno), segment_advice(errno));
+    free(bytes);
+    if (fd >= 0)
+        close(fd);
+    return rc;
+}
+
+/* Of one recovery: the segments from `unsure` on may not have been on disk as the last writer ended. */
+struct walk {
+    const uint64_t *number;
+    int n;
+    uint64_t unsure;
+    uint64_t again_number, again_from; /* all behind this place of these is written again */
+};
+
+enum { KEPT = 0, GAP = 1 };
+
+static int gap_or_damage(const struct journal_recovery *r, const struct walk *w, uint64_t number,
+                         const char *what, struct error *err)
+{
+    if (number >= w->unsure)
+        return GAP;
+    return error_set(err,
+                     "%s/%020" PRIu64 JOURNAL_SUFFIX
+                     ": damaged: %s; restore it from a copy, or move it and all with higher numbers away: "
+                     "then a run goes on behind message %" PRIu64 " of the same sources",
+                     r->dir, number, what, r->last_seq);
+}
+
+/* The segment at w->number[i]: is it ours, does it follow, where does it end? KEPT, GAP: the journal ends
+ * before it, -1 with err. */
+static int take_segment(struct journal_recovery *r, const struct walk *w, int i, struct error *err)
 {
     struct journal_file f;
+    uint64_t number = w->number[i];
     char path[4200], name[SEGMENT_NAME_BYTES];
     segment_name(name, number, JOURNAL_SUFFIX);
     snprintf(path, sizeof path, "%s/%s", r->dir, name);
+    if (i && number != w->number[i - 1] + 1)
+        return gap_or_damage(r, w, number, "the segment before it is missing", err);
     int rc = journal_file_open(&f, path, err);
+    if (rc == JOURNAL_FILE_EMPTY || rc == JOURNAL_FILE_DAMAGED)
+        return gap_or_damage(r, w, number, "its head (64 bytes at offset 0) is not what was written", err);
     if (rc < 0)
         return -1;
-    r->last_number = (uint32_t)number;
     journal_compress_forget(r->dir_fd, number);
-    if (rc == JOURNAL_FILE_EMPTY)
-        return 0;
+    bool packed = f.head.version == JOURNAL_VERSION_COMPRESSED; /* synced before it got its name */
     if (f.head.number != number)
         rc = error_set(err, "%s: found segment number %" PRIu32 " in it; expected that of its name", path,
                        f.head.number);
     else if (memcmp(f.head.node, r->node, sizeof r->node))
         rc = error_set(err, "%s: a segment of another journal; move it away", path);
+    else if (i && f.head.prev_seq != r->last_seq)
+        rc = gap_or_damage(r, w, number, "messages are missing before it", err);
     else
-        rc = f.sealed ? 0 : seal_leftover(r, &f, name, err);
-    if (rc == 0) {
+        rc = f.sealed && (packed || number < w->unsure) ? 0 : repair(r, &f, name, err);
+    if (rc == KEPT && r->sync && !packed && number >= w->again_number)
+        rc = write_again(r, name, number == w->again_number ? w->again_from : 0, err);
+    if (rc == KEPT) {
         uint64_t last = f.footer.records ? f.footer.last_seq : f.head.prev_seq;
         r->last_seq = last > r->last_seq ? last : r->last_seq;
+        r->last_number = (uint32_t)number;
     }
     journal_file_close(&f);
     return rc;
 }
 
-/* Removes the files at the end that a writer made ready and never wrote to. */
+/* Behind a gap: kept beside for who wants to look at it. */
+static int set_aside(struct journal_recovery *r, uint64_t number, struct error *err)
+{
+    struct journal_file f;
+    struct stat st;
+    char path[4200], name[SEGMENT_NAME_BYTES];
+    segment_name(name, number, JOURNAL_SUFFIX);
+    snprintf(path, sizeof path, "%s/%s", r->dir, name);
+    if (journal_file_open(&f, path, NULL) == JOURNAL_FILE_OPEN) {
+        note_lost(r, &f, sizeof(struct segment_head));
+        journal_file_close(&f);
+    }
+    if (fstatat(r->dir_fd, name, &st, 0) || segment_set_aside(r->dir_fd, r->dir, name, ".lost", err))
+        return -1;
+    r->lost_segments++;
+    r->lost_bytes += (uint64_t)st.st_size;
+    return 0;
+}
+
+static int walk(struct journal_recovery *r, const struct walk *w, struct error *err)
+{
+    int rc = KEPT, gap = 0;
+    while (gap < w->n && (rc = take_segment(r, w, gap, err)) == KEPT)
+        gap++;
+    if (rc < 0)
+        return -1;
+    if (gap == 0 && w->n)
+        r->last_number = (uint32_t)w->number[0] - 1;
+    for (int i = w->n; i-- > gap;) /* the last first: if this is cut short, the gap is still seen */
+        if (set_aside(r, w->number[i], err))
+            return -1;
+    r->lost_seq = r->lost_seq > r->last_seq ? r->lost_seq : 0;
+    return 0;
+}
+
+/* Removes the files at the end that a writer made ready and never wrote to, and finds whose segments these
+ * are. How many are left, or -1 with err. */
 static int trim_empty(struct journal_recovery *r, const uint64_t *numbers, int n, struct error *err)
 {
+    char path[4200], name[SEGMENT_NAME_BYTES];
+    struct journal_file f;
     for (; n > 0; n--) {
-        struct journal_file f;
-        char path[4200], name[SEGMENT_NAME_BYTES];
+        struct stat st;
         segment_name(name, numbers[n - 1], JOURNAL_SUFFIX);
         snprintf(path, sizeof path, "%s/%s", r->dir, name);
         int rc = journal_file_open(&f, path, err);
-        if (rc < 0)
+        if (rc == -1)
             return -1;
-        if (rc == JOURNAL_FILE_OPEN) {
+        if (rc == JOURNAL_FILE_OPEN)
+            journal_file_close(&f);
+        if (rc != JOURNAL_FILE_EMPTY ||
+            (fstatat(r->dir_fd, name, &st, 0) == 0 && st.st_size > (off_t)sizeof(struct segment_head)))
+            break;
+        if (unlinkat(r->dir_fd, name, 0))
+            return error_set(err, "%s: cannot remove this empty file: %s%s", path, strerror(errno),
+                             segment_advice(errno));
+    }
+    for (int i = 0; i < n; i++) {
+        segment_name(name, numbers[i], JOURNAL_SUFFIX);
+        snprintf(path, sizeof path, "%s/%s", r->dir, name);
+        if (journal_file_open(&f, path, err) == JOURNAL_FILE_OPEN) {
             memcpy(r->node, f.head.node, sizeof r->node);
             journal_file_close(&f);
             break;
         }
-        struct stat st;
-        char kept[SEGMENT_NAME_BYTES + 8];
-        snprintf(kept, sizeof kept, "%s.cut-0", name);
-        bool bare = fstatat(r->dir_fd, name, &st, 0) == 0 && st.st_size <= (off_t)sizeof(struct segment_head);
-        if (bare ? unlinkat(r->dir_fd, name, 0) : renameat(r->dir_fd, name, r->dir_fd, kept))
-            return error_set(err, "%s: cannot remove this empty file: %s%s", path, strerror(errno),
-                             segment_advice(errno));
     }
     return n;
 }
 
 int journal_recover(struct journal_recovery *r, struct error *err)
 {
+    enum { UNSURE = 2 }; /* the segment being written, the one before it until it is sealed, and the next */
     uint64_t *numbers;
     struct staging *s = r->staging;
     bool known = s && s->magic == STAGING_MAGIC;
@@ -251,15 +367,25 @@ int journal_recover(struct journal_recovery *r, struct error *err)
         segment_random_id(r->node);
     int n = segment_list(r->dir, JOURNAL_SUFFIX, &numbers, err);
     r->first_number = n > 0 ? (uint32_t)numbers[0] : 0;
+    uint64_t last = n > 0 ? numbers[n - 1] : 0;
     if (n > 0)
         n = trim_empty(r, numbers, n, err);
     free(numbers);
     if (n < 0 || (known && recover_staging(r, s, err)))
         return -1;
     n = segment_list(r->dir, JOURNAL_SUFFIX, &numbers, err);
-    int rc = n < 0 ? -1 : 0;
-    for (int i = 0; rc == 0 && i < n; i++)
-        rc = take_segment(r, numbers[i], err);
+    if (n < 0)
+        return -1;
+    struct walk w = {.number = numbers, .n = n};
+    last = n > 0 && numbers[n - 1] > last ? numbers[n - 1] : last;
+    if (r->sync && last > UNSURE)
+        w.unsure = last - UNSURE;
+    w.again_number = w.unsure;
+    if (known && s->synced_number > w.again_number) {
+        w.again_number = s->synced_number;
+        w.again_from = s->synced_bytes;
+    }
+    int rc = walk(r, &w, err);
     free(numbers);
     if (rc == 0 && n && fsync(r->dir_fd))
         rc = error_set(err, "%s: cannot sync the directory: %s", r->dir, strerror(errno));

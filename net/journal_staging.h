@@ -12,7 +12,7 @@ enum {
     STAGING_BLOCKS_MAX = 1 << 16,
     BLOCK_FRONT = sizeof(struct segment_head) + sizeof(struct block_head), /* before the payload in staging */
 };
-#define STAGING_MAGIC UINT64_C(0x31474154534a5452) /* "RTJSTAG1" */
+#define STAGING_MAGIC UINT64_C(0x32474154534a5452) /* "RTJSTAG2" */
 
 /* What of the journal lies in staging, so that another process can finish it. A block's buffer has
  * block_bytes: room for a segment head (used by a segment's first block), the block head, the payload, the
@@ -31,6 +31,8 @@ struct staging {
     uint64_t magic;
     uint32_t block_bytes, blocks;
     uint8_t node[SEGMENT_ID_BYTES];
+    /* Segments before this number are on disk, and the first bytes of it; 0: unknown. */
+    uint64_t synced_number, synced_bytes;
     struct staging_block block[];
 };
 
@@ -54,7 +56,7 @@ struct journal_recovery {
     int dir_fd;
     struct staging *staging; /* NULL: none */
     size_t staging_bytes;
-    bool sync; /* make what is written durable */
+    bool sync; /* all that is found is durable then; else whatever the disk lost is a tail */
     /* Found: */
     uint8_t node[SEGMENT_ID_BYTES]; /* random in an empty directory */
     uint32_t first_number;          /* of the segments; 0: there is none */
@@ -62,10 +64,20 @@ struct journal_recovery {
     uint64_t last_seq;
     uint64_t recovered_records; /* that were only in staging */
     uint64_t torn_bytes;        /* cut off the end of segments */
+    uint64_t lost_segments;     /* set aside: what came before them is gone */
+    uint64_t lost_bytes;        /* of these */
+    uint64_t lost_seq;          /* the last message known to have been there behind last_seq; 0: none */
 };
 
 /* Brings directory and staging to one state: what is staged is written, each segment is cut at its last whole
- * block and sealed. 0, or -1 with err; then staging is as it was. */
+ * block and sealed.
+ *
+ * A power cut may keep a block and lose the one before it, or a segment's head. What follows the first gap is
+ * set aside (NUMBER.rtj.lost), so that the journal is what it was at some time. With `sync` only in the last
+ * segments, which may not have been on disk; elsewhere it is damage, and an error. With `sync` also what a
+ * sync that failed may have left in the page cache alone is written again and synced.
+ *
+ * 0, or -1 with err; then staging is as it was. */
 int journal_recover(struct journal_recovery *r, struct error *err) __attribute__((warn_unused_result));
 
 #endif

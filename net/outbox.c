@@ -17,8 +17,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-/* Files: `id` (text), `committed` (struct committed), `lock`, and segments NUMBER.rto, NUMBER the offset of
- * the first event: struct head, then batches: struct batch and its records, each a struct record, name, json.
+/* Files: `id`, `previous`, `refused` (text), `committed` (struct committed), `lock`, and segments NUMBER.rto,
+ * NUMBER the offset of the first event: struct head, then batches: struct batch and its records, each a
+ * struct record, name, json.
  */
 #define SUFFIX ".rto"
 #define MAGIC  "RTOUTB\r\n"
@@ -239,6 +240,28 @@ static void read_previous(struct outbox *o)
         o->previous.id[0] = 0;
 }
 
+int outbox_refuse(struct outbox *o, const char *why, struct error *err)
+{
+    char text[1100];
+    snprintf(text, sizeof text, "%s\n", why);
+    return write_line(o, "refused", text, err);
+}
+
+/* -1 with err if someone has refused to go on with this outbox. */
+static int see_refused(const struct outbox *o, struct error *err)
+{
+    char why[512];
+    int fd = openat(o->dir_fd, "refused", O_RDONLY | O_CLOEXEC);
+    if (fd < 0 && errno == ENOENT)
+        return 0;
+    int64_t n = fd < 0 ? -1 : segment_read(fd, why, sizeof why - 1, 0);
+    if (fd >= 0)
+        close(fd);
+    why[n > 0 ? n : 0] = 0;
+    why[strcspn(why, "\n")] = 0;
+    return error_set(err, "%s/refused: %s", o->dir, why);
+}
+
 static void new_id(struct outbox *o)
 {
     uint8_t id[SEGMENT_ID_BYTES];
@@ -426,7 +449,7 @@ struct outbox *outbox_open(const char *dir, uint64_t segment_bytes, uint64_t *re
     o->segment_bytes = segment_bytes;
     snprintf(o->dir, sizeof o->dir, "%s", dir);
     if ((o->dir_fd = segment_dir_open(dir, true, err)) < 0 ||
-        (o->lock_fd = segment_lock(dir, "outbox", err)) < 0 || recover(o, &cut, err) ||
+        (o->lock_fd = segment_lock(dir, "outbox", err)) < 0 || see_refused(o, err) || recover(o, &cut, err) ||
         committed_open(o->dir_fd, dir, true, &o->committed, err) || settle_id(o, err)) {
         outbox_close(o);
         return NULL;
@@ -454,6 +477,14 @@ uint64_t outbox_next_offset(const struct outbox *o)
 uint64_t outbox_lost(const struct outbox *o)
 {
     return o->lost;
+}
+
+uint64_t outbox_last_seq(const struct outbox *o)
+{
+    uint64_t last = 0;
+    for (unsigned b = 0; b < BUCKET_ALL; b++)
+        last = o->last[b].seq > last ? o->last[b].seq : last;
+    return last;
 }
 
 bool outbox_has(const struct outbox *o, uint16_t bucket, uint64_t seq, uint32_t symbol, uint32_t sub)

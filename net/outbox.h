@@ -54,6 +54,13 @@ const struct outbox_previous *outbox_previous(const struct outbox *o);
 /* Notes it, durably; for who gives an outbox its new id by removing the file `id`. */
 int outbox_note_previous(struct outbox *o, const char *id, struct error *err);
 
+/* The highest seq of all events that were ever stored; 0: none. */
+uint64_t outbox_last_seq(const struct outbox *o);
+
+/* Notes, durably, that what follows is of another run: no writer opens this outbox any more. `why` is a line
+ * without its end. */
+int outbox_refuse(struct outbox *o, const char *why, struct error *err) __attribute__((warn_unused_result));
+
 /* True if the event is already stored: not after the last one of its bucket in (seq, symbol, sub). */
 bool outbox_has(const struct outbox *o, uint16_t bucket, uint64_t seq, uint32_t symbol, uint32_t sub);
 

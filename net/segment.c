@@ -182,14 +182,35 @@ static int copy_tail(int dir_fd, int fd, uint64_t offset, const char *name)
     return rc;
 }
 
+/* The first of NAME, NAME-2, NAME-3 … that is not there. */
+static void free_name(int dir_fd, char *name, size_t room)
+{
+    size_t n = strlen(name);
+    struct stat st;
+    for (int i = 2; fstatat(dir_fd, name, &st, AT_SYMLINK_NOFOLLOW) == 0; i++)
+        snprintf(name + n, room - n, "-%d", i);
+}
+
+int segment_set_aside(int dir_fd, const char *dir, const char *name, const char *suffix, struct error *err)
+{
+    char aside[SEGMENT_NAME_BYTES + 64];
+    snprintf(aside, sizeof aside, "%s%s", name, suffix);
+    free_name(dir_fd, aside, sizeof aside);
+    if (renameat(dir_fd, name, dir_fd, aside))
+        return error_set(err, "%s/%s: cannot rename it to %s: %s%s", dir, name, aside, strerror(errno),
+                         segment_advice(errno));
+    return 0;
+}
+
 int segment_cut(int dir_fd, const char *dir, const char *name, uint64_t offset, bool keep, struct error *err)
 {
     int rc = 0, fd = openat(dir_fd, name, O_RDWR | O_CLOEXEC);
     if (fd < 0)
         return error_set(err, "%s/%s: cannot open: %s%s", dir, name, strerror(errno), segment_advice(errno));
     if (keep) {
-        char kept[SEGMENT_NAME_BYTES + 32];
+        char kept[SEGMENT_NAME_BYTES + 64];
         snprintf(kept, sizeof kept, "%s.cut-%" PRIu64, name, offset);
+        free_name(dir_fd, kept, sizeof kept);
         if (copy_tail(dir_fd, fd, offset, kept))
             rc = error_set(err, "%s/%s: cannot keep what is cut off in %s: %s%s", dir, name, kept,
                            strerror(errno), segment_advice(errno));

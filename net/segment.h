@@ -35,6 +35,11 @@ int segment_write(int fd, const void *buf, size_t n, uint64_t offset) __attribut
 int segment_cut(int dir_fd, const char *dir, const char *name, uint64_t offset, bool keep, struct error *err)
     __attribute__((warn_unused_result));
 
+/* Renames the file to NAME + `suffix`, or if there is one already NAME + `suffix` + -2, -3 …: for what a
+ * person may want to look at. 0, or -1 with err. */
+int segment_set_aside(int dir_fd, const char *dir, const char *name, const char *suffix, struct error *err)
+    __attribute__((warn_unused_result));
+
 /* Why a write failed, and what to do about it: for the end of a message. */
 const char *segment_advice(int error_number);
 

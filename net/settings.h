@@ -116,6 +116,8 @@ SETTING_ENUMS(X)
     X(ENUM, csv, calendar, "us-equity", 0, 0, "", "", 0, "Sessions of the symbols in csv: sources.")         \
     X(NAME, source, market, "", 0, 15, "", "", 0,                                                            \
       "Added to every symbol as .MARKET (P makes BTCUSDT.P). Empty: nothing.")                               \
+    X(INT, conflate, quotes_ms, "0", 0, 60000, "ms", "", 0,                                                  \
+      "Of a symbol's quotes within so long only the last goes on, at its end: fewer, later. 0: all do.")     \
     X(PATH, sinks, jsonl, "", 0, 0, "", "", 0, "Alerts as JSON lines, appended to this file.")               \
     X(REDIS, sinks, redis, "", 0, 0, "", "", 0, "Redis to publish to: redis://host:port/db; rediss: TLS.")   \
     X(TEXT, sinks, postgres, "", 0, 0, "", "", 0,                                                            \

@@ -40,15 +40,17 @@ struct source_symbol {
 
 /* What the operator may say of sources; from the settings. */
 struct source_config {
-    const char *market;   /* appended to names as ".market"; NULL = nothing */
-    int csv_size_scale;   /* decimal places of sizes in csv: (default 0) */
-    int csv_calendar;     /* enum calendar_id of symbols in csv: (default CALENDAR_US_EQUITY) */
-    uint32_t symbols_max; /* limits.symbols; 0 = SOURCE_SYMBOLS_MAX */
+    const char *market;         /* appended to names as ".market"; NULL = nothing */
+    int csv_size_scale;         /* decimal places of sizes in csv: (default 0) */
+    int csv_calendar;           /* enum calendar_id of symbols in csv: (default CALENDAR_US_EQUITY) */
+    uint32_t symbols_max;       /* limits.symbols; 0 = SOURCE_SYMBOLS_MAX */
+    int64_t conflate_quotes_ns; /* for the feed: see there; 0 = off */
 };
 
 struct source_stats {
-    uint64_t rows;  /* lines or messages read, good or bad, without header */
-    uint64_t bytes; /* of input, uncompressed */
+    uint64_t rows;      /* lines or messages read, good or bad, without header */
+    uint64_t bytes;     /* of input, uncompressed */
+    uint64_t conflated; /* by the feed: quotes that a later one has replaced */
     uint64_t rejected[REJECT_COUNT];
     struct {
         char kind[24];

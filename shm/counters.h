@@ -35,6 +35,7 @@
     F(INGEST_MESSAGES, "messages", "messages", "type", MSG_TYPE_COUNT, "messages stamped")                   \
     F(INGEST_REJECTED, "rejected", "rows", "reason", REJECT_COUNT, "rows refused")                           \
     C(INGEST_SKIPPED, "skipped", counter, "rows", "rows of kinds that are of no use here")                   \
+    C(INGEST_CONFLATED, "conflated", counter, "rows", "quotes left out: see conflate.quotes_ms")             \
     C(INGEST_LATE, "late", counter, "messages", "messages with an event time before the running maximum")    \
     C(INGEST_JOURNAL_BYTES, "journal_bytes", counter, "bytes", "bytes written to the journal")               \
     C(INGEST_JOURNAL_BLOCKS, "journal_blocks", counter, "blocks", "blocks written to the journal")           \

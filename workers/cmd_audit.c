@@ -730,6 +730,27 @@ static void print_text(const struct proof *p)
                     a->stage[k].findings - AUDIT_FINDINGS);
 }
 
+/* Every row that was read is a message, or counted. Only ingest knows: told while its workspace is there, and
+ * the source has come to its end. */
+static void check_source(struct audit *a, struct workspace *ws)
+{
+    const struct control *c = workspace_object(ws, "control", 0, NULL);
+    const struct source_stats *s = &c->stats;
+    if (!atomics_load_acquire_u64(&c->ingest_ended) || c->stop || !c->journaled || s->rows == 0)
+        return;
+    struct audit_stage *stage = audit_stage_new(a, "source");
+    uint64_t rejected = 0, skipped = 0;
+    for (unsigned r = 0; r < REJECT_COUNT; r++)
+        rejected += s->rejected[r];
+    for (unsigned k = 0; k < SOURCE_SKIP_KINDS; k++)
+        skipped += s->skipped[k].count;
+    stage->produced = s->rows;
+    stage->delivered = c->count[MSG_TRADE] + c->count[MSG_QUOTE];
+    audit_count(stage, "rejected", rejected);
+    audit_count(stage, "skipped", skipped);
+    audit_count(stage, "conflated", s->conflated);
+}
+
 /* Does the instance run? What was killed leaves its workspace. */
 static void look_at_workspace(struct audit *a)
 {
@@ -739,6 +760,7 @@ static void look_at_workspace(struct audit *a)
         return;
     a->alive = workspace_alive(ws);
     a->killed = !a->alive;
+    check_source(a, ws);
     workspace_leave(ws);
 }
 

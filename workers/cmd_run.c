@@ -325,11 +325,16 @@ static void save_staging(struct supervisor *s)
     if (!workspace_alive(old)) {
         struct timespec now;
         clock_gettime(CLOCK_REALTIME, &now);
-        struct journal_options o = {.now_ns = now.tv_sec * SECOND_NS + now.tv_nsec, .blocking = true};
+        struct journal_options o = {.now_ns = now.tv_sec * SECOND_NS + now.tv_nsec,
+                                    .sync = (enum journal_sync)s->settings.journal_sync,
+                                    .blocking = true};
         o.staging = workspace_object(old, "staging", 0, &bytes);
         o.staging_bytes = bytes;
         snprintf(path, sizeof path, "%s/capture", s->options.dir);
         struct journal *j = journal_open(path, &o, &err);
+        struct error found;
+        if (j && journal_found(j, &found))
+            fprintf(stderr, "ringtape run: %s\n", found.text);
         if (!j || journal_close(j, &err) < 0)
             cli_fail(s->args, CLI_FAILED, "%s",
                      err.text); /* what the disk lacks is made again from the sources */

@@ -376,6 +376,7 @@ static void count(struct ingest *g)
     counter_set(c, INGEST_ROWS_READ, k->stats.rows);
     counter_set(c, INGEST_BYTES_READ, k->stats.bytes);
     counter_set(c, INGEST_SKIPPED, skipped);
+    counter_set(c, INGEST_CONFLATED, k->stats.conflated);
     counter_set(c, INGEST_SYMBOLS, stream_symbol_count(g->stream));
     counter_set(c, INGEST_RULES, ruletab_count(g->ruletab));
     counter_set(c, INGEST_LAST_SEQ, stream_last_seq(g->stream));
@@ -480,14 +481,13 @@ static int open_journal(struct ingest *g, struct error *err)
     snprintf(path, sizeof path, "%s/capture", g->in.options->dir);
     if (!(g->journal = journal_open(path, &o, err)))
         return -1;
+    if (g->in.control->journal_had_seq == 0)
+        g->in.control->journal_had_seq = 1 + journal_last_seq(g->journal);
     atomics_store_release_u64(&g->in.control->journaled, 1);
     keep_journal(g);
-    const struct journal_state *j = journal_state(g->journal);
-    if (j->torn_bytes || j->recovered_records)
-        instance_log(
-            &g->in, SET_LOG_LEVEL_WARN,
-            "%s: %llu bytes of a torn end were cut off, %llu messages written that were only in staging",
-            path, (unsigned long long)j->torn_bytes, (unsigned long long)j->recovered_records);
+    struct error found;
+    if (journal_found(g->journal, &found))
+        instance_log(&g->in, SET_LOG_LEVEL_WARN, "%s", found.text);
     g->last_seq = journal_last_seq(g->journal);
     if (g->last_seq == 0)
         return 0;

@@ -32,6 +32,9 @@ struct control {
     uint8_t journal_node[SEGMENT_ID_BYTES];      /* ingest, before ready */
     uint64_t checkpoint_seq[ROUTE_SCANNERS_MAX]; /* scanner k: from the message after it on it needs the
                                                     journal; 0: all of it */
+    /* Before the first role wrote anything, + 1: the last message of the journal (ingest), the highest of the
+     * events in the outbox (publisher). If the journal has lost its tail it is behind. */
+    uint64_t journal_had_seq, outbox_had_seq;
     uint64_t
         ends; /* publisher: scanners whose END it has, a bit each; an END that is released comes no more */
     /* publisher: the sink of raw trades still needs the journal from this message on, retention keeps it; 0 =

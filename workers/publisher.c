@@ -23,6 +23,9 @@
 #include "workers/instance.h"
 #include "workers/rule_names.h"
 
+#define XXH_INLINE_ALL
+#include <xxhash.h>
+
 enum { COMMIT_EVENTS = 4096, SINKS = 8, PENDING = 2 * COMMIT_EVENTS };
 
 /* A sink, and what its settings were when it was started. A sink that is to stop may take seconds for it, in
@@ -52,7 +55,10 @@ struct publisher {
     char journal_dir[4096], journal_id[SINK_OUTBOX_ID_MAX + 1];
     uint64_t durable_seq;   /* of the journal, as its sink was told */
     struct error waits_for; /* why that sink cannot start, as it was logged */
-    bool failing;
+    bool failing, refused;
+    /* Digests of the stored events of messages that the journal has lost: open addressing; NULL: not read. */
+    uint64_t *stored, stored_mask, n_stored;
+    bool all_stored; /* nothing of the outbox was deleted */
     char dead_letter_dir[4096];
     struct sink_place sink[SINKS];
     struct settings next; /* of the sinks that are replaced */
@@ -111,6 +117,85 @@ static int write_alert(struct publisher *p, const char *json, size_t len)
     return 0;
 }
 
+static uint64_t digest_of(uint64_t seq, uint32_t symbol, uint32_t sub, const char *json, size_t len)
+{
+    const uint64_t place[2] = {seq, (uint64_t)symbol << 32 | sub};
+    return XXH3_64bits_withSeed(json, len, XXH3_64bits(place, sizeof place)) | 1; /* 0: none */
+}
+
+/* The place of the digest in the set, or the free one for it. */
+static uint64_t *find_stored(const struct publisher *p, uint64_t digest)
+{
+    uint64_t at = digest;
+    while (p->stored[at & p->stored_mask] && p->stored[at & p->stored_mask] != digest)
+        at++;
+    return &p->stored[at & p->stored_mask];
+}
+
+static void add_stored(struct publisher *p, uint64_t digest)
+{
+    if (2 * p->n_stored >= p->stored_mask) {
+        uint64_t *old = p->stored, old_room = old ? p->stored_mask + 1 : 0;
+        p->stored_mask = old ? 2 * old_room - 1 : 1023;
+        p->stored = calloc(p->stored_mask + 1, sizeof *p->stored);
+        if (!p->stored)
+            abort();
+        for (uint64_t i = 0; i < old_room; i++)
+            if (old[i])
+                *find_stored(p, old[i]) = old[i];
+        free(old);
+    }
+    uint64_t *place = find_stored(p, digest);
+    p->n_stored += *place == 0;
+    *place = digest;
+}
+
+/* Events that were stored before this run began, of messages that the journal does not have any more. */
+static bool is_lost(const struct publisher *p, uint64_t seq)
+{
+    const struct control *c = p->in.control;
+    return seq < c->outbox_had_seq && seq >= c->journal_had_seq;
+}
+
+static int read_stored(struct publisher *p, struct error *err)
+{
+    struct outbox_record r;
+    uint64_t first;
+    int got;
+    struct outbox_reader *reader = outbox_reader_open(p->outbox_dir, 0, &first, err);
+    if (!reader)
+        return -1;
+    p->all_stored = first == 0;
+    add_stored(p, 1);
+    while ((got = outbox_read(reader, &r, err)) > 0)
+        if (is_lost(p, r.seq))
+            add_stored(p, digest_of(r.seq, r.symbol, r.sub, r.json, r.json_len));
+    outbox_reader_close(reader);
+    return got;
+}
+
+/* The journal has lost the message of this event, which is stored, and the sources have given one again. Is
+ * it the same? Else its event would be dropped for one of another run. */
+static bool is_the_same(struct publisher *p, uint64_t seq, uint64_t digest)
+{
+    struct error why, err;
+    counter_add(p->in.counters, PUBLISHER_DUPLICATES_DROPPED, 1);
+    if (!p->all_stored || *find_stored(p, digest))
+        return true;
+    error_set(
+        &why,
+        "the journal has lost its messages from %llu on, and what was read again is not the same at %llu: "
+        "the sources, rules or settings are not those of the run that was interrupted in this "
+        "directory; start a new run with another --dir",
+        (unsigned long long)p->in.control->journal_had_seq, (unsigned long long)seq);
+    instance_log(&p->in, SET_LOG_LEVEL_ERROR, "%s", why.text);
+    p->refused = p->in.finished = true;
+    p->code = 2;
+    if (outbox_refuse(p->outbox, why.text, &err) < 0)
+        instance_log(&p->in, SET_LOG_LEVEL_ERROR, "%s", err.text);
+    return false;
+}
+
 /* One event into the outbox' batch. False if it could not be taken now. */
 static bool take(struct publisher *p, const struct msg *m)
 {
@@ -121,7 +206,8 @@ static bool take(struct publisher *p, const struct msg *m)
     bool alert = m->type == MSG_ALERT;
     uint32_t sub = alert ? ((const struct msg_alert *)m->first)->sub : msg_bar_get(m).sub;
     counter_add(p->in.counters, PUBLISHER_EVENTS, 1);
-    if (outbox_has(p->outbox, id->bucket, m->seq, m->symbol, sub)) {
+    bool known = outbox_has(p->outbox, id->bucket, m->seq, m->symbol, sub), lost = is_lost(p, m->seq);
+    if (known && !lost) {
         counter_add(p->in.counters, PUBLISHER_DUPLICATES_DROPPED, 1);
         return true;
     }
@@ -134,6 +220,15 @@ static bool take(struct publisher *p, const struct msg *m)
                      (unsigned long long)m->seq, id->name);
         return true;
     }
+    uint64_t digest = lost ? digest_of(m->seq, m->symbol, sub, json, (size_t)len) : 0;
+    if (lost && !p->stored && read_stored(p, &err) < 0) {
+        instance_log(&p->in, SET_LOG_LEVEL_ERROR, "%s", err.text);
+        p->refused = p->in.finished = true;
+        p->code = 2;
+        return false;
+    }
+    if (known)
+        return is_the_same(p, m->seq, digest);
     struct outbox_record r = {.seq = m->seq,
                               .symbol = m->symbol,
                               .sub = sub,
@@ -151,6 +246,8 @@ static bool take(struct publisher *p, const struct msg *m)
         return false;
     }
     p->batch++;
+    if (lost)
+        add_stored(p, digest);
     if (!alert) {
         if (p->bars)
             barlog_add(p->bars, m, &symbol);
@@ -259,7 +356,7 @@ static int step(void *ctx, uint64_t ticks)
     int done = 0;
     (void)ticks;
     publish_durable(p);
-    for (uint32_t k = 0; k < p->scanners; k++)
+    for (uint32_t k = 0; k < p->scanners && !p->refused; k++)
         done += take_ring(p, k);
     if (!p->taken)
         return 0;
@@ -699,6 +796,8 @@ static int prepare(struct publisher *p, struct error *err)
         instance_log(&p->in, SET_LOG_LEVEL_WARN,
                      "outbox: cut off %llu bytes of a batch that was not committed",
                      (unsigned long long)torn);
+    if (p->in.control->outbox_had_seq == 0)
+        p->in.control->outbox_had_seq = 1 + outbox_last_seq(p->outbox);
     if (restore(p, err) < 0)
         return -1;
     for (uint32_t k = 0; k < p->scanners; k++) {
@@ -731,6 +830,7 @@ static int close_publisher(struct instance *in)
         p->code = p->code ? p->code : 1;
     }
     outbox_close(p->outbox);
+    free(p->stored);
     return p->code;
 }
 

@@ -21,8 +21,9 @@ int summary_write(const char *path, const uint64_t count[MSG_TYPE_COUNT], const 
             json_object_set_new(rejected, reject_name((enum reject_reason)r),
                                 json_integer((json_int_t)stats->rejected[r]));
     json_t *all =
-        json_pack("{s:o,s:o,s:o,s:I,s:I,s:f}", "messages", messages, "skipped", skipped, "rejected", rejected,
-                  "bars", (json_int_t)bars, "alerts", (json_int_t)alerts, "seconds", seconds);
+        json_pack("{s:I,s:o,s:o,s:o,s:I,s:I,s:I,s:f}", "rows", (json_int_t)stats->rows, "messages", messages,
+                  "skipped", skipped, "rejected", rejected, "conflated", (json_int_t)stats->conflated, "bars",
+                  (json_int_t)bars, "alerts", (json_int_t)alerts, "seconds", seconds);
     if (ingest_seconds >= 0)
         json_object_set_new(all, "ingest_seconds", json_real(ingest_seconds));
     FILE *out = !strcmp(path, "-") ? stdout : fopen(path, "we");

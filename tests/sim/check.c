@@ -182,21 +182,23 @@ static void check_outbox(const struct market *m)
     outbox_reader_close(reader);
 }
 
-/* sync = always: nothing was sent whose cause the disk did not have. Whatever the policy, the disk has a part
- * of the stream from its start, or nothing. */
-void check_power_cut(const struct market *m)
+/* Unless synced never: what was said to be durable is there. sync = always: nothing was sent whose cause the
+ * disk did not have. Whatever the policy, the disk has a part of the stream from its start, or nothing. */
+void check_power_cut(const struct market *m, uint64_t durable_seq)
 {
     uint64_t sent = 0;
-    if (m->settings.journal_sync != SET_JOURNAL_SYNC_ALWAYS)
+    if (m->settings.journal_sync == SET_JOURNAL_SYNC_NEVER)
         return;
-    for (size_t i = 0; i < server_count; i++)
+    for (size_t i = 0; i < server_count && m->settings.journal_sync == SET_JOURNAL_SYNC_ALWAYS; i++)
         sent = server_list[i].seq > sent ? server_list[i].seq : sent;
-    if (sent == 0)
+    if (sent == 0 && durable_seq == 0)
         return;
     uint64_t last = check_journal(m, false);
     if (sent > last)
         check_fail("sync = always: an event of message %" PRIu64 " was sent, the journal ends with %" PRIu64,
                    sent, last);
+    if (durable_seq > last)
+        check_fail("message %" PRIu64 " was durable, the journal ends with %" PRIu64, durable_seq, last);
 }
 
 void check_end(const struct market *m)

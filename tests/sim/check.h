@@ -8,8 +8,9 @@
 /* The pass. Its messages and events are kept. */
 void check_expect(const struct market *m);
 
-/* After a power cut, before anything starts again: what the server has was durable. */
-void check_power_cut(const struct market *m);
+/* After a power cut, before anything starts again: what the server has was durable, and the journal has what
+ * ingest had said that is. */
+void check_power_cut(const struct market *m, uint64_t durable_seq);
 
 /* After the end. */
 void check_end(const struct market *m);

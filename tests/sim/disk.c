@@ -63,7 +63,6 @@ struct folder {
 
 struct disk_faults disk_faults;
 uint64_t disk_faults_made;
-struct disk_plan disk_plan;
 static uint64_t n_ops;
 static struct folder folders[FOLDERS];
 static struct file files[FILES];
@@ -151,15 +150,16 @@ static void apply_some(struct file *f, const struct op *op)
         apply(f, op, from, to);
 }
 
-/* Operations up to number `up_to` are durable now, those after `some` are lost, what is between is left to
- * chance. */
-static void settle(struct file *f, uint64_t up_to, uint64_t some)
+enum survives { ALL, SOME, NONE };
+
+/* What becomes of the operations that are not durable: SOME is left to chance. */
+static void settle(struct file *f, enum survives what)
 {
     for (struct op *op = f->first, *next; op; op = next) {
         next = op->next;
-        if (op->number <= up_to)
+        if (what == ALL)
             apply(f, op, 0, op->bytes);
-        else if (op->number <= some)
+        else if (what == SOME)
             apply_some(f, op);
         free(op);
     }
@@ -268,29 +268,13 @@ static void rebuild(struct folder *d, int names)
 
 void disk_power_cut(void)
 {
-    /* of the journal, all up to a moment is durable, what comes after is lost */
-    uint64_t first = UINT64_MAX, up_to;
-    const struct folder *journal = &folders[0];
-    for (int i = 0; i < n_files; i++)
-        if (files[i].folder == journal && files[i].first && files[i].first->number < first)
-            first = files[i].first->number;
-    if (journal->n_changes && journal->change[0].number < first)
-        first = journal->change[0].number;
-    up_to = first > n_ops || !disk_plan.journal_syncs ? n_ops : first - 1 + random_below(n_ops - first + 2);
     for (int i = 0; i < n_files; i++) {
-        bool any_order = disk_plan.strict || files[i].folder != journal;
         files[i].mapped = false; /* its image is of some time before */
         files[i].ino = 0;
-        settle(&files[i], any_order ? 0 : up_to, any_order ? UINT64_MAX : up_to + 1);
+        settle(&files[i], SOME);
     }
-    for (int i = 0; i < FOLDERS; i++) {
-        struct folder *d = &folders[i];
-        int n = 0;
-        while (n < d->n_changes && d->change[n].number <= up_to)
-            n++;
-        bool any_order = disk_plan.strict || d != journal;
-        rebuild(d, any_order ? (int)random_below((uint64_t)d->n_changes + 1) : n);
-    }
+    for (int i = 0; i < FOLDERS; i++)
+        rebuild(&folders[i], (int)random_below((uint64_t)folders[i].n_changes + 1));
 }
 
 void disk_write_back(void)
@@ -447,10 +431,8 @@ ssize_t pwrite(int fd, const void *buf, size_t n, off_t at)
     struct file *f = fd >= 0 && fd < FDS ? fds[fd].file : NULL;
     bool killed = false;
     if (f && faulty(disk_faults.write, "a write")) {
-        bool orderly =
-            !disk_plan.strict && f->folder == &folders[0]; /* after these the journal's writer goes on */
-        if (orderly || random_below(2)) {
-            errno = (int)(orderly ? RANDOM_OF(ENOSPC, EIO) : RANDOM_OF(ENOSPC, EIO, EINTR));
+        if (random_below(2)) {
+            errno = (int)RANDOM_OF(ENOSPC, EIO, EINTR);
             return -1;
         }
         n = n > 1 ? 1 + random_below(n - 1) : n;
@@ -517,15 +499,14 @@ int fdatasync(int fd)
     struct folder *d = fd >= 0 && fd < FDS ? fds[fd].folder : NULL;
     if (!f && !d)
         return 0;
-    bool calm = disk_plan.journal_loses && !disk_plan.strict && process_is_opening();
-    if (!calm && faulty(disk_faults.sync, "a sync")) {
-        if (f && (disk_plan.strict || disk_plan.journal_loses || f->folder == &folders[1]))
-            settle(f, 0, UINT64_MAX);
+    if (faulty(disk_faults.sync, "a sync")) {
+        if (f)
+            settle(f, SOME);
         errno = EIO;
         return -1;
     }
     if (f)
-        settle(f, UINT64_MAX, 0);
+        settle(f, ALL);
     else
         settle_names(d, d->n_changes);
     return 0;

@@ -36,12 +36,4 @@ void disk_close_all(pid_t pid);
 
 extern uint64_t disk_faults_made;
 
-/* What the journal does not survive yet is left out, unless `strict`: a power cut leaves of a journal that is
- * synced always a beginning of what was done, and of another all; its writes fail whole; and a sync that
- * fails loses something only where the process that saw it goes on (journal_loses; nobody is killed then). */
-struct disk_plan {
-    bool strict, journal_syncs, journal_loses;
-};
-extern struct disk_plan disk_plan;
-
 #endif

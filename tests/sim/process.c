@@ -29,7 +29,7 @@ struct process {
     const char *name;
     pid_t parent;
     int status; /* as waitpid has it */
-    bool ended, reaped, opening;
+    bool ended, reaped;
     uint64_t doom; /* basic blocks until it is killed; 0: not */
     unsigned weight;
 };
@@ -78,16 +78,6 @@ bool process_ended(pid_t pid, int *status)
 {
     *status = process_of(pid)->status;
     return process_of(pid)->ended;
-}
-
-void process_set_opening(bool opening)
-{
-    process_of(running->pid)->opening = opening;
-}
-
-bool process_is_opening(void)
-{
-    return process_of(running->pid)->opening;
 }
 
 int64_t process_now_ns(void)

@@ -39,10 +39,6 @@ pid_t process_any(void);
 const char *process_name(pid_t pid);
 bool process_ended(pid_t pid, int *status);
 
-/* The process that runs is still setting itself up; says so of itself. */
-void process_set_opening(bool opening);
-bool process_is_opening(void);
-
 /* 0 outside of any. */
 pid_t process_current(void);
 

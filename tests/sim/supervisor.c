@@ -65,9 +65,7 @@ static int role_process(void *arg)
         fprintf(stderr, "%s %u: %s\n", role_name(p.ops->kind), p.index, err.text);
         return 1;
     }
-    process_set_opening(true);
     int code = p.ops->open(in);
-    process_set_opening(false);
     if (code)
         return code;
     int64_t keep_ns = 0, idle_ns = 0;
@@ -126,6 +124,17 @@ pid_t supervisor_start(const struct market *m)
 {
     market = m;
     return process_start(supervisor_process, NULL, "supervisor");
+}
+
+uint64_t supervisor_durable_seq(const struct market *m)
+{
+    struct error err;
+    struct workspace *w = workspace_join(m->instance, WORKSPACE_READ, instance_schema_hash(), &err);
+    if (!w)
+        return 0;
+    uint64_t seq = ((struct control *)workspace_object(w, "control", 0, NULL))->durable_seq;
+    workspace_leave(w);
+    return seq;
 }
 
 void supervisor_forget_memory(const struct market *m)

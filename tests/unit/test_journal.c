@@ -36,8 +36,24 @@ static uint64_t next_random(void)
 
 /* The disk, in front of libc's: what one in `fault_one_in` calls does is fail, or write a part. */
 static unsigned fault_one_in, faults;
-static bool drop_unsynced; /* a sync that fails loses what was not synced, as the kernel's does */
-static uint64_t synced_bytes;
+
+/* What the disk has of the one file that is written: a sync stores what was written since the last, one that
+ * fails drops it, as the kernel's does. Shared with children. */
+enum { DISK_BYTES = 1 << 20 };
+struct disk {
+    uint8_t stored[DISK_BYTES], written[DISK_BYTES];
+    bool dirty[DISK_BYTES];
+};
+static struct disk *disk; /* NULL: not watched */
+
+static void sync_disk(bool store)
+{
+    for (size_t i = 0; disk && i < DISK_BYTES; i++) {
+        if (store && disk->dirty[i])
+            disk->stored[i] = disk->written[i];
+        disk->dirty[i] = false;
+    }
+}
 
 static bool faulty(void)
 {
@@ -55,21 +71,26 @@ ssize_t pwrite(int fd, const void *buf, size_t n, off_t at)
         }
         n = n > 1 ? 1 + next_random() % (n - 1) : n;
     }
+    if (disk && (at || *(const char *)buf == *JOURNAL_MAGIC)) { /* not the lock's */
+        memcpy(disk->written + at, buf, n);
+        memset(disk->dirty + at, 1, n);
+    }
     return syscall(SYS_pwrite64, fd, buf, n, at);
 }
 
 int fdatasync(int fd)
 {
+    bool failed = faulty();
+    sync_disk(!failed);
+    errno = EIO;
+    return failed ? -1 : (int)syscall(SYS_fdatasync, fd);
+}
+
+int fsync(int fd)
+{
     struct stat st;
     assert_int_equal(fstat(fd, &st), 0);
-    if (faulty()) {
-        if (drop_unsynced && ftruncate(fd, (off_t)synced_bytes))
-            abort();
-        errno = EIO;
-        return -1;
-    }
-    synced_bytes = (uint64_t)st.st_size;
-    return (int)syscall(SYS_fdatasync, fd);
+    return S_ISDIR(st.st_mode) ? (int)syscall(SYS_fsync, fd) : fdatasync(fd);
 }
 
 static void run(const char *format, ...)
@@ -673,33 +694,186 @@ static void a_bad_disk_loses_nothing(void **state)
     assert_true(faults > 20);
 }
 
-/* The kernel may drop what it could not sync and call the next sync a success: with sync = always nothing is
- * durable that was not written again. */
+static void watch_disk(void)
+{
+    disk = mmap(NULL, sizeof *disk, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    assert_true(disk != MAP_FAILED);
+}
+
+/* What a reboot would find in place of what can be read now. */
+static void reboot(void)
+{
+    static struct content file;
+    load(&file, 1);
+    assert_true(file.n <= DISK_BYTES);
+    memcpy(file.bytes, disk->stored, file.n);
+    munmap(disk, sizeof *disk);
+    disk = NULL;
+    store(&file, file.n);
+}
+
+/* The kernel may drop what it could not sync and call the next sync a success: nothing is durable that was
+ * not written again, from staging or, where that does not have it any more, from the file. */
 static void a_failed_sync_is_not_believed(void **state)
 {
     (void)state;
-    struct journal_options o = small();
-    char path[128];
-    o.blocking = true;
-    o.segment_bytes = 1 << 20;
-    o.sync = JOURNAL_SYNC_ALWAYS;
-    struct journal *j = open_journal(&o);
-    segment_path(path, 1);
-    drop_unsynced = true;
-    synced_bytes = 0;
-    fault_one_in = 3;
-    append(j, 1, 3000);
-    for (int i = 0; i < 5000 && journal_state(j)->durable_seq < 3000; i++)
-        journal_poll(j, now_ns += 1000000000);
-    fault_one_in = 0;
-    drop_unsynced = false;
-    assert_int_equal(journal_state(j)->durable_seq, 3000);
-    struct stat st;
-    int rc;
-    assert_int_equal(stat(path, &st), 0);
-    assert_int_equal(st.st_size, synced_bytes);
-    assert_int_equal(read_all(&rc), 3001); /* as a reboot would find it */
-    close_journal(j);
+    for (int round = 0; round < 8; round++) {
+        int rc;
+        struct journal_options o = small();
+        o.blocking = true;
+        o.segment_bytes = DISK_BYTES;
+        o.sync = round % 2 ? JOURNAL_SYNC_ALWAYS : JOURNAL_SYNC_INTERVAL;
+        o.interval_ns = 1 + round / 2 * 3000000;
+        struct journal *j = open_journal(&o);
+        watch_disk();
+        unsigned before = faults;
+        fault_one_in = 3;
+        append(j, 1, 3000);
+        for (int i = 0; i < 5000 && journal_state(j)->durable_seq < 3000; i++)
+            journal_poll(j, now_ns += 1000000000);
+        fault_one_in = 0;
+        assert_true(faults > before);
+        assert_int_equal(journal_state(j)->durable_seq, 3000);
+        reboot();
+        assert_int_equal(read_all(&rc), 3001);
+        assert_int_equal(rc, 0);
+        close_journal(j);
+        run("rm -rf %s/*", dir);
+    }
+}
+
+/* … nor does a writer that comes after one that was killed behind such a sync. */
+static void what_is_only_in_the_page_cache_is_not_believed(void **state)
+{
+    (void)state;
+    uint8_t *shared = mmap(NULL, STAGING, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    for (int round = 0; round < 6; round++) {
+        int rc, status;
+        struct journal_options o = small();
+        o.blocking = true;
+        o.segment_bytes = DISK_BYTES;
+        o.sync = round % 2 ? JOURNAL_SYNC_ALWAYS : JOURNAL_SYNC_INTERVAL;
+        o.interval_ns = 1000000;
+        o.staging = round < 4 ? shared : NULL; /* without: someone has removed the workspace */
+        o.staging_bytes = o.staging ? STAGING : 0;
+        memset(shared, 0, STAGING);
+        watch_disk();
+        pid_t pid = fork();
+        if (pid == 0) {
+            struct journal *j = open_journal(&o);
+            append(j, 1, 2000);
+            if (round >= 4 && journal_flush(j, &err))
+                _exit(1);
+            sync_disk(false); /* the disk fails, and nobody gets to know */
+            _exit(0);
+        }
+        assert_int_equal(waitpid(pid, &status, 0), pid);
+        assert_int_equal(status, 0);
+        if (round >= 4) /* nobody knows what was synced */
+            memset(disk->stored, 0, DISK_BYTES);
+        struct journal *j = open_journal(&o);
+        assert_int_equal(journal_state(j)->durable_seq, 2000);
+        reboot();
+        assert_int_equal(read_all(&rc), 2001);
+        assert_int_equal(rc, 0);
+        close_journal(j);
+        run("rm -rf %s/*", dir);
+    }
+    munmap(shared, STAGING);
+}
+
+/* What a power cut may make of a file whose bytes were not on disk; false if it is as it was. */
+static bool lose(struct content *c, bool first)
+{
+    size_t from = next_random() % c->n, n = 1 + next_random() % (c->n - from);
+    static struct content was;
+    was = *c;
+    switch (next_random() % 5 + first) {
+    case 0: /* without the first it would be a journal of which the beginning was deleted */
+        assert_int_equal(unlink(c->path), 0);
+        return true;
+    case 1: /* nothing but the length */
+        memset(c->bytes, 0, c->n);
+        break;
+    case 2: /* a part of its head */
+        memset(c->bytes, 0, 1 + next_random() % 63);
+        break;
+    case 3:
+        memset(c->bytes + from, 0, n);
+        break;
+    default:
+        c->n = from;
+    }
+    store(c, c->n);
+    return c->n != was.n || memcmp(c->bytes, was.bytes, c->n);
+}
+
+/* A power cut keeps what came later and loses what came before: what stands behind the first gap is set
+ * aside, all of it, and the writer goes on from there. Where the disk was asked to sync, a gap can be in the
+ * last segments only: elsewhere it is damage, and nothing is touched. */
+static void what_follows_a_gap_is_set_aside(void **state)
+{
+    (void)state;
+    static struct content file;
+    unsigned refused = 0, aside = 0;
+    for (int round = 0; round < 60; round++) {
+        int rc;
+        struct journal_options o = small();
+        o.blocking = true;
+        o.segment_bytes = 9000;
+        struct journal *j = open_journal(&o);
+        append(j, 1, 3000);
+        close_journal(j);
+        int segments = count_files(JOURNAL_SUFFIX);
+        assert_true(segments > 6);
+        int hit = 1 + (int)(next_random() % (unsigned)segments);
+        load(&file, (uint32_t)hit);
+        if (!lose(&file, hit == 1))
+            continue;
+        o.sync = (enum journal_sync)(round % 3);
+        static const uint8_t zero[64];
+        size_t head = file.n < 64 ? file.n : 64;
+        bool empty = hit == 1 && !memcmp(file.bytes, zero, head); /* a reader begins behind it */
+        uint64_t seq = empty ? 1 : read_all(&rc);
+        j = journal_open(dir, &o, &err);
+        bool missing = access(file.path, F_OK) != 0;
+        int last = segments - (missing && hit == segments);
+        if (o.sync != JOURNAL_SYNC_NEVER && hit + missing < last - 2) {
+            if (!j) {
+                assert_non_null(strstr(err.text, "damaged"));
+                assert_non_null(strstr(err.text, "move it"));
+                refused++;
+                assert_int_equal(count_files(JOURNAL_SUFFIX ".lost"), 0);
+                o.sync = JOURNAL_SYNC_NEVER;
+            } else {
+                close_journal(j); /* sealed: nobody looked into it */
+                run("rm -rf %s/*", dir);
+                continue;
+            }
+            j = open_journal(&o);
+        }
+        const struct journal_state *s = journal_state(j);
+        assert_non_null(j);
+        if (s->lost_segments == 0 && hit < segments) /* only its footer was gone: a reader stops there */
+            seq = 3001;
+        assert_int_equal(journal_last_seq(j), seq - 1);
+        assert_int_equal(count_files(JOURNAL_SUFFIX ".lost"), s->lost_segments);
+        assert_true(s->lost_segments <= (unsigned)(segments - hit + 1));
+        assert_true(!s->lost_segments || journal_found(j, &err));
+        if (hit < segments && seq < 3001) {
+            assert_int_equal(s->lost_seq, 3000);
+            assert_true(s->lost_segments >= (unsigned)(segments - hit));
+            run("test $(cat %s/*.lost | wc -c) = %" PRIu64, dir, s->lost_bytes);
+        }
+        aside += (unsigned)s->lost_segments;
+        append(j, seq, 4000);
+        close_journal(j);
+        assert_int_equal(read_all(&rc), 4001);
+        assert_int_equal(rc, 0);
+        run("rm -rf %s/*", dir);
+    }
+    print_message("%u files set aside, %u times refused\n", aside, refused);
+    assert_true(refused > 0 && aside > 50);
 }
 
 /* Staging is full as the next segment begins, and then the writer ends: the empty file must not be taken for
@@ -894,6 +1068,8 @@ int main(int argc, char **argv)
         TEST(a_full_disk_loses_nothing),
         TEST(a_bad_disk_loses_nothing),
         TEST(a_failed_sync_is_not_believed),
+        TEST(what_is_only_in_the_page_cache_is_not_believed),
+        TEST(what_follows_a_gap_is_set_aside),
         TEST(a_segment_to_which_nothing_came),
         TEST(a_killed_writer_loses_nothing),
         TEST(staging_belongs_to_its_journal),

@@ -522,6 +522,26 @@ static void a_bad_disk_loses_nothing(void **state)
     outbox_close(o);
 }
 
+static void a_refused_outbox_stays_refused(void **state)
+{
+    (void)state;
+    int rc;
+    struct outbox *o = open_box(1 << 20);
+    assert_int_equal(outbox_last_seq(o), 0);
+    fill(o, 0, 40, 10);
+    uint64_t last = outbox_last_seq(o);
+    assert_true(last > 0);
+    assert_int_equal(outbox_refuse(o, "these are of another run", &err), 0);
+    outbox_close(o);
+    assert_null(outbox_open(dir, 1 << 20, NULL, &err));
+    assert_non_null(strstr(err.text, "refused: these are of another run"));
+    assert_int_equal(read_all(0, &rc), 40); /* sinks and audit may */
+    run("rm %s/refused", dir);
+    o = open_box(1 << 20);
+    assert_int_equal(outbox_last_seq(o), last);
+    outbox_close(o);
+}
+
 static void what_is_no_outbox_says_so(void **state)
 {
     (void)state;
@@ -628,6 +648,7 @@ int main(void)
         TEST(any_flipped_byte_is_found),
         TEST(a_full_disk_loses_nothing),
         TEST(a_bad_disk_loses_nothing),
+        TEST(a_refused_outbox_stays_refused),
         TEST(what_is_no_outbox_says_so),
         TEST(a_killed_writer_keeps_its_word),
         TEST(readers_follow_the_writer),
