@@ -35,9 +35,10 @@ struct scanner {
     const struct msg *missed_at;
     uint32_t missed_n;
     int64_t missed_since_ns;
-    uint64_t lag_from;                       /* the ring lags from this message on; 0: it does not */
-    bool lag_level;                          /* … and we are at the journal's end */
-    uint64_t sent_seq;                       /* events before this one are in the event ring */
+    uint64_t lag_from; /* the ring lags from this message on; 0: it does not */
+    uint64_t resumed;  /* the ring has it all from this message on, and we what came before */
+    bool lag_level;    /* … and we are at the journal's end */
+    uint64_t sent_seq; /* events before this one are in the event ring */
     struct rule_stats *stats, *missed_stats; /* what was counted before us; what we count again */
     struct saving *saving;                   /* NULL: no checkpoints */
 };
@@ -174,6 +175,7 @@ static void caught_up(struct scanner *s)
                  all_s, f->buckets, load_s, (unsigned long long)f->messages, all_s - load_s);
     counter_add(s->in.counters, SCANNER_CAUGHT_UP, f->messages);
     counter_set(s->in.counters, SCANNER_CATCHING_UP, 0);
+    s->applied_seq = catch_up_at(s->missed);
     catch_up_close(s->missed);
     s->missed = NULL;
     s->sent_seq = 0;
@@ -205,23 +207,49 @@ static void catch_up_options(struct scanner *s, struct catch_up_options *o)
     counter_set(s->in.counters, SCANNER_CATCHING_UP, 1);
 }
 
-/* The ring is empty. Was it left behind? Then what follows is in the journal. */
-static bool is_left_behind(struct scanner *s)
+/* Reads the journal after what is applied, up to to_seq. */
+static void read_journal(struct scanner *s, uint64_t to_seq)
 {
     struct catch_up_options o;
     struct error note, err;
-    uint32_t n;
-    uint64_t from = atomics_load_acquire_u64(&s->in.control->lag[s->in.index].from);
-    if (from == 0 || ring_peek(&s->ticks, &n)) /* what came before is in the ring */
-        return false;
     catch_up_options(s, &o);
-    o.to_seq = UINT64_MAX;
-    o.after_seq = from - 1;
-    s->lag_from = from;
-    s->lag_level = false;
+    o.to_seq = to_seq;
+    o.after_seq = s->applied_seq;
     s->missed = catch_up_open(&o, &note, &err);
     if (!s->missed)
         fail(s, err.text);
+}
+
+/* Was the ring left behind? What it then lacks, from its last message to that before `resume`, or to the
+ * journal's end, is in the journal. Looked at after the ring's next messages m[0..*n) (none: NULL): if they
+ * come after a gap, so says `resume`. True if the journal comes first; else *n are those before the gap. */
+static bool is_left_behind(struct scanner *s, const struct msg *m, uint32_t *n)
+{
+    const struct ring_lag *lag = &s->in.control->lag[s->in.index];
+    uint64_t resume = atomics_load_acquire_u64(&lag->resume), from;
+    uint32_t before = 0;
+    if (m && resume <= s->resumed)
+        return false;
+    if (resume > s->resumed) {
+        while (before < *n && m[before].seq < resume)
+            before += msg_slot_count(&m[before]);
+        if (before == 0) {
+            s->resumed = resume;
+            if (s->applied_seq >= resume - 1)
+                return is_left_behind(s, m, n);
+            read_journal(s, resume - 1);
+            return true;
+        }
+        *n = before;
+        return false;
+    }
+    if ((from = atomics_load_acquire_u64(&lag->from)) == 0 || s->ended)
+        return false;
+    if (ring_peek(&s->ticks, n)) /* what came before is in the ring */
+        return *n = 0, false;
+    read_journal(s, UINT64_MAX);
+    s->lag_from = from;
+    s->lag_level = false;
     return true;
 }
 
@@ -232,6 +260,7 @@ static void step_level(struct scanner *s)
     uint64_t resume = atomics_load_acquire_u64(&lag->resume);
     if (s->lag_level && resume > s->lag_from) {
         catch_up_end_at(s->missed, resume - 1);
+        s->resumed = resume;
         s->lag_from = 0;
     } else if (!s->lag_level && catch_up_at(s->missed) >= s->lag_from) {
         s->lag_level = true;
@@ -272,6 +301,9 @@ static int find_missed(struct scanner *s, struct error *err)
     uint32_t n;
     const struct msg *m = ring_peek(&s->ticks, &n);
     uint64_t to_seq = m ? m->seq - 1 : ring_released_seq(&s->ticks);
+    uint64_t resume = atomics_load_acquire_u64(&s->in.control->lag[s->in.index].resume);
+    if (resume && resume - 1 <= to_seq) /* what the ring lacked, it lacked before what comes next */
+        s->resumed = resume;
     if (to_seq == 0 || to_seq == UINT64_MAX)
         return 0;
     s->sent_seq = ring_last_seq(&s->events);
@@ -329,9 +361,9 @@ static int step(void *ctx, uint64_t ticks)
     if (s->missed)
         return step_missed(s);
     const struct msg *m = ring_peek(&s->ticks, &n);
+    if (is_left_behind(s, m, &n))
+        return 1;
     if (!n) {
-        if (is_left_behind(s))
-            return 1;
         if (s->saving && s->whole && !s->ended)
             saving_step(s->saving, s->memory.engine, s->applied_seq, &s->events);
         return 0;
