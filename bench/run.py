@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """Runs the benchmarks, writes build/bench.json, prints the table. The machine should do nothing else.
-   make bench            all           make bench ONLY=engine        one of ring engine ingest e2e latency sinks
+   make bench            all           make bench ONLY=engine        one of ring engine ingest e2e latency journal restart sinks
    make bench QUICK=1    short runs    (numbers with a wider spread)"""
-import json, os, shutil, statistics, subprocess, sys, tempfile, time
+import json, os, re, shutil, signal, socket, statistics, subprocess, sys, tempfile, time, urllib.request
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 BUILD = os.path.join(ROOT, "build")
@@ -132,6 +132,80 @@ def sinks():
         shutil.rmtree(directory, ignore_errors=True)
 
 
+def journal():
+    """What the journal writes at ingest's full speed, and what that costs: the same rows with and without it, in turn."""
+    csv, _ = tape20()
+    none = rule_file("none.json", [{"id": "none", "symbols": ["NONE"], "expr": "price < 0"}])
+    bytes_of = lambda d: sum(os.path.getsize(os.path.join(d, f)) for f in os.listdir(d))
+    speed = {"on": [], "off": []}
+    written = []
+
+    def both():
+        for kind, args in (("on", ["--set", "journal.compress=false"]), ("off", ["--set", "journal.enabled=false"])):
+            summary = run(f"csv:{csv}", none, *args)
+            speed[kind].append(summary["messages"]["trade"] / summary["ingest_seconds"])
+            if kind == "on":
+                written.append(bytes_of(os.path.join(WORK, "instance", "capture")) / summary["ingest_seconds"] / 1e6)
+        return 100 * (1 - speed["on"][-1] / speed["off"][-1])
+    cost = placed(RUNS, both)
+    add("journal_write", "none", "csv", {next(iter(cost), None): written}, None, "MB/s")
+    add("journal_cost", "goal", "csv", cost, 5, "% of ingest's ticks/s")
+
+
+def steps_of(port, scanner):
+    """The steps of a scanner so far: upper bound in seconds -> how many lasted no longer."""
+    text = urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=5).read().decode()
+    rows = [l for l in text.splitlines() if re.match(r"ringtape_scanner_step_\w+_bucket", l) and f'"{scanner}"' in l]
+    return {float(re.search(r'le="([^"]+)"', l)[1].replace("+Inf", "inf")): float(l.split()[-1]) for l in rows}
+
+
+def restart():
+    """A scanner of two is killed late in a day of 10,000 symbols: how long until it is level, and how long the steps of the
+    other one are meanwhile."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    market = rule_file("day.json", [{"id": f"m{i}", "trigger": "cross", "expr": f"change_pct_5m > {2 + 0.5 * i} and rsi(14)@1m > 70"} for i in range(20)])
+    directory, log = os.path.join(WORK, "instance"), os.path.join(WORK, "restart.log")
+    shutil.rmtree(directory, ignore_errors=True)
+    with open(log, "w") as f:
+        p = subprocess.Popen([BIN, "run", "--source", "sim:symbols=10000,minutes=390,rate=1000,open=0,burst=1", "--rules", market, "--dir", directory,
+                              "--speed", "600", "--until-end", "--scanners", "2", "--set", f"http.port={port}", "--set", "checkpoints.interval_ms=10000"],
+                             stderr=f)
+    begun, figures = time.time(), {"load": [], "replay": [], "all": [], "other": []}
+    for at_s in (24, 28, 32) if QUICK else (20, 23, 26, 29, 32):
+        time.sleep(max(0, begun + at_s - time.time()))
+        pid = next((int(x) for x in os.listdir("/proc") if x.isdigit() and b"scanner:1" in cmdline(x) and directory.encode() in cmdline(x)), None)
+        before, done = steps_of(port, 0), open(log).read().count("caught up")
+        os.kill(pid, signal.SIGKILL)
+        end = time.time() + 20
+        while open(log).read().count("caught up") == done and time.time() < end:
+            time.sleep(0.01)
+        after = steps_of(port, 0)
+        seen = re.findall(r"caught up after ([\d.]+) s: (\d+) buckets loaded from checkpoints in ([\d.]+) s, (\d+) messages applied from the journal in ([\d.]+) s",
+                          open(log).read())[-1]
+        total = after[float("inf")] - before[float("inf")]
+        figures["all"].append(float(seen[0]))
+        figures["load"].append(float(seen[2]))
+        figures["replay"].append(float(seen[3]) / max(float(seen[4]), 1e-9))
+        figures["other"].append(1e6 * next(b for b in sorted(after) if after[b] - before.get(b, 0) >= 0.999 * total))
+    p.terminate()
+    p.wait()
+    where = placement()
+    add("scanner_restart_load", "goal", "10,000 symbols", {where: figures["load"]}, 1, "s")
+    add("scanner_restart_replay", "goal", "10,000 symbols", {where: figures["replay"]}, 3e6, "messages/s")
+    add("scanner_restart", "none", "10,000 symbols", {where: figures["all"]}, None, "s until caught up")
+    add("scanner_restart_others", "goal", "step p99.9", {where: figures["other"]}, 20, "us of wall time")
+
+
+def cmdline(pid):
+    try:
+        with open(f"/proc/{pid}/cmdline", "rb") as f:
+            return f.read()
+    except OSError:
+        return b""
+
+
 _nautilus = None
 
 
@@ -181,6 +255,10 @@ def main():
             after = placement()
             for r in rows[n:]:
                 r["placement"] = before if before == after else f"{before}>{after}"
+        if only in (None, "journal"):
+            journal()
+    if only in (None, "restart"):
+        restart()
     if only in (None, "sinks"):
         sinks()
     with open(os.path.join(BUILD, "bench.json"), "w") as f:

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "core/route.h"
+#include "net/checkpoint.h"
 #include "net/journal.h"
 #include "shm/heartbeat.h"
 #include "workers/instance.h"
@@ -342,6 +343,19 @@ static void save_staging(struct supervisor *s)
     workspace_leave(old);
 }
 
+/* Checkpoints stand on the outbox: their events are in it. Where that was taken away they do not count, and all events
+ * are made again. */
+static int check_checkpoints(struct supervisor *s)
+{
+    char path[4096];
+    struct error err;
+    snprintf(path, sizeof path, "%s/outbox", s->options.dir);
+    if (access(path, F_OK) == 0)
+        return CLI_OK;
+    snprintf(path, sizeof path, "%s/checkpoints", s->options.dir);
+    return checkpoint_cut(path, 0, &err) ? cli_fail(s->args, CLI_FAILED, "%s", err.text) : CLI_OK;
+}
+
 static int create(struct supervisor *s)
 {
     const struct settings *set = &s->settings;
@@ -399,7 +413,9 @@ static int supervise(struct supervisor *s)
     struct sigaction stop = {.sa_handler = on_stop}, child = {.sa_handler = on_child},
                      hup = {.sa_handler = on_hangup};
     int64_t t0 = mono_ns();
-    int code = create(s);
+    int code = check_checkpoints(s);
+    if (!code)
+        code = create(s);
     if (code)
         return code;
     sigaction(SIGINT, &stop, NULL);

@@ -23,6 +23,17 @@ def start(directory, scanners=2, speed="6000", source=TAPE, rule_file=file, *mor
                             stderr=open(directory + ".log", "a"), start_new_session=True)
 
 
+def processes_of(directory):
+    """The processes that have the directory on their command line."""
+    found = []
+    for pid in filter(str.isdigit, os.listdir("/proc")):
+        try:
+            found += [pid] if directory in open(f"/proc/{pid}/cmdline").read() else []
+        except OSError:
+            pass  # it has just ended
+    return found
+
+
 def same(directory, code, what):
     log = open(directory + ".log").read()
     if not ok(code == 0, f"{what}: the run ends as planned", f"exit {code}\n{log[-1500:]}"):
@@ -56,8 +67,7 @@ for n, (scanners, gone) in enumerate([(2, False), (3, True), (1, False)]):
     time.sleep(random.uniform(1.0, 2.5))
     os.killpg(p.pid, signal.SIGKILL)
     p.wait()
-    while any(d in open(f"/proc/{pid}/cmdline").read() for pid in filter(str.isdigit, os.listdir("/proc")) if os.path.exists(f"/proc/{pid}/cmdline")):
-        time.sleep(0.05)
+    ok(wait_for(lambda: not processes_of(d)), "all of it is dead")
     if gone:
         os.remove(os.path.realpath(os.path.join(d, "workspace")))
 p = start(d, 2, "max")
@@ -76,6 +86,21 @@ ok(wait_for(lambda: p.poll() is not None, 20) and p.returncode == 4, "killed at 
    f"{p.returncode}\n" + open(d + ".log").read()[-800:])
 if p.poll() is None:
     os.killpg(p.pid, signal.SIGKILL)
+
+# an outbox that was taken away, with what the sinks had: all of it is made again, checkpoints or not
+d = new_dir()
+p = start(d)
+wait_for(lambda: len(os.listdir(os.path.join(d, "checkpoints"))) == 2 if os.path.isdir(os.path.join(d, "checkpoints")) else False)
+time.sleep(1)
+os.killpg(p.pid, signal.SIGKILL)
+p.wait()
+ok(wait_for(lambda: not processes_of(d)), "all of it is dead")
+shutil.rmtree(os.path.join(d, "outbox"))
+for file_name in os.listdir(tmp):
+    if file_name.startswith(os.path.basename(d) + ".") and not file_name.endswith(".log"):
+        os.remove(path(file_name))
+p = start(d, 2, "max")
+same(d, p.wait(), "killed whole, its outbox taken away")
 
 # what is not the same run is refused, and the run goes on with what it had
 d = new_dir()
