@@ -814,8 +814,9 @@ static int start_keeper(struct journal *j, struct error *err)
                                        .retention_ns = o->retention_ns,
                                        .retention_bytes = o->retention_bytes,
                                        .sealed_number = j->current.number,
+                                       .keep_from_seq = o->readers ? 0 : UINT64_MAX,
                                        .now_ns = o->now_ns};
-    j->keep_from_seq = UINT64_MAX;
+    j->keep_from_seq = k.keep_from_seq;
     if (!k.compress_level && !k.retention_ns && !k.retention_bytes)
         return 0;
     j->keeper = journal_keeper_start(&k, err);

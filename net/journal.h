@@ -59,6 +59,7 @@ struct journal_options {
     bool compress_all;        /* journal_close waits until all are; else the next journal_open goes on */
     int64_t retention_ns;     /* sealed segments are deleted so long after the next was begun; 0 = never */
     uint64_t retention_bytes; /* the oldest sealed ones are deleted while all files have more; 0 = no limit */
+    bool readers;             /* others need what is written: retention waits for journal_keep_from */
 };
 
 struct journal_state {
@@ -103,7 +104,7 @@ size_t journal_append(struct journal *j, const struct msg *records, size_t n)
 unsigned journal_poll(struct journal *j, int64_t now_ns);
 
 /* Retention keeps the messages from `seq` on: what a checkpoint or a reader that lags still needs. It may go
- * down only to what was kept before. At first UINT64_MAX: nobody needs any. */
+ * down only to what was kept before. At first 0, all, with journal_options.readers; else UINT64_MAX, nothing. */
 void journal_keep_from(struct journal *j, uint64_t seq);
 
 const struct journal_state *journal_state(const struct journal *j);

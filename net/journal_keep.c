@@ -222,7 +222,7 @@ struct journal_keeper *journal_keeper_start(const struct journal_keeper_options 
         return NULL;
     }
     k->options = *options;
-    k->keep_from_seq = UINT64_MAX;
+    k->keep_from_seq = options->keep_from_seq;
     k->sealed_number = options->sealed_number;
     k->now_ns = (uint64_t)options->now_ns;
     snprintf(k->dir, sizeof k->dir, "%s", options->dir);

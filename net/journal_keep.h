@@ -57,6 +57,7 @@ struct journal_keeper_options {
     int64_t retention_ns;     /* 0: any age */
     uint64_t retention_bytes; /* 0: any size */
     uint64_t sealed_number;   /* segments up to this are sealed */
+    uint64_t keep_from_seq;   /* messages from here on stay, until journal_keeper_tell says otherwise */
     int64_t now_ns;
 };
 

@@ -44,7 +44,7 @@ struct ingest {
     uint64_t had_seq[ROUTE_SCANNERS_MAX]; /* the last message that each ring has had; 0: none */
     enum phase phase;
     struct journal_reader *before;    /* what was journaled before we came */
-    uint64_t last_seq;                /* of it */
+    uint64_t first_seq, last_seq;     /* of it; retention may have taken what came before */
     bool had_end;                     /* it ends with END */
     uint64_t counted[MSG_TYPE_COUNT]; /* of it */
     XXH3_state_t put, made;           /* digests of it, and of what is made again */
@@ -149,18 +149,22 @@ static bool read_before(struct ingest *g)
     int64_t n = journal_read(g->before, g->batch, STREAM_ROOM, &err);
     if (n <= 0)
         return fail(g, n < 0 ? err.text : "the journal ends before its last message: it is damaged");
-    XXH3_64bits_update(&g->put, g->batch, (size_t)n * sizeof *g->batch);
+    bool in_force = g->batch[0].seq == 0; /* what retention took away has left that; it is in no ring's way */
+    if (!in_force)
+        XXH3_64bits_update(&g->put, g->batch, (size_t)n * sizeof *g->batch);
     for (int at = 0; at < n; at += (int)msg_slot_count(&g->batch[at])) {
         struct msg *m = &g->batch[at];
         if (m->type == MSG_SYMBOL || m->type == MSG_RULE)
             announce(g, m);
         m->recv_ns = 0; /* when it came is no matter any more */
         g->had_end = m->type == MSG_END;
-        g->counted[m->type]++;
+        g->counted[m->type] += !in_force;
     }
     remember(g, g->batch, (int)n);
     g->n = g->journaled = (int)n;
-    g->pushed = 0;
+    g->pushed = in_force ? g->n : 0;
+    if (in_force)
+        return true;
     if (g->batch[n - 1].seq < g->last_seq)
         return true;
     journal_reader_close(g->before);
@@ -176,10 +180,13 @@ static bool read_before(struct ingest *g)
 /* PHASE_MAKE_AGAIN: leaves out of the batch what the journal has. */
 static bool leave_out(struct ingest *g)
 {
-    int known = 0;
+    int known = 0, gone = 0;
+    while (gone < g->n && g->batch[gone].seq < g->first_seq)
+        gone += (int)msg_slot_count(&g->batch[gone]);
+    known = gone;
     while (known < g->n && g->batch[known].seq <= g->last_seq)
         known += (int)msg_slot_count(&g->batch[known]);
-    XXH3_64bits_update(&g->made, g->batch, (size_t)known * sizeof *g->batch);
+    XXH3_64bits_update(&g->made, g->batch + gone, (size_t)(known - gone) * sizeof *g->batch);
     g->journaled = g->pushed = known;
     bool all = known < g->n || known == 0 || g->batch[known - 1].type == MSG_END ||
                stream_last_seq(g->stream) == g->last_seq;
@@ -399,18 +406,22 @@ static void log_keeping(struct ingest *g)
         instance_log(&g->in, SET_LOG_LEVEL_WARN, "journal: %s", k->failure.text);
     if (k->held && !g->kept.held)
         instance_log(&g->in, SET_LOG_LEVEL_WARN,
-                     "journal: more than journal.retention_h or retention_mb allow is kept: a role that dies "
-                     "is brought "
-                     "back from the run's first message");
+                     "journal: more than journal.retention_h or retention_mb allow is kept: checkpoints of every "
+                     "scanner or the sink of raw trades are not that far yet");
     g->kept = *k;
 }
 
-/* What retention must leave. */
+/* What retention must leave: what a scanner would need that has to come back, what the sink of raw trades has not had,
+ * and what we still read ourselves. */
 static void keep_journal(struct ingest *g)
 {
-    uint64_t roles = 1; /* a role that dies is brought back from the first message */
-    uint64_t sink = atomics_load_acquire_u64(&g->in.control->journal_needed_from);
-    journal_keep_from(g->journal, sink < roles ? sink : roles);
+    const struct control *c = g->in.control;
+    uint64_t from = atomics_load_acquire_u64(&c->journal_needed_from);
+    for (uint32_t k = 0; k < g->scanners; k++) {
+        uint64_t seq = atomics_load_acquire_u64(&c->checkpoint_seq[k]);
+        from = seq + 1 < from ? seq + 1 : from;
+    }
+    journal_keep_from(g->journal, g->before ? 0 : from);
 }
 
 /* All is on disk. Where it cannot be, the end waits for it like everything else, unless we are told to stop.
@@ -469,6 +480,7 @@ static int open_journal(struct ingest *g, struct error *err)
                                 .staging = staging,
                                 .staging_bytes = bytes,
                                 .compress_level = s->journal_compress ? (int)s->journal_compress_level : 0,
+                                .readers = true,
                                 .retention_ns = s->journal_retention_h * 3600 * SECOND_NS,
                                 .retention_bytes = (uint64_t)s->journal_retention_mb << 20,
                                 .in_force = give_in_force,
@@ -484,21 +496,15 @@ static int open_journal(struct ingest *g, struct error *err)
     if (g->in.control->journal_had_seq == 0)
         g->in.control->journal_had_seq = 1 + journal_last_seq(g->journal);
     atomics_store_release_u64(&g->in.control->journaled, 1);
-    keep_journal(g);
     struct error found;
     if (journal_found(g->journal, &found))
         instance_log(&g->in, SET_LOG_LEVEL_WARN, "%s", found.text);
     g->last_seq = journal_last_seq(g->journal);
     if (g->last_seq == 0)
         return 0;
-    if (!(g->before = journal_reader_open(path, &(struct journal_reader_options){0}, err)))
+    if (!(g->before = journal_reader_open(path, &(struct journal_reader_options){.in_force = true}, err)))
         return -1;
-    if (journal_reader_info(g->before)->first_seq > 1)
-        return error_set(
-            err,
-            "%s begins with message %llu: what came before is gone, and with it the state of the "
-            "scanners; start with another --dir",
-            path, (unsigned long long)journal_reader_info(g->before)->first_seq);
+    g->first_seq = journal_reader_info(g->before)->first_seq;
     g->phase = PHASE_PUT_AGAIN;
     XXH3_64bits_reset(&g->put);
     XXH3_64bits_reset(&g->made);
