@@ -104,7 +104,8 @@ size_t journal_append(struct journal *j, const struct msg *records, size_t n)
 unsigned journal_poll(struct journal *j, int64_t now_ns);
 
 /* Retention keeps the messages from `seq` on: what a checkpoint or a reader that lags still needs. It may go
- * down only to what was kept before. At first 0, all, with journal_options.readers; else UINT64_MAX, nothing. */
+ * down only to what was kept before. At first 0, all, with journal_options.readers; else UINT64_MAX, nothing.
+ */
 void journal_keep_from(struct journal *j, uint64_t seq);
 
 const struct journal_state *journal_state(const struct journal *j);

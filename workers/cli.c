@@ -1,5 +1,7 @@
 #include "workers/cli.h"
 
+#include "core/decimal.h"
+
 #include <assert.h>
 #include <errno.h>
 #include <stdarg.h>
@@ -340,6 +342,16 @@ int64_t cli_number(const struct cli_args *args, const char *option, int64_t othe
     assert(must_find(args, option)->kind == CLI_NUMBER);
     const struct cli_value *v = value_nth(args, option, 0);
     return v ? v->number : otherwise;
+}
+
+int cli_time(const struct cli_args *a, const char *option, int64_t *ns)
+{
+    const char *text = cli_text(a, option, NULL);
+    if (text && decimal_parse_time(text, strlen(text), ns) != DECIMAL_OK)
+        return cli_fail(a, CLI_USAGE,
+                        "--%s: '%s', expected a time such as 2013-10-08T14:30:00Z, or ns since 1970", option,
+                        text);
+    return CLI_OK;
 }
 
 const char *cli_nth(const struct cli_args *args, const char *option, int i)

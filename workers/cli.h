@@ -74,6 +74,9 @@ bool cli_has(const struct cli_args *args, const char *option);
 /* The value of a TEXT or CHOICE, or `otherwise`. */
 const char *cli_text(const struct cli_args *args, const char *option, const char *otherwise);
 int64_t cli_number(const struct cli_args *args, const char *option, int64_t otherwise);
+/* The UTC time of a TEXT, as decimal_parse_time reads it, into *ns if the option is there. CLI_OK, or
+ * CLI_USAGE with a message. */
+int cli_time(const struct cli_args *args, const char *option, int64_t *ns);
 /* The i-th value (from 0) of a repeatable option, NULL past the last. */
 const char *cli_nth(const struct cli_args *args, const char *option, int i);
 

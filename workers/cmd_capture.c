@@ -272,16 +272,6 @@ static void info_text(const struct capture *c)
         fprintf(out, "%-12s %s\n", "note", journal_reader_note(c->reader));
 }
 
-static int time_option(const struct cli_args *a, const char *name, int64_t *ns)
-{
-    const char *text = cli_text(a, name, NULL);
-    if (text && decimal_parse_time(text, strlen(text), ns) != DECIMAL_OK)
-        return cli_fail(a, CLI_USAGE,
-                        "--%s: '%s', expected a time such as 2013-10-08T14:30:00Z, or ns since 1970", name,
-                        text);
-    return CLI_OK;
-}
-
 static int read_capture(const struct cli_args *args)
 {
     struct capture c = {.args = args,
@@ -292,7 +282,7 @@ static int read_capture(const struct cli_args *args)
                         .to_ns = INT64_MAX};
     struct error err;
     bool cat = !strcmp(args->positional[0], "cat");
-    if (time_option(args, "from", &c.from_ns) || time_option(args, "to", &c.to_ns))
+    if (cli_time(args, "from", &c.from_ns) || cli_time(args, "to", &c.to_ns))
         return CLI_USAGE;
     struct journal_reader_options o = {.in_force = true}; /* for their names */
     if (cat && (c.from_ns != INT64_MIN || c.to_ns != INT64_MAX)) {
@@ -405,7 +395,7 @@ static int prune(const struct cli_args *args)
     struct error err;
     uint64_t keeps_from = 0;
     int dir_fd, lock;
-    if (time_option(args, "before", &rule.event_before_ns))
+    if (cli_time(args, "before", &rule.event_before_ns))
         return CLI_USAGE;
     if (!rule.bytes_max && !rule.event_before_ns)
         return cli_fail(args, CLI_USAGE, "prune: expected --before TIME or --keep-mb N");

@@ -5,7 +5,6 @@
 #include <string.h>
 #include <time.h>
 
-#include "core/decimal.h"
 #include "core/parts.h"
 #include "net/barlog.h"
 #include "workers/engine_memory.h"
@@ -165,16 +164,6 @@ static int run(struct replay *r)
     return CLI_OK;
 }
 
-static int time_option(const struct cli_args *a, const char *name, int64_t *ns)
-{
-    const char *text = cli_text(a, name, NULL);
-    if (text && decimal_parse_time(text, strlen(text), ns) != DECIMAL_OK)
-        return cli_fail(a, CLI_USAGE,
-                        "--%s: '%s', expected a time such as 2013-10-08T14:30:00Z, or ns since 1970", name,
-                        text);
-    return CLI_OK;
-}
-
 static int prepare(struct replay *r)
 {
     const struct cli_args *a = r->args;
@@ -188,7 +177,7 @@ static int prepare(struct replay *r)
                                .log = log_line,
                                .log_ctx = (void *)a};
     r->symbols = cli_text(a, "symbols", NULL);
-    if (time_option(a, "from", &r->from_ns) || time_option(a, "to", &r->to_ns))
+    if (cli_time(a, "from", &r->from_ns) || cli_time(a, "to", &r->to_ns))
         return CLI_USAGE;
     if (!(r->stream = stream_open(&o, &r->err)))
         return cli_fail(a, CLI_USAGE, "%s", r->err.text);

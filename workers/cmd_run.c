@@ -343,8 +343,8 @@ static void save_staging(struct supervisor *s)
     workspace_leave(old);
 }
 
-/* Checkpoints stand on the outbox: their events are in it. Where that was taken away they do not count, and all events
- * are made again. */
+/* Checkpoints stand on the outbox: their events are in it. Where that was taken away they do not count, and
+ * all events are made again. */
 static int check_checkpoints(struct supervisor *s)
 {
     char path[4096];

@@ -405,14 +405,15 @@ static void log_keeping(struct ingest *g)
     if (k->failures != g->kept.failures)
         instance_log(&g->in, SET_LOG_LEVEL_WARN, "journal: %s", k->failure.text);
     if (k->held && !g->kept.held)
-        instance_log(&g->in, SET_LOG_LEVEL_WARN,
-                     "journal: more than journal.retention_h or retention_mb allow is kept: checkpoints of every "
-                     "scanner or the sink of raw trades are not that far yet");
+        instance_log(
+            &g->in, SET_LOG_LEVEL_WARN,
+            "journal: more than journal.retention_h or retention_mb allow is kept: checkpoints of every "
+            "scanner or the sink of raw trades are not that far yet");
     g->kept = *k;
 }
 
-/* What retention must leave: what a scanner would need that has to come back, what the sink of raw trades has not had,
- * and what we still read ourselves. */
+/* What retention must leave: what a scanner would need that has to come back, what the sink of raw trades has
+ * not had, and what we still read ourselves. */
 static void keep_journal(struct ingest *g)
 {
     const struct control *c = g->in.control;
