@@ -93,6 +93,7 @@ static void read_ring_sides(const struct workspace *ws, struct observe_ring *r)
 static void read_rings(const struct workspace *ws, struct observe_sample *s)
 {
     const struct topology *t = workspace_topology(ws);
+    const struct control *control = workspace_object(ws, "control", 0, NULL);
     for (uint32_t i = 0; i < t->object_count; i++) {
         const struct topology_object *o = &t->objects[i];
         struct error err;
@@ -110,6 +111,7 @@ static void read_rings(const struct workspace *ws, struct observe_sample *s)
                                    .occupancy = ring_occupancy(ring),
                                    .high_water = ring_high_water(ring),
                                    .stalls = ring_stalls(ring)};
+        r->behind = r->consumer.kind == ROLE_SCANNER && control->lag[o->index].from != 0;
         read_ring_sides(ws, r);
     }
 }
@@ -306,11 +308,12 @@ void observe_ring_json(struct text *out, const struct observe_ring *r, double ra
     char from[24], to[24];
     text_printf(out,
                 "{\"name\":\"%s\",\"index\":%u,\"producer\":\"%s\",\"consumer\":\"%s\",\"capacity\":%llu,"
-                "\"occupancy\":%llu,\"high_water\":%llu,\"stalls\":%llu,\"waits\":%llu,\"messages\":%llu",
+                "\"occupancy\":%llu,\"high_water\":%llu,\"stalls\":%llu,\"waits\":%llu,\"messages\":%llu,"
+                "\"behind\":%s",
                 r->name, r->index, observe_role_label(r->producer, from), observe_role_label(r->consumer, to),
                 (unsigned long long)r->capacity, (unsigned long long)r->occupancy,
                 (unsigned long long)r->high_water, (unsigned long long)r->stalls,
-                (unsigned long long)r->waits, (unsigned long long)r->passed);
+                (unsigned long long)r->waits, (unsigned long long)r->passed, r->behind ? "true" : "false");
     if (rate >= 0)
         text_printf(out, ",\"messages_per_second\":%.1f", rate);
     text_append(out, "}", 1);
@@ -342,6 +345,8 @@ void observe_ring_row(struct text *out, const struct observe_ring *r, double rat
                  name, way, observe_count(r->capacity, n[0]), observe_count(r->occupancy, n[1]), used,
                  observe_count((uint64_t)(rate + 0.5), n[2]), observe_count(r->high_water, n[3]), most,
                  observe_count(r->stalls, n[4]), observe_count(r->waits, n[5])});
+    if (r->behind)
+        text_printf(out, "  left behind");
 }
 
 const char *observe_count(uint64_t n, char out[OBSERVE_TEXT_MAX])

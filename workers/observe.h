@@ -34,6 +34,7 @@ struct observe_ring {
     uint64_t stalls;                          /* times that it became full */
     uint64_t waits;  /* tries of its producer that found no room (ingest's are of all of its rings) */
     uint64_t passed; /* messages that went through */
+    bool behind;     /* left behind (rings.when_full = lag): its scanner reads the journal */
 };
 
 struct observe_sink {

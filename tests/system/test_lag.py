@@ -64,6 +64,8 @@ moved = wait_for(lambda: applied(0) > before[0] + 20000)
 after = applied(0), applied(1)
 ok(moved and after[1] - before[1] < 200, "the other goes on while one stands still", f"{before} {after}")
 ok(value(metrics(), "ringtape_ingest_ring_lags_total") > 0, "ring_lags counts it", metrics()[:500])
+rings = {(r["name"], r["index"]): r["behind"] for r in json.loads(ringtape("rings", "--dir", d, "--json").stdout)["rings"]}
+ok(rings["tick_ring", 1], "`ringtape rings` shows which ring is left behind", rings)
 os.kill(stopped, signal.SIGCONT)
 same(d, p.wait(), "a scanner stopped for a while")
 
