@@ -134,17 +134,30 @@ struct engine_view engine_view(const struct engine *e, uint32_t symbol)
     const struct symbol *s = symbol_of(e, symbol);
     if (!s)
         return (struct engine_view){0};
-    return (struct engine_view){.price_e9 = s->price_e9 == KEY_UNKNOWN ? 0 : s->price_e9,
-                                .day_volume = s->day_volume,
-                                .session = s->session,
-                                .live_start_ns = s->live_start_ns,
-                                .open_e9 = s->open_e9,
-                                .high_e9 = s->high_e9,
-                                .low_e9 = s->low_e9,
-                                .close_e9 = s->close_e9,
-                                .live_volume = s->live_volume,
-                                .live_pv = s->live_pv,
-                                .live_trades = s->live_trades};
+    struct engine_view v = {.price_e9 = s->price_e9 == KEY_UNKNOWN ? 0 : s->price_e9,
+                            .day_volume = s->day_volume,
+                            .session = s->session};
+    if (s->live_trades) {
+        v.live_start_ns = s->live_start_ns;
+        v.open_e9 = s->open_e9;
+        v.high_e9 = s->high_e9;
+        v.low_e9 = s->low_e9;
+        v.close_e9 = s->close_e9;
+        v.live_volume = s->live_volume;
+        v.live_pv = s->live_pv;
+        v.live_trades = s->live_trades;
+    } else if (s->bars_end) {
+        const struct bar *b = bar_at(e, s, s->bars_end - 1);
+        v.live_start_ns = (int64_t)b->minute * MINUTE_NS;
+        v.open_e9 = b->open_e9;
+        v.high_e9 = b->high_e9;
+        v.low_e9 = b->low_e9;
+        v.close_e9 = b->close_e9;
+        v.live_volume = b->volume;
+        v.live_pv = b->pv;
+        v.live_trades = b->trades;
+    }
+    return v;
 }
 
 /* ---- events */

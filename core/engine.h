@@ -85,7 +85,7 @@ struct engine_view {
     int64_t price_e9; /* 0 before the first trade */
     uint64_t day_volume;
     enum session_kind session;
-    /* the live bar; live_trades 0: nothing in this minute */
+    /* the live bar; of a minute without a trade so far, the last one; live_trades 0: there is none */
     int64_t live_start_ns, open_e9, high_e9, low_e9, close_e9;
     uint64_t live_volume;
     __int128 live_pv;
