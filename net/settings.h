@@ -106,10 +106,10 @@ SETTING_ENUMS(X)
       "Journal files are deleted so long after the next one was begun. 0: never.")                           \
     X(INT, journal, retention_mb, "0", 0, 1073741824, "MiB", "", 0,                                          \
       "The oldest journal files are deleted while all of them hold more. 0: no limit.")                      \
-    X(INT, outbox, segment_mb, "64", 1, 65536, "MiB", "", 0, "An outbox file is sealed at this size.")       \
     X(INT, checkpoints, interval_ms, "60000", 0, 86400000, "ms", "", 0,                                      \
       "How often scanners save their state, from which they go on after a failure; 0: never, they then "     \
       "apply the run's journal from its first message.")                                                     \
+    X(INT, outbox, segment_mb, "64", 1, 65536, "MiB", "", 0, "An outbox file is sealed at this size.")       \
     X(INT, outbox, retention_h, "24", 0, 87600, "h", "", 0,                                                  \
       "How long events are kept after every sink has them.")                                                 \
     X(INT, csv, size_scale, "0", 0, 9, "decimals", "", 0, "Decimal places of sizes in csv: sources.")        \
