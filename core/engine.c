@@ -135,6 +135,9 @@ struct engine_view engine_view(const struct engine *e, uint32_t symbol)
     if (!s)
         return (struct engine_view){0};
     struct engine_view v = {.price_e9 = s->price_e9 == KEY_UNKNOWN ? 0 : s->price_e9,
+                            .bid_e9 = s->bid_e9 == KEY_UNKNOWN ? 0 : s->bid_e9,
+                            .ask_e9 = s->bid_e9 == KEY_UNKNOWN ? 0 : s->ask_e9,
+                            .time_ns = s->time_ns == INT64_MIN ? 0 : s->time_ns,
                             .day_volume = s->day_volume,
                             .session = s->session};
     if (s->live_trades) {
@@ -359,7 +362,7 @@ static void wake_update(struct engine *e, struct symbol *s)
         b->next_ns = s->wake_ns;
 }
 
-static void final_update(struct engine *e, struct symbol *s)
+void final_update(struct engine *e, struct symbol *s)
 {
     s->final_ns =
         s->provisional

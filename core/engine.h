@@ -82,7 +82,9 @@ void engine_count_on(struct engine *e, const struct engine_counters *from, struc
 
 /* What readers may know of a symbol; zeros for an unknown one. */
 struct engine_view {
-    int64_t price_e9; /* 0 before the first trade */
+    int64_t price_e9;       /* 0 before the first trade */
+    int64_t bid_e9, ask_e9; /* 0 before the first quote */
+    int64_t time_ns;        /* 0 before the first message */
     uint64_t day_volume;
     enum session_kind session;
     /* the live bar; of a minute without a trade so far, the last one; live_trades 0: there is none */

@@ -341,11 +341,14 @@ void rules_touch_quote(struct engine *e, struct symbol *s);
 void rules_touch_all(struct engine *e, struct symbol *s);
 void rules_settle(struct engine *e, struct symbol *s, enum eval what);
 uint32_t scope_find(const struct engine *e, const char *name, size_t len);
-/* A fire as it was saved. False if there is no room, or if the symbol has one of this rule. */
-bool fire_restore(struct engine *e, struct symbol *s, uint32_t ident, int64_t last_ns, int64_t due_ns,
-                  uint32_t k);
+/* A fire as it was saved. 0; 1 if there is no room, which is counted; -1 if the symbol has one of this rule.
+ */
+int fire_restore(struct engine *e, struct symbol *s, uint32_t ident, int64_t last_ns, int64_t due_ns,
+                 uint32_t k);
 
 /* engine.c */
+/* Sets when the oldest provisional bar becomes final. */
+void final_update(struct engine *e, struct symbol *s);
 /* A symbol that nothing is known of yet; name is a text of 1 to 63 bytes. False if there is no room. */
 bool symbol_add(struct engine *e, uint32_t id, const char *name, uint32_t bucket, uint8_t calendar,
                 uint8_t size_scale);

@@ -224,7 +224,7 @@ static bool get_fires(struct reader *r, struct engine *e, struct symbol *s, uint
     for (uint32_t i = 0; i < n; i++) {
         struct saved_fire f;
         if (!get(r, &f, sizeof f) || f.rule >= e->n_rules || !e->rule[f.rule].id ||
-            !fire_restore(e, s, e->rule[f.rule].ident, f.last_ns, f.due_ns, f.k))
+            fire_restore(e, s, e->rule[f.rule].ident, f.last_ns, f.due_ns, f.k) < 0)
             return false;
     }
     return true;
@@ -243,8 +243,9 @@ static bool state_sound(const struct engine *e, const struct symbol *x, const st
            is_bool(x, offsetof(struct symbol, stale)) && is_bool(x, offsetof(struct symbol, rebuild)) &&
            is_bool(x, offsetof(struct symbol, restart)) && x->bars_first <= x->bars_end &&
            x->bars_end - x->bars_first <= e->limits.bars &&
-           x->provisional <= x->bars_end - bars_oldest(e, x) && h->first_bar + h->bars == x->bars_end &&
-           x->time_ns <= TIME_MAX_NS && x->live_start_ns <= TIME_MAX_NS && x->epoch <= e->epoch;
+           x->provisional <= x->bars_end - bars_oldest(e, x) && x->provisional < STEP_SLOTS_BARS / 2 &&
+           h->first_bar + h->bars == x->bars_end && x->time_ns <= TIME_MAX_NS &&
+           x->live_start_ns <= TIME_MAX_NS && x->epoch <= e->epoch;
 }
 
 static bool skip(struct reader *r, size_t n)
@@ -271,6 +272,7 @@ static bool get_symbol(struct reader *r, struct engine *e, uint32_t bucket, bool
     s->saved = 0;
     if (!get_bars(r, e, s, &h) || !get_fires(r, e, s, h.fires))
         return false;
+    final_update(e, s);
     rules_bind(e, s);
     return true;
 }

@@ -846,17 +846,19 @@ static void fire_give(struct engine *e, uint32_t f)
     e->fire_free = f;
 }
 
-bool fire_restore(struct engine *e, struct symbol *s, uint32_t ident, int64_t last_ns, int64_t due_ns,
-                  uint32_t k)
+int fire_restore(struct engine *e, struct symbol *s, uint32_t ident, int64_t last_ns, int64_t due_ns,
+                 uint32_t k)
 {
     bool fresh;
     uint32_t f = fire_take(e, s, ident, &fresh);
-    if (f == NONE || !fresh)
-        return false;
+    if (f == NONE)
+        return 1; /* counted, as where it had come by itself */
+    if (!fresh)
+        return -1;
     e->fire[f].last_ns = last_ns;
     e->fire[f].k = k;
     heap_push(e, s, f, due_ns);
-    return true;
+    return 0;
 }
 
 static bool cooled(const struct fire *f, const struct loaded_rule *r, int64_t t)

@@ -609,7 +609,14 @@ static int cut_file(void *ctx, const char *name, uint32_t scanner, uint64_t gene
     (void)generation;
     snprintf(path, sizeof path, "%s/%s", k->dir, name);
     const uint8_t *map = map_file(path, &bytes);
-    bool sound = map && head_of(map, bytes, &h) && h.layout == engine_save_layout();
+    bool sound = map && head_of(map, bytes, &h);
+    bool other =
+        (bytes && !map) || (sound && (h.version != CHECKPOINT_VERSION || h.layout != engine_save_layout()));
+    if (other && k->last_seq) { /* of another build, which may need it again; it does not count here */
+        if (map)
+            munmap((void *)map, bytes);
+        return 0;
+    }
     uint64_t end = sound ? walk(map, bytes, k->last_seq, NULL, &damaged) : 0;
     if (map)
         munmap((void *)map, bytes);

@@ -98,7 +98,11 @@ static int open_next(struct journal_reader *r, struct error *err)
         }
         struct journal_file f;
         file_path(r, i, path, sizeof path);
-        if (r->options.live && i == r->count - 1 && access(path, F_OK)) {
+        if (r->options.live && access(path, F_OK)) {
+            if (i < r->count - 1 && !(r->started && r->seq)) { /* retention took it away meanwhile */
+                r->seq = 0;
+                continue;
+            }
             r->count = i; /* its writer made it ready, and took it away when nothing came */
             break;
         }

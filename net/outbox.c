@@ -79,6 +79,7 @@ struct outbox {
     uint64_t segment_bytes, end; /* end: of the batches in it */
     uint64_t next;               /* offset of the first event that is not committed */
     uint64_t lost;
+    bool is_new;
     struct committed *committed;
     uint8_t *batch; /* struct batch, then the records in hand */
     size_t used, room;
@@ -412,7 +413,8 @@ static int settle_id(struct outbox *o, struct error *err)
     read_previous(o);
     if (o->lost && rc && outbox_note_previous(o, o->id, err))
         return -1;
-    if (rc == 0 || o->lost) {
+    o->is_new = rc == 0;
+    if (o->is_new || o->lost) {
         new_id(o);
         if (write_id(o, err))
             return -1;
@@ -477,6 +479,11 @@ uint64_t outbox_next_offset(const struct outbox *o)
 uint64_t outbox_lost(const struct outbox *o)
 {
     return o->lost;
+}
+
+bool outbox_is_new(const struct outbox *o)
+{
+    return o->is_new;
 }
 
 uint64_t outbox_last_seq(const struct outbox *o)

@@ -78,6 +78,8 @@ void outbox_close(struct outbox *o);
 /* Committed events that recovery did not find again (a disk that lied, a file that was touched): then the id
  * is new. */
 uint64_t outbox_lost(const struct outbox *o);
+/* True if there was none before. */
+bool outbox_is_new(const struct outbox *o);
 
 /* Deletes the segments that hold only events before `offset`. How many went, or -1 with err. */
 int outbox_prune(struct outbox *o, uint64_t offset, struct error *err) __attribute__((warn_unused_result));

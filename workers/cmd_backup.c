@@ -9,9 +9,11 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "core/bucket.h"
 #include "core/parts.h"
 #include "core/version.h"
 #include "net/capture.h"
+#include "net/checkpoint.h"
 #include "net/journal.h"
 #include "net/journal_format.h"
 #include "net/outbox.h"
@@ -38,6 +40,7 @@ struct backup {
     /* Of the journal: */
     uint64_t first_seq, last_seq;
     bool ended;
+    uint8_t node_id[SEGMENT_ID_BYTES];
     char node[2 * SEGMENT_ID_BYTES + 1];
     struct parts parts, setting_parts;
     json_t *rules;                                 /* in the order of their slots */
@@ -151,6 +154,40 @@ static int copy_dead_letters(struct backup *b, struct error *err)
     if (access(path, F_OK))
         return 0;
     return make_dir(b, "dead-letters", err) ? -1 : backup_walk(path, copy_dead_letter, b, err);
+}
+
+/* Copied before the outbox and the journal, which then hold all that they stand on. */
+static int copy_checkpoint(void *ctx, const char *path, struct error *err)
+{
+    char name[BACKUP_PATH];
+    snprintf(name, sizeof name, "checkpoints/%s", path);
+    return copy(ctx, name, err) < 0 ? -1 : 0; /* one that its writer took away meanwhile is left out */
+}
+
+static int copy_checkpoints(struct backup *b, struct error *err)
+{
+    char path[BACKUP_PATH];
+    snprintf(path, sizeof path, "%s/checkpoints", b->dir);
+    if (access(path, F_OK))
+        return 0;
+    return make_dir(b, "checkpoints", err) ? -1 : backup_walk(path, copy_checkpoint, b, err);
+}
+
+/* Can a scanner go on from the copies? Where retention has taken away the journal's first messages, the
+ * checkpoints must tell of them. */
+static bool is_covered(const struct backup *b)
+{
+    char path[BACKUP_PATH];
+    struct error note;
+    bool covered = true;
+    if (b->first_seq <= 1)
+        return true;
+    snprintf(path, sizeof path, "%s/checkpoints", b->to);
+    struct checkpoint_set *set = checkpoint_read(path, b->node_id, b->last_seq, &note);
+    for (uint32_t k = 0; set && k < BUCKET_COUNT; k++)
+        covered &= checkpoint_bucket_seq(set, k) + 1 >= b->first_seq;
+    checkpoint_free(set);
+    return set && covered;
 }
 
 /* Opened for append, the copy loses a torn tail, and is seen to be whole. */
@@ -297,7 +334,8 @@ static int settle_journal(struct backup *b, struct error *err)
             b->last_seq = m->seq ? m->seq : b->last_seq;
         }
     b->first_seq = journal_reader_info(r)->first_seq;
-    segment_id_text(journal_reader_info(r)->node, b->node);
+    memcpy(b->node_id, journal_reader_info(r)->node, sizeof b->node_id);
+    segment_id_text(b->node_id, b->node);
     journal_reader_close(r);
     if (n == 0 && b->last_seq < b->outbox_seq)
         return error_set(err,
@@ -394,13 +432,28 @@ static int read_id(struct backup *b, struct error *err)
     return 0;
 }
 
+static int copy_all(struct backup *b, struct error *err)
+{
+    return read_id(b, err) || copy_checkpoints(b, err) || copy_dead_letters(b, err) || copy_jsonl(b, err) ||
+                   copy_outbox(b, err) || wait_for_journal(b, err) || make_dir(b, "capture", err) ||
+                   copy_segments(b, "capture", JOURNAL_SUFFIX, err) || settle_journal(b, err)
+               ? -1
+               : 0;
+}
+
 static int make(struct backup *b, struct error *err)
 {
     char path[BACKUP_PATH];
-    if (read_id(b, err) || copy_dead_letters(b, err) || copy_jsonl(b, err) || copy_outbox(b, err) ||
-        wait_for_journal(b, err) || make_dir(b, "capture", err) ||
-        copy_segments(b, "capture", JOURNAL_SUFFIX, err) || settle_journal(b, err) ||
-        write_in_force(b, err) || backup_walk(b->to, list_file, b, err))
+    if (copy_all(b, err))
+        return -1;
+    if (!is_covered(b))
+        return error_set(err,
+                         "%s/capture begins with message %" PRIu64
+                         ", and the checkpoints do not tell what came before: while a run is on, retention "
+                         "may have gone on meanwhile, make the backup again; else this directory cannot be "
+                         "gone on with",
+                         b->dir, b->first_seq);
+    if (write_in_force(b, err) || backup_walk(b->to, list_file, b, err))
         return -1;
     json_t *manifest = manifest_of(b);
     char *text = manifest ? json_dumps(manifest, JSON_INDENT(1)) : NULL;

@@ -14,6 +14,7 @@
 #include "core/route.h"
 #include "net/checkpoint.h"
 #include "net/journal.h"
+#include "net/outbox.h"
 #include "shm/heartbeat.h"
 #include "workers/instance.h"
 #include "workers/status_http.h"
@@ -343,17 +344,24 @@ static void save_staging(struct supervisor *s)
     workspace_leave(old);
 }
 
-/* Checkpoints stand on the outbox: their events are in it. Where that was taken away they do not count, and
- * all events are made again. */
+/* Checkpoints stand on the outbox: their events are in it. Where that was taken away, or has lost its end,
+ * they do not count, and all events are made again. */
 static int check_checkpoints(struct supervisor *s)
 {
     char path[4096];
     struct error err;
-    snprintf(path, sizeof path, "%s/outbox", s->options.dir);
-    if (access(path, F_OK) == 0)
-        return CLI_OK;
     snprintf(path, sizeof path, "%s/checkpoints", s->options.dir);
-    return checkpoint_cut(path, 0, &err) ? cli_fail(s->args, CLI_FAILED, "%s", err.text) : CLI_OK;
+    if (access(path, F_OK))
+        return CLI_OK;
+    snprintf(path, sizeof path, "%s/outbox", s->options.dir);
+    struct outbox *o = outbox_open(path, (uint64_t)s->settings.outbox_segment_mb << 20, NULL, &err);
+    if (!o)
+        return cli_fail(s->args, CLI_FAILED, "%s", err.text);
+    bool whole = !outbox_lost(o) && !outbox_is_new(o);
+    outbox_close(o);
+    snprintf(path, sizeof path, "%s/checkpoints", s->options.dir);
+    return whole || checkpoint_cut(path, 0, &err) == 0 ? CLI_OK
+                                                       : cli_fail(s->args, CLI_FAILED, "%s", err.text);
 }
 
 static int create(struct supervisor *s)

@@ -170,6 +170,7 @@ static bool read_before(struct ingest *g)
     journal_reader_close(g->before);
     g->before = NULL;
     g->phase = g->had_end ? PHASE_GO_ON : PHASE_MAKE_AGAIN;
+    memset(&g->parts, 0, sizeof g->parts);               /* the journal may end within a rule */
     atomics_store_release_u64(&g->in.control->ready, 1); /* its symbols and rules are in their tables */
     if (g->had_end)
         instance_log(&g->in, SET_LOG_LEVEL_INFO,

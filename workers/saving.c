@@ -130,7 +130,7 @@ void saving_step(struct saving *s, struct engine *e, uint64_t seq, const struct 
     } else if (s->bucket < BUCKET_COUNT) {
         save_piece(s, e, seq);
     } else {
-        checkpoint_add_pass(s->writer, s->first_seq, seq);
+        checkpoint_add_pass(s->writer, s->first_seq ? s->first_seq : seq, seq);
         s->on = false;
     }
     if (checkpoint_full(s->writer))

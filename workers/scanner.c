@@ -50,6 +50,44 @@ static int64_t mono_ns(void)
     return t.tv_sec * SECOND_NS + t.tv_nsec;
 }
 
+static void show_trade(struct scanner *s, uint32_t symbol, uint64_t size, int64_t event_ns)
+{
+    struct engine_view v = engine_view(s->memory.engine, symbol);
+    struct symtab_trade t = {.price_e9 = v.price_e9,
+                             .size = size,
+                             .event_ns = event_ns,
+                             .day_volume = v.day_volume,
+                             .session = (uint8_t)v.session};
+    symtab_set_trade(s->symtab, symbol, &t);
+    struct symtab_live bar = {.start_ns = v.live_start_ns,
+                              .open_e9 = v.open_e9,
+                              .high_e9 = v.high_e9,
+                              .low_e9 = v.low_e9,
+                              .close_e9 = v.close_e9,
+                              .volume = v.live_volume,
+                              .pv_lo = (uint64_t)v.live_pv,
+                              .pv_hi = (int64_t)(v.live_pv >> 64),
+                              .trades = v.live_trades};
+    if (bar.trades)
+        symtab_set_live(s->symtab, symbol, &bar);
+}
+
+/* After a start from checkpoints: rows of symbols that have had no message since. The size of their last
+ * trade, and those of their quote, are not kept; the time is that of the state. */
+static void show_quiet(struct scanner *s)
+{
+    for (uint32_t i = 0; i < symtab_count(s->symtab); i++) {
+        struct engine_view v = engine_view(s->memory.engine, i);
+        struct symtab_row row;
+        if (symtab_read(s->symtab, i, &row) < 0)
+            continue;
+        if (v.price_e9 && !row.trade.event_ns)
+            show_trade(s, i, 0, v.time_ns);
+        if (v.bid_e9 && !row.quote.event_ns)
+            symtab_set_quote(s->symtab, i, &(struct symtab_quote){v.bid_e9, v.ask_e9, 0, 0, v.time_ns});
+    }
+}
+
 /* The latest trade and quote of each symbol of the span go to the symbol table, once each. */
 static void show(struct scanner *s, const struct msg *m, uint32_t n)
 {
@@ -69,24 +107,7 @@ static void show(struct scanner *s, const struct msg *m, uint32_t n)
                                      x->event_ns};
             symtab_set_quote(s->symtab, x->symbol, &q);
         } else {
-            struct engine_view v = engine_view(s->memory.engine, x->symbol);
-            struct symtab_trade t = {.price_e9 = v.price_e9,
-                                     .size = x->trade.size,
-                                     .event_ns = x->event_ns,
-                                     .day_volume = v.day_volume,
-                                     .session = (uint8_t)v.session};
-            symtab_set_trade(s->symtab, x->symbol, &t);
-            struct symtab_live bar = {.start_ns = v.live_start_ns,
-                                      .open_e9 = v.open_e9,
-                                      .high_e9 = v.high_e9,
-                                      .low_e9 = v.low_e9,
-                                      .close_e9 = v.close_e9,
-                                      .volume = v.live_volume,
-                                      .pv_lo = (uint64_t)v.live_pv,
-                                      .pv_hi = (int64_t)(v.live_pv >> 64),
-                                      .trades = v.live_trades};
-            if (bar.trades)
-                symtab_set_live(s->symtab, x->symbol, &bar);
+            show_trade(s, x->symbol, x->trade.size, x->event_ns);
         }
     }
 }
@@ -176,6 +197,8 @@ static void caught_up(struct scanner *s)
     counter_add(s->in.counters, SCANNER_CAUGHT_UP, f->messages);
     counter_set(s->in.counters, SCANNER_CATCHING_UP, 0);
     s->applied_seq = catch_up_at(s->missed);
+    if (f->buckets)
+        show_quiet(s);
     catch_up_close(s->missed);
     s->missed = NULL;
     s->sent_seq = 0;
@@ -220,6 +243,15 @@ static void read_journal(struct scanner *s, uint64_t to_seq)
         fail(s, err.text);
 }
 
+/* What the engine has had by way of the journal is passed over: slots of m[0..n). */
+static uint32_t count_had(const struct scanner *s, const struct msg *m, uint32_t n)
+{
+    uint32_t had = 0;
+    while (had < n && m[had].seq <= s->applied_seq)
+        had += msg_slot_count(&m[had]);
+    return had;
+}
+
 /* Was the ring left behind? What it then lacks, from its last message to that before `resume`, or to the
  * journal's end, is in the journal. Looked at after the ring's next messages m[0..*n) (none: NULL): if they
  * come after a gap, so says `resume`. True if the journal comes first; else *n are those before the gap. */
@@ -258,8 +290,9 @@ static void step_level(struct scanner *s)
 {
     struct ring_lag *lag = &s->in.control->lag[s->in.index];
     uint64_t resume = atomics_load_acquire_u64(&lag->resume);
-    if (s->lag_level && resume > s->lag_from) {
-        catch_up_end_at(s->missed, resume - 1);
+    if (s->lag_level && resume > s->lag_from) { /* one before us may have been level earlier than we are */
+        uint64_t at = catch_up_at(s->missed);
+        catch_up_end_at(s->missed, resume - 1 > at ? resume - 1 : at);
         s->resumed = resume;
         s->lag_from = 0;
     } else if (!s->lag_level && catch_up_at(s->missed) >= s->lag_from) {
@@ -299,9 +332,12 @@ static int find_missed(struct scanner *s, struct error *err)
     struct catch_up_options o;
     struct error note;
     uint32_t n;
+    uint64_t released = ring_released_seq(&s->ticks); /* before the peek: its slot may be filled after it */
     const struct msg *m = ring_peek(&s->ticks, &n);
-    uint64_t to_seq = m ? m->seq - 1 : ring_released_seq(&s->ticks);
+    uint64_t to_seq = m ? m->seq - 1 : released;
     uint64_t resume = atomics_load_acquire_u64(&s->in.control->lag[s->in.index].resume);
+    if (!m && resume && resume - 1 > to_seq)
+        to_seq = resume - 1;
     if (resume && resume - 1 <= to_seq) /* what the ring lacked, it lacked before what comes next */
         s->resumed = resume;
     if (to_seq == 0 || to_seq == UINT64_MAX)
@@ -361,6 +397,10 @@ static int step(void *ctx, uint64_t ticks)
     if (s->missed)
         return step_missed(s);
     const struct msg *m = ring_peek(&s->ticks, &n);
+    if (m && m->seq <= s->applied_seq) {
+        s->release = count_had(s, m, n);
+        return (int)s->release;
+    }
     if (is_left_behind(s, m, &n))
         return 1;
     if (!n) {
@@ -429,7 +469,7 @@ static int close_scanner(struct instance *in)
     saving_close(s->saving);
     catch_up_close(s->missed);
     free(s->missed_stats);
-    return s->failed ? 2 : 0;
+    return s->failed ? 1 : 0; /* the next one may find it readable */
 }
 
 const struct role_ops scanner_role = {.kind = ROLE_SCANNER,

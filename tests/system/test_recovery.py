@@ -95,12 +95,20 @@ p = start(d, 2, "6000", TAPE, file, *small)
 gone = wait_for(lambda: os.path.isdir(os.path.join(d, "capture")) and os.listdir(os.path.join(d, "capture")) and not os.path.exists(first), 60)
 ok(gone and p.poll() is None, "the journal's first file is deleted while the run is on", open(d + ".log").read()[-800:])
 kill_loop(p, {"ingest": 0, "scanner": 0, "publisher": 0}, 2)
+backup, restored = path("backup"), path("restored")
+ringtape("backup", d, backup)
 if p.poll() is None:
     os.killpg(p.pid, signal.SIGKILL)
 p.wait()
 ok(wait_for(lambda: not processes_of(d)), "all of it is dead")
 p = start(d, 3, "max", TAPE, file, *small)
 same(d, p.wait(), "killed one by one and whole behind a journal without its beginning", counts=False)
+ringtape("restore", backup, restored)
+ok(not os.path.exists(os.path.join(restored, "capture", os.path.basename(first))) and os.listdir(os.path.join(restored, "checkpoints")),
+   "a backup of it has the checkpoints for what is gone")
+p = start(restored, 2, "max", TAPE, file, *small)
+ok(p.wait() == 0 and alerts(restored + ".jsonl") == WANT and open(restored + ".csv").read() == BARS_WANT, "and goes on where it is restored",
+   open(restored + ".log").read()[-800:])
 
 # an outbox that was taken away, with what the sinks had: all of it is made again, checkpoints or not
 d = new_dir()
