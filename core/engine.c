@@ -647,6 +647,10 @@ static inline bool clock_alone(struct engine *e, const struct msg *m)
     return true;
 }
 
+/* A call ends after so many symbols that had something to do: what waits for its end never waits long. */
+enum { CLOCK_SYMBOLS = 4 };
+
+/* False if the message has to come again: no room for events, or enough for one call. */
 static bool apply_clock(struct engine *e, const struct msg *m)
 {
     if (m->symbol >= BUCKET_COUNT || !time_sound(m->event_ns)) {
@@ -657,6 +661,7 @@ static bool apply_clock(struct engine *e, const struct msg *m)
     int64_t t = m->event_ns;
     if (t >= b->next_ns) {
         int64_t next = NEVER_NS;
+        unsigned woken = 0;
         for (uint32_t i = b->first; i != NONE; i = e->next_in_bucket[i])
             prefetch_symbol(&e->symbol[i]);
         for (uint32_t i = b->first; i != NONE; i = e->next_in_bucket[i]) {
@@ -669,7 +674,8 @@ static bool apply_clock(struct engine *e, const struct msg *m)
             struct symbol *s = &e->symbol[i];
             if (s->live_start_ns < 0)
                 continue; /* no message yet */
-            if (!clock_symbol(e, s, t))
+            woken += next_event(e, s) <= t;
+            if (woken > CLOCK_SYMBOLS || !clock_symbol(e, s, t))
                 return false;
             int64_t n = next_event(e, s);
             next = n < next ? n : next;
@@ -917,6 +923,7 @@ size_t engine_apply(struct engine *e, const struct msg *m, size_t n, struct engi
     uint64_t done = 0;
     e->out = out;
     e->out_full = 0;
+    e->within = false;
     for (size_t i = 0; ahead && i < PREFETCH_FAR && i < n; i++)
         prefetch_far(e, &m[i]);
     const struct msg *next = m, *end = m + n;
@@ -930,11 +937,22 @@ size_t engine_apply(struct engine *e, const struct msg *m, size_t n, struct engi
         e->seq = next->seq;
         if (likely(next->type == MSG_TRADE))
             apply_trade(e, next);
-        else if (!clock_alone(e, next) && unlikely(!apply_other(e, next)))
-            break;
+        else if (!clock_alone(e, next)) {
+            if (unlikely(!apply_other(e, next))) {
+                e->within = true;
+                break;
+            }
+            if (next->type == MSG_CLOCK) /* there was work for a bucket's symbols: enough for one call */
+                end = next + 1;
+        }
         /* a branch, not a sum: where the next record begins must not wait for this one to be loaded */
         next += likely((next->flags & MSG_MORE_MASK) == 0) ? 1 : msg_slot_count(next);
     }
     e->count.messages += done;
     return (size_t)(next - m);
+}
+
+bool engine_is_within(const struct engine *e)
+{
+    return e->within;
 }

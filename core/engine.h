@@ -71,10 +71,13 @@ struct engine_out {
 };
 uint32_t engine_out_capacity(const struct engine_limits *l);
 
-/* Applies whole records in m[0..n) until they are done or `out` has no room for what one step may emit.
- * Returns the slots consumed. A message of which only a part was done (a CLOCK over many symbols) is not
- * consumed: the next call, which must start with it, goes on where this one stopped. */
+/* Applies whole records in m[0..n) until they are done, or `out` has no room for what one step may emit, or a
+ * CLOCK gave a bucket's symbols something to do: so a call over some tens of records is short. Returns the
+ * slots consumed. A message of which only a part was done (a CLOCK over many symbols) is not consumed: the
+ * next call, which must start with it, goes on where this one stopped. */
 size_t engine_apply(struct engine *e, const struct msg *m, size_t n, struct engine_out *out);
+/* True if the last call stopped within a message. */
+bool engine_is_within(const struct engine *e);
 
 const struct engine_counters *engine_counters(const struct engine *e);
 /* Goes on counting from these, and in these rows. */

@@ -131,6 +131,7 @@ void instance_run(struct instance *in, int (*step)(void *ctx, uint64_t now),
                         .ctx = ctx,
                         .regime_ticks = counter_cell(in->counters, LOOP_CYCLES),
                         .steps_ns = workspace_histogram(in->ws, in->kind, in->index, LOOP_STEP_NS),
+                        .steps_cpu = in->settings->loop_cpu_time,
                         .longest_step_ticks = counter_cell(in->counters, LOOP_LONGEST_STEP)};
     counter_set(in->counters, LOOP_TICKS_PER_SECOND, runloop_ticks_per_second());
     heartbeat_start(beats, in->heartbeat, idle_strategy_name(idle), cpu, clock_ns(CLOCK_REALTIME),

@@ -215,10 +215,17 @@ static void idle_wait(struct runloop *l)
         idle_sleep(l);
 }
 
+static uint64_t cpu_ns(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
+    return (uint64_t)t.tv_sec * 1000000000 + (uint64_t)t.tv_nsec;
+}
+
 /* Steps one role and charges it. Returns what the step returned. */
 static int step_role(struct runloop *l, const struct role *role)
 {
-    uint64_t start = l->last_ticks;
+    uint64_t start = l->last_ticks, start_cpu = role->steps_cpu ? cpu_ns() : 0;
     int did = role->step(role->ctx, start);
     enum regime regime = did > 0 ? REGIME_BUSY : did < 0 ? REGIME_BACKPRESSURE : REGIME_IDLE;
     charge_ticks(l, role, regime, loop_ticks(l));
@@ -226,7 +233,8 @@ static int step_role(struct runloop *l, const struct role *role)
     if (role->longest_step_ticks && took > atomics_load_relaxed_u64(role->longest_step_ticks))
         atomics_store_relaxed_u64(role->longest_step_ticks, took);
     if (did > 0 && role->steps_ns)
-        histogram_record(role->steps_ns, (uint64_t)((double)took * l->ns_per_tick));
+        histogram_record(role->steps_ns,
+                         role->steps_cpu ? cpu_ns() - start_cpu : (uint64_t)((double)took * l->ns_per_tick));
     return did;
 }
 

@@ -42,6 +42,7 @@ struct role {
     uint64_t *regime_ticks;       /* REGIME_COUNT counters of ticks, kept by the loop */
     uint64_t *longest_step_ticks; /* the longest step so far; may be NULL; whoever wants a window stores 0 */
     struct histogram *steps_ns;   /* durations of the steps that did something; may be NULL */
+    bool steps_cpu;               /* … in CPU time of the thread */
 };
 
 /* Time as the loop sees it. NULL in the options means the CPU's tick counter and nanosleep. */

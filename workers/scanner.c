@@ -16,6 +16,10 @@
 #include "workers/instance.h"
 #include "workers/saving.h"
 
+/* A step is short, so that what waits for its end (a signal, a checkpoint's piece) never waits long. */
+enum { STEP_SLOTS = 64 };
+_Static_assert((int)STEP_SLOTS >= (int)MSG_SLOTS_MAX, "a record fits");
+
 struct scanner {
     struct instance in;
     struct engine_memory memory;
@@ -164,7 +168,7 @@ static uint32_t apply(struct scanner *s, const struct msg *m, uint32_t n)
 {
     uint64_t global = s->global_messages;
     uint32_t done = (uint32_t)engine_apply(s->memory.engine, m, n, &s->memory.out);
-    s->whole = done == n;
+    s->whole = !engine_is_within(s->memory.engine);
     if (done == 0)
         return 0;
     show(s, m, done);
@@ -407,6 +411,11 @@ static int step(void *ctx, uint64_t ticks)
         if (s->saving && s->whole && !s->ended)
             saving_step(s->saving, s->memory.engine, s->applied_seq, &s->events);
         return 0;
+    }
+    if (n > STEP_SLOTS) {
+        n = STEP_SLOTS;
+        while (m[n].flags & MSG_F_CONT)
+            n--;
     }
     uint32_t done = apply(s, m, n);
     if (s->memory.out.used)
