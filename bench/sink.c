@@ -3,7 +3,7 @@
  *   sink redis redis://127.0.0.1:PORT/0 | postgres postgresql://… | kafka HOST:PORT   [--quick]
  *
  * Ours: an outbox of events, from the start of the sink's thread until all are in the server behind the
- * cursor. Theirs: the same JSON, pipelined XADD; COPY of the same columns, as many rows per commit; a bare
+ * cursor. Theirs: the same JSON, pipelined XADD and PUBLISH; COPY of the same columns, as many rows per commit; a bare
  * transactional producer with as many messages per transaction, and one without transactions, to tell what
  * these cost. */
 #include <hiredis/hiredis.h>
@@ -130,6 +130,7 @@ static double ours(const struct sink_ops *ops, uint32_t batch, unsigned round)
 
 /* ---- the libraries alone */
 
+/* XADD of each event, and its PUBLISH, as the sink does. */
 static double redis_alone(uint32_t batch, unsigned round)
 {
     struct setting_redis url;
@@ -148,8 +149,10 @@ static double redis_alone(uint32_t batch, unsigned round)
             const char *argv[] = {"XADD", key, "MAXLEN", "~", "1000000000", "*", "alert", events[i + k].json};
             size_t len[] = {4, strlen(key), 6, 1, 10, 1, 5, events[i + k].len};
             redisAppendCommandArgv(c, 8, argv, len);
+            redisAppendCommandArgv(c, 3, (const char *[]){"PUBLISH", "peer", events[i + k].json},
+                                   (const size_t[]){7, 4, events[i + k].len});
         }
-        for (uint32_t k = 0; k < n; k++) {
+        for (uint32_t k = 0; k < 2 * n; k++) {
             redisReply *r;
             if (redisGetReply(c, (void **)&r) != REDIS_OK || r->type == REDIS_REPLY_ERROR)
                 fail("redis", c->errstr);
