@@ -5,6 +5,7 @@
 
 #include <assert.h>
 
+#include "core/bar.h"
 #include "core/bucket.h"
 #include "core/engine.h"
 #include "core/parts.h"
@@ -26,16 +27,6 @@ enum {
     STATE_WORDS_PER_METRIC = 4,
     CURSORS_PER_METRIC = 2,
     STEP_SLOTS_BARS = 256 /* two for each bar that an hour of lateness may close at once */
-};
-
-struct bar {
-    __int128 pv; /* sum of price x size */
-    int64_t open_e9, high_e9, low_e9, close_e9;
-    uint64_t volume;
-    uint32_t minute; /* start / 60 s */
-    uint32_t trades;
-    uint32_t revision;
-    uint32_t pad[3];
 };
 
 /* A trading day of a calendar: four UTC times, premarket, market, postmarket, closed; the next day's start
