@@ -1,8 +1,10 @@
 #!/usr/bin/env python3
 """Runs the benchmarks, writes build/bench.json, prints the table. The machine should do nothing else.
-   make bench            all           make bench ONLY=engine        one of ring engine ingest e2e latency journal restart sinks
+   make bench            all           make bench ONLY=engine        one of ring engine esper ingest e2e latency journal restart sinks
    make bench QUICK=1    short runs    (numbers with a wider spread)"""
 import json, os, re, shutil, signal, socket, statistics, subprocess, sys, tempfile, time, urllib.request
+
+import esper
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 BUILD = os.path.join(ROOT, "build")
@@ -229,11 +231,13 @@ def nautilus():
 
 
 def table():
+    """What is no figure is a failure: its note says which."""
     print(f"{'bench':22} {'kind':16} {'rules':>6} {'placement':10} {'peer':24} {'ours':>14} {'theirs':>14} {'ratio':>7} {'spread':>7} unit")
     number = lambda x: "" if x is None else f"{x:,.0f}" if abs(x) >= 1000 else f"{x:,.2f}"
     for r in rows:
         print(f"{r['bench']:22} {r['kind'] or '':16} {r['rules'] if r['rules'] is not None else '':>6} {r['placement'] or '':10} {r['peer']:24} "
-              f"{number(r['ours']):>14} {number(r['theirs']):>14} {number(r['ratio']):>7} {number(r['spread']):>7} {r['unit']}")
+              f"{number(r['ours']):>14} {number(r['theirs']):>14} {number(r['ratio']):>7} {number(r['spread']):>7} {r['unit']}"
+              + (f"  {r['note']}" if r["ours"] is None else ""))
 
 
 def main():
@@ -248,6 +252,8 @@ def main():
     else:
         if only in (None, "engine"):
             lines_of("engine", TAPE, *quick)
+        if only in (None, "engine", "esper"):
+            rows.extend(esper.bench(TAPE, QUICK))
         if only in (None, "ingest", "e2e"):
             ingest_and_e2e(only)
         if only in (None, "latency"):
@@ -266,6 +272,8 @@ def main():
         json.dump(rows, f, indent=1)
     table()
     say(f"build/bench.json: {len(rows)} rows, {time.time() - started:.0f} s")
+    if any(r["ours"] is None for r in rows):
+        sys.exit("a row has no figure: its note says why")
 
 
 main()
