@@ -69,7 +69,7 @@ size_t engine_hot_bytes(const struct engine_limits *l)
 
 size_t engine_footprint(const struct engine_limits *l)
 {
-    return engine_hot_bytes(l) + l->symbols * bars_stride(l) * sizeof(struct bar);
+    return engine_hot_bytes(l) + (1 + SERIES_MAX) * l->symbols * bars_stride(l) * sizeof(struct bar);
 }
 
 struct engine *engine_new(void *mem, const struct engine_limits *l, struct rule_stats *stats)
@@ -86,6 +86,7 @@ struct engine *engine_new(void *mem, const struct engine_limits *l, struct rule_
     e->kept = (struct arena){.at = at, .size = kept_bytes(l)};
     e->built = (struct arena){.at = at + align64(kept_bytes(l)), .size = built_bytes(l)};
     e->bar = (struct bar *)((uint8_t *)mem + engine_hot_bytes(l));
+    e->series_bar = e->bar + l->symbols * bars_stride(l);
     e->limits = *l;
     e->stats = stats;
     e->lateness_ns = SECOND_NS;
@@ -322,8 +323,29 @@ static void session_switch(struct engine *e, struct symbol *s)
     s->day_volume = 0;
     if (s->market_close_e9 != KEY_UNKNOWN)
         s->prev_close_e9 = s->market_close_e9;
-    s->market_close_e9 = s->day_open_e9 = KEY_UNKNOWN;
+    s->market_close_e9 = s->day_open_e9 = s->day_high_e9 = KEY_UNKNOWN;
+    s->day_low_e9 = INT64_MAX;
+    s->day_pv = 0;
+    memset(s->volume_of, 0, sizeof s->volume_of);
     s->rebuild = s->restart = true;
+}
+
+int64_t bar_end(const struct engine *e, const struct symbol *s, int64_t t, uint32_t minutes)
+{
+    struct session_at at = session_find(&e->calendar[s->calendar], t);
+    int64_t length = minutes * MINUTE_NS, since = at.start_ns == INT64_MIN ? 0 : at.start_ns;
+    int64_t end = since + ((t - since) / length + 1) * length;
+    return end < at.end_ns ? end : at.end_ns;
+}
+
+/* What happened in a minute of the trading day that has ended. */
+static void day_add(struct symbol *s, enum session_kind session, int64_t high_e9, int64_t low_e9,
+                    uint64_t volume, __int128 pv)
+{
+    s->day_high_e9 = high_e9 > s->day_high_e9 ? high_e9 : s->day_high_e9;
+    s->day_low_e9 = low_e9 < s->day_low_e9 ? low_e9 : s->day_low_e9;
+    s->volume_of[session] += volume;
+    s->day_pv += pv;
 }
 
 static void calendar_add(struct engine *e, uint32_t id, const struct trading_day *day)
@@ -360,6 +382,8 @@ static void wake_update(struct engine *e, struct symbol *s)
     s->wake_ns = roll_at < s->final_ns ? roll_at : s->final_ns;
     if (s->wake_ns < b->next_ns)
         b->next_ns = s->wake_ns;
+    if (s->timed)
+        b->next_ns = INT64_MIN;
 }
 
 void final_update(struct engine *e, struct symbol *s)
@@ -394,7 +418,9 @@ static void roll(struct engine *e, struct symbol *s, int64_t t)
                                                     .close_e9 = s->close_e9,
                                                     .volume = s->live_volume,
                                                     .minute = (uint32_t)(s->live_start_ns / MINUTE_NS),
+                                                    .session = s->session,
                                                     .trades = s->live_trades};
+        day_add(s, s->session, s->high_e9, s->low_e9, s->live_volume, s->live_pv);
         s->provisional++;
         s->live_trades = 0;
         s->live_volume = 0;
@@ -459,13 +485,19 @@ SELDOM static bool print_into_past(struct engine *e, struct symbol *s, int64_t e
             *bar_at(e, s, j) = *bar_at(e, s, j - 1);
         s->bars_end++;
         b = bar_at(e, s, i);
-        *b = (struct bar){.open_e9 = p, .high_e9 = p, .low_e9 = p, .minute = minute};
+        *b = (struct bar){.open_e9 = p,
+                          .high_e9 = p,
+                          .low_e9 = p,
+                          .minute = minute,
+                          .session = (uint8_t)session_find(&e->calendar[s->calendar], ev).kind};
         bar_add(b, p, size);
         if (!late)
             s->provisional++;
     }
     if (i - found < s->saved)
         s->saved = i - found;
+    if (ev >= s->day_start_ns)
+        day_add(s, session_find(&e->calendar[s->calendar], ev).kind, p, p, size, (__int128)p * size);
     if (late)
         emit_bar(e, s, b);
     final_update(e, s);
@@ -573,6 +605,8 @@ static inline void apply_trade(struct engine *e, const struct msg *m)
         s->live_trades++;
     }
     s->price_e9 = p;
+    s->size = size;
+    s->trade_ns = s->time_ns;
     if (unlikely(s->day_open_e9 == KEY_UNKNOWN) && s->session == SESSION_MARKET && ev >= s->session_start_ns)
         s->day_open_e9 = p;
     if (s->drive + moved >= 2 && likely(!s->stale))
@@ -606,6 +640,8 @@ static int64_t next_event(const struct engine *e, const struct symbol *s)
                   roll_at / MINUTE_NS - bar_at(e, s, s->bars_end - 1)->minute > METRIC_WINDOW_MAX + 1);
     if (quiet && s->session_end_ns > roll_at)
         roll_at = s->session_end_ns;
+    if (s->timed && s->session != SESSION_CLOSED)
+        roll_at = s->time_ns + 1;
     return roll_at < s->final_ns ? roll_at : s->final_ns;
 }
 
@@ -622,7 +658,9 @@ static bool clock_symbol(struct engine *e, struct symbol *s, int64_t t)
         int64_t grid = bucket_grid_ceil(s->bucket, next), clock = e->bucket[s->bucket].clock_ns;
         grid = clock == INT64_MIN ? t : grid > clock ? grid : clock + 1;
         advance(e, s, time_at(e, s, grid < t ? grid : t));
-        if (s->stale)
+        if (s->timed && !s->stale)
+            rules_touch_time(e, s);
+        if (s->stale || e->n_changes)
             evaluate(e, s, EVAL_CLOCK);
     }
     return true;
@@ -720,6 +758,8 @@ bool symbol_add(struct engine *e, uint32_t id, const char *name, uint32_t bucket
                                        .prev_close_e9 = KEY_UNKNOWN,
                                        .day_open_e9 = KEY_UNKNOWN,
                                        .market_close_e9 = KEY_UNKNOWN,
+                                       .day_high_e9 = KEY_UNKNOWN,
+                                       .day_low_e9 = INT64_MAX,
                                        .wake_ns = INT64_MIN,
                                        .final_ns = NEVER_NS,
                                        .due_ns = NEVER_NS,

@@ -24,7 +24,9 @@ enum {
     CALENDARS = 8,
     CALENDAR_DAYS = 32,
     LINE_WORDS = 8,
-    STATE_WORDS_PER_METRIC = 4,
+    STATE_WORDS_PER_METRIC = 16, /* on average, at most */
+    SERIES_MAX = 8,              /* timeframes beyond one minute that rules in force name */
+    SERIES_WORDS = 2,
     CURSORS_PER_METRIC = 2,
     STEP_SLOTS_BARS = 256 /* two for each bar that an hour of lateness may close at once */
 };
@@ -70,10 +72,16 @@ struct symbol {
     /* the rest */
     int64_t bid_e9, ask_e9;
     int64_t session_end_ns;
-    int64_t final_ns;        /* when the oldest provisional bar becomes final; NEVER_NS */
-    int64_t prev_close_e9;   /* of the trading day before; KEY_UNKNOWN */
-    int64_t market_close_e9; /* last price of today's market session once it is over; KEY_UNKNOWN */
-    uint32_t heap;           /* root of the fires by due time */
+    int64_t final_ns;                /* when the oldest provisional bar becomes final; NEVER_NS */
+    int64_t prev_close_e9;           /* of the trading day before; KEY_UNKNOWN */
+    int64_t market_close_e9;         /* last price of today's market session once it is over; KEY_UNKNOWN */
+    int64_t day_high_e9, day_low_e9; /* of today's ended bars; KEY_UNKNOWN and INT64_MAX before */
+    __int128 day_pv;
+    uint64_t volume_of[SESSION_KIND_COUNT];
+    uint64_t size;    /* of the last trade */
+    int64_t trade_ns; /* the symbol's time at it */
+    bool timed;       /* it has metrics that every clock changes */
+    uint32_t heap;    /* root of the fires by due time */
     uint32_t id;
     bool restart;         /* the trading day switched: crossings of recursive metrics restart from unknown */
     uint32_t provisional; /* how many bars at the end are not final */
@@ -85,8 +93,16 @@ struct symbol {
 struct node {
     struct metric metric;
     uint32_t state_at;
-    double alpha; /* EMA */
     unsigned inputs;
+    uint8_t series;  /* of bars: 0 = those of one minute, else 1 + the place of its timeframe */
+    uint32_t keeper; /* … the node that keeps its state: itself, or one that differs in the output alone */
+};
+
+/* Bars of a longer timeframe, made of those of one minute from bars_first on. A symbol's lie in a ring of
+ * their own; its block has how many have ended, and until when the one after them, which is open, goes. */
+struct series {
+    uint16_t minutes;
+    uint32_t state_at; /* SERIES_WORDS: bars ended; end of the open one, 0 = there is none */
 };
 
 /* The sorted thresholds of one metric, for the whole market or for one scope. bound[1..n], sentinels at both
@@ -105,13 +121,14 @@ struct index {
 /* What a symbol computes: its metrics and indexes, by what drives them. One for the market, one for each
  * scope. */
 struct plan {
-    uint32_t n_nodes, n_indexes, n_on_quote, n_instances;
+    uint32_t n_nodes, n_indexes, n_on_quote, n_on_time, n_instances;
     uint32_t n_on_trade,
-        n_on_move; /* the first indexes are what any trade moves, then what a new price moves */
+        n_on_move;  /* the first indexes are what any trade moves, then what a new price moves */
+    uint8_t series; /* bits: the timeframes of its nodes */
     uint32_t *node;
     struct index *index;
-    uint32_t *on_quote; /* numbers of indexes */
-    uint32_t *instance; /* by rule */
+    uint32_t *on_quote, *on_time; /* numbers of indexes */
+    uint32_t *instance;           /* by rule */
 };
 
 /* A comparison of a rule with its place in an index. */
@@ -207,7 +224,7 @@ struct engine {
     char (*name)[64];
     uint32_t *next_in_bucket; /* by place; NONE at the end */
     uint32_t n_symbols;
-    struct bar *bar;
+    struct bar *bar, *series_bar; /* series_bar: SERIES_MAX rings for each symbol */
     /* A block of words for each symbol, as small as the rules in force allow: the state of every metric, from
      * cursor_at the cursors. */
     int64_t *block;
@@ -223,6 +240,8 @@ struct engine {
     uint32_t *ident_hash; /* of ids: open addressing, 1 + ident */
     struct node *node;
     uint32_t n_nodes, state_words;
+    struct series series[SERIES_MAX];
+    uint32_t n_series;
     bool rules_changed;
     uint32_t epoch;
     struct plan market;
@@ -289,6 +308,11 @@ static inline struct bar *bar_at(const struct engine *e, const struct symbol *s,
     return &e->bar[(size_t)place_of(e, s) * bars_stride(&e->limits) + (i & (e->limits.bars - 1))];
 }
 
+static inline struct bar *series_ring(const struct engine *e, const struct symbol *s, uint32_t series)
+{
+    return &e->series_bar[((size_t)series * e->limits.symbols + place_of(e, s)) * bars_stride(&e->limits)];
+}
+
 static inline uint32_t block_words_max(const struct engine_limits *l)
 {
     return l->metrics * (STATE_WORDS_PER_METRIC + CURSORS_PER_METRIC / 2) + 2 * LINE_WORDS;
@@ -315,6 +339,9 @@ static inline const struct plan *scope_plan(const struct engine *e, const struct
 void metrics_roll(const struct engine *e, struct symbol *s, bool pushed);
 void metrics_rebuild(const struct engine *e, struct symbol *s);
 /* The key of a METRIC_DIFFERENCE: the sign of left - right. */
+/* The value of an indicator, in its unit. */
+int64_t metric_indicator(const struct engine *e, const struct symbol *s, const struct node *nd);
+int64_t metric_relative_volume(const struct engine *e, const struct symbol *s, const struct node *nd);
 int64_t metric_difference(const struct engine *e, const struct symbol *s, const struct metric *m);
 
 /* rule_index.c */
@@ -330,6 +357,7 @@ void rules_arrive(struct engine *e, struct symbol *s);
 /* Looks at the values of a symbol's indexes again: at a trade (`moved`: at a new price), at a quote, all. */
 void rules_touch_trade(struct engine *e, struct symbol *s, bool moved);
 void rules_touch_quote(struct engine *e, struct symbol *s);
+void rules_touch_time(struct engine *e, struct symbol *s);
 void rules_touch_all(struct engine *e, struct symbol *s);
 void rules_settle(struct engine *e, struct symbol *s, enum eval what);
 uint32_t scope_find(const struct engine *e, const char *name, size_t len);
@@ -342,6 +370,9 @@ int fire_restore(struct engine *e, struct symbol *s, uint32_t ident, int64_t las
 /* Sets when the oldest provisional bar becomes final. */
 void final_update(struct engine *e, struct symbol *s);
 /* A symbol that nothing is known of yet; name is a text of 1 to 63 bytes. False if there is no room. */
+/* When the bar of `minutes` that holds time t ends: such bars begin with the session or a whole number of
+ * them later, and end with it at the latest. */
+int64_t bar_end(const struct engine *e, const struct symbol *s, int64_t t, uint32_t minutes);
 bool symbol_add(struct engine *e, uint32_t id, const char *name, uint32_t bucket, uint8_t calendar,
                 uint8_t size_scale);
 

@@ -241,7 +241,7 @@ static bool state_sound(const struct engine *e, const struct symbol *x, const st
     return x->id == h->id && x->bucket == bucket && x->calendar == h->calendar &&
            x->size_scale == h->size_scale && x->session <= SESSION_POSTMARKET &&
            is_bool(x, offsetof(struct symbol, stale)) && is_bool(x, offsetof(struct symbol, rebuild)) &&
-           is_bool(x, offsetof(struct symbol, restart)) && x->bars_first <= x->bars_end &&
+           is_bool(x, offsetof(struct symbol, restart)) && is_bool(x, offsetof(struct symbol, timed)) && x->bars_first <= x->bars_end &&
            x->bars_end - x->bars_first <= e->limits.bars &&
            x->provisional <= x->bars_end - bars_oldest(e, x) && x->provisional < STEP_SLOTS_BARS / 2 &&
            h->first_bar + h->bars == x->bars_end && x->time_ns <= TIME_MAX_NS &&

@@ -25,6 +25,40 @@ static uint32_t *ident_cell(const struct engine *e, const char *id, uint32_t len
     }
 }
 
+/* The place of a timeframe's bars. False if there are SERIES_MAX others. */
+static bool series_take(struct engine *e, uint32_t minutes, uint8_t *series)
+{
+    uint32_t k = 0;
+    *series = 0;
+    if (minutes == 1)
+        return true;
+    while (k < e->n_series && e->series[k].minutes != minutes)
+        k++;
+    if (k == SERIES_MAX)
+        return false;
+    if (k == e->n_series) {
+        e->series[e->n_series++] = (struct series){(uint16_t)minutes, e->state_words};
+        e->state_words += SERIES_WORDS;
+    }
+    *series = (uint8_t)(k + 1);
+    return true;
+}
+
+/* The node that keeps the state of an indicator whose outputs may be several nodes; itself if it is the
+ * first.
+ */
+static uint32_t keeper_of(const struct engine *e, struct metric m)
+{
+    m.indicator.output = 0;
+    for (uint32_t i = 0; i < e->n_nodes; i++) {
+        struct metric other = e->node[i].metric;
+        other.indicator.output = 0;
+        if (metric_same(&m, &other))
+            return e->node[i].keeper;
+    }
+    return e->n_nodes;
+}
+
 /* The node of a metric, new or known; NONE if limits.metrics is reached. */
 static uint32_t node_of(struct engine *e, struct metric m)
 {
@@ -33,12 +67,25 @@ static uint32_t node_of(struct engine *e, struct metric m)
             return i;
     if (e->n_nodes == e->limits.metrics)
         return NONE;
-    unsigned inputs = metric_rows[m.kind].inputs;
+    struct node n = {
+        .metric = m, .state_at = e->state_words, .inputs = metric_inputs(&m), .keeper = e->n_nodes};
+    uint32_t words = metric_words(&m);
     if (m.kind == METRIC_DIFFERENCE)
-        inputs = e->node[m.left].inputs | e->node[m.right].inputs;
-    e->node[e->n_nodes] = (struct node){
-        .metric = m, .state_at = e->state_words, .alpha = 2.0 / (m.period + 1.0), .inputs = inputs};
-    e->state_words += metric_rows[m.kind].state_words;
+        n.inputs = e->node[m.left].inputs | e->node[m.right].inputs;
+    if (m.timeframe && !series_take(e, m.timeframe, &n.series))
+        return NONE;
+    n.state_at = e->state_words;
+    if (m.kind == METRIC_INDICATOR) {
+        n.keeper = keeper_of(e, m);
+        if (n.keeper != e->n_nodes) {
+            n.state_at = e->node[n.keeper].state_at;
+            words = 0;
+        }
+    }
+    if (e->state_words + words > e->limits.metrics * STATE_WORDS_PER_METRIC)
+        return NONE;
+    e->node[e->n_nodes] = n;
+    e->state_words += words;
     return e->n_nodes++;
 }
 
@@ -113,7 +160,7 @@ static size_t built_bytes_of(const struct engine *e, const struct loaded_rule *r
     const size_t align = 16, metrics = (size_t)(e->limits.metrics + 1) * (1 + sizeof(uint32_t)) + 2 * align;
     const size_t comparison =
         4 * sizeof(struct edge) + 2 * sizeof(struct atom) + 3 * sizeof(uint16_t) +
-        2 * (sizeof(struct index) + 3 * sizeof(int64_t) + 14 * sizeof(uint32_t) + 5 * align);
+        2 * (sizeof(struct index) + 3 * sizeof(int64_t) + 15 * sizeof(uint32_t) + 6 * align);
     const size_t names =
         sizeof(struct instance) + 3 * sizeof(uint32_t) + r->n_nodes * comparison +
         (r->symbols_len ? sizeof(struct scope) + sizeof(struct index) + metrics + 4 * align : 0);
@@ -138,7 +185,7 @@ static bool admit(struct engine *e, uint32_t slot, const struct rule *r, const s
                             .live = r->enabled};
     size_t kept = e->kept.used;
     for (unsigned i = 0; i < x->n_operands; i++)
-        l.recursive |= x->operand[i].kind == METRIC_EMA || x->operand[i].kind == METRIC_RSI;
+        l.recursive |= x->operand[i].kind == METRIC_INDICATOR;
     l.id = keep(e, r->id, l.id_len);
     l.symbols = keep(e, r->symbols, l.symbols_len);
     l.node = keep(e, x->node, x->n_nodes * sizeof *x->node);
@@ -181,12 +228,14 @@ int rules_load(struct engine *e, uint32_t slot, const struct rule *r)
         return 0; /* repeated at the start of a journal segment */
     if (expr_parse(r->expr, r->expr_len, &x, &err) < 0)
         return refuse(e, &e->count.rules_refused, r, err.text);
-    uint32_t operand[ALERT_OPERANDS_MAX], n_nodes = e->n_nodes, state_words = e->state_words;
+    uint32_t operand[ALERT_OPERANDS_MAX], n_nodes = e->n_nodes, state_words = e->state_words,
+                                          n_series = e->n_series;
     bool metrics = nodes_of(e, &x, operand);
     if (metrics && admit(e, slot, r, &x, operand))
         return 0;
     e->n_nodes = n_nodes;
     e->state_words = state_words;
+    e->n_series = n_series;
     return metrics ? refuse(e, &e->count.rules_full, r, "no room: raise limits.rules")
                    : refuse(e, &e->count.metrics_full, r, "no room: raise limits.metrics");
 }
@@ -331,6 +380,10 @@ static void need_node(const struct engine *e, struct plan *p, uint8_t *seen, uin
         return;
     seen[node] = 1;
     p->node[p->n_nodes++] = node;
+    if (e->node[node].series)
+        p->series |= (uint8_t)(1u << (e->node[node].series - 1));
+    if (e->node[node].metric.kind == METRIC_INDICATOR)
+        need_node(e, p, seen, e->node[node].keeper);
     if (e->node[node].metric.kind == METRIC_DIFFERENCE) {
         need_node(e, p, seen, e->node[node].metric.left);
         need_node(e, p, seen, e->node[node].metric.right);
@@ -399,7 +452,8 @@ static bool build_plan(struct build *b, struct plan *p, uint32_t lo, uint32_t hi
         n += i == lo || b->edge[i].home != b->edge[i - 1].home;
     p->index = arena_take(&e->built, (n + 1) * sizeof *p->index);
     p->on_quote = take_u32(e, n);
-    if (!p->index || !p->on_quote || slot + n > e->limits.metrics * CURSORS_PER_METRIC)
+    p->on_time = take_u32(e, n);
+    if (!p->index || !p->on_quote || !p->on_time || slot + n > e->limits.metrics * CURSORS_PER_METRIC)
         return false;
     for (enum driver by = BY_TRADE; by <= BY_OTHER; by++) {
         for (uint32_t i = lo, end; i < hi; i = end) {
@@ -415,6 +469,8 @@ static bool build_plan(struct build *b, struct plan *p, uint32_t lo, uint32_t hi
                 return false;
             if (in & INPUT_QUOTE)
                 p->on_quote[p->n_on_quote++] = k;
+            if (in & INPUT_TIME)
+                p->on_time[p->n_on_time++] = k;
             p->n_indexes++;
         }
         if (by == BY_TRADE)
@@ -724,6 +780,16 @@ void rules_touch_quote(struct engine *e, struct symbol *s)
         touch(e, s, cursor, &q->index[q->on_quote[i]]);
 }
 
+void rules_touch_time(struct engine *e, struct symbol *s)
+{
+    uint32_t *cursor = cursors_of(e, s);
+    for (uint32_t i = 0; i < e->market.n_on_time; i++)
+        touch(e, s, cursor, &e->market.index[e->market.on_time[i]]);
+    const struct plan *q = scope_plan(e, s);
+    for (uint32_t i = 0; q && i < q->n_on_time; i++)
+        touch(e, s, cursor, &q->index[q->on_time[i]]);
+}
+
 void rules_touch_all(struct engine *e, struct symbol *s)
 {
     uint32_t *cursor = cursors_of(e, s);
@@ -891,6 +957,9 @@ void rules_bind(struct engine *e, struct symbol *s)
     bool trade = e->market.n_on_trade || (q && q->n_on_trade),
          move = e->market.n_on_move || (q && q->n_on_move);
     s->drive = trade ? 2 : move;
+    s->timed = e->market.n_on_time || (q && q->n_on_time);
+    if (s->timed)
+        e->bucket[s->bucket].next_ns = INT64_MIN;
     memset(cursor, 0, (e->market.n_indexes + (q ? q->n_indexes : 0)) * sizeof *cursor);
     s->stale = true;
     s->rebuild = true;

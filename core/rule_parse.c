@@ -209,7 +209,7 @@ static int operand(struct parser *p)
         return -1;
     }
     for (int i = 0; i < e->n_operands; i++)
-        if (e->operand[i].kind == m.kind && e->operand[i].period == m.period)
+        if (metric_same(&e->operand[i], &m))
             return i;
     if (e->n_operands == ALERT_OPERANDS_MAX)
         return expected(p, "at most 64 different metrics in one rule");
