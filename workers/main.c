@@ -6,6 +6,7 @@
 #include "workers/cmd_capture.h"
 #include "workers/cmd_config.h"
 #include "workers/cmd_import.h"
+#include "workers/cmd_indicators.h"
 #include "workers/cmd_metrics.h"
 #include "workers/cmd_replay.h"
 #include "workers/cmd_rings.h"
@@ -101,6 +102,13 @@ static const struct cli_command commands[] = {
      .no_settings = true,
      .options = cmd_metrics_options,
      .run = cmd_metrics},
+    {.name = "indicators",
+     .help = "add the values of indicators to a file of bars, or list the indicators",
+     .positional = "[CSV]",
+     .positional_max = 1,
+     .no_settings = true,
+     .options = cmd_indicators_options,
+     .run = cmd_indicators},
     {.name = "config",
      .help = "show the settings in force, and where each came from",
      .no_settings = true,
