@@ -733,7 +733,7 @@ static struct tape events_of(const struct engine_limits *l, const struct tape *t
 {
     struct bench b;
     bench_open(&b, l);
-    free(b.out.slot);
+    munmap(b.out.slot, b.out.capacity * sizeof *b.out.slot);
     b.out.capacity = engine_out_capacity(l) + more;
     b.out.slot = zeroed(b.out.capacity * sizeof *b.out.slot);
     if (packed)

@@ -289,7 +289,7 @@ static struct value indicator(const struct sym *s, const char *name, unsigned n,
     if (!strcmp(name, "volume_avg"))
         return number_value(volume / n / unit);
     if (!strcmp(name, "willr"))
-        return high > low ? number_value((high - c[count - 1]) / (high - low) * -100) : unknown;
+        return number_value(high > low ? (high - c[count - 1]) / (high - low) * -100 : -100);
     if (!strcmp(name, "ema")) {
         double mean = 0;
         for (size_t i = 0; i < count; i++)
@@ -1102,7 +1102,7 @@ static void stamp(struct world *w, struct tape *stamped)
     size_t used = 0;
     sequencer_end(q, true, tape_room(stamped, SEQUENCER_ROOM), SEQUENCER_ROOM, &used);
     stamped->n += used;
-    free(mem);
+    munmap(mem, sequencer_footprint(&o));
 }
 
 static bool same_value(const struct value *v, int64_t bits)
@@ -1207,6 +1207,8 @@ static void run(uint64_t seed, int messages, size_t alerts[2])
     assert_non_null(w);
     w->seed = w->random = seed;
     w->timed = one_in(&w->random, 4);
+    if (w->timed) /* each second of each symbol is evaluated */
+        messages /= 20;
     market(w, messages);
     stamp(w, &stamped);
     bench_open(&b, NULL);
