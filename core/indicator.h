@@ -57,14 +57,14 @@
       "Chande: 100 (gains - losses) / (gains + losses) of the last n changes; 0 without any (SI, Tulip)")    \
     X(CMO_WILDER, "cmo_wilder", "n", 14, 0, 0, 1, "value", NUMBER, "c", n[0] + 1, rsi,                       \
       "cmo of Wilder's means of gains and losses (TA-Lib, Lean)")                                            \
-    X(BB, "bb", "nm", 20, 200, 0, 1, "middle upper lower | width pctb zscore", PRICE, "c", n[0], bb,         \
+    X(BB, "bb", "nm", 20, 200, 0, 2, "middle upper lower | width pctb zscore", PRICE, "c", n[0], bb,         \
       "Bollinger: sma(n) and m population deviations; width: upper - lower in parts of middle; pctb: where " \
       "close is between lower (0) and upper (1) (SI)")                                                       \
     X(STDDEV, "stddev", "n", 20, 0, 0, 1, "value", PRICE, "c", n[0], deviation,                              \
       "population standard deviation of the last n closes (SI, TA-Lib)")                                     \
     X(VAR, "var", "n", 20, 0, 0, 1, "value", NUMBER, "c", n[0], deviation,                                   \
       "population variance of the last n closes (TA-Lib)")                                                   \
-    X(ZSCORE, "zscore", "n", 20, 0, 0, 1, "value", NUMBER, "c", n[0], deviation,                             \
+    X(ZSCORE, "zscore", "n", 20, 0, 0, 2, "value", NUMBER, "c", n[0], deviation,                             \
       "(close - sma(n)) / stddev(n) (SI)")                                                                   \
     X(LINREG_SLOPE, "linreg_slope", "n", 0, 0, 0, 2, "value", PRICE, "c", n[0], linear,                      \
       "slope per bar of the least-squares line through the last n closes (SI)")                              \
@@ -133,7 +133,7 @@
     X(VORTEX, "vortex", "n", 14, 0, 0, 1, "plus minus", NUMBER, "hlc", n[0] + 1, vortex,                     \
       "sums of |high - low before| (plus) and |low - high before| (minus) over n bars in parts of those of " \
       "tr (SI)")                                                                                             \
-    X(CCI, "cci", "n", 20, 0, 0, 1, "value", NUMBER, "hlc", n[0], cci,                                       \
+    X(CCI, "cci", "n", 20, 0, 0, 2, "value", NUMBER, "hlc", n[0], cci,                                       \
       "(high + low + close) / 3 against its mean over n bars, in 0.015 mean absolute deviations (SI)")       \
     X(ULTOSC, "ultosc", "nnn", 7, 14, 28, 1, "value", NUMBER, "hlc", larger(larger(n[0], n[1]), n[2]) + 1,   \
       ultosc,                                                                                                \
