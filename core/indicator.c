@@ -329,7 +329,7 @@ static void step_rsi(struct at *a)
 }
 CALC(rsi, NULL, NULL)
 
-/* cmo: gains and losses of the last n-1 changes, exact */
+/* cmo, rsi_sma: gains and losses of the last n-1 changes, exact */
 struct cmo {
     double out;
     struct sum gain, loss;
@@ -348,7 +348,10 @@ static void step_cmo(struct at *a)
     if (a->k > 1)
         cmo_count(s, back(a, 1)->close_e9, a->now->close_e9, true);
     wide gain = sum_wide(s->gain), loss = sum_wide(s->loss);
-    s->out = gain + loss ? 100.0 * wide_double(gain - loss) / wide_double(gain + loss) : 0;
+    if (a->x->kind == INDICATOR_RSI_SMA)
+        s->out = loss ? 100.0 * wide_double(gain) / wide_double(gain + loss) : 100.0;
+    else
+        s->out = gain + loss ? 100.0 * wide_double(gain - loss) / wide_double(gain + loss) : 0;
     if (a->k <= a->x->n[0])
         s->out = NAN;
 }

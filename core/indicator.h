@@ -46,6 +46,9 @@
       "macd whose fast mean is seeded when the slow one is, with the closes just before (TA-Lib)")           \
     X(RSI, "rsi", "n", 14, 0, 0, 1, "value", NUMBER, "c", n[0] + 1, rsi,                                     \
       "Wilder's RSI, seeded with the mean of the first n changes; 100 without a loss (SI, TA-Lib)")          \
+    X(RSI_SMA, "rsi_sma", "n", 14, 0, 0, 1, "value", NUMBER, "c", n[0] + 1, cmo,                             \
+      "Cutler's RSI: plain sums of the last n gains and losses; 100 without a loss (Lean's RSI with simple " \
+      "means)")                                                                                              \
     X(ROC, "roc", "n", 0, 0, 0, 1, "value", PERCENT, "c", n[0] + 1, change,                                  \
       "close against that n bars before, in percent of it (SI)")                                             \
     X(MOM, "mom", "n", 0, 0, 0, 1, "value", PRICE, "c", n[0] + 1, change,                                    \
@@ -54,14 +57,14 @@
       "Chande: 100 (gains - losses) / (gains + losses) of the last n changes; 0 without any (SI, Tulip)")    \
     X(CMO_WILDER, "cmo_wilder", "n", 14, 0, 0, 1, "value", NUMBER, "c", n[0] + 1, rsi,                       \
       "cmo of Wilder's means of gains and losses (TA-Lib, Lean)")                                            \
-    X(BB, "bb", "nm", 20, 200, 0, 1, "middle upper lower | width pctb zscore", PRICE, "c", n[0], bb,         \
+    X(BB, "bb", "nm", 20, 200, 0, 2, "middle upper lower | width pctb zscore", PRICE, "c", n[0], bb,         \
       "Bollinger: sma(n) and m population deviations; width: upper - lower in parts of middle; pctb: where " \
       "close is between lower (0) and upper (1) (SI)")                                                       \
     X(STDDEV, "stddev", "n", 20, 0, 0, 1, "value", PRICE, "c", n[0], deviation,                              \
       "population standard deviation of the last n closes (SI, TA-Lib)")                                     \
     X(VAR, "var", "n", 20, 0, 0, 1, "value", NUMBER, "c", n[0], deviation,                                   \
       "population variance of the last n closes (TA-Lib)")                                                   \
-    X(ZSCORE, "zscore", "n", 20, 0, 0, 1, "value", NUMBER, "c", n[0], deviation,                             \
+    X(ZSCORE, "zscore", "n", 20, 0, 0, 2, "value", NUMBER, "c", n[0], deviation,                             \
       "(close - sma(n)) / stddev(n) (SI)")                                                                   \
     X(LINREG_SLOPE, "linreg_slope", "n", 0, 0, 0, 2, "value", PRICE, "c", n[0], linear,                      \
       "slope per bar of the least-squares line through the last n closes (SI)")                              \
@@ -121,10 +124,16 @@
       adx,                                                                                                   \
       "Wilder's ADX: sums seeded with the first n, then less 1/n each bar; pdi, mdi, dx; adxr: mean of adx " \
       "and that n bars before (SI)")                                                                         \
+    X(ADX_EARLY, "adx_early", "n", 14, 0, 0, 2, "value pdi mdi dx adxr", NUMBER, "hlc",                      \
+      o == 0   ? 2 * n[0] - 1                                                                                \
+      : o == 4 ? 3 * n[0] - 2                                                                                \
+               : n[0],                                                                                       \
+      adx,                                                                                                   \
+      "adx whose sums are seeded with the first n - 1 changes; adxr: with adx n - 1 bars before (Tulip)")    \
     X(VORTEX, "vortex", "n", 14, 0, 0, 1, "plus minus", NUMBER, "hlc", n[0] + 1, vortex,                     \
       "sums of |high - low before| (plus) and |low - high before| (minus) over n bars in parts of those of " \
       "tr (SI)")                                                                                             \
-    X(CCI, "cci", "n", 20, 0, 0, 1, "value", NUMBER, "hlc", n[0], cci,                                       \
+    X(CCI, "cci", "n", 20, 0, 0, 2, "value", NUMBER, "hlc", n[0], cci,                                       \
       "(high + low + close) / 3 against its mean over n bars, in 0.015 mean absolute deviations (SI)")       \
     X(ULTOSC, "ultosc", "nnn", 7, 14, 28, 1, "value", NUMBER, "hlc", larger(larger(n[0], n[1]), n[2]) + 1,   \
       ultosc,                                                                                                \
@@ -145,6 +154,8 @@
       "accumulation/distribution line: sum of cmf's numerator (SI, Tulip's ad)")                             \
     X(OBV, "obv", "", 0, 0, 0, 1, "value", NUMBER, "cv", 1, obv,                                             \
       "on-balance volume: volumes with the sign of the close's change; 0 at the first bar (SI)")             \
+    X(OBV_FIRST, "obv_first", "", 0, 0, 0, 1, "value", NUMBER, "cv", 1, obv,                                 \
+      "obv that begins with the first bar's volume (TA-Lib, Lean)")                                          \
     X(VOLUME_AVG, "volume_avg", "n", 0, 0, 0, 1, "value", NUMBER, "v", n[0], volume_avg,                     \
       "mean volume of the last n bars")
 

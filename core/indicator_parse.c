@@ -74,7 +74,7 @@ static uint16_t *parameter(const struct indicator_row *row, struct indicator *x,
 static int hundredths_of(const char *text, size_t len)
 {
     int v = 0, places = -1;
-    if (len == 0 || len > 6 || text[0] == '.' || text[len - 1] == '.')
+    if (len == 0 || len > 6 || text[len - 1] == '.')
         return -1;
     for (size_t i = 0; i < len; i++) {
         if (text[i] == '.' && places < 0) {

@@ -376,9 +376,9 @@ struct adx {
     double range, plus, minus, mean;
 };
 
-static double wilder_sum(double *v, uint64_t m, unsigned n, double x)
+static double wilder_sum(double *v, uint64_t m, unsigned n, unsigned seed, double x)
 {
-    *v = m <= n ? *v + x : *v - *v / n + x;
+    *v = m <= seed ? *v + x : *v - *v / n + x;
     return *v;
 }
 
@@ -386,6 +386,7 @@ static void step_adx(struct at *a)
 {
     struct adx *s = a->state;
     unsigned n = a->x->n[0];
+    unsigned early = a->x->kind == INDICATOR_ADX_EARLY, seed = n - early;
     uint64_t m = a->k - 1; /* changes */
     for (int i = 0; i < 5; i++)
         s->out[i] = NAN;
@@ -393,18 +394,18 @@ static void step_adx(struct at *a)
         return;
     const struct bar *before = back(a, 1);
     int64_t up = a->now->high_e9 - before->high_e9, down = before->low_e9 - a->now->low_e9;
-    double range = wilder_sum(&s->range, m, n, (double)true_range(a->now, before));
-    double plus = wilder_sum(&s->plus, m, n, up > down && up > 0 ? (double)up : 0);
-    double minus = wilder_sum(&s->minus, m, n, down > up && down > 0 ? (double)down : 0);
-    if (m < n)
+    double range = wilder_sum(&s->range, m, n, seed, (double)true_range(a->now, before));
+    double plus = wilder_sum(&s->plus, m, n, seed, up > down && up > 0 ? (double)up : 0);
+    double minus = wilder_sum(&s->minus, m, n, seed, down > up && down > 0 ? (double)down : 0);
+    if (m < seed)
         return;
     s->out[1] = range > 0 ? 100.0 * plus / range : 0;
     s->out[2] = range > 0 ? 100.0 * minus / range : 0;
     double sum = s->out[1] + s->out[2], apart = s->out[1] - s->out[2];
     s->out[3] = sum > 0 ? 100.0 * (apart < 0 ? -apart : apart) / sum : 0;
-    s->out[0] = wilder_add(&s->mean, m - n + 1, n, s->out[3]);
-    if (m >= 3u * n - 1)
-        s->out[4] = (s->out[0] + *ring_slot(a->ring, n, a->k)) / 2;
+    s->out[0] = wilder_add(&s->mean, m - seed + 1, n, s->out[3]);
+    if (m + 1 >= 3u * n - 2 * early)
+        s->out[4] = (s->out[0] + *ring_slot(a->ring, n, a->k + early)) / 2;
 }
 
 static void settle_adx(struct at *a)
@@ -652,7 +653,9 @@ static void step_obv(struct at *a)
     struct obv *s = a->state;
     wide volume = a->now->volume;
     int64_t before = a->k > 1 ? back(a, 1)->close_e9 : a->now->close_e9;
-    if (a->now->close_e9 != before)
+    if (a->k == 1 && a->x->kind == INDICATOR_OBV_FIRST)
+        s->sum = sum_of(volume);
+    else if (a->now->close_e9 != before)
         s->sum = sum_of(sum_wide(s->sum) + (a->now->close_e9 > before ? volume : -volume));
     s->out = wide_double(sum_wide(s->sum)) / a->volume_unit;
 }
