@@ -43,6 +43,7 @@ struct source_config {
     const char *market;         /* appended to names as ".market"; NULL = nothing */
     int csv_size_scale;         /* decimal places of sizes in csv: (default 0) */
     int csv_calendar;           /* enum calendar_id of symbols in csv: (default CALENDAR_US_EQUITY) */
+    int dbn_calendar;           /* enum calendar_id of symbols in dbn: */
     uint32_t symbols_max;       /* limits.symbols; 0 = SOURCE_SYMBOLS_MAX */
     int64_t conflate_quotes_ns; /* for the feed: see there; 0 = off */
 };

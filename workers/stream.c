@@ -108,6 +108,7 @@ struct stream *stream_open(const struct stream_options *o, struct error *err)
         .market = set->source_market[0] ? set->source_market : NULL,
         .csv_size_scale = (int)set->csv_size_scale,
         .csv_calendar = set->csv_calendar == SET_CSV_CALENDAR_UTC24 ? CALENDAR_UTC24 : CALENDAR_US_EQUITY,
+        .dbn_calendar = set->dbn_calendar == SET_DBN_CALENDAR_UTC24 ? CALENDAR_UTC24 : CALENDAR_US_EQUITY,
         .symbols_max = (uint32_t)set->limits_symbols,
         .conflate_quotes_ns = set->conflate_quotes_ms * 1000000};
     s->top_ns = INT64_MIN;
