@@ -1235,7 +1235,7 @@ static void test_random_markets(void **state)
     size_t seen[2] = {0};
     unsigned seeds = getenv("SEED") ? 1 : getenv("SEEDS") ? (unsigned)atoi(getenv("SEEDS")) : 16;
     for (unsigned i = 0; i < seeds; i++)
-        run(seed_or(1000 + i), i % 8 == 7 ? 40000 : 6000, seen);
+        run(seed_or(1000 + i), i % 8 == 7 ? 20000 : 4000, seen);
     print_message("%zu alerts, %zu bars\n", seen[0], seen[1]);
     assert_true(seen[0] > 1000 && seen[1] > 1000);
 }
