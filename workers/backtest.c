@@ -70,8 +70,8 @@ static void reckon_groups(struct backtest *b)
     sort_by_rule(b, &order);
     for (uint32_t i = 0; i < b->n_rules; i++) {
         const struct event_rule *rule = rule_names_get(b->names, i);
-        b->group[i].id = rule->id;
-        b->group[i].name = rule->name;
+        b->group[i].id = rule ? rule->id : ""; /* a slot whose rule was refused */
+        b->group[i].name = rule ? rule->name : "";
         reckon_group(b, &b->group[i], order.index + order.start[i], order.start[i + 1] - order.start[i], room,
                      fired);
     }
@@ -86,8 +86,8 @@ void backtest_reckon(struct backtest *b, uint32_t rule_slots)
 {
     const struct forward_day *day;
     size_t days = forward_days(b->forward, &day);
-    while (b->n_rules < rule_slots && rule_names_get(b->names, b->n_rules))
-        b->n_rules++;
+    for (uint32_t i = 0; i < rule_slots; i++)
+        b->n_rules = rule_names_get(b->names, i) ? i + 1 : b->n_rules;
     reckon_groups(b);
     for (size_t i = 0; i < days; i++)
         b->trades += day[i].trades;
@@ -187,8 +187,8 @@ void backtest_table(const struct backtest *b, FILE *out)
     char first[16], last[16];
     backtest_date(day[0].day, first);
     backtest_date(day[days - 1].day, last);
-    fprintf(out, "%zu trading days, %s to %s; %" PRIu64 " symbols, %" PRIu64 " trades, %" PRIu64 " alerts\n",
-            days, first, last, b->symbols, b->trades, b->group[b->n_rules].alerts);
+    fprintf(out, "%zu trading day%s, %s to %s; %" PRIu64 " symbols, %" PRIu64 " trades, %" PRIu64 " alerts\n",
+            days, days == 1 ? "" : "s", first, last, b->symbols, b->trades, b->group[b->n_rules].alerts);
     for (uint32_t i = 0; i <= b->n_rules; i++)
         table_group(b, &b->group[i], out);
     fputs("\nBaseline: every minute of the symbols that fired. NONE: the day or the data ended before.\n",

@@ -358,9 +358,9 @@ static void heading(const struct backtest *b, FILE *out)
         put(out, b->sources[i]);
     }
     fprintf(out,
-            "</p><p>%zu trading days, %s to %s; %" PRIu64 " symbols, %" PRIu64 " trades, %" PRIu64
+            "</p><p>%zu trading day%s, %s to %s; %" PRIu64 " symbols, %" PRIu64 " trades, %" PRIu64
             " alerts.</p>\n",
-            days, first, last, b->symbols, b->trades, b->group[b->n_rules].alerts);
+            days, days == 1 ? "" : "s", first, last, b->symbols, b->trades, b->group[b->n_rules].alerts);
 }
 
 void backtest_html(const struct backtest *b, FILE *out)

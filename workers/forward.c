@@ -4,6 +4,10 @@
 
 #define MINUTE INT64_C(60000000000)
 #define DAY    (1440 * MINUTE)
+/* A capture may say what it wants: sums of times do not overflow, and the minutes kept of a day have a bound.
+ */
+#define TIME_MAX  (INT64_MAX / 2)
+#define DAYS_LONG (7 * DAY)
 
 enum { CALENDARS = 8, MINUTES_BACK = 60, FIXED = FORWARD_CLOSE };
 static const int horizon_minutes[FIXED] = {1, 5, 15, 60};
@@ -127,7 +131,8 @@ static void set_turn(struct calendar *c)
 
 bool forward_add_day(struct forward *f, unsigned calendar, const int64_t t[4])
 {
-    if (calendar >= CALENDARS || t[0] > t[1] || t[1] > t[2] || t[2] > t[3] || t[0] < 0)
+    if (calendar >= CALENDARS || t[0] > t[1] || t[1] > t[2] || t[2] > t[3] || t[0] < 0 || t[3] > TIME_MAX ||
+        t[3] - t[0] > DAYS_LONG)
         return false;
     struct calendar *c = &f->calendar[calendar];
     uint32_t at = day_at(c, t[0]);
@@ -298,7 +303,7 @@ static void advance(struct forward *f, unsigned calendar, int64_t t)
 
 static inline struct symbol *tick(struct forward *f, uint32_t id, int64_t event_ns)
 {
-    if (id >= f->symbols || !f->symbol[id].known)
+    if (id >= f->symbols || !f->symbol[id].known || event_ns < 0 || event_ns > TIME_MAX)
         return NULL;
     struct symbol *s = &f->symbol[id];
     struct calendar *c = &f->calendar[s->calendar];
