@@ -100,6 +100,10 @@ static void test_ends(void **state)
     assert_int_equal(forward_days(f, &day), 3);
     assert_true(day[0].day == 15000 && day[2].day == 15004 && day[1].trades == 2);
     assert_int_equal(forward_symbol_days(f, 0), 3);
+    static uint64_t count[RETURN_BINS];
+    struct return_stats s;
+    forward_baseline(f, NULL, FORWARD_60M, &s, count);
+    assert_int_equal(s.n, 11 * 60 + 1); /* only the second day is long enough: from 9:00 to 20:00 */
     forward_free(f);
 }
 
