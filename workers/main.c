@@ -2,6 +2,7 @@
 #include "core/version.h"
 #include "workers/cli.h"
 #include "workers/cmd_audit.h"
+#include "workers/cmd_backtest.h"
 #include "workers/cmd_backup.h"
 #include "workers/cmd_capture.h"
 #include "workers/cmd_config.h"
@@ -41,6 +42,14 @@ static const struct cli_command commands[] = {
      .positional_max = 64,
      .options = cmd_replay_options,
      .run = cmd_replay},
+    {.name = "backtest",
+     .help = "replay sources to rules, and show what prices did after each alert",
+     .details = cmd_backtest_details,
+     .positional = "RULES SOURCE…",
+     .positional_min = 2,
+     .positional_max = 65,
+     .options = cmd_backtest_options,
+     .run = cmd_backtest},
     {.name = "rules",
      .help = "check a file of rules, alone or against a source",
      .positional = "check FILE",
