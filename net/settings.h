@@ -21,7 +21,7 @@
 enum { SETTING_TEXT_MAX = 160, SETTING_CPUS_MAX = 64 };
 
 /* The names of each enumeration, in the order of its constants: `shm.pages = auto` is SET_SHM_PAGES_AUTO. */
-#define SET_BARS_ELIGIBILITY(X, p)   X(p##_ALL, "all")
+#define SET_BARS_ELIGIBILITY(X, p)   X(p##_ALL, "all") X(p##_TABLE, "table")
 #define SET_RINGS_BUCKET_TABLE(X, p) X(p##_EVEN, "even") X(p##_ONE, "one") X(p##_REVERSE, "reverse")
 #define SET_RINGS_WHEN_FULL(X, p)    X(p##_WAIT, "wait") X(p##_LAG, "lag")
 #define SET_SHM_PAGES(X, p)          X(p##_AUTO, "auto") X(p##_HUGE, "huge") X(p##_NORMAL, "normal")
@@ -65,8 +65,11 @@ SETTING_ENUMS(X)
       "Name of this node in what it emits. Empty: generated once per directory.")                            \
     X(INT, run, scanners, "1", 1, 64, "", "SCANNER_WORKER_COUNT", 0,                                         \
       "Scanner processes. The results do not depend on it.")                                                 \
-    X(ENUM, bars, eligibility, "all", 0, 0, "", "", 1,                                                       \
-      "Which trades enter bars: all of them. The table of sale conditions is not part of this version.")     \
+    X(ENUM, bars, eligibility, "table", 0, 0, "", "", 1,                                                     \
+      "Which trades update price, high and low, volume: all, or what the table of sale conditions lets "     \
+      "those with conditions.")                                                                              \
+    X(PATH, bars, conditions, "", 0, 0, "", "", 1,                                                           \
+      "File of sale conditions (docs/market-rules.md). Empty: the one that this ringtape brings.")           \
     X(INT, bars, lateness_ms, "1000", 0, 3600000, "ms", "", 1,                                               \
       "How long after its end a bar takes late prints; it is final, and sent, after that.")                  \
     X(INT, bars, keep, "500", 10, 5000, "bars", "", 1,                                                       \

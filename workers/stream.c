@@ -6,6 +6,7 @@
 
 #include "core/sequencer.h"
 #include "net/calendar.h"
+#include "net/conditions.h"
 
 enum { FEED_ROOM = 4096 };
 
@@ -13,6 +14,7 @@ struct stream {
     struct feed *feed;
     struct history *history;
     struct sequencer *sequencer;
+    struct conditions conditions;
     struct msg *opening; /* settings and rules, not yet stamped */
     int opening_at, opening_n;
     struct msg *fed; /* what the feed gave and the sequencer has not taken */
@@ -33,16 +35,20 @@ static void *must(void *p)
 }
 
 /* The settings that change results, as messages. */
-static int settings_messages(const struct settings *s, struct msg *out)
+static int settings_messages(const struct settings *s, const struct conditions *conditions, struct msg *out)
 {
     int used = 0;
     for (int id = 0; id < SETTING_COUNT; id++) {
-        char text[SETTING_TEXT_MAX + 80], value[SETTING_TEXT_MAX];
-        if (strcmp(setting_table[id].section, "bars"))
+        char text[CONDITIONS_TEXT_MAX + 80], value[SETTING_TEXT_MAX];
+        if (strcmp(setting_table[id].section, "bars") || id == SETTING_ID_bars_conditions)
             continue;
         setting_value(s, (enum setting_id)id, value);
         snprintf(text, sizeof text, "%s=%s", setting_table[id].name, value);
         used += setting_message(text, out + used);
+        if (id == SETTING_ID_bars_eligibility && s->bars_eligibility == SET_BARS_ELIGIBILITY_TABLE) {
+            snprintf(text, sizeof text, "bars.condition_table=%s", conditions->text);
+            used += setting_message(text, out + used);
+        }
     }
     return used;
 }
@@ -86,7 +92,7 @@ static int open_opening(struct stream *s, const struct stream_options *o, struct
                 MSG_SLOTS_MAX;
     s->opening = must(aligned_alloc(64, room * sizeof *s->opening));
     if (settings)
-        s->opening_n = settings_messages(o->settings, s->opening);
+        s->opening_n = settings_messages(o->settings, &s->conditions, s->opening);
     int bad = 0;
     if (rules && rules->n > o->settings->limits_rules)
         bad = error_set(err, "%s: %u rules, but limits.rules is %lld", o->rules, rules->n,
@@ -111,7 +117,8 @@ struct stream *stream_open(const struct stream_options *o, struct error *err)
         .symbols_max = (uint32_t)set->limits_symbols,
         .conflate_quotes_ns = set->conflate_quotes_ms * 1000000};
     s->top_ns = INT64_MIN;
-    if (calendar_init(err) < 0 ||
+    config.conditions = &s->conditions;
+    if (conditions_read(&s->conditions, set->bars_conditions, err) < 0 || calendar_init(err) < 0 ||
         (o->history && !(s->history = history_load(o->history, &config, o->log, o->log_ctx, err))) ||
         !(s->feed = feed_open(o->sources, o->n_sources, &config, s->history, err)))
         goto fail;
