@@ -15,6 +15,7 @@ struct stream {
     struct history *history;
     struct sequencer *sequencer;
     struct conditions conditions;
+    struct calendars *calendars;
     struct msg *opening; /* settings and rules, not yet stamped */
     int opening_at, opening_n;
     struct msg *fed; /* what the feed gave and the sequencer has not taken */
@@ -57,7 +58,7 @@ static int settings_messages(const struct settings *s, const struct conditions *
 static int check_settings(const struct stream_options *o, struct error *err)
 {
     for (int id = 0; id < SETTING_COUNT; id++)
-        if (!strcmp(setting_table[id].section, "bars") &&
+        if ((!strcmp(setting_table[id].section, "bars") || id == SETTING_ID_calendar_file) &&
             o->settings->from[id].origin == SETTING_FROM_COMMAND)
             return error_set(err,
                              "%s: a capture brings its own %s; to use the command line's, add --override",
@@ -70,7 +71,8 @@ static int open_sequencer(struct stream *s, const struct stream_options *o)
     struct sequencer_options q = {.symbols_max = (uint32_t)o->settings->limits_symbols,
                                   .lateness_ns = o->settings->bars_lateness_ms * 1000000,
                                   .first_seq = o->first_seq,
-                                  .calendar = calendar_day};
+                                  .calendar = calendar_day,
+                                  .calendar_ctx = s->calendars};
     size_t bytes = (sequencer_footprint(&q) + 63) & ~(size_t)63;
     void *mem = must(aligned_alloc(64, bytes));
     memset(mem, 0, bytes);
@@ -106,19 +108,28 @@ static int open_opening(struct stream *s, const struct stream_options *o, struct
     return bad;
 }
 
+static int open_calendars(struct stream *s, const struct settings *set, struct source_config *config,
+                          struct error *err)
+{
+    s->calendars = calendars_open(set->calendar_file, err);
+    if (!s->calendars)
+        return error_prefix(err, "calendar.file");
+    config->csv_calendar = calendars_find(s->calendars, set->csv_calendar, err);
+    return config->csv_calendar < 0 ? error_prefix(err, "csv.calendar") : 0;
+}
+
 struct stream *stream_open(const struct stream_options *o, struct error *err)
 {
     const struct settings *set = o->settings;
     struct stream *s = must(calloc(1, sizeof *s));
-    struct source_config config = {
-        .market = set->source_market[0] ? set->source_market : NULL,
-        .csv_size_scale = (int)set->csv_size_scale,
-        .csv_calendar = set->csv_calendar == SET_CSV_CALENDAR_UTC24 ? CALENDAR_UTC24 : CALENDAR_US_EQUITY,
-        .symbols_max = (uint32_t)set->limits_symbols,
-        .conflate_quotes_ns = set->conflate_quotes_ms * 1000000};
+    struct source_config config = {.market = set->source_market[0] ? set->source_market : NULL,
+                                   .csv_size_scale = (int)set->csv_size_scale,
+                                   .symbols_max = (uint32_t)set->limits_symbols,
+                                   .conflate_quotes_ns = set->conflate_quotes_ms * 1000000};
     s->top_ns = INT64_MIN;
     config.conditions = &s->conditions;
-    if (conditions_read(&s->conditions, set->bars_conditions, err) < 0 || calendar_init(err) < 0 ||
+    if (conditions_read(&s->conditions, set->bars_conditions, err) < 0 ||
+        open_calendars(s, set, &config, err) < 0 ||
         (o->history && !(s->history = history_load(o->history, &config, o->log, o->log_ctx, err))) ||
         !(s->feed = feed_open(o->sources, o->n_sources, &config, s->history, err)))
         goto fail;
@@ -291,6 +302,7 @@ void stream_close(struct stream *s)
     feed_close(s->feed);
     if (s->history)
         history_free(s->history);
+    calendars_close(s->calendars);
     free(s->sequencer);
     free(s->opening);
     free(s->fed);
