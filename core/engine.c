@@ -404,6 +404,18 @@ static void finalize(struct engine *e, struct symbol *s)
     }
 }
 
+/* The minute ends without a last sale, so without a bar: what it traded stays in the sums of session and day.
+ */
+SELDOM static void unpriced_drop(struct engine *e, struct symbol *s)
+{
+    e->count.unpriced_prints += s->live_unpriced;
+    day_add(s, s->session, KEY_UNKNOWN, INT64_MAX, s->live_volume, s->live_pv);
+    s->live_unpriced = 0;
+    s->live_range = false;
+    s->live_volume = 0;
+    s->live_pv = 0;
+}
+
 /* Moves on to the minute of time t: the live bar ends, windows shift, sessions and days switch. */
 static void roll(struct engine *e, struct symbol *s, int64_t t)
 {
@@ -426,6 +438,8 @@ static void roll(struct engine *e, struct symbol *s, int64_t t)
         s->live_volume = 0;
         s->live_pv = 0;
         final_update(e, s);
+    } else if (s->live_unpriced) {
+        unpriced_drop(e, s);
     }
     s->live_start_ns = t / MINUTE_NS * MINUTE_NS;
     if (s->live_start_ns >= s->session_end_ns)
@@ -446,20 +460,24 @@ SELDOM static void advance(struct engine *e, struct symbol *s, int64_t t)
     wake_update(e, s);
 }
 
-static void bar_add(struct bar *b, int64_t p, uint64_t size)
+static void bar_add(struct bar *b, int64_t p, uint64_t size, unsigned updates)
 {
     if (b->volume > UINT64_MAX - size || b->trades == UINT32_MAX)
         return; /* only a hostile tape has such a minute */
-    b->high_e9 = p > b->high_e9 ? p : b->high_e9;
-    b->low_e9 = p < b->low_e9 ? p : b->low_e9;
-    b->close_e9 = p;
+    if (updates & UPDATES_HIGH_LOW) {
+        b->high_e9 = p > b->high_e9 ? p : b->high_e9;
+        b->low_e9 = p < b->low_e9 ? p : b->low_e9;
+    }
+    if (updates & UPDATES_LAST)
+        b->close_e9 = p;
     b->volume += size;
     b->pv += (__int128)p * size;
     b->trades++;
 }
 
 /* A print of a minute that has ended: it joins that minute's bar, or makes it. True if the bar was final. */
-SELDOM static bool print_into_past(struct engine *e, struct symbol *s, int64_t ev, int64_t p, uint64_t size)
+SELDOM static bool print_into_past(struct engine *e, struct symbol *s, int64_t ev, int64_t p, uint64_t size,
+                                   unsigned updates)
 {
     uint32_t minute = (uint32_t)(ev / MINUTE_NS);
     uint64_t oldest = bars_oldest(e, s), i = s->bars_end, open = s->bars_end - s->provisional;
@@ -473,10 +491,19 @@ SELDOM static bool print_into_past(struct engine *e, struct symbol *s, int64_t e
     else
         e->count.out_of_order_prints++;
     struct bar *b;
+    if (ev >= s->day_start_ns) {
+        bool ranges = found ? updates & UPDATES_HIGH_LOW : updates & UPDATES_LAST;
+        day_add(s, session_find(&e->calendar[s->calendar], ev).kind, ranges ? p : KEY_UNKNOWN,
+                ranges ? p : INT64_MAX, size, (__int128)p * size);
+    }
     if (found) {
         b = bar_at(e, s, i - 1);
-        bar_add(b, p, size);
+        bar_add(b, p, size, updates);
         b->revision += late;
+    } else if (!(updates & UPDATES_LAST)) {
+        e->count.unpriced_prints++;
+        s->stale = true; /* the sums of session and day have changed */
+        return late;
     } else if (i == oldest && s->bars_end >= e->limits.bars) {
         e->count.late_unkept++;
         return late;
@@ -490,14 +517,12 @@ SELDOM static bool print_into_past(struct engine *e, struct symbol *s, int64_t e
                           .low_e9 = p,
                           .minute = minute,
                           .session = (uint8_t)session_find(&e->calendar[s->calendar], ev).kind};
-        bar_add(b, p, size);
+        bar_add(b, p, size, updates);
         if (!late)
             s->provisional++;
     }
     if (i - found < s->saved)
         s->saved = i - found;
-    if (ev >= s->day_start_ns)
-        day_add(s, session_find(&e->calendar[s->calendar], ev).kind, p, p, size, (__int128)p * size);
     if (late)
         emit_bar(e, s, b);
     final_update(e, s);
@@ -567,6 +592,75 @@ static inline bool sums_add(struct symbol *s, int64_t ev, uint64_t size, unsigne
     return true;
 }
 
+/* What limits a print, made definite: UPDATES_… */
+SELDOM static unsigned updates_within(struct engine *e, const struct symbol *s, int64_t ev, unsigned limits)
+{
+    unsigned updates = UPDATES_ALL;
+    enum session_kind session = (enum session_kind)s->session;
+    if (ev < s->live_start_ns)
+        session = session_find(&e->calendar[s->calendar], ev).kind;
+    bool first = s->last_ns == INT64_MIN || s->last_ns < s->day_start_ns;
+    bool market = session == SESSION_MARKET;
+    if ((limits & CONDITION_NO_HIGH_LOW) || ((limits & CONDITION_HIGH_LOW_EXTENDED) && market))
+        updates &= ~(unsigned)UPDATES_HIGH_LOW;
+    if ((limits & CONDITION_NO_LAST) || ((limits & CONDITION_LAST_EXTENDED) && market) ||
+        ((limits & CONDITION_LAST_LATER) && ev <= s->last_ns) || ((limits & CONDITION_LAST_FIRST) && !first))
+        updates &= ~(unsigned)UPDATES_LAST;
+    if (limits & CONDITION_NO_VOLUME)
+        updates &= ~(unsigned)UPDATES_VOLUME;
+    e->count.cond_no_high_low += !(updates & UPDATES_HIGH_LOW);
+    e->count.cond_no_last += !(updates & UPDATES_LAST);
+    e->count.cond_no_volume += !(updates & UPDATES_VOLUME);
+    e->count.cond_unknown += (limits & CONDITION_UNKNOWN) != 0;
+    return updates;
+}
+
+/* What a print updates, its symbol being at its time. */
+static inline unsigned updates_of(struct engine *e, const struct symbol *s, const struct msg *m)
+{
+    const uint8_t *limits = e->conditions.limits[condition_tape(m->trade.tape)], *cond = m->trade.cond;
+    uint32_t codes;
+    memcpy(&codes, cond, sizeof codes);
+    if ((codes & e->condition_mask) == 0)
+        return UPDATES_ALL;
+    unsigned all = limits[cond[0]] | limits[cond[1]] | limits[cond[2]] | limits[cond[3]];
+    return likely(all == 0) ? UPDATES_ALL : updates_within(e, s, m->event_ns, all);
+}
+
+/* A print of the live minute that is no last sale: it adds volume, and may widen the range of high and low,
+ * of the bar that there is or that a last sale may still begin. */
+SELDOM static void print_beside(struct engine *e, struct symbol *s, int64_t p, uint64_t size, __int128 pv,
+                                unsigned updates)
+{
+    bool range = s->live_trades || s->live_range;
+    if (updates & UPDATES_HIGH_LOW) {
+        s->high_e9 = !range || p > s->high_e9 ? p : s->high_e9;
+        s->low_e9 = !range || p < s->low_e9 ? p : s->low_e9;
+        s->live_range |= s->live_trades == 0;
+    }
+    s->live_volume += size;
+    s->live_pv += pv;
+    if (s->live_trades) {
+        s->live_trades++;
+        return;
+    }
+    s->live_unpriced++;
+    wake_update(e, s);
+}
+
+/* The first last sale of a minute that had other prints before. */
+SELDOM static void bar_begin_after(struct symbol *s, int64_t p)
+{
+    s->open_e9 = p;
+    if (!s->live_range || p > s->high_e9)
+        s->high_e9 = p;
+    if (!s->live_range || p < s->low_e9)
+        s->low_e9 = p;
+    s->live_trades = s->live_unpriced;
+    s->live_unpriced = 0;
+    s->live_range = false;
+}
+
 static inline void apply_trade(struct engine *e, const struct msg *m)
 {
     struct symbol *s = symbol_of(e, m->symbol);
@@ -577,6 +671,8 @@ static inline void apply_trade(struct engine *e, const struct msg *m)
         return;
     }
     arrive(e, s, ev);
+    unsigned updates = updates_of(e, s, m);
+    size = updates & UPDATES_VOLUME ? size : 0;
     unsigned __int128 pv = (unsigned __int128)(uint64_t)p * size;
     if (unlikely(!sums_add(s, ev, size, pv))) {
         e->count.sum_overflow++;
@@ -585,14 +681,23 @@ static inline void apply_trade(struct engine *e, const struct msg *m)
     }
     e->count.trades++;
     bool moved = true;
+    if (unlikely(updates == 0)) {
+        evaluate(e, s, EVAL_TICK);
+        return;
+    }
     if (unlikely(ev < s->live_start_ns)) {
-        if (print_into_past(e, s, ev, p, size)) {
+        if (print_into_past(e, s, ev, p, size, updates)) {
             evaluate(e, s, EVAL_SILENT);
             return;
         }
+    } else if (unlikely(!(updates & UPDATES_LAST))) {
+        print_beside(e, s, p, size, (__int128)pv, updates);
     } else {
         if (unlikely(s->live_trades == 0)) {
-            s->open_e9 = s->high_e9 = s->low_e9 = p;
+            if (unlikely(s->live_unpriced))
+                bar_begin_after(s, p);
+            else
+                s->open_e9 = s->high_e9 = s->low_e9 = p;
             wake_update(e, s); /* a minute of quotes alone may be passed over, this one not */
         } else {
             moved = (p != s->price_e9) | (p != s->close_e9);
@@ -604,11 +709,16 @@ static inline void apply_trade(struct engine *e, const struct msg *m)
         s->live_pv += (__int128)pv;
         s->live_trades++;
     }
-    s->price_e9 = p;
-    s->size = size;
-    s->trade_ns = s->time_ns;
-    if (unlikely(s->day_open_e9 == KEY_UNKNOWN) && s->session == SESSION_MARKET && ev >= s->session_start_ns)
-        s->day_open_e9 = p;
+    if (likely(updates & UPDATES_LAST)) {
+        s->price_e9 = p;
+        s->size = size;
+        s->trade_ns = s->time_ns;
+        if (e->condition_mask && ev > s->last_ns)
+            s->last_ns = ev;
+        if (unlikely(s->day_open_e9 == KEY_UNKNOWN) && s->session == SESSION_MARKET &&
+            ev >= s->session_start_ns)
+            s->day_open_e9 = p;
+    }
     if (s->drive + moved >= 2 && likely(!s->stale))
         rules_touch_trade(e, s, moved);
     evaluate(e, s, EVAL_TICK);
@@ -635,7 +745,7 @@ static inline void apply_quote(struct engine *e, const struct msg *m)
 static int64_t next_event(const struct engine *e, const struct symbol *s)
 {
     int64_t roll_at = s->live_start_ns + MINUTE_NS;
-    bool quiet = s->live_trades == 0 &&
+    bool quiet = s->live_trades == 0 && s->live_unpriced == 0 &&
                  (s->bars_end == 0 ||
                   roll_at / MINUTE_NS - bar_at(e, s, s->bars_end - 1)->minute > METRIC_WINDOW_MAX + 1);
     if (quiet && s->session_end_ns > roll_at)
@@ -752,6 +862,7 @@ bool symbol_add(struct engine *e, uint32_t id, const char *name, uint32_t bucket
                                        .price_e9 = KEY_UNKNOWN,
                                        .bid_e9 = KEY_UNKNOWN,
                                        .ask_e9 = KEY_UNKNOWN,
+                                       .last_ns = INT64_MIN,
                                        .session_start_ns = INT64_MAX,
                                        .session_end_ns = INT64_MIN,
                                        .day_start_ns = INT64_MAX,
@@ -842,6 +953,16 @@ static void keep_set(struct engine *e, uint32_t keep)
     }
 }
 
+/* From here on sale conditions count, or do not. Sales before count as of their symbol's time. */
+static void eligibility_set(struct engine *e, bool table)
+{
+    for (uint32_t i = 0; table && !e->condition_mask && i < e->n_symbols; i++)
+        e->symbol[i].last_ns = e->symbol[i].price_e9 == KEY_UNKNOWN ? INT64_MIN : e->symbol[i].time_ns;
+    e->condition_mask = table ? UINT32_MAX : 0;
+}
+
+static const char condition_key[] = "bars.condition_table=";
+
 /* "key=value" */
 static bool setting(struct engine *e, const char *text)
 {
@@ -852,8 +973,10 @@ static bool setting(struct engine *e, const char *text)
     else if (sscanf(text, "bars.keep=%lld%c", v, &end) == 1 && v[0] >= 10 &&
              v[0] <= (long long)e->limits.bars - 1440)
         keep_set(e, (uint32_t)v[0]);
-    else if (!strcmp(text, "bars.eligibility=all"))
-        ;
+    else if (!strcmp(text, "bars.eligibility=all") || !strcmp(text, "bars.eligibility=table"))
+        eligibility_set(e, text[strlen("bars.eligibility=")] == 't');
+    else if (!strncmp(text, condition_key, strlen(condition_key)))
+        return condition_table_parse(&e->conditions, text + strlen(condition_key));
     else if (sscanf(text, "calendar.%lld=%lld,%lld,%lld,%lld%c", &v[0], &v[1], &v[2], &v[3], &v[4], &end) ==
                  5 &&
              v[0] >= 0 && v[0] < CALENDARS && v[1] <= v[2] && v[2] <= v[3] && v[3] <= v[4] &&

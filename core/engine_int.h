@@ -7,6 +7,7 @@
 
 #include "core/bar.h"
 #include "core/bucket.h"
+#include "core/condition.h"
 #include "core/engine.h"
 #include "core/parts.h"
 
@@ -63,14 +64,16 @@ struct symbol {
     uint16_t bucket;
     uint8_t calendar;
     uint8_t size_scale;
-    uint8_t session;     /* enum session_kind */
-    uint8_t drive;       /* 2: any trade can move one of its indexes; 1: a new price can */
-    bool stale;          /* ended bars, minute, session or day changed: evaluate every metric */
-    bool rebuild;        /* … and metric state must be made anew from the kept bars */
-    uint64_t bars_end;   /* bars ever kept; the ring holds the last limits.bars */
-    uint64_t bars_first; /* where recursive metrics start: the anchor less bars.keep */
+    uint8_t session;        /* enum session_kind */
+    uint8_t drive;          /* 2: any trade can move one of its indexes; 1: a new price can */
+    bool stale;             /* ended bars, minute, session or day changed: evaluate every metric */
+    bool rebuild;           /* … and metric state must be made anew from the kept bars */
+    uint32_t live_unpriced; /* prints of the live minute while it has had no last sale: they make no bar */
+    uint64_t bars_end;      /* bars ever kept; the ring holds the last limits.bars */
+    uint64_t bars_first;    /* where recursive metrics start: the anchor less bars.keep */
     /* the rest */
     int64_t bid_e9, ask_e9;
+    int64_t last_ns; /* event time of the latest last sale, kept where conditions count; INT64_MIN */
     int64_t session_end_ns;
     int64_t final_ns;                /* when the oldest provisional bar becomes final; NEVER_NS */
     int64_t prev_close_e9;           /* of the trading day before; KEY_UNKNOWN */
@@ -83,6 +86,7 @@ struct symbol {
     bool timed;       /* it has metrics that every clock changes */
     uint32_t heap;    /* root of the fires by due time */
     uint32_t id;
+    bool live_range;      /* live_unpriced prints have given high_e9 and low_e9 */
     bool restart;         /* the trading day switched: crossings of recursive metrics restart from unknown */
     uint32_t provisional; /* how many bars at the end are not final */
     uint32_t bound;       /* epoch of the rules that its cursors are of */
@@ -279,6 +283,10 @@ struct engine {
     uint32_t out_full;   /* out->used from which there may be no room for that, or something to prepare */
 
     struct parts rule_parts, setting_parts;
+
+    /* sale conditions */
+    uint32_t condition_mask; /* of a trade's four codes: 0 = they are not looked at */
+    struct condition_table conditions;
 };
 
 enum { CODE_AND = 0xfffe, CODE_OR = 0xffff };

@@ -33,7 +33,7 @@ enum { BARS_IN_BUCKET = 4 }; /* of a symbol, that go with the bucket itself */
 
 uint64_t engine_save_layout(void)
 {
-    const uint64_t sizes[] = {1, /* changes when fields do that keep their size */
+    const uint64_t sizes[] = {2, /* changes when fields do that keep their size */
                               sizeof(struct piece_head),
                               sizeof(struct symbol_head),
                               sizeof(struct symbol),
@@ -241,7 +241,8 @@ static bool state_sound(const struct engine *e, const struct symbol *x, const st
     return x->id == h->id && x->bucket == bucket && x->calendar == h->calendar &&
            x->size_scale == h->size_scale && x->session <= SESSION_POSTMARKET &&
            is_bool(x, offsetof(struct symbol, stale)) && is_bool(x, offsetof(struct symbol, rebuild)) &&
-           is_bool(x, offsetof(struct symbol, restart)) && is_bool(x, offsetof(struct symbol, timed)) && x->bars_first <= x->bars_end &&
+           is_bool(x, offsetof(struct symbol, restart)) && is_bool(x, offsetof(struct symbol, live_range)) &&
+           is_bool(x, offsetof(struct symbol, timed)) && x->bars_first <= x->bars_end &&
            x->bars_end - x->bars_first <= e->limits.bars &&
            x->provisional <= x->bars_end - bars_oldest(e, x) && x->provisional < STEP_SLOTS_BARS / 2 &&
            h->first_bar + h->bars == x->bars_end && x->time_ns <= TIME_MAX_NS &&
