@@ -92,7 +92,7 @@ static void test_precedence(void **state)
                 if (e.node[n].op >= EXPR_AND)
                     continue;
                 for (unsigned k = 0; k < 3; k++)
-                    if (e.operand[e.node[n].left].kind == kind[k])
+                    if (e.operand[e.term[e.node[n].left].left].kind == kind[k])
                         holds[n] = (row >> k & 1) != (e.node[n].op == EXPR_LE);
             }
             rows |= (unsigned)meaning(e.n_nodes - 1u, holds) << row;
@@ -243,10 +243,10 @@ static void test_refusals(void **state)
     } t[] = {
         {"", "column 1: the expression ends, expected a metric, a number, 'not' or '('"},
         {"   ", "column 4: the expression ends, expected a metric, a number, 'not' or '('"},
-        {"price", "column 6: the expression ends, expected one of > < >= <= == !="},
+        {"price", "column 6: the expression ends, expected one of > < >= <= == != or 'crosses'"},
         {"price >", "column 8: the expression ends, expected a number or a metric"},
-        {"price = 5", "column 7: found '=', expected one of > < >= <= == !="},
-        {"price => 5", "column 7: found '=', expected one of > < >= <= == !="},
+        {"price = 5", "column 7: found '=', expected one of > < >= <= == != or 'crosses'"},
+        {"price => 5", "column 7: found '=', expected one of > < >= <= == != or 'crosses'"},
         {"price > > 5", "column 9: found '>', expected a number or a metric"},
         {"price > 5 5", "column 11: found '5', expected 'and', 'or' or the end"},
         {"price > 5 and", "column 14: the expression ends, expected a metric, a number, 'not' or '('"},
@@ -265,13 +265,13 @@ static void test_refusals(void **state)
         {"price > 1e999",
          "column 9: found '1e999', expected a number that a double can hold (below 1.8e308)"},
         {"rsi(14) > -1e999",
-         "column 11: found '-1e999', expected a number that a double can hold (below 1.8e308)"},
-        {"price > 1.2.3", "column 9: found '1.2.3', expected a number such as 10, -0.5 or 1e6"},
-        {"price > 12abc", "column 9: found '12abc', expected a number such as 10, -0.5 or 1e6"},
-        {"price > 0x10", "column 9: found '0x10', expected a number such as 10, -0.5 or 1e6"},
-        {"0x1p3 < volume_5m", "column 1: found '0x1p3', expected a number such as 10, -0.5 or 1e6"},
-        {"price > 1e", "column 9: found '1e', expected a number such as 10, -0.5 or 1e6"},
-        {"price > -.", "column 9: found '-.', expected a number such as 10, -0.5 or 1e6"},
+         "column 12: found '1e999', expected a number that a double can hold (below 1.8e308)"},
+        {"price > 1.2.3", "column 9: found '1.2.3', expected a number such as 10, 0.5 or 1e6"},
+        {"price > 12abc", "column 9: found '12abc', expected a number such as 10, 0.5 or 1e6"},
+        {"price > 0x10", "column 9: found '0x10', expected a number such as 10, 0.5 or 1e6"},
+        {"0x1p3 < volume_5m", "column 1: found '0x1p3', expected a number such as 10, 0.5 or 1e6"},
+        {"price > 1e", "column 9: found '1e', expected a number such as 10, 0.5 or 1e6"},
+        {"price > -.", "column 10: found '.', expected a number or a metric"},
         {"price > inf", "column 9: unknown metric 'inf'; `ringtape metrics` lists all"},
         {"price == \"market\"",
          "column 10: found '\"market\"', expected a number or a metric (text compares with `session` only)"},
@@ -396,14 +396,14 @@ static void test_encoding(void **state)
     static const struct {
         size_t at;
         uint8_t value;
-    } lies[] = {{0, 0}, {15, 0x80}, {16, 9}, {18, 0}, {18, 200}, {20, 250}, {27, 1}, {31, 0xff}};
+    } lies[] = {{0, 0}, {15, 0x80}, {16, 9}, {17, 2}, {18, 0}, {18, 200}, {20, 250}, {22, 16}, {23, 2}, {27, 1}, {31, 0xff}, {39, 0x80}};
     for (unsigned i = 0; i < sizeof lies / sizeof *lies; i++) {
         memcpy(bad, bytes, (size_t)n);
         bad[lies[i].at] = lies[i].value;
         assert_int_equal(rule_decode(bad, (size_t)n, &back, &err), -1);
     }
     memcpy(bad, bytes, (size_t)n);
-    bad[32] = 0; /* the id's first byte */
+    bad[40] = 0; /* the id's first byte */
     assert_int_equal(rule_decode(bad, (size_t)n, &back, &err), -1);
     assert_string_equal(err.text, "rule: a NUL in its id or name");
     r.cooldown_ns = INT64_MAX; /* a time plus this must not overflow */
