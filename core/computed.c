@@ -17,8 +17,7 @@ static int64_t price_sum(const struct engine *e, const struct symbol *s, const s
     int64_t b = t->right == TERM_NUMBER ? t->number : node_key(e, s, t->right);
     if (a == KEY_UNKNOWN || b == KEY_UNKNOWN)
         return KEY_UNKNOWN;
-    bool over =
-        t->op == TERM_ADD ? __builtin_add_overflow(a, b, &sum) : __builtin_sub_overflow(a, b, &sum);
+    bool over = t->op == TERM_ADD ? __builtin_add_overflow(a, b, &sum) : __builtin_sub_overflow(a, b, &sum);
     return over ? KEY_UNKNOWN : sum;
 }
 

@@ -350,7 +350,8 @@ static inline bool rules_on_close(const struct engine *e, const struct symbol *s
     return e->market.n_on_close || (q && q->n_on_close);
 }
 uint32_t scope_find(const struct engine *e, const char *name, size_t len);
-/* A fire as it was saved: its ident, rule, last_ns, due_ns, k. 0; 1 if there is no room, which is counted; -1 if the symbol has one of this rule.
+/* A fire as it was saved: its ident, rule, last_ns, due_ns, k. 0; 1 if there is no room, which is counted; -1
+ * if the symbol has one of this rule.
  */
 int fire_restore(struct engine *e, struct symbol *s, const struct fire *saved);
 

@@ -1,7 +1,6 @@
 #include "core/rule.h"
 
-const char *const rule_trigger_names[TRIGGER_COUNT] = {"level", "cross", "once", "once_per_bar",
-                                                            "bar_close"};
+const char *const rule_trigger_names[TRIGGER_COUNT] = {"level", "cross", "once", "once_per_bar", "bar_close"};
 
 /* The encoding: this head, then id, name, expression, symbols. Little-endian, as all of a node's data. What
  * "Rul1" began with, which older captures have, ends before expires_ns and has 0 for sessions and shadow. */
@@ -71,7 +70,8 @@ int rule_decode(const uint8_t *bytes, size_t len, struct rule *r, struct error *
         memcpy(&h, bytes, head);
     if (!head_sound(&h) || len != head + h.id_len + h.name_len + h.expr_len + h.symbols_len)
         return error_set(
-            err, "rule: a length, trigger, session, time or cooldown out of bounds in its encoding of %zu bytes",
+            err,
+            "rule: a length, trigger, session, time or cooldown out of bounds in its encoding of %zu bytes",
             len);
     const char *p = (const char *)bytes + head;
     memset(r, 0, sizeof *r);

@@ -2,10 +2,10 @@
  *
  *   price > 167.5 and (rsi(14)@1m < 30 or ask - bid >= 0.0005 * price) and not session == "closed"
  *
- * and, or, not, parentheses; comparisons (> < >= <= == !=) and crossings (crosses above, crosses below) of two
- * sides, each of metrics, numbers, + - * / and unary minus. `and` binds tighter than `or`, `not` tighter than
- * both, then comparisons, + and -, * and /, unary minus. JSON conditions become such an expression at the edge
- * (net/rules_file.h).
+ * and, or, not, parentheses; comparisons (> < >= <= == !=) and crossings (crosses above, crosses below) of
+ * two sides, each of metrics, numbers, + - * / and unary minus. `and` binds tighter than `or`, `not` tighter
+ * than both, then comparisons, + and -, * and /, unary minus. JSON conditions become such an expression at
+ * the edge (net/rules_file.h).
  *
  * Truth is three-valued: what has no value is unknown, through not, and, or, arithmetic; a rule fires only on
  * true.
@@ -15,9 +15,9 @@
  * result that is not finite or, of prices, beyond int64.
  *
  * Events. `A crosses above B` is true at the one evaluation of the symbol at which A > B is true and at whose
- * predecessor A <= B was; at every other it is false, and unknown where A or B is. `below` likewise with A < B
- * and A >= B. At a version's first evaluation nothing crosses, nor, where the rule names a recursive metric, at
- * the first of a trading day. An event cannot be negated: it would be true nearly always.
+ * predecessor A <= B was; at every other it is false, and unknown where A or B is. `below` likewise with A <
+ * B and A >= B. At a version's first evaluation nothing crosses, nor, where the rule names a recursive
+ * metric, at the first of a trading day. An event cannot be negated: it would be true nearly always.
  *
  * Triggers. `t` is the symbol's time, a rule's cooldown is per symbol, `fired` its last alert there.
  *   level         fires at a TRADE or QUOTE at which the expression is true and fired + cooldown <= t; at a
@@ -84,20 +84,21 @@ enum { EXPR_TERMS_MAX = 256, TERM_NUMBER = 0xffff };
 struct expr_term {
     uint8_t op; /* enum term_op; ORDER: -1, 0 or 1 as left is below, equal to, above right */
     bool price; /* its values are prices at 1e-9 (ORDER: its keys are plain integers), else doubles */
-    uint16_t left, right; /* METRIC: left is the operand; else terms before this one, one may be TERM_NUMBER */
-    int64_t number;       /* as a key: a price if `price`, else a double */
+    uint16_t left,
+        right;      /* METRIC: left is the operand; else terms before this one, one may be TERM_NUMBER */
+    int64_t number; /* as a key: a price if `price`, else a double */
 };
 
-/* A parsed expression, in negation normal form: only AND, OR and comparisons with a number are left (of A > B:
- * that of their ORDER with 0). */
+/* A parsed expression, in negation normal form: only AND, OR and comparisons with a number are left (of A >
+ * B: that of their ORDER with 0). */
 enum expr_op { EXPR_GT, EXPR_GE, EXPR_LT, EXPR_LE, EXPR_EQ, EXPR_NE, EXPR_AND, EXPR_OR };
 enum { EXPR_NODES_MAX = 256, EXPR_DEPTH_MAX = 64 };
 
 struct expr_node {
-    uint8_t op;           /* enum expr_op */
-    bool event;           /* GT, LT: only at the evaluation that makes it so */
-    uint16_t left;        /* comparison: term; AND, OR: node */
-    uint16_t right;       /* AND, OR: node */
+    uint8_t op;       /* enum expr_op */
+    bool event;       /* GT, LT: only at the evaluation that makes it so */
+    uint16_t left;    /* comparison: term; AND, OR: node */
+    uint16_t right;   /* AND, OR: node */
     int64_t bound_lo; /* comparison with a number c, as keys of the term: the least key >= c … */
     int64_t bound_hi; /* … and the least key > c */
 };

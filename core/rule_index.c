@@ -40,8 +40,11 @@ static uint32_t node_of(struct engine *e, struct metric m, struct expr_term t)
     if (t.op != TERM_METRIC)
         inputs = (t.left == TERM_NUMBER ? 0 : e->node[t.left].inputs) |
                  (t.right == TERM_NUMBER ? 0 : e->node[t.right].inputs);
-    e->node[e->n_nodes] = (struct node){
-        .metric = m, .term = t, .state_at = e->state_words, .alpha = 2.0 / (m.period + 1.0), .inputs = inputs};
+    e->node[e->n_nodes] = (struct node){.metric = m,
+                                        .term = t,
+                                        .state_at = e->state_words,
+                                        .alpha = 2.0 / (m.period + 1.0),
+                                        .inputs = inputs};
     e->state_words += metric_rows[m.kind].state_words;
     return e->n_nodes++;
 }
@@ -265,8 +268,7 @@ static void add_comparison(struct build *b, uint64_t scope, const struct expr_no
     bool lo = n->op == EXPR_GE || n->op == EXPR_LT, pair = n->op == EXPR_EQ || n->op == EXPR_NE;
     b->code[b->n_code++] = (uint16_t)(b->n_atoms - first);
     if (!pair) {
-        add_atom(b, home, lo ? n->bound_lo : n->bound_hi, n->op == EXPR_LT || n->op == EXPR_LE,
-                 n->event);
+        add_atom(b, home, lo ? n->bound_lo : n->bound_hi, n->op == EXPR_LT || n->op == EXPR_LE, n->event);
         return;
     }
     add_atom(b, home, n->bound_lo, n->op == EXPR_NE, false);
@@ -946,7 +948,8 @@ static int64_t gone_ns(const struct engine *e, const struct fire *f, const struc
     return ready > f->last_ns ? ready : f->last_ns + 1;
 }
 
-/* When a rule that holds is to be looked at again: what its session alone holds back, when that may switch. */
+/* When a rule that holds is to be looked at again: what its session alone holds back, when that may switch.
+ */
 static int64_t again_ns(const struct engine *e, const struct symbol *s, const struct fire *f,
                         const struct loaded_rule *r)
 {
@@ -989,8 +992,8 @@ void rules_arrive(struct engine *e, struct symbol *s)
     s->stale = true;
 }
 
-/* Whether a crossing by this message is one: not of a version that has not been evaluated before, nor where the
- * trading day's switch has made values anew. */
+/* Whether a crossing by this message is one: not of a version that has not been evaluated before, nor where
+ * the trading day's switch has made values anew. */
 static inline bool events_count(const struct engine *e, const struct symbol *s, const struct loaded_rule *r)
 {
     return !(e->bind_epoch && r->epoch > e->bind_epoch) && !(s->restart && r->recursive);

@@ -1,5 +1,6 @@
-/* Numbers in a rule's expression: decimal as far as a price goes, doubles beside. What is written with up to 9
- * decimals stays exact through + - * / where the result has as few, so `0.1 + 0.2 == 0.3` is true of a price.
+/* Numbers in a rule's expression: decimal as far as a price goes, doubles beside. What is written with up to
+ * 9 decimals stays exact through + - * / where the result has as few, so `0.1 + 0.2 == 0.3` is true of a
+ * price.
  */
 #ifndef CORE_RULE_NUMBER_H
 #define CORE_RULE_NUMBER_H
@@ -17,8 +18,8 @@ struct rule_number {
 enum rule_number_result { RULE_NUMBER_OK, RULE_NUMBER_NONE, RULE_NUMBER_HUGE, RULE_NUMBER_LONG };
 enum { RULE_NUMBER_TEXT_MAX = 79 };
 
-/* text[0..len): decimal digits, a point, an exponent, a sign. NONE: it is no number; HUGE: no double holds it;
- * LONG: more than RULE_NUMBER_TEXT_MAX bytes. */
+/* text[0..len): decimal digits, a point, an exponent, a sign. NONE: it is no number; HUGE: no double holds
+ * it; LONG: more than RULE_NUMBER_TEXT_MAX bytes. */
 enum rule_number_result rule_number_parse(const char *text, size_t len, struct rule_number *out)
     __attribute__((warn_unused_result));
 

@@ -318,10 +318,10 @@ static int compare(struct parser *p, struct expr_node n, bool negate, struct val
     } else if (left->kind == V_TERM && right->kind == V_TERM) {
         n.bound_lo = 0;
         n.bound_hi = 1;
-        if (add_term(p,
-                     (struct expr_term){
-                         .op = TERM_ORDER, .price = true, .left = left->term, .right = right->term},
-                     &n.left) < 0)
+        if (add_term(
+                p,
+                (struct expr_term){.op = TERM_ORDER, .price = true, .left = left->term, .right = right->term},
+                &n.left) < 0)
             return -1;
     } else {
         const struct value *number = left->kind == V_NUMBER ? left : right;
@@ -532,7 +532,8 @@ int expr_parse(const char *text, size_t len, struct expr *e, struct error *err)
 int expr_check_trigger(const struct expr *e, enum rule_trigger trigger, struct error *err)
 {
     if (e->events && trigger == TRIGGER_BAR_CLOSE)
-        return error_set(err, "trigger: found \"bar_close\" with a crossing, expected another trigger: a rule "
-                              "that is evaluated at bar ends alone sees none");
+        return error_set(err,
+                         "trigger: found \"bar_close\" with a crossing, expected another trigger: a rule "
+                         "that is evaluated at bar ends alone sees none");
     return 0;
 }

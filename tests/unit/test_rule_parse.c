@@ -396,7 +396,8 @@ static void test_encoding(void **state)
     static const struct {
         size_t at;
         uint8_t value;
-    } lies[] = {{0, 0}, {15, 0x80}, {16, 9}, {17, 2}, {18, 0}, {18, 200}, {20, 250}, {22, 16}, {23, 2}, {27, 1}, {31, 0xff}, {39, 0x80}};
+    } lies[] = {{0, 0},    {15, 0x80}, {16, 9}, {17, 2}, {18, 0},    {18, 200},
+                {20, 250}, {22, 16},   {23, 2}, {27, 1}, {31, 0xff}, {39, 0x80}};
     for (unsigned i = 0; i < sizeof lies / sizeof *lies; i++) {
         memcpy(bad, bytes, (size_t)n);
         bad[lies[i].at] = lies[i].value;
