@@ -24,7 +24,7 @@
  *                 CLOCK only where the expression became true by it.
  *   cross         fires where the expression becomes true from false (not from unknown).
  *   once          as level, but never again for the symbol until the next version.
- *   once_per_bar  as level, but not in the clock minute of its last alert.
+ *   once_per_bar  as level, but not in the clock minute of this version's last alert.
  *   bar_close     is evaluated only when a minute of the symbol in which it traded ends: at the CLOCK, or
  *                 before its own first message of a later minute. Values are those of that moment: the bar is
  *                 the last ended one, the live minute is empty. It knows no events.

@@ -853,7 +853,9 @@ static int64_t ready_ns(const struct engine *e, const struct fire *f, const stru
     if (f->last_ns == INT64_MIN)
         return INT64_MIN;
     int64_t cool_ns = f->last_ns + r->cooldown_ns, bar_ns = (f->last_ns / MINUTE_NS + 1) * MINUTE_NS;
-    if (r->trigger == TRIGGER_ONCE && f->rule == e->ident_slot[f->ident])
+    if (f->rule != e->ident_slot[f->ident]) /* another version's: only the cooldown is inherited */
+        return cool_ns;
+    if (r->trigger == TRIGGER_ONCE)
         return NEVER_NS;
     return r->trigger == TRIGGER_ONCE_PER_BAR && bar_ns > cool_ns ? bar_ns : cool_ns;
 }
