@@ -342,6 +342,18 @@ static int compare(struct parser *p, struct expr_node n, bool negate, struct val
 
 static int disjunction(struct parser *p, bool negate, struct value *v, const char *want);
 
+/* What may stand behind a condition is not there. */
+static int no_connective(struct parser *p, const char *what)
+{
+    const struct token *t = &p->token;
+    if (token_is(t, "for") || token_is(t, "within"))
+        return error_set(p->err,
+                         "column %u: found '%.*s', expected %s; `for N bars` and `within T` are not in this "
+                         "version",
+                         column(p, t), (int)t->len, t->at, what);
+    return expected(p, what);
+}
+
 static int primary(struct parser *p, bool negate, struct value *v, const char *want)
 {
     v->at = p->token;
@@ -353,7 +365,7 @@ static int primary(struct parser *p, bool negate, struct value *v, const char *w
         if (disjunction(p, negate, v, want) < 0)
             return -1;
         if (p->token.kind != T_CLOSE)
-            return expected(p, v->kind == V_TRUTH ? "'and', 'or' or ')'" : "an operator or ')'");
+            return no_connective(p, v->kind == V_TRUTH ? "'and', 'or' or ')'" : "an operator or ')'");
         v->at = p->token; /* … if it is refused, where it ends */
         p->depth--;
         break;
@@ -525,7 +537,7 @@ int expr_parse(const char *text, size_t len, struct expr *e, struct error *err)
     if (root.kind != V_TRUTH)
         return no_truth(&p);
     if (p.token.kind != T_END)
-        return expected(&p, "'and', 'or' or the end");
+        return no_connective(&p, "'and', 'or' or the end");
     return 0;
 }
 
