@@ -41,6 +41,7 @@ static uint32_t pow2_at_least(uint32_t n)
     X(change, l->metrics *CURSORS_PER_METRIC)                                                                \
     X(old_cursor, l->metrics *CURSORS_PER_METRIC)                                                            \
     X(old_stamp, l->metrics *CURSORS_PER_METRIC)                                                             \
+    X(close_cursor, l->metrics *CURSORS_PER_METRIC)                                                          \
     X(fired, l->rules)
 
 /* Memory for what rules need beside their slots: as parsed, and as indexed. */
@@ -231,6 +232,9 @@ static void emit_alert(struct engine *e, const struct symbol *s, const struct fi
 {
     const struct loaded_rule *r = &e->rule[f->rule];
     int64_t value[ALERT_OPERANDS_MAX];
+    e->stats[f->rule].fired++;
+    if (r->shadow)
+        return;
     XXH128_hash_t id = alert_id(e, s, r, f->k);
     struct msg_alert head = {.rule = f->rule,
                              .id_hi = id.high64,
@@ -253,7 +257,6 @@ static void emit_alert(struct engine *e, const struct symbol *s, const struct fi
     m->event_ns = s->time_ns;
     msg_put(m, 0, &head, sizeof head);
     msg_put(m, sizeof head, value, bytes);
-    e->stats[f->rule].fired++;
     e->count.alerts++;
 }
 
@@ -454,8 +457,14 @@ static void roll(struct engine *e, struct symbol *s, int64_t t)
 SELDOM static void advance(struct engine *e, struct symbol *s, int64_t t)
 {
     s->time_ns = t;
-    if ((uint64_t)t - (uint64_t)s->live_start_ns >= MINUTE_NS)
+    if ((uint64_t)t - (uint64_t)s->live_start_ns >= MINUTE_NS) {
+        bool traded = s->live_trades != 0;
         roll(e, s, t);
+        if (unlikely(traded && rules_on_close(e, s))) {
+            rules_close(e, s);
+            emit_fired(e, s);
+        }
+    }
     finalize(e, s);
     wake_update(e, s);
 }

@@ -93,9 +93,10 @@ struct symbol {
     uint64_t saved;       /* bars before it are in the checkpoint as they are */
 } __attribute__((aligned(64)));
 
-/* A metric in use. Its state lies at state_at in each symbol's block, in words. */
+/* A metric or a computed value in use. Its state lies at state_at in each symbol's block, in words. */
 struct node {
     struct metric metric;
+    struct expr_term term; /* its sides are nodes; of a METRIC they are 0 */
     uint32_t state_at;
     unsigned inputs;
     uint8_t series;  /* of bars: 0 = those of one minute, else 1 + the place of its timeframe */
@@ -133,13 +134,16 @@ struct plan {
     struct index *index;
     uint32_t *on_quote, *on_time; /* numbers of indexes */
     uint32_t *instance;           /* by rule */
+    uint32_t *on_close;           /* the instances that bars' ends alone evaluate */
+    uint32_t n_on_close;
 };
 
 /* A comparison of a rule with its place in an index. */
 struct atom {
     uint32_t slot;
     uint32_t rank;
-    bool down; /* holds below the bound */
+    bool down;  /* holds below the bound */
+    bool event; /* … only at the evaluation that makes it so */
 };
 
 /* A rule as it applies to the market or to one scope. */
@@ -157,10 +161,12 @@ struct loaded_rule {
     size_t built_bytes; /* at most, of what rules_build makes of it */
     bool live;
     bool recursive; /* names a metric that starts anew from the trading day's start */
+    bool shadow;
     uint8_t trigger;
+    uint8_t sessions; /* bits 1 << enum session_kind */
     uint8_t n_operands;
-    uint16_t n_nodes;
-    int64_t cooldown_ns;
+    uint16_t n_nodes, n_terms;
+    int64_t cooldown_ns, expires_ns;
     uint32_t instance; /* the market's, NONE if it names symbols */
     const char *id;
     uint32_t id_len;
@@ -176,7 +182,8 @@ struct fire {
     int64_t last_ns; /* of its last alert; INT64_MIN before */
     int64_t due_ns;  /* when to look at it again */
     uint32_t symbol, ident;
-    uint32_t k; /* alerts at last_ns - 1 */
+    uint32_t rule; /* the slot whose alert that was */
+    uint32_t k;    /* alerts at last_ns - 1 */
     uint32_t hash_next;
     uint32_t child, sibling; /* pairing heap */
 } __attribute__((aligned(64)));
@@ -272,6 +279,7 @@ struct engine {
     uint32_t bind_epoch;        /* rules newer than this are new to the symbol; 0 = none are */
     struct fired *fired;
     uint32_t n_fired;
+    uint32_t *close_cursor; /* where values stand at a bar's end */
 
     /* the event being written */
     struct engine_out *out;
@@ -346,11 +354,13 @@ static inline const struct plan *scope_plan(const struct engine *e, const struct
 /* After the roll to a new minute: `pushed` if the last ended bar is new. */
 void metrics_roll(const struct engine *e, struct symbol *s, bool pushed);
 void metrics_rebuild(const struct engine *e, struct symbol *s);
-/* The key of a METRIC_DIFFERENCE: the sign of left - right. */
 /* The value of an indicator, in its unit. */
 int64_t metric_indicator(const struct engine *e, const struct symbol *s, const struct node *nd);
 int64_t metric_relative_volume(const struct engine *e, const struct symbol *s, const struct node *nd);
-int64_t metric_difference(const struct engine *e, const struct symbol *s, const struct metric *m);
+
+/* computed.c */
+/* The key of a term that is no metric; its sides are nodes. Stated in rule.h. */
+int64_t computed_key(const struct engine *e, const struct symbol *s, const struct expr_term *t);
 
 /* rule_index.c */
 /* Memory for the indexes of the rules in force, a bound on what built_bytes_of adds up to. */
@@ -368,11 +378,18 @@ void rules_touch_quote(struct engine *e, struct symbol *s);
 void rules_touch_time(struct engine *e, struct symbol *s);
 void rules_touch_all(struct engine *e, struct symbol *s);
 void rules_settle(struct engine *e, struct symbol *s, enum eval what);
+/* A minute in which the symbol traded has ended: what bar_close rules make of it fires into e->fired. */
+void rules_close(struct engine *e, struct symbol *s);
+static inline bool rules_on_close(const struct engine *e, const struct symbol *s)
+{
+    const struct plan *q = scope_plan(e, s);
+    return e->market.n_on_close || (q && q->n_on_close);
+}
 uint32_t scope_find(const struct engine *e, const char *name, size_t len);
-/* A fire as it was saved. 0; 1 if there is no room, which is counted; -1 if the symbol has one of this rule.
+/* A fire as it was saved: its ident, rule, last_ns, due_ns, k. 0; 1 if there is no room, which is counted; -1
+ * if the symbol has one of this rule.
  */
-int fire_restore(struct engine *e, struct symbol *s, uint32_t ident, int64_t last_ns, int64_t due_ns,
-                 uint32_t k);
+int fire_restore(struct engine *e, struct symbol *s, const struct fire *saved);
 
 /* engine.c */
 /* Sets when the oldest provisional bar becomes final. */

@@ -26,7 +26,9 @@ struct symbol_head {
 struct saved_fire {
     int64_t last_ns, due_ns;
     uint32_t rule; /* slot of the version in force */
+    uint32_t fired_rule;
     uint32_t k;
+    uint32_t pad;
 };
 
 enum { BARS_IN_BUCKET = 4 }; /* of a symbol, that go with the bucket itself */
@@ -125,8 +127,11 @@ static uint32_t put_fires(struct writer *w, const struct engine *e, const struct
             memcpy(&x, at, sizeof x);
             const struct fire *y = &e->fire[x.rule];
             f = y->child;
-            x = (struct saved_fire){
-                .last_ns = y->last_ns, .due_ns = y->due_ns, .rule = e->ident_slot[y->ident], .k = y->k};
+            x = (struct saved_fire){.last_ns = y->last_ns,
+                                    .due_ns = y->due_ns,
+                                    .rule = e->ident_slot[y->ident],
+                                    .fired_rule = y->rule,
+                                    .k = y->k};
             memcpy(at, &x, sizeof x);
         }
     }
@@ -224,7 +229,13 @@ static bool get_fires(struct reader *r, struct engine *e, struct symbol *s, uint
     for (uint32_t i = 0; i < n; i++) {
         struct saved_fire f;
         if (!get(r, &f, sizeof f) || f.rule >= e->n_rules || !e->rule[f.rule].id ||
-            fire_restore(e, s, e->rule[f.rule].ident, f.last_ns, f.due_ns, f.k) < 0)
+            (f.last_ns != INT64_MIN && (f.last_ns < 0 || f.last_ns > TIME_MAX_NS)) ||
+            fire_restore(e, s,
+                         &(struct fire){.ident = e->rule[f.rule].ident,
+                                        .rule = f.fired_rule,
+                                        .last_ns = f.last_ns,
+                                        .due_ns = f.due_ns,
+                                        .k = f.k}) < 0)
             return false;
     }
     return true;

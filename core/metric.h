@@ -128,13 +128,12 @@ extern const char *const session_names[SESSION_KIND_COUNT];
  * are.
  */
 struct metric {
-    uint16_t kind;        /* enum metric_kind */
-    uint16_t period;      /* minutes, 0 where it takes none */
-    uint16_t left, right; /* DIFFERENCE: the nodes, given by the engine */
-    uint16_t timeframe;   /* INDICATOR: minutes of a bar */
+    uint16_t kind;      /* enum metric_kind */
+    uint16_t period;    /* minutes, 0 where it takes none */
+    uint16_t timeframe; /* INDICATOR: minutes of a bar */
     struct indicator indicator;
 };
-_Static_assert(sizeof(struct metric) == 20, "no padding: metrics are compared as bytes");
+_Static_assert(sizeof(struct metric) == 16, "no padding: metrics are compared as bytes");
 
 static inline bool metric_same(const struct metric *a, const struct metric *b)
 {

@@ -275,17 +275,3 @@ void metrics_rebuild(const struct engine *e, struct symbol *s)
     plan_means(e, s, q);
     s->rebuild = false;
 }
-
-int64_t metric_difference(const struct engine *e, const struct symbol *s, const struct metric *m)
-{
-    int64_t left = node_key(e, s, m->left), right = node_key(e, s, m->right);
-    if (left == KEY_UNKNOWN || right == KEY_UNKNOWN)
-        return KEY_UNKNOWN;
-    bool l = metric_unit(&e->node[m->left].metric) == UNIT_PRICE;
-    bool r = metric_unit(&e->node[m->right].metric) == UNIT_PRICE;
-    if (l && r)
-        return (left > right) - (left < right);
-    double a = l ? (double)left / 1e9 : key_to_double(left),
-           b = r ? (double)right / 1e9 : key_to_double(right);
-    return key_of_double((a > b) - (a < b));
-}

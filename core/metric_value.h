@@ -224,7 +224,7 @@ static inline int64_t node_key(const struct engine *e, const struct symbol *s, u
     case METRIC_SESSION:
         return key_of_double(s->session);
     case METRIC_DIFFERENCE:
-        return metric_difference(e, s, &nd->metric);
+        return computed_key(e, s, &nd->term);
     case METRIC_KIND_COUNT:
         break;
     }

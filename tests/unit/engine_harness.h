@@ -150,7 +150,9 @@ struct rule_spec {
     uint32_t version;
     enum rule_trigger trigger;
     int64_t cooldown_ns;
-    bool disabled;
+    bool disabled, shadow;
+    uint8_t sessions;
+    int64_t expires_ns;
 };
 
 static inline void put_rule(struct tape *t, uint32_t slot, const struct rule_spec *s)
@@ -159,6 +161,9 @@ static inline void put_rule(struct tape *t, uint32_t slot, const struct rule_spe
     struct rule r = {.version = s->version ? s->version : 1,
                      .trigger = s->trigger,
                      .enabled = !s->disabled,
+                     .shadow = s->shadow,
+                     .sessions = s->sessions,
+                     .expires_ns = s->expires_ns,
                      .cooldown_ns = s->cooldown_ns,
                      .expr = s->expr,
                      .expr_len = (uint32_t)strlen(s->expr),

@@ -82,10 +82,12 @@ struct sym {
     size_t n_bars, room_bars;
     uint64_t changes; /* ticks and quotes so far */
     /* by rule id */
-    enum truth truth[RULES];
-    int evaluated[RULES]; /* the slot that truth is of; -1 */
+    enum truth truth[RULES]; /* as of the last evaluation, its events over */
+    int evaluated[RULES];    /* the slot that truth is of; -1 */
     int64_t fired[RULES];
+    int fired_slot[RULES];
     uint32_t k[RULES];
+    enum truth side[RULES][TREE]; /* of an event: was its comparison true at the evaluation before? */
     /* the values of `value_key` and when they were made */
     struct value value[VALUES];
     bool made[VALUES];
@@ -98,6 +100,10 @@ struct node {
     int left, right;
     int cmp;           /* index in cmp_text */
     int metric, other; /* of values; other -1: the constant */
+    char arithmetic;   /* metric + - * / third stands for the metric; 0: it stands for itself */
+    int third;         /* of values */
+    bool event;        /* crosses above (cmp 0), crosses below (cmp 1) */
+    int at;            /* number of the node, for an event's memory */
     struct value constant;
 };
 
@@ -105,14 +111,16 @@ struct tree {
     struct node node[TREE];
     int n;
     int operand[2 * TREE], n_operands;
+    bool events;
 };
 
 struct rrule { /* a version */
     int ident, version;
     bool enabled, recursive;
     enum rule_trigger trigger;
-    int64_t cooldown;
-    uint32_t symbols; /* bit set; all ones = no list */
+    uint8_t sessions;          /* bits; 0 = all */
+    int64_t cooldown, expires; /* 0: never */
+    uint32_t symbols;          /* bit set; all ones = no list */
     struct tree tree;
 };
 
@@ -609,22 +617,44 @@ static struct value *value_of(struct world *w, struct sym *s, int metric)
     return &s->value[metric];
 }
 
-static enum truth truth_of(struct world *w, struct sym *s, const struct tree *t, int at)
+/* Of what every reading has the same: prices and sums of them exact, the rest as doubles. */
+static struct value compute(char op, const struct value *a, const struct value *b)
+{
+    if (!a->known || !b->known)
+        return unknown;
+    if (a->price && b->price && (op == '+' || op == '-'))
+        return price_value(op == '+' ? a->e9 + b->e9 : a->e9 - b->e9);
+    double x = a->price ? (double)a->e9 / 1e9 : a->number, y = b->price ? (double)b->e9 / 1e9 : b->number;
+    if (op == '/' && y == 0)
+        return unknown;
+    return number_value(op == '+' ? x + y : op == '-' ? x - y : op == '*' ? x * y : x / y);
+}
+
+/* memory: of the rule's events, NULL where nothing crosses. */
+static enum truth truth_of(struct world *w, struct sym *s, const struct tree *t, int at, enum truth *memory)
 {
     const struct node *n = &t->node[at];
     if (n->op == 'c') {
-        const struct value *a = value_of(w, s, n->metric),
-                           *b = n->other < 0 ? &n->constant : value_of(w, s, n->other);
-        if (!a->known || !b->known)
-            return UNKNOWN;
-        int c = compare(a, b);
-        bool holds[] = {c > 0, c < 0, c >= 0, c <= 0, c == 0, c != 0};
-        return holds[n->cmp] ? TRUE : FALSE;
+        struct value a = *value_of(w, s, n->metric);
+        const struct value *b = n->other < 0 ? &n->constant : value_of(w, s, n->other);
+        if (n->arithmetic)
+            a = compute(n->arithmetic, &a, value_of(w, s, n->third));
+        enum truth now = UNKNOWN, before = memory ? memory[n->at] : UNKNOWN;
+        if (a.known && b->known) {
+            int c = compare(&a, b);
+            bool holds[] = {c > 0, c < 0, c >= 0, c <= 0, c == 0, c != 0};
+            now = holds[n->cmp] ? TRUE : FALSE;
+        }
+        if (!n->event)
+            return now;
+        if (memory)
+            memory[n->at] = now;
+        return now == TRUE && before != FALSE ? FALSE : now;
     }
-    enum truth left = truth_of(w, s, t, n->left), right;
+    enum truth left = truth_of(w, s, t, n->left, memory), right;
     if (n->op == '!')
         return TRUE - left;
-    right = truth_of(w, s, t, n->right);
+    right = truth_of(w, s, t, n->right, memory);
     return (n->op == '&') == (left < right) ? left : right;
 }
 
@@ -637,6 +667,15 @@ static void emit_bar(struct world *w, const struct sym *s, const struct minute *
     struct event *v = event_new(w, s);
     v->time = b->minute * MIN;
     v->bar = *b;
+}
+
+static bool may_fire(const struct sym *s, int id, const struct rrule *r, int slot)
+{
+    bool same_bar = s->fired[id] / MIN == s->time / MIN && s->fired_slot[id] == slot;
+    return s->time - s->fired[id] >= r->cooldown && !(r->expires && s->time >= r->expires) &&
+           !(r->sessions && !(r->sessions >> session_of(s->calendar, s->time).kind & 1)) &&
+           !(r->trigger == TRIGGER_ONCE && s->fired_slot[id] == slot) &&
+           !(r->trigger == TRIGGER_ONCE_PER_BAR && same_bar);
 }
 
 static void evaluate(struct world *w, struct sym *s, enum what what)
@@ -655,14 +694,20 @@ static void evaluate(struct world *w, struct sym *s, enum what what)
             if (what == CLOCK)
                 continue; /* a new version is first evaluated at the symbol's next message */
             s->truth[id] = UNKNOWN;
+            for (int i = 0; i < TREE; i++)
+                s->side[id][i] = UNKNOWN;
             s->evaluated[id] = slot;
         }
-        enum truth before = s->truth[id], now = s->truth[id] = truth_of(w, s, &r->tree, r->tree.n - 1);
-        if (what == LATE || now != TRUE || s->time - s->fired[id] < r->cooldown)
+        enum truth before = s->truth[id],
+                   now = s->truth[id] = truth_of(w, s, &r->tree, r->tree.n - 1, s->side[id]);
+        if (r->tree.events) /* which are over: what held by them alone does no more */
+            s->truth[id] = truth_of(w, s, &r->tree, r->tree.n - 1, NULL);
+        if (what == LATE || now != TRUE || !may_fire(s, id, r, slot))
             continue;
         if (r->trigger == TRIGGER_CROSS ? before == FALSE : what == TICK || before != TRUE) {
             s->k[id] = s->fired[id] == s->time ? s->k[id] + 1 : 0;
             s->fired[id] = s->time;
+            s->fired_slot[id] = slot;
             fired[n++] = slot;
         }
     }
@@ -708,6 +753,8 @@ static void advance(struct world *w, struct sym *s, int64_t t)
         const struct rrule *r = &w->rule[w->in_force[id] < 0 ? 0 : w->in_force[id]];
         if (w->in_force[id] >= 0 && r->trigger == TRIGGER_CROSS && r->recursive)
             s->truth[id] = UNKNOWN;
+        for (int i = 0; w->in_force[id] >= 0 && r->recursive && i < TREE; i++)
+            s->side[id][i] = UNKNOWN;
     }
 }
 
@@ -920,10 +967,43 @@ static bool is_rounded(const char *name)
            strstr(name, "range_pct") || !strncmp(name, "position", 8);
 }
 
-static int tree_random(struct world *w, struct tree *t, int depth, char *text)
+static void note_operand(struct tree *t, int m)
+{
+    int i = 0;
+    while (i < t->n_operands && t->operand[i] != m)
+        i++;
+    t->operand[i] = m;
+    t->n_operands += i == t->n_operands;
+}
+
+/* metric + - * / metric against a number off every grid, so that no reading rounds to it. */
+static bool arithmetic_random(struct world *w, struct tree *t, struct node *n, char *text)
+{
+    const char *name = w->metric[n->metric];
+    n->third = pick_metric(w);
+    if (!one_in(&w->random, 5) || is_rounded(name) || is_rounded(w->metric[n->third]) ||
+        !strcmp(name, "session") || !strcmp(w->metric[n->third], "session"))
+        return false;
+    n->arithmetic = "+-*/"[random_below(&w->random, 4)];
+    double d = n->arithmetic == '+'   ? 200.000370001
+               : n->arithmetic == '-' ? 0.000370001
+               : n->arithmetic == '*' ? 10000.370001
+                                      : 1.000370001;
+    n->constant = number_value(d);
+    n->cmp %= 4;
+    char number[32];
+    snprintf(number, sizeof number, "%.17g", d);
+    sprintf(text, one_in(&w->random, 2) ? "(%s %c %s) %s %s" : "%s%c%s%s%s", name, n->arithmetic,
+            w->metric[n->third], cmp_text[n->cmp], number);
+    note_operand(t, n->metric);
+    note_operand(t, n->third);
+    return true;
+}
+
+static int tree_random(struct world *w, struct tree *t, int depth, bool negated, char *text)
 {
     char left[1500], right[1500];
-    struct node n = {0};
+    struct node n = {.at = t->n};
     uint32_t kind = random_below(&w->random, 8);
     if (depth == 0 || kind < 3) {
         n.op = 'c';
@@ -931,6 +1011,10 @@ static int tree_random(struct world *w, struct tree *t, int depth, char *text)
         n.metric = pick_metric(w);
         n.other = -1;
         const char *name = w->metric[n.metric];
+        if (arithmetic_random(w, t, &n, text)) {
+            t->node[t->n] = n;
+            return t->n++;
+        }
         if (one_in(&w->random, 4) && !is_rounded(name) && !is_rounded(w->metric[n.other = pick_metric(w)])) {
             sprintf(text, "%s %s %s", name, cmp_text[n.cmp], w->metric[n.other]);
         } else if (n.other = -1, !strcmp(name, "session") && n.cmp > 3) {
@@ -939,26 +1023,26 @@ static int tree_random(struct world *w, struct tree *t, int depth, char *text)
         } else {
             n.constant = pick_constant(w, name, right);
             static const char *const mirrored[6] = {"<", ">", "<=", ">=", "==", "!="};
-            if (one_in(&w->random, 5))
+            if (!negated && one_in(&w->random, 6)) {
+                n.cmp &= 1;
+                n.event = t->events = true;
+                sprintf(text, "%s crosses %s %s", name, n.cmp ? "below" : "above", right);
+            } else if (one_in(&w->random, 5))
                 sprintf(text, "%s %s %s", right, mirrored[n.cmp], name);
             else
                 sprintf(text, "%s%s%s", name, cmp_text[n.cmp], right);
         }
-        for (int k = 0; k < 2; k++) {
-            int m = k ? n.other : n.metric, i = 0;
-            while (i < t->n_operands && t->operand[i] != m)
-                i++;
-            if (m >= 0 && i == t->n_operands)
-                t->operand[t->n_operands++] = m;
-        }
+        note_operand(t, n.metric);
+        if (n.other >= 0)
+            note_operand(t, n.other);
     } else if (kind == 3) {
         n.op = '!';
-        n.left = tree_random(w, t, depth - 1, left);
+        n.left = tree_random(w, t, depth - 1, true, left);
         sprintf(text, "not (%s)", left);
     } else {
         n.op = kind < 6 ? '&' : '|';
-        n.left = tree_random(w, t, depth - 1, left);
-        n.right = tree_random(w, t, depth - 1, right);
+        n.left = tree_random(w, t, depth - 1, negated, left);
+        n.right = tree_random(w, t, depth - 1, negated, right);
         sprintf(text, one_in(&w->random, 2) ? "((%s) %s (%s))" : "(%s)%s( %s)", left,
                 n.op == '&' ? "and" : "or", right);
     }
@@ -974,13 +1058,16 @@ static void add_rule(struct world *w)
     static const int64_t cooldowns[] = {0, 0, 1, 10, 10, 75, 600};
     int slot = w->n_rules++, ident = (int)random_below(&w->random, RULES), old = w->in_force[ident];
     struct rrule *r = &w->rule[slot];
-    *r = (struct rrule){.ident = ident,
-                        .version = old < 0 ? 1 : w->rule[old].version + 1,
-                        .enabled = !one_in(&w->random, 8),
-                        .trigger = one_in(&w->random, 2) ? TRIGGER_CROSS : TRIGGER_LEVEL,
-                        .cooldown = cooldowns[ident % 7] * SEC,
-                        .symbols = UINT32_MAX};
-    tree_random(w, &r->tree, (int)random_below(&w->random, 4), text);
+    *r = (struct rrule){
+        .ident = ident,
+        .version = old < 0 ? 1 : w->rule[old].version + 1,
+        .enabled = !one_in(&w->random, 8),
+        .trigger = (enum rule_trigger)random_below(&w->random, TRIGGER_BAR_CLOSE),
+        .sessions = (uint8_t)(one_in(&w->random, 4) ? 1 + random_below(&w->random, 15) : 0),
+        .expires = one_in(&w->random, 8) && w->top > 0 ? w->top + random_below(&w->random, 3600) * SEC : 0,
+        .cooldown = cooldowns[ident % 7] * SEC,
+        .symbols = UINT32_MAX};
+    tree_random(w, &r->tree, (int)random_below(&w->random, 4), false, text);
     for (int i = 0; i < r->tree.n_operands; i++)
         r->recursive |= strchr(w->metric[r->tree.operand[i]], '@') != NULL;
     if (one_in(&w->random, 3)) {
@@ -999,6 +1086,8 @@ static void add_rule(struct world *w)
                                  .symbols = symbols[0] ? symbols : NULL,
                                  .version = (uint32_t)r->version,
                                  .trigger = r->trigger,
+                                 .sessions = r->sessions,
+                                 .expires_ns = r->expires,
                                  .cooldown_ns = r->cooldown,
                                  .disabled = !r->enabled});
     if (getenv("SEED"))
@@ -1018,7 +1107,7 @@ static struct sym *add_symbol(struct world *w, int i)
     s->scale = scales[i];
     s->time = s->bid = s->ask = -1;
     for (int k = 0; k < RULES; k++) {
-        s->evaluated[k] = -1;
+        s->evaluated[k] = s->fired_slot[k] = -1;
         s->fired[k] = -1000 * DAY;
     }
     w->occupied[s->bucket] = true;
