@@ -210,13 +210,14 @@ static int parse_of_bars(const char *text, size_t len, struct metric *m, struct 
         return error_set(
             err, "metric '%.*s': '%.*s', expected a timeframe: @1m @2m @5m @10m @15m @30m @1h @2h @4h",
             (int)len, text, (int)(len - base), text + base);
-    int rc = parse_indicator(text, base, minutes, m, err);
-    if (rc <= 0 || sign)
-        return rc;
+    if (sign)
+        return parse_indicator(text, base, minutes, m, err);
     while (at > 0 && text[at - 1] != '_')
         at--;
     minutes = at > 1 ? window_minutes(text, len, at) : -1;
-    return is_timeframe(minutes) ? parse_indicator(text, at - 1, minutes, m, err) : 1;
+    if (is_timeframe(minutes) && parse_indicator(text, at - 1, minutes, m, err) == 0)
+        return 0;
+    return parse_indicator(text, len, 1, m, err);
 }
 
 int metric_parse(const char *text, size_t len, struct metric *m, struct error *err)

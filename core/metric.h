@@ -171,7 +171,9 @@ void metric_name(const struct metric *m, char out[METRIC_NAME_MAX]);
 static inline enum metric_unit metric_unit(const struct metric *m)
 {
     if (m->kind == METRIC_INDICATOR)
-        return indicator_is_price(&m->indicator) ? UNIT_VWAP : UNIT_NUMBER;
+        return indicator_is_price(&m->indicator)                             ? UNIT_VWAP
+               : indicator_rows[m->indicator.kind].unit == INDICATOR_PERCENT ? UNIT_PERCENT
+                                                                             : UNIT_NUMBER;
     return metric_rows[m->kind].unit;
 }
 /* What moves it between two minutes, as of enum metric_input; not of a DIFFERENCE. */

@@ -88,6 +88,9 @@ int cmd_metrics(const struct cli_args *args)
             print_row(args->out, &metric_rows[k], markdown);
     if (json)
         fprintf(args->out, "\n]\n");
+    else if (!markdown)
+        fprintf(args->out,
+                "Indicators over bars, such as rsi(14)@5m: `ringtape indicators --list` has all.\n");
     return CLI_OK;
 }
 _Static_assert((int)METRIC_INDICATOR == METRIC_KIND_COUNT - 2, "after it there is but the internal one");

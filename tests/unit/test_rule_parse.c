@@ -289,9 +289,11 @@ static void test_refusals(void **state)
         {"5 > 4", "column 5: found '4', expected a metric (one side of a comparison must be one)"},
         {"prise > 5",
          "column 1: unknown metric 'prise': did you mean 'price'?; `ringtape metrics` lists all"},
-        {"price > 5 and rsi(14)@5m < 3",
-         "column 15: metric 'rsi(14)@5m': '@5m' after ')', expected '@1m' (bars of one minute)"},
-        {"rsi(0) < 3", "column 1: metric 'rsi': 0 bars, expected 1 to 400"},
+        {"price > 5 and rsi(14)@7m < 3",
+         "column 15: metric 'rsi(14)@7m': '@7m', expected a timeframe: @1m @2m @5m @10m @15m @30m @1h @2h "
+         "@4h"},
+        {"rsi(0) < 3",
+         "column 1: indicator 'rsi': parameter 1 is '0', expected a whole number of bars, 1 to 400"},
         {"volume_300m < 3", "column 1: metric 'volume': 300 minutes, expected 1 to 240"},
         {"price > 1e999",
          "column 9: found '1e999', expected a number that a double can hold (below 1.8e308)"},
@@ -336,7 +338,7 @@ static void test_refusals(void **state)
         {"session crosses above \"market\"",
          "column 23: found '\"market\"', expected text after == or != only"},
         {"rsi(1000000000) < 3",
-         "column 1: metric 'rsi(1000000000)': '1000000000', expected a whole number of bars, 1 to 400"},
+         "column 1: indicator 'rsi': parameter 1 is '1000000000', expected a whole number of bars, 1 to 400"},
         {"price > 5 & bid > 4", "column 11: found '&', expected 'and', 'or' or the end"},
         {"price > 5\nand %", "column 15: found '%', expected a metric, a number, 'not' or '('"},
     };
