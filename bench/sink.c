@@ -3,9 +3,9 @@
  *   sink redis redis://127.0.0.1:PORT/0 | postgres postgresql://… | kafka HOST:PORT   [--quick]
  *
  * Ours: an outbox of events, from the start of the sink's thread until all are in the server behind the
- * cursor. Theirs: the same JSON, pipelined XADD and PUBLISH; COPY of the same columns, as many rows per commit; a bare
- * transactional producer with as many messages per transaction, and one without transactions, to tell what
- * these cost. */
+ * cursor. Theirs: the same JSON, pipelined XADD and PUBLISH; COPY of the same columns, as many rows per
+ * commit; a bare transactional producer with as many messages per transaction, and one without transactions,
+ * to tell what these cost. */
 #include <hiredis/hiredis.h>
 #include <libpq-fe.h>
 #include <librdkafka/rdkafka.h>

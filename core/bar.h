@@ -13,7 +13,8 @@ struct bar {
     uint32_t minute; /* start / 60 s */
     uint32_t trades;
     uint32_t revision;
-    uint32_t pad[3];
+    uint8_t session; /* enum session_kind, of its start */
+    uint8_t pad[11];
 };
 
 #endif

@@ -41,6 +41,7 @@ static uint32_t pow2_at_least(uint32_t n)
     X(change, l->metrics *CURSORS_PER_METRIC)                                                                \
     X(old_cursor, l->metrics *CURSORS_PER_METRIC)                                                            \
     X(old_stamp, l->metrics *CURSORS_PER_METRIC)                                                             \
+    X(close_cursor, l->metrics *CURSORS_PER_METRIC)                                                          \
     X(fired, l->rules)
 
 /* Memory for what rules need beside their slots: as parsed, and as indexed. */
@@ -69,7 +70,7 @@ size_t engine_hot_bytes(const struct engine_limits *l)
 
 size_t engine_footprint(const struct engine_limits *l)
 {
-    return engine_hot_bytes(l) + l->symbols * bars_stride(l) * sizeof(struct bar);
+    return engine_hot_bytes(l) + (1 + SERIES_MAX) * l->symbols * bars_stride(l) * sizeof(struct bar);
 }
 
 struct engine *engine_new(void *mem, const struct engine_limits *l, struct rule_stats *stats)
@@ -86,6 +87,7 @@ struct engine *engine_new(void *mem, const struct engine_limits *l, struct rule_
     e->kept = (struct arena){.at = at, .size = kept_bytes(l)};
     e->built = (struct arena){.at = at + align64(kept_bytes(l)), .size = built_bytes(l)};
     e->bar = (struct bar *)((uint8_t *)mem + engine_hot_bytes(l));
+    e->series_bar = e->bar + l->symbols * bars_stride(l);
     e->limits = *l;
     e->stats = stats;
     e->lateness_ns = SECOND_NS;
@@ -230,6 +232,9 @@ static void emit_alert(struct engine *e, const struct symbol *s, const struct fi
 {
     const struct loaded_rule *r = &e->rule[f->rule];
     int64_t value[ALERT_OPERANDS_MAX];
+    e->stats[f->rule].fired++;
+    if (r->shadow)
+        return;
     XXH128_hash_t id = alert_id(e, s, r, f->k);
     struct msg_alert head = {.rule = f->rule,
                              .id_hi = id.high64,
@@ -252,7 +257,6 @@ static void emit_alert(struct engine *e, const struct symbol *s, const struct fi
     m->event_ns = s->time_ns;
     msg_put(m, 0, &head, sizeof head);
     msg_put(m, sizeof head, value, bytes);
-    e->stats[f->rule].fired++;
     e->count.alerts++;
 }
 
@@ -322,8 +326,29 @@ static void session_switch(struct engine *e, struct symbol *s)
     s->day_volume = 0;
     if (s->market_close_e9 != KEY_UNKNOWN)
         s->prev_close_e9 = s->market_close_e9;
-    s->market_close_e9 = s->day_open_e9 = KEY_UNKNOWN;
+    s->market_close_e9 = s->day_open_e9 = s->day_high_e9 = KEY_UNKNOWN;
+    s->day_low_e9 = INT64_MAX;
+    s->day_pv = 0;
+    memset(s->volume_of, 0, sizeof s->volume_of);
     s->rebuild = s->restart = true;
+}
+
+int64_t bar_end(const struct engine *e, const struct symbol *s, int64_t t, uint32_t minutes)
+{
+    struct session_at at = session_find(&e->calendar[s->calendar], t);
+    int64_t length = minutes * MINUTE_NS, since = at.start_ns == INT64_MIN ? 0 : at.start_ns;
+    int64_t end = since + ((t - since) / length + 1) * length;
+    return end < at.end_ns ? end : at.end_ns;
+}
+
+/* What happened in a minute of the trading day that has ended. */
+static void day_add(struct symbol *s, enum session_kind session, int64_t high_e9, int64_t low_e9,
+                    uint64_t volume, __int128 pv)
+{
+    s->day_high_e9 = high_e9 > s->day_high_e9 ? high_e9 : s->day_high_e9;
+    s->day_low_e9 = low_e9 < s->day_low_e9 ? low_e9 : s->day_low_e9;
+    s->volume_of[session] += volume;
+    s->day_pv += pv;
 }
 
 static void calendar_add(struct engine *e, uint32_t id, const struct trading_day *day)
@@ -360,6 +385,8 @@ static void wake_update(struct engine *e, struct symbol *s)
     s->wake_ns = roll_at < s->final_ns ? roll_at : s->final_ns;
     if (s->wake_ns < b->next_ns)
         b->next_ns = s->wake_ns;
+    if (s->timed)
+        b->next_ns = INT64_MIN;
 }
 
 void final_update(struct engine *e, struct symbol *s)
@@ -380,6 +407,18 @@ static void finalize(struct engine *e, struct symbol *s)
     }
 }
 
+/* The minute ends without a last sale, so without a bar: what it traded stays in the sums of session and day.
+ */
+SELDOM static void unpriced_drop(struct engine *e, struct symbol *s)
+{
+    e->count.unpriced_prints += s->live_unpriced;
+    day_add(s, s->session, KEY_UNKNOWN, INT64_MAX, s->live_volume, s->live_pv);
+    s->live_unpriced = 0;
+    s->live_range = false;
+    s->live_volume = 0;
+    s->live_pv = 0;
+}
+
 /* Moves on to the minute of time t: the live bar ends, windows shift, sessions and days switch. */
 static void roll(struct engine *e, struct symbol *s, int64_t t)
 {
@@ -394,12 +433,16 @@ static void roll(struct engine *e, struct symbol *s, int64_t t)
                                                     .close_e9 = s->close_e9,
                                                     .volume = s->live_volume,
                                                     .minute = (uint32_t)(s->live_start_ns / MINUTE_NS),
+                                                    .session = s->session,
                                                     .trades = s->live_trades};
+        day_add(s, s->session, s->high_e9, s->low_e9, s->live_volume, s->live_pv);
         s->provisional++;
         s->live_trades = 0;
         s->live_volume = 0;
         s->live_pv = 0;
         final_update(e, s);
+    } else if (s->live_unpriced) {
+        unpriced_drop(e, s);
     }
     s->live_start_ns = t / MINUTE_NS * MINUTE_NS;
     if (s->live_start_ns >= s->session_end_ns)
@@ -414,26 +457,36 @@ static void roll(struct engine *e, struct symbol *s, int64_t t)
 SELDOM static void advance(struct engine *e, struct symbol *s, int64_t t)
 {
     s->time_ns = t;
-    if ((uint64_t)t - (uint64_t)s->live_start_ns >= MINUTE_NS)
+    if ((uint64_t)t - (uint64_t)s->live_start_ns >= MINUTE_NS) {
+        bool traded = s->live_trades != 0;
         roll(e, s, t);
+        if (unlikely(traded && rules_on_close(e, s))) {
+            rules_close(e, s);
+            emit_fired(e, s);
+        }
+    }
     finalize(e, s);
     wake_update(e, s);
 }
 
-static void bar_add(struct bar *b, int64_t p, uint64_t size)
+static void bar_add(struct bar *b, int64_t p, uint64_t size, unsigned updates)
 {
     if (b->volume > UINT64_MAX - size || b->trades == UINT32_MAX)
         return; /* only a hostile tape has such a minute */
-    b->high_e9 = p > b->high_e9 ? p : b->high_e9;
-    b->low_e9 = p < b->low_e9 ? p : b->low_e9;
-    b->close_e9 = p;
+    if (updates & UPDATES_HIGH_LOW) {
+        b->high_e9 = p > b->high_e9 ? p : b->high_e9;
+        b->low_e9 = p < b->low_e9 ? p : b->low_e9;
+    }
+    if (updates & UPDATES_LAST)
+        b->close_e9 = p;
     b->volume += size;
     b->pv += (__int128)p * size;
     b->trades++;
 }
 
 /* A print of a minute that has ended: it joins that minute's bar, or makes it. True if the bar was final. */
-SELDOM static bool print_into_past(struct engine *e, struct symbol *s, int64_t ev, int64_t p, uint64_t size)
+SELDOM static bool print_into_past(struct engine *e, struct symbol *s, int64_t ev, int64_t p, uint64_t size,
+                                   unsigned updates)
 {
     uint32_t minute = (uint32_t)(ev / MINUTE_NS);
     uint64_t oldest = bars_oldest(e, s), i = s->bars_end, open = s->bars_end - s->provisional;
@@ -447,10 +500,19 @@ SELDOM static bool print_into_past(struct engine *e, struct symbol *s, int64_t e
     else
         e->count.out_of_order_prints++;
     struct bar *b;
+    if (ev >= s->day_start_ns) {
+        bool ranges = found ? updates & UPDATES_HIGH_LOW : updates & UPDATES_LAST;
+        day_add(s, session_find(&e->calendar[s->calendar], ev).kind, ranges ? p : KEY_UNKNOWN,
+                ranges ? p : INT64_MAX, size, (__int128)p * size);
+    }
     if (found) {
         b = bar_at(e, s, i - 1);
-        bar_add(b, p, size);
+        bar_add(b, p, size, updates);
         b->revision += late;
+    } else if (!(updates & UPDATES_LAST)) {
+        e->count.unpriced_prints++;
+        s->stale = true; /* the sums of session and day have changed */
+        return late;
     } else if (i == oldest && s->bars_end >= e->limits.bars) {
         e->count.late_unkept++;
         return late;
@@ -459,8 +521,12 @@ SELDOM static bool print_into_past(struct engine *e, struct symbol *s, int64_t e
             *bar_at(e, s, j) = *bar_at(e, s, j - 1);
         s->bars_end++;
         b = bar_at(e, s, i);
-        *b = (struct bar){.open_e9 = p, .high_e9 = p, .low_e9 = p, .minute = minute};
-        bar_add(b, p, size);
+        *b = (struct bar){.open_e9 = p,
+                          .high_e9 = p,
+                          .low_e9 = p,
+                          .minute = minute,
+                          .session = (uint8_t)session_find(&e->calendar[s->calendar], ev).kind};
+        bar_add(b, p, size, updates);
         if (!late)
             s->provisional++;
     }
@@ -535,6 +601,75 @@ static inline bool sums_add(struct symbol *s, int64_t ev, uint64_t size, unsigne
     return true;
 }
 
+/* What limits a print, made definite: UPDATES_… */
+SELDOM static unsigned updates_within(struct engine *e, const struct symbol *s, int64_t ev, unsigned limits)
+{
+    unsigned updates = UPDATES_ALL;
+    enum session_kind session = (enum session_kind)s->session;
+    if (ev < s->live_start_ns)
+        session = session_find(&e->calendar[s->calendar], ev).kind;
+    bool first = s->last_ns == INT64_MIN || s->last_ns < s->day_start_ns;
+    bool market = session == SESSION_MARKET;
+    if ((limits & CONDITION_NO_HIGH_LOW) || ((limits & CONDITION_HIGH_LOW_EXTENDED) && market))
+        updates &= ~(unsigned)UPDATES_HIGH_LOW;
+    if ((limits & CONDITION_NO_LAST) || ((limits & CONDITION_LAST_EXTENDED) && market) ||
+        ((limits & CONDITION_LAST_LATER) && ev <= s->last_ns) || ((limits & CONDITION_LAST_FIRST) && !first))
+        updates &= ~(unsigned)UPDATES_LAST;
+    if (limits & CONDITION_NO_VOLUME)
+        updates &= ~(unsigned)UPDATES_VOLUME;
+    e->count.cond_no_high_low += !(updates & UPDATES_HIGH_LOW);
+    e->count.cond_no_last += !(updates & UPDATES_LAST);
+    e->count.cond_no_volume += !(updates & UPDATES_VOLUME);
+    e->count.cond_unknown += (limits & CONDITION_UNKNOWN) != 0;
+    return updates;
+}
+
+/* What a print updates, its symbol being at its time. */
+static inline unsigned updates_of(struct engine *e, const struct symbol *s, const struct msg *m)
+{
+    const uint8_t *limits = e->conditions.limits[condition_tape(m->trade.tape)], *cond = m->trade.cond;
+    uint32_t codes;
+    memcpy(&codes, cond, sizeof codes);
+    if ((codes & e->condition_mask) == 0)
+        return UPDATES_ALL;
+    unsigned all = limits[cond[0]] | limits[cond[1]] | limits[cond[2]] | limits[cond[3]];
+    return likely(all == 0) ? UPDATES_ALL : updates_within(e, s, m->event_ns, all);
+}
+
+/* A print of the live minute that is no last sale: it adds volume, and may widen the range of high and low,
+ * of the bar that there is or that a last sale may still begin. */
+SELDOM static void print_beside(struct engine *e, struct symbol *s, int64_t p, uint64_t size, __int128 pv,
+                                unsigned updates)
+{
+    bool range = s->live_trades || s->live_range;
+    if (updates & UPDATES_HIGH_LOW) {
+        s->high_e9 = !range || p > s->high_e9 ? p : s->high_e9;
+        s->low_e9 = !range || p < s->low_e9 ? p : s->low_e9;
+        s->live_range |= s->live_trades == 0;
+    }
+    s->live_volume += size;
+    s->live_pv += pv;
+    if (s->live_trades) {
+        s->live_trades++;
+        return;
+    }
+    s->live_unpriced++;
+    wake_update(e, s);
+}
+
+/* The first last sale of a minute that had other prints before. */
+SELDOM static void bar_begin_after(struct symbol *s, int64_t p)
+{
+    s->open_e9 = p;
+    if (!s->live_range || p > s->high_e9)
+        s->high_e9 = p;
+    if (!s->live_range || p < s->low_e9)
+        s->low_e9 = p;
+    s->live_trades = s->live_unpriced;
+    s->live_unpriced = 0;
+    s->live_range = false;
+}
+
 static inline void apply_trade(struct engine *e, const struct msg *m)
 {
     struct symbol *s = symbol_of(e, m->symbol);
@@ -545,6 +680,8 @@ static inline void apply_trade(struct engine *e, const struct msg *m)
         return;
     }
     arrive(e, s, ev);
+    unsigned updates = updates_of(e, s, m);
+    size = updates & UPDATES_VOLUME ? size : 0;
     unsigned __int128 pv = (unsigned __int128)(uint64_t)p * size;
     if (unlikely(!sums_add(s, ev, size, pv))) {
         e->count.sum_overflow++;
@@ -553,14 +690,23 @@ static inline void apply_trade(struct engine *e, const struct msg *m)
     }
     e->count.trades++;
     bool moved = true;
+    if (unlikely(updates == 0)) {
+        evaluate(e, s, EVAL_TICK);
+        return;
+    }
     if (unlikely(ev < s->live_start_ns)) {
-        if (print_into_past(e, s, ev, p, size)) {
+        if (print_into_past(e, s, ev, p, size, updates)) {
             evaluate(e, s, EVAL_SILENT);
             return;
         }
+    } else if (unlikely(!(updates & UPDATES_LAST))) {
+        print_beside(e, s, p, size, (__int128)pv, updates);
     } else {
         if (unlikely(s->live_trades == 0)) {
-            s->open_e9 = s->high_e9 = s->low_e9 = p;
+            if (unlikely(s->live_unpriced))
+                bar_begin_after(s, p);
+            else
+                s->open_e9 = s->high_e9 = s->low_e9 = p;
             wake_update(e, s); /* a minute of quotes alone may be passed over, this one not */
         } else {
             moved = (p != s->price_e9) | (p != s->close_e9);
@@ -572,9 +718,16 @@ static inline void apply_trade(struct engine *e, const struct msg *m)
         s->live_pv += (__int128)pv;
         s->live_trades++;
     }
-    s->price_e9 = p;
-    if (unlikely(s->day_open_e9 == KEY_UNKNOWN) && s->session == SESSION_MARKET && ev >= s->session_start_ns)
-        s->day_open_e9 = p;
+    if (likely(updates & UPDATES_LAST)) {
+        s->price_e9 = p;
+        s->size = size;
+        s->trade_ns = s->time_ns;
+        if (e->condition_mask && ev > s->last_ns)
+            s->last_ns = ev;
+        if (unlikely(s->day_open_e9 == KEY_UNKNOWN) && s->session == SESSION_MARKET &&
+            ev >= s->session_start_ns)
+            s->day_open_e9 = p;
+    }
     if (s->drive + moved >= 2 && likely(!s->stale))
         rules_touch_trade(e, s, moved);
     evaluate(e, s, EVAL_TICK);
@@ -601,11 +754,13 @@ static inline void apply_quote(struct engine *e, const struct msg *m)
 static int64_t next_event(const struct engine *e, const struct symbol *s)
 {
     int64_t roll_at = s->live_start_ns + MINUTE_NS;
-    bool quiet = s->live_trades == 0 &&
+    bool quiet = s->live_trades == 0 && s->live_unpriced == 0 &&
                  (s->bars_end == 0 ||
                   roll_at / MINUTE_NS - bar_at(e, s, s->bars_end - 1)->minute > METRIC_WINDOW_MAX + 1);
     if (quiet && s->session_end_ns > roll_at)
         roll_at = s->session_end_ns;
+    if (s->timed && s->session != SESSION_CLOSED)
+        roll_at = s->time_ns + 1;
     return roll_at < s->final_ns ? roll_at : s->final_ns;
 }
 
@@ -622,7 +777,9 @@ static bool clock_symbol(struct engine *e, struct symbol *s, int64_t t)
         int64_t grid = bucket_grid_ceil(s->bucket, next), clock = e->bucket[s->bucket].clock_ns;
         grid = clock == INT64_MIN ? t : grid > clock ? grid : clock + 1;
         advance(e, s, time_at(e, s, grid < t ? grid : t));
-        if (s->stale)
+        if (s->timed && !s->stale)
+            rules_touch_time(e, s);
+        if (s->stale || e->n_changes)
             evaluate(e, s, EVAL_CLOCK);
     }
     return true;
@@ -714,12 +871,15 @@ bool symbol_add(struct engine *e, uint32_t id, const char *name, uint32_t bucket
                                        .price_e9 = KEY_UNKNOWN,
                                        .bid_e9 = KEY_UNKNOWN,
                                        .ask_e9 = KEY_UNKNOWN,
+                                       .last_ns = INT64_MIN,
                                        .session_start_ns = INT64_MAX,
                                        .session_end_ns = INT64_MIN,
                                        .day_start_ns = INT64_MAX,
                                        .prev_close_e9 = KEY_UNKNOWN,
                                        .day_open_e9 = KEY_UNKNOWN,
                                        .market_close_e9 = KEY_UNKNOWN,
+                                       .day_high_e9 = KEY_UNKNOWN,
+                                       .day_low_e9 = INT64_MAX,
                                        .wake_ns = INT64_MIN,
                                        .final_ns = NEVER_NS,
                                        .due_ns = NEVER_NS,
@@ -802,6 +962,16 @@ static void keep_set(struct engine *e, uint32_t keep)
     }
 }
 
+/* From here on sale conditions count, or do not. Sales before count as of their symbol's time. */
+static void eligibility_set(struct engine *e, bool table)
+{
+    for (uint32_t i = 0; table && !e->condition_mask && i < e->n_symbols; i++)
+        e->symbol[i].last_ns = e->symbol[i].price_e9 == KEY_UNKNOWN ? INT64_MIN : e->symbol[i].time_ns;
+    e->condition_mask = table ? UINT32_MAX : 0;
+}
+
+static const char condition_key[] = "bars.condition_table=";
+
 /* "key=value" */
 static bool setting(struct engine *e, const char *text)
 {
@@ -812,8 +982,10 @@ static bool setting(struct engine *e, const char *text)
     else if (sscanf(text, "bars.keep=%lld%c", v, &end) == 1 && v[0] >= 10 &&
              v[0] <= (long long)e->limits.bars - 1440)
         keep_set(e, (uint32_t)v[0]);
-    else if (!strcmp(text, "bars.eligibility=all"))
-        ;
+    else if (!strcmp(text, "bars.eligibility=all") || !strcmp(text, "bars.eligibility=table"))
+        eligibility_set(e, text[strlen("bars.eligibility=")] == 't');
+    else if (!strncmp(text, condition_key, strlen(condition_key)))
+        return condition_table_parse(&e->conditions, text + strlen(condition_key));
     else if (sscanf(text, "calendar.%lld=%lld,%lld,%lld,%lld%c", &v[0], &v[1], &v[2], &v[3], &v[4], &end) ==
                  5 &&
              v[0] >= 0 && v[0] < CALENDARS && v[1] <= v[2] && v[2] <= v[3] && v[3] <= v[4] &&

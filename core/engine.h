@@ -41,6 +41,11 @@ extern const struct engine_limits engine_limits_default;
     X(revisions, "bars emitted again")                                                                       \
     X(alerts, "alerts emitted")                                                                              \
     X(flips, "comparisons that became true")                                                                 \
+    X(cond_no_high_low, "trades whose sale conditions keep them out of high and low")                        \
+    X(cond_no_last, "trades whose sale conditions keep them from being the last sale")                       \
+    X(cond_no_volume, "trades whose sale conditions keep them out of the volume")                            \
+    X(cond_unknown, "trades with a sale condition that the table does not name, which limits nothing")       \
+    X(unpriced_prints, "trades of a minute without a last sale: in the sums of session and day, in no bar")  \
     X(unknown_symbol, "messages of a symbol that has no SYMBOL message")                                     \
     X(sum_overflow, "trades refused because a volume or a sum would not fit")                                \
     X(ignored, "messages of a type that this version does not use")                                          \

@@ -7,6 +7,7 @@
 
 #include "core/bar.h"
 #include "core/bucket.h"
+#include "core/condition.h"
 #include "core/engine.h"
 #include "core/parts.h"
 
@@ -24,7 +25,9 @@ enum {
     CALENDARS = 8,
     CALENDAR_DAYS = 32,
     LINE_WORDS = 8,
-    STATE_WORDS_PER_METRIC = 4,
+    STATE_WORDS_PER_METRIC = 16, /* on average, at most */
+    SERIES_MAX = 8,              /* timeframes beyond one minute that rules in force name */
+    SERIES_WORDS = 2,
     CURSORS_PER_METRIC = 2,
     STEP_SLOTS_BARS = 256 /* two for each bar that an hour of lateness may close at once */
 };
@@ -61,32 +64,50 @@ struct symbol {
     uint16_t bucket;
     uint8_t calendar;
     uint8_t size_scale;
-    uint8_t session;     /* enum session_kind */
-    uint8_t drive;       /* 2: any trade can move one of its indexes; 1: a new price can */
-    bool stale;          /* ended bars, minute, session or day changed: evaluate every metric */
-    bool rebuild;        /* … and metric state must be made anew from the kept bars */
-    uint64_t bars_end;   /* bars ever kept; the ring holds the last limits.bars */
-    uint64_t bars_first; /* where recursive metrics start: the anchor less bars.keep */
+    uint8_t session;        /* enum session_kind */
+    uint8_t drive;          /* 2: any trade can move one of its indexes; 1: a new price can */
+    bool stale;             /* ended bars, minute, session or day changed: evaluate every metric */
+    bool rebuild;           /* … and metric state must be made anew from the kept bars */
+    uint32_t live_unpriced; /* prints of the live minute while it has had no last sale: they make no bar */
+    uint64_t bars_end;      /* bars ever kept; the ring holds the last limits.bars */
+    uint64_t bars_first;    /* where recursive metrics start: the anchor less bars.keep */
     /* the rest */
     int64_t bid_e9, ask_e9;
+    int64_t last_ns; /* event time of the latest last sale, kept where conditions count; INT64_MIN */
     int64_t session_end_ns;
-    int64_t final_ns;        /* when the oldest provisional bar becomes final; NEVER_NS */
-    int64_t prev_close_e9;   /* of the trading day before; KEY_UNKNOWN */
-    int64_t market_close_e9; /* last price of today's market session once it is over; KEY_UNKNOWN */
-    uint32_t heap;           /* root of the fires by due time */
+    int64_t final_ns;                /* when the oldest provisional bar becomes final; NEVER_NS */
+    int64_t prev_close_e9;           /* of the trading day before; KEY_UNKNOWN */
+    int64_t market_close_e9;         /* last price of today's market session once it is over; KEY_UNKNOWN */
+    int64_t day_high_e9, day_low_e9; /* of today's ended bars; KEY_UNKNOWN and INT64_MAX before */
+    __int128 day_pv;
+    uint64_t volume_of[SESSION_KIND_COUNT];
+    uint64_t size;    /* of the last trade */
+    int64_t trade_ns; /* the symbol's time at it */
+    bool timed;       /* it has metrics that every clock changes */
+    uint32_t heap;    /* root of the fires by due time */
     uint32_t id;
+    bool live_range;      /* live_unpriced prints have given high_e9 and low_e9 */
     bool restart;         /* the trading day switched: crossings of recursive metrics restart from unknown */
     uint32_t provisional; /* how many bars at the end are not final */
     uint32_t bound;       /* epoch of the rules that its cursors are of */
     uint64_t saved;       /* bars before it are in the checkpoint as they are */
 } __attribute__((aligned(64)));
 
-/* A metric in use. Its state lies at state_at in each symbol's block, in words. */
+/* A metric or a computed value in use. Its state lies at state_at in each symbol's block, in words. */
 struct node {
     struct metric metric;
+    struct expr_term term; /* its sides are nodes; of a METRIC they are 0 */
     uint32_t state_at;
-    double alpha; /* EMA */
     unsigned inputs;
+    uint8_t series;  /* of bars: 0 = those of one minute, else 1 + the place of its timeframe */
+    uint32_t keeper; /* … the node that keeps its state: itself, or one that differs in the output alone */
+};
+
+/* Bars of a longer timeframe, made of those of one minute from bars_first on. A symbol's lie in a ring of
+ * their own; its block has how many have ended, and until when the one after them, which is open, goes. */
+struct series {
+    uint16_t minutes;
+    uint32_t state_at; /* SERIES_WORDS: bars ended; end of the open one, 0 = there is none */
 };
 
 /* The sorted thresholds of one metric, for the whole market or for one scope. bound[1..n], sentinels at both
@@ -105,20 +126,24 @@ struct index {
 /* What a symbol computes: its metrics and indexes, by what drives them. One for the market, one for each
  * scope. */
 struct plan {
-    uint32_t n_nodes, n_indexes, n_on_quote, n_instances;
+    uint32_t n_nodes, n_indexes, n_on_quote, n_on_time, n_instances;
     uint32_t n_on_trade,
-        n_on_move; /* the first indexes are what any trade moves, then what a new price moves */
+        n_on_move;  /* the first indexes are what any trade moves, then what a new price moves */
+    uint8_t series; /* bits: the timeframes of its nodes */
     uint32_t *node;
     struct index *index;
-    uint32_t *on_quote; /* numbers of indexes */
-    uint32_t *instance; /* by rule */
+    uint32_t *on_quote, *on_time; /* numbers of indexes */
+    uint32_t *instance;           /* by rule */
+    uint32_t *on_close;           /* the instances that bars' ends alone evaluate */
+    uint32_t n_on_close;
 };
 
 /* A comparison of a rule with its place in an index. */
 struct atom {
     uint32_t slot;
     uint32_t rank;
-    bool down; /* holds below the bound */
+    bool down;  /* holds below the bound */
+    bool event; /* … only at the evaluation that makes it so */
 };
 
 /* A rule as it applies to the market or to one scope. */
@@ -136,10 +161,12 @@ struct loaded_rule {
     size_t built_bytes; /* at most, of what rules_build makes of it */
     bool live;
     bool recursive; /* names a metric that starts anew from the trading day's start */
+    bool shadow;
     uint8_t trigger;
+    uint8_t sessions; /* bits 1 << enum session_kind */
     uint8_t n_operands;
-    uint16_t n_nodes;
-    int64_t cooldown_ns;
+    uint16_t n_nodes, n_terms;
+    int64_t cooldown_ns, expires_ns;
     uint32_t instance; /* the market's, NONE if it names symbols */
     const char *id;
     uint32_t id_len;
@@ -155,7 +182,8 @@ struct fire {
     int64_t last_ns; /* of its last alert; INT64_MIN before */
     int64_t due_ns;  /* when to look at it again */
     uint32_t symbol, ident;
-    uint32_t k; /* alerts at last_ns - 1 */
+    uint32_t rule; /* the slot whose alert that was */
+    uint32_t k;    /* alerts at last_ns - 1 */
     uint32_t hash_next;
     uint32_t child, sibling; /* pairing heap */
 } __attribute__((aligned(64)));
@@ -207,7 +235,7 @@ struct engine {
     char (*name)[64];
     uint32_t *next_in_bucket; /* by place; NONE at the end */
     uint32_t n_symbols;
-    struct bar *bar;
+    struct bar *bar, *series_bar; /* series_bar: SERIES_MAX rings for each symbol */
     /* A block of words for each symbol, as small as the rules in force allow: the state of every metric, from
      * cursor_at the cursors. */
     int64_t *block;
@@ -223,6 +251,8 @@ struct engine {
     uint32_t *ident_hash; /* of ids: open addressing, 1 + ident */
     struct node *node;
     uint32_t n_nodes, state_words;
+    struct series series[SERIES_MAX];
+    uint32_t n_series;
     bool rules_changed;
     uint32_t epoch;
     struct plan market;
@@ -249,6 +279,7 @@ struct engine {
     uint32_t bind_epoch;        /* rules newer than this are new to the symbol; 0 = none are */
     struct fired *fired;
     uint32_t n_fired;
+    uint32_t *close_cursor; /* where values stand at a bar's end */
 
     /* the event being written */
     struct engine_out *out;
@@ -260,6 +291,10 @@ struct engine {
     uint32_t out_full;   /* out->used from which there may be no room for that, or something to prepare */
 
     struct parts rule_parts, setting_parts;
+
+    /* sale conditions */
+    uint32_t condition_mask; /* of a trade's four codes: 0 = they are not looked at */
+    struct condition_table conditions;
 };
 
 enum { CODE_AND = 0xfffe, CODE_OR = 0xffff };
@@ -289,6 +324,11 @@ static inline struct bar *bar_at(const struct engine *e, const struct symbol *s,
     return &e->bar[(size_t)place_of(e, s) * bars_stride(&e->limits) + (i & (e->limits.bars - 1))];
 }
 
+static inline struct bar *series_ring(const struct engine *e, const struct symbol *s, uint32_t series)
+{
+    return &e->series_bar[((size_t)series * e->limits.symbols + place_of(e, s)) * bars_stride(&e->limits)];
+}
+
 static inline uint32_t block_words_max(const struct engine_limits *l)
 {
     return l->metrics * (STATE_WORDS_PER_METRIC + CURSORS_PER_METRIC / 2) + 2 * LINE_WORDS;
@@ -314,8 +354,13 @@ static inline const struct plan *scope_plan(const struct engine *e, const struct
 /* After the roll to a new minute: `pushed` if the last ended bar is new. */
 void metrics_roll(const struct engine *e, struct symbol *s, bool pushed);
 void metrics_rebuild(const struct engine *e, struct symbol *s);
-/* The key of a METRIC_DIFFERENCE: the sign of left - right. */
-int64_t metric_difference(const struct engine *e, const struct symbol *s, const struct metric *m);
+/* The value of an indicator, in its unit. */
+int64_t metric_indicator(const struct engine *e, const struct symbol *s, const struct node *nd);
+int64_t metric_relative_volume(const struct engine *e, const struct symbol *s, const struct node *nd);
+
+/* computed.c */
+/* The key of a term that is no metric; its sides are nodes. Stated in rule.h. */
+int64_t computed_key(const struct engine *e, const struct symbol *s, const struct expr_term *t);
 
 /* rule_index.c */
 /* Memory for the indexes of the rules in force, a bound on what built_bytes_of adds up to. */
@@ -330,18 +375,29 @@ void rules_arrive(struct engine *e, struct symbol *s);
 /* Looks at the values of a symbol's indexes again: at a trade (`moved`: at a new price), at a quote, all. */
 void rules_touch_trade(struct engine *e, struct symbol *s, bool moved);
 void rules_touch_quote(struct engine *e, struct symbol *s);
+void rules_touch_time(struct engine *e, struct symbol *s);
 void rules_touch_all(struct engine *e, struct symbol *s);
 void rules_settle(struct engine *e, struct symbol *s, enum eval what);
+/* A minute in which the symbol traded has ended: what bar_close rules make of it fires into e->fired. */
+void rules_close(struct engine *e, struct symbol *s);
+static inline bool rules_on_close(const struct engine *e, const struct symbol *s)
+{
+    const struct plan *q = scope_plan(e, s);
+    return e->market.n_on_close || (q && q->n_on_close);
+}
 uint32_t scope_find(const struct engine *e, const char *name, size_t len);
-/* A fire as it was saved. 0; 1 if there is no room, which is counted; -1 if the symbol has one of this rule.
+/* A fire as it was saved: its ident, rule, last_ns, due_ns, k. 0; 1 if there is no room, which is counted; -1
+ * if the symbol has one of this rule.
  */
-int fire_restore(struct engine *e, struct symbol *s, uint32_t ident, int64_t last_ns, int64_t due_ns,
-                 uint32_t k);
+int fire_restore(struct engine *e, struct symbol *s, const struct fire *saved);
 
 /* engine.c */
 /* Sets when the oldest provisional bar becomes final. */
 void final_update(struct engine *e, struct symbol *s);
 /* A symbol that nothing is known of yet; name is a text of 1 to 63 bytes. False if there is no room. */
+/* When the bar of `minutes` that holds time t ends: such bars begin with the session or a whole number of
+ * them later, and end with it at the latest. */
+int64_t bar_end(const struct engine *e, const struct symbol *s, int64_t t, uint32_t minutes);
 bool symbol_add(struct engine *e, uint32_t id, const char *name, uint32_t bucket, uint8_t calendar,
                 uint8_t size_scale);
 

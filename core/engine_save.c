@@ -26,14 +26,16 @@ struct symbol_head {
 struct saved_fire {
     int64_t last_ns, due_ns;
     uint32_t rule; /* slot of the version in force */
+    uint32_t fired_rule;
     uint32_t k;
+    uint32_t pad;
 };
 
 enum { BARS_IN_BUCKET = 4 }; /* of a symbol, that go with the bucket itself */
 
 uint64_t engine_save_layout(void)
 {
-    const uint64_t sizes[] = {1, /* changes when fields do that keep their size */
+    const uint64_t sizes[] = {2, /* changes when fields do that keep their size */
                               sizeof(struct piece_head),
                               sizeof(struct symbol_head),
                               sizeof(struct symbol),
@@ -125,8 +127,11 @@ static uint32_t put_fires(struct writer *w, const struct engine *e, const struct
             memcpy(&x, at, sizeof x);
             const struct fire *y = &e->fire[x.rule];
             f = y->child;
-            x = (struct saved_fire){
-                .last_ns = y->last_ns, .due_ns = y->due_ns, .rule = e->ident_slot[y->ident], .k = y->k};
+            x = (struct saved_fire){.last_ns = y->last_ns,
+                                    .due_ns = y->due_ns,
+                                    .rule = e->ident_slot[y->ident],
+                                    .fired_rule = y->rule,
+                                    .k = y->k};
             memcpy(at, &x, sizeof x);
         }
     }
@@ -224,7 +229,13 @@ static bool get_fires(struct reader *r, struct engine *e, struct symbol *s, uint
     for (uint32_t i = 0; i < n; i++) {
         struct saved_fire f;
         if (!get(r, &f, sizeof f) || f.rule >= e->n_rules || !e->rule[f.rule].id ||
-            fire_restore(e, s, e->rule[f.rule].ident, f.last_ns, f.due_ns, f.k) < 0)
+            (f.last_ns != INT64_MIN && (f.last_ns < 0 || f.last_ns > TIME_MAX_NS)) ||
+            fire_restore(e, s,
+                         &(struct fire){.ident = e->rule[f.rule].ident,
+                                        .rule = f.fired_rule,
+                                        .last_ns = f.last_ns,
+                                        .due_ns = f.due_ns,
+                                        .k = f.k}) < 0)
             return false;
     }
     return true;
@@ -241,7 +252,8 @@ static bool state_sound(const struct engine *e, const struct symbol *x, const st
     return x->id == h->id && x->bucket == bucket && x->calendar == h->calendar &&
            x->size_scale == h->size_scale && x->session <= SESSION_POSTMARKET &&
            is_bool(x, offsetof(struct symbol, stale)) && is_bool(x, offsetof(struct symbol, rebuild)) &&
-           is_bool(x, offsetof(struct symbol, restart)) && x->bars_first <= x->bars_end &&
+           is_bool(x, offsetof(struct symbol, restart)) && is_bool(x, offsetof(struct symbol, live_range)) &&
+           is_bool(x, offsetof(struct symbol, timed)) && x->bars_first <= x->bars_end &&
            x->bars_end - x->bars_first <= e->limits.bars &&
            x->provisional <= x->bars_end - bars_oldest(e, x) && x->provisional < STEP_SLOTS_BARS / 2 &&
            h->first_bar + h->bars == x->bars_end && x->time_ns <= TIME_MAX_NS &&

@@ -14,19 +14,40 @@ const struct metric_row metric_rows[METRIC_KIND_COUNT] = {METRICS(X)};
 
 const char *const session_names[SESSION_KIND_COUNT] = {"closed", "premarket", "market", "postmarket"};
 
+unsigned metric_inputs(const struct metric *m)
+{
+    if (m->kind != METRIC_INDICATOR)
+        return metric_rows[m->kind].inputs;
+    return indicator_moves(&m->indicator) == MOVES_VOLUME ? INPUT_TRADE : INPUT_PRICE;
+}
+
+unsigned metric_words(const struct metric *m)
+{
+    return m->kind == METRIC_INDICATOR ? indicator_words(&m->indicator) : metric_rows[m->kind].state_words;
+}
+
 void metric_name(const struct metric *m, char out[METRIC_NAME_MAX])
 {
     const struct metric_row *row = &metric_rows[m->kind];
+    bool hours = m->period >= 60 && m->period % 60 == 0;
+    unsigned span = hours ? m->period / 60 : m->period;
     switch (row->form) {
     case FORM_PLAIN:
         snprintf(out, METRIC_NAME_MAX, "%s", row->name);
         break;
     case FORM_WINDOW:
-        snprintf(out, METRIC_NAME_MAX, "%s_%um", row->name, m->period);
+    case FORM_TIMEFRAME:
+        snprintf(out, METRIC_NAME_MAX, "%s_%um", row->name, m->period + m->timeframe);
         break;
-    case FORM_PERIOD:
-        snprintf(out, METRIC_NAME_MAX, "%s(%u)@1m", row->name, m->period);
+    case FORM_SPAN:
+        snprintf(out, METRIC_NAME_MAX, "%s(%u%c)", row->name, span, hours ? 'h' : 'm');
         break;
+    case FORM_INDICATOR: {
+        char name[INDICATOR_NAME_MAX];
+        indicator_name(&m->indicator, name);
+        snprintf(out, METRIC_NAME_MAX, "%s@%um", name, m->timeframe);
+        break;
+    }
     case FORM_SESSION:
         snprintf(out, METRIC_NAME_MAX, "%s(session)", row->name);
         break;
@@ -64,8 +85,22 @@ static int in_range(struct metric *m, int kind, int period, int max, const char 
 
 static int unknown_metric(const char *text, size_t len, struct error *err)
 {
-    static const char *const extra[] = {"volume_5m",  "change_5m",  "change_pct_5m", "trade_count_5m",
-                                        "sma(20)@1m", "ema(20)@1m", "rsi(14)@1m",    "vwap(session)"};
+    static const char *const extra[] = {"volume_5m",
+                                        "change_5m",
+                                        "change_pct_5m",
+                                        "trade_count_5m",
+                                        "range_5m",
+                                        "range_pct_5m",
+                                        "position_in_range_5m",
+                                        "vwap_dist_5m",
+                                        "dollar_volume_5m",
+                                        "relative_volume_5m",
+                                        "sma(20)@1m",
+                                        "ema(20)@1m",
+                                        "rsi(14)@1m",
+                                        "vwap(session)",
+                                        "vwap(5m)",
+                                        "volume_avg(5m)"};
     const char *names[METRIC_KIND_COUNT + sizeof extra / sizeof *extra];
     unsigned n = 0;
     for (unsigned k = 0; k < METRIC_KIND_COUNT; k++)
@@ -80,75 +115,120 @@ static int unknown_metric(const char *text, size_t len, struct error *err)
                      near ? ": did you mean '" : "", near ? near : "", near ? "'?" : "");
 }
 
-/* name(14), name(14)@1m, vwap(session) */
-static int parse_call(const char *text, size_t len, size_t open, struct metric *m, struct error *err)
+/* name(ARGUMENT) of a row that is no indicator: 0, 1 if there is none of this form, -1 with err. */
+static int parse_call(const char *text, size_t len, struct metric *m, struct error *err)
 {
-    const char *close = memchr(text + open, ')', len - open);
-    if (!close)
-        return error_set(err, "metric '%.*s': '(' without ')'", (int)len, text);
-    size_t end = (size_t)(close - text);
-    if (end + 1 != len) {
-        size_t at = end + 2;
-        if (text[end + 1] != '@' || window_minutes(text, len, at) != 1)
-            return error_set(err, "metric '%.*s': '%.*s' after ')', expected '@1m' (bars of one minute)",
-                             (int)len, text, (int)(len - end - 1), text + end + 1);
-    }
-    size_t at = open + 1;
+    const char *open = memchr(text, '(', len);
+    if (!open || text[len - 1] != ')')
+        return 1;
+    size_t n = (size_t)(open - text), at = n + 1, end = len - 1;
     for (int k = 0; k < METRIC_KIND_COUNT; k++) {
         const struct metric_row *row = &metric_rows[k];
-        if (strlen(row->name) != open || memcmp(row->name, text, open))
+        int value;
+        if (strlen(row->name) != n || memcmp(row->name, text, n))
             continue;
-        if (row->form == FORM_SESSION) {
-            if (end - at != 7 || memcmp(text + at, "session", 7))
-                return error_set(err, "metric '%.*s': '%.*s', expected 'session'", (int)len, text,
-                                 (int)(end - at), text + at);
+        if (row->form == FORM_SESSION && end - at == 7 && !memcmp(text + at, "session", 7)) {
             *m = (struct metric){.kind = (uint16_t)k};
             return 0;
         }
-        if (row->form == FORM_PERIOD) {
-            int n = digits(text, end, &at);
-            if (n < 0 || at != end)
-                return error_set(err, "metric '%.*s': '%.*s', expected a whole number of bars, 1 to %d",
-                                 (int)len, text, (int)(end - open - 1), text + open + 1, METRIC_PERIOD_MAX);
-            return in_range(m, k, n, METRIC_PERIOD_MAX, "bars", err);
-        }
+        if (row->form == FORM_SPAN && (value = window_minutes(text, end, at)) >= 0)
+            return in_range(m, k, value, METRIC_WINDOW_MAX, "minutes", err);
     }
-    return unknown_metric(text, len, err);
+    return 1;
 }
 
-int metric_parse(const char *text, size_t len, struct metric *m, struct error *err)
+static bool is_timeframe(int minutes)
 {
-    if (len == 0 || len >= METRIC_NAME_MAX)
-        return unknown_metric(text, len < METRIC_NAME_MAX ? len : METRIC_NAME_MAX - 1, err);
-    const char *open = memchr(text, '(', len);
-    if (open)
-        return parse_call(text, len, (size_t)(open - text), m, err);
+    static const int known[] = METRIC_TIMEFRAMES;
+    for (unsigned i = 0; i < sizeof known / sizeof *known; i++)
+        if (known[i] == minutes)
+            return true;
+    return false;
+}
+
+/* A row without parameters, or of clock minutes: as parse_call. */
+static int parse_plain(const char *text, size_t len, struct metric *m, struct error *err)
+{
     for (int k = 0; k < METRIC_KIND_COUNT; k++) {
         const struct metric_row *row = &metric_rows[k];
         size_t n = strlen(row->name);
-        if (k == METRIC_DIFFERENCE || n > len || memcmp(row->name, text, n))
+        if (n == 0 || k == METRIC_DIFFERENCE || n > len || memcmp(row->name, text, n))
             continue;
         if (row->form == FORM_PLAIN && n == len) {
             *m = (struct metric){.kind = (uint16_t)k};
             return 0;
         }
-        if (n + 1 >= len || text[n] != '_')
-            continue;
-        size_t at = n + 1;
-        int minutes = window_minutes(text, len, at);
+        int minutes = n + 1 < len && text[n] == '_' ? window_minutes(text, len, n + 1) : -1;
         if (row->form == FORM_WINDOW && minutes >= 0)
             return in_range(m, k, minutes, METRIC_WINDOW_MAX, "minutes", err);
-        if (row->form == FORM_PERIOD) { /* rsi_14, rsi_14_1m */
-            int bars = digits(text, len, &at);
-            if (bars >= 0 && (at == len || (text[at] == '_' && window_minutes(text, len, at + 1) == 1)))
-                return in_range(m, k, bars, METRIC_PERIOD_MAX, "bars", err);
+        if (row->form == FORM_TIMEFRAME && minutes >= 0) {
+            *m = (struct metric){.kind = (uint16_t)k, .timeframe = (uint16_t)minutes};
+            return is_timeframe(minutes)
+                       ? 0
+                       : error_set(err,
+                                   "metric '%.*s': %d minutes, expected 1, 2, 5, 10, 15, 30, 60, 120 or 240",
+                                   (int)len, text, minutes);
         }
     }
-    /* the plans' name price_change_5m_pct is change_pct_5m */
-    if (len > 17 && !memcmp(text, "price_change_", 13) && !memcmp(text + len - 4, "_pct", 4)) {
-        int minutes = window_minutes(text, len - 4, 13);
-        if (minutes >= 0)
-            return in_range(m, METRIC_CHANGE_PCT, minutes, METRIC_WINDOW_MAX, "minutes", err);
+    return 1;
+}
+
+/* NAME_5m_pct is NAME_pct_5m, and the plans' price_change_5m_pct change_pct_5m: as parse_call. */
+static int parse_pct(const char *text, size_t len, struct metric *m, struct error *err)
+{
+    char name[METRIC_NAME_MAX];
+    size_t plan = len > 6 && !memcmp(text, "price_change_", 13) ? 6 : 0, at = len;
+    if (len < 8 || memcmp(text + len - 4, "_pct", 4))
+        return 1;
+    for (at = len - 5; at > 0 && text[at] != '_';)
+        at--;
+    if (at <= plan || window_minutes(text, len - 4, at + 1) < 0)
+        return 1;
+    int n = snprintf(name, sizeof name, "%.*s_pct_%.*s", (int)(at - plan), text + plan, (int)(len - 5 - at),
+                     text + at + 1);
+    return n > 0 && (size_t)n < sizeof name ? parse_plain(name, (size_t)n, m, err) : 1;
+}
+
+static int parse_indicator(const char *text, size_t len, int timeframe, struct metric *m, struct error *err)
+{
+    struct indicator x = {0};
+    int rc = indicator_parse(text, len, &x, err);
+    if (rc == 0) {
+        *m = (struct metric){.kind = METRIC_INDICATOR, .timeframe = (uint16_t)timeframe};
+        m->indicator = x;
     }
-    return unknown_metric(text, len, err);
+    return rc;
+}
+
+/* rsi(14)@5m, rsi_14_5m, rsi(14): as parse_call. */
+static int parse_of_bars(const char *text, size_t len, struct metric *m, struct error *err)
+{
+    const char *sign = memchr(text, '@', len);
+    size_t base = sign ? (size_t)(sign - text) : len, at = len;
+    int minutes = sign ? window_minutes(text, len, base + 1) : 1;
+    if (sign && !is_timeframe(minutes))
+        return error_set(
+            err, "metric '%.*s': '%.*s', expected a timeframe: @1m @2m @5m @10m @15m @30m @1h @2h @4h",
+            (int)len, text, (int)(len - base), text + base);
+    if (sign)
+        return parse_indicator(text, base, minutes, m, err);
+    while (at > 0 && text[at - 1] != '_')
+        at--;
+    minutes = at > 1 ? window_minutes(text, len, at) : -1;
+    if (is_timeframe(minutes) && parse_indicator(text, at - 1, minutes, m, err) == 0)
+        return 0;
+    return parse_indicator(text, len, 1, m, err);
+}
+
+int metric_parse(const char *text, size_t len, struct metric *m, struct error *err)
+{
+    int rc = 1;
+    if (len == 0 || len >= METRIC_NAME_MAX)
+        return unknown_metric(text, len < METRIC_NAME_MAX ? len : METRIC_NAME_MAX - 1, err);
+    if (!memchr(text, '@', len) && (rc = parse_call(text, len, m, err)) > 0 &&
+        (rc = parse_plain(text, len, m, err)) > 0)
+        rc = parse_pct(text, len, m, err);
+    if (rc > 0)
+        rc = parse_of_bars(text, len, m, err);
+    return rc > 0 ? unknown_metric(text, len, err) : rc;
 }

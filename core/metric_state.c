@@ -2,57 +2,21 @@
  * it can always be made anew from the kept bars; a value adds what is live: price, live bar, quote, sums. */
 #include "core/metric_value.h"
 
-/* SMA: w[0..1] sum of the last n-1 closes, w[2..3] of the last n. EMA: w[0] the mean, the sum before there is
- * one. RSI: w[0] mean gain, w[1] mean loss (the sums before there are means), w[2] last close. Closes and
- * changes are exact integers at 1e-9; k = ended bars, this one included. */
-static void push(const struct engine *e, const struct symbol *s, const struct node *nd, int64_t *w,
-                 uint64_t k)
-{
-    int64_t close = bar_at(e, s, s->bars_first + k - 1)->close_e9;
-    uint32_t n = nd->metric.period;
-    switch (nd->metric.kind) {
-    case METRIC_SMA: {
-        __int128 sum = sum_get(w) + close;
-        if (k >= n) {
-            sum_put(w + 2, sum);
-            sum -= bar_at(e, s, s->bars_first + k - n)->close_e9;
-        }
-        sum_put(w, sum);
-        break;
-    }
-    case METRIC_EMA: {
-        double v = as_double(w[0]), c = (double)close;
-        w[0] = as_bits(k < n ? v + c : k == n ? (v + c) / n : v + nd->alpha * (c - v));
-        break;
-    }
-    case METRIC_RSI: {
-        if (k > 1) {
-            double x = (double)(close - w[2]), up = x > 0 ? x : 0, down = x < 0 ? -x : 0;
-            double gain = as_double(w[0]), loss = as_double(w[1]);
-            if (k - 1 > n) { /* from means back to sums */
-                gain *= n - 1;
-                loss *= n - 1;
-            }
-            w[0] = as_bits(k - 1 < n ? gain + up : (gain + up) / n);
-            w[1] = as_bits(k - 1 < n ? loss + down : (loss + down) / n);
-        }
-        w[2] = close;
-        break;
-    }
-    default:
-        break;
-    }
-}
-
 /* Windows of clock minutes: what ended bars give to them in the live minute. */
 static void window(const struct engine *e, const struct symbol *s, const struct node *nd, int64_t *w)
 {
     uint64_t i = s->bars_end, oldest = bars_oldest(e, s);
     int64_t first = s->live_start_ns / MINUTE_NS - nd->metric.period + 1; /* minute of the window's start */
     uint64_t volume = 0, trades = 0;
+    int64_t high = 0, low = 0;
+    __int128 pv = 0;
     for (; i > oldest && bar_at(e, s, i - 1)->minute >= first; i--) {
-        volume += bar_at(e, s, i - 1)->volume;
-        trades += bar_at(e, s, i - 1)->trades;
+        const struct bar *b = bar_at(e, s, i - 1);
+        volume += b->volume;
+        trades += b->trades;
+        pv += b->pv;
+        high = b->high_e9 > high ? b->high_e9 : high;
+        low = low == 0 || b->low_e9 < low ? b->low_e9 : low;
     }
     switch (nd->metric.kind) {
     case METRIC_CHANGE:
@@ -60,50 +24,231 @@ static void window(const struct engine *e, const struct symbol *s, const struct 
         w[0] = i > oldest ? bar_at(e, s, i - 1)->close_e9 : KEY_UNKNOWN;
         break;
     case METRIC_VOLUME_WINDOW:
+    case METRIC_VOLUME_AVG:
         w[0] = (int64_t)volume;
         break;
     case METRIC_TRADE_COUNT_WINDOW:
         w[0] = (int64_t)trades;
+        break;
+    case METRIC_DOLLAR_VOLUME_WINDOW:
+    case METRIC_VWAP_WINDOW:
+    case METRIC_VWAP_DIST:
+    case METRIC_VWAP_DIST_PCT:
+        sum_put(w, pv);
+        if (nd->metric.kind != METRIC_DOLLAR_VOLUME_WINDOW)
+            w[2] = (int64_t)volume;
+        break;
+    case METRIC_RANGE:
+    case METRIC_RANGE_PCT:
+    case METRIC_POSITION_IN_RANGE:
+        w[0] = high;
+        w[1] = low;
         break;
     default:
         break;
     }
 }
 
-static void node_roll(const struct engine *e, const struct symbol *s, uint32_t node, bool pushed)
+static bool is_window(const struct node *nd)
 {
-    const struct node *nd = &e->node[node];
-    int64_t *w = state_of(e, s, nd);
     enum metric_form form = metric_rows[nd->metric.kind].form;
-    if (form == FORM_WINDOW)
-        window(e, s, nd, w);
-    else if (form == FORM_PERIOD && pushed)
-        push(e, s, nd, w, s->bars_end - s->bars_first);
+    return form == FORM_WINDOW || form == FORM_SPAN;
 }
 
-static void node_rebuild(const struct engine *e, const struct symbol *s, uint32_t node)
+/* ---- bars of longer timeframes */
+
+static struct bar_series series_of(const struct engine *e, const struct symbol *s, uint32_t series,
+                                   uint64_t end)
 {
-    const struct node *nd = &e->node[node];
+    struct bar_series b = {.mask = e->limits.bars - 1, .end = end};
+    if (series == 0) {
+        b.ring = bar_at(e, s, 0);
+        b.first = s->bars_first;
+        return b;
+    }
+    b.ring = series_ring(e, s, series - 1);
+    b.first = end > e->limits.bars ? end - e->limits.bars : 0;
+    return b;
+}
+
+static void bar_join(struct bar *b, const struct bar *x)
+{
+    b->high_e9 = x->high_e9 > b->high_e9 ? x->high_e9 : b->high_e9;
+    b->low_e9 = x->low_e9 < b->low_e9 ? x->low_e9 : b->low_e9;
+    b->close_e9 = x->close_e9;
+    b->volume += x->volume;
+    b->pv += x->pv;
+    b->trades += x->trades;
+}
+
+/* Gives the bar `end - 1` of a timeframe to the indicators of a plan. */
+static void plan_push(const struct engine *e, const struct symbol *s, const struct plan *p, uint32_t series,
+                      uint64_t end)
+{
+    for (uint32_t i = 0; p && i < p->n_nodes; i++) {
+        const struct node *nd = &e->node[p->node[i]];
+        if (nd->metric.kind != METRIC_INDICATOR || nd->series != series || nd->keeper != p->node[i])
+            continue;
+        struct bar_series b = series_of(e, s, series, end);
+        indicator_push(&nd->metric.indicator, state_of(e, s, nd), &b, s->size_scale);
+    }
+}
+
+/* RELATIVE_VOLUME: w[0] mean volume of the last bars of this kind of session, as a double at the symbol's
+ * scale, 0 if there is none; w[1], w[2]: bars ended and session for which it is that, + 1. */
+static void mean_volume(const struct engine *e, const struct symbol *s, const struct node *nd, uint64_t end)
+{
+    enum { BARS = 10 };
     int64_t *w = state_of(e, s, nd);
-    for (unsigned i = 0; i < metric_rows[nd->metric.kind].state_words; i++)
-        w[i] = 0;
-    if (metric_rows[nd->metric.kind].form == FORM_WINDOW)
-        window(e, s, nd, w);
-    else if (metric_rows[nd->metric.kind].form == FORM_PERIOD)
-        for (uint64_t k = 1; k <= s->bars_end - s->bars_first; k++)
-            push(e, s, nd, w, k);
+    if (w[1] == (int64_t)end + 1 && w[2] == s->session + 1)
+        return;
+    struct bar_series b = series_of(e, s, nd->series, end);
+    uint64_t sum = 0;
+    unsigned n = 0;
+    for (uint64_t i = end; i > b.first && n < BARS; i--)
+        if (series_bar(&b, i - 1)->session == s->session) {
+            sum += series_bar(&b, i - 1)->volume;
+            n++;
+        }
+    w[0] = as_bits(n ? (double)sum / n : 0);
+    w[1] = (int64_t)end + 1;
+    w[2] = s->session + 1;
+}
+
+static uint64_t series_ended(const struct engine *e, const struct symbol *s, uint32_t series)
+{
+    return series ? (uint64_t)block_of(e, s)[e->series[series - 1].state_at] : s->bars_end;
+}
+
+static void plan_means(const struct engine *e, const struct symbol *s, const struct plan *p)
+{
+    for (uint32_t i = 0; p && i < p->n_nodes; i++) {
+        const struct node *nd = &e->node[p->node[i]];
+        if (nd->metric.kind == METRIC_RELATIVE_VOLUME)
+            mean_volume(e, s, nd, series_ended(e, s, nd->series));
+    }
+}
+
+int64_t metric_relative_volume(const struct engine *e, const struct symbol *s, const struct node *nd)
+{
+    double mean = as_double(state_of(e, s, nd)[0]), live = (double)s->live_volume;
+    if (s->session == SESSION_CLOSED || mean == 0)
+        return KEY_UNKNOWN;
+    int64_t length = nd->metric.timeframe * MINUTE_NS, since = s->time_ns - s->session_start_ns;
+    int64_t start = s->session_start_ns + since / length * length, end = start + length;
+    end = end < s->session_end_ns ? end : s->session_end_ns;
+    if (nd->series) {
+        const int64_t *w = block_of(e, s) + e->series[nd->series - 1].state_at;
+        if (w[1])
+            live += (double)series_ring(e, s, nd->series - 1)[(uint64_t)w[0] & (e->limits.bars - 1)].volume;
+    }
+    double left = 1 - (double)(s->time_ns - start) / (double)(end - start);
+    return key_number(100 * (live + left * mean) / mean);
+}
+
+static void series_close(const struct engine *e, const struct symbol *s, uint32_t k, int64_t *w)
+{
+    w[0]++;
+    w[1] = 0;
+    plan_push(e, s, &e->market, k + 1, (uint64_t)w[0]);
+    plan_push(e, s, scope_plan(e, s), k + 1, (uint64_t)w[0]);
+}
+
+/* The ended 1-minute bar x belongs to the series. */
+static void series_add(const struct engine *e, const struct symbol *s, uint32_t k, const struct bar *x)
+{
+    int64_t *w = block_of(e, s) + e->series[k].state_at, t = (int64_t)x->minute * MINUTE_NS;
+    if (w[1] && t >= w[1])
+        series_close(e, s, k, w);
+    struct bar *open = &series_ring(e, s, k)[(uint64_t)w[0] & (e->limits.bars - 1)];
+    if (w[1]) {
+        bar_join(open, x);
+    } else {
+        w[1] = bar_end(e, s, t, e->series[k].minutes);
+        *open = *x;
+    }
+}
+
+/* The live minute may be beyond the open bar. */
+static void series_end(const struct engine *e, const struct symbol *s, uint32_t k)
+{
+    int64_t *w = block_of(e, s) + e->series[k].state_at;
+    if (w[1] && s->live_start_ns >= w[1])
+        series_close(e, s, k, w);
+}
+
+static unsigned series_in_use(const struct engine *e, const struct symbol *s)
+{
+    const struct plan *q = scope_plan(e, s);
+    return e->market.series | (q ? q->series : 0);
+}
+
+int64_t metric_indicator(const struct engine *e, const struct symbol *s, const struct node *nd)
+{
+    struct bar live = {.open_e9 = s->open_e9,
+                       .high_e9 = s->high_e9,
+                       .low_e9 = s->low_e9,
+                       .close_e9 = s->close_e9,
+                       .volume = s->live_volume,
+                       .pv = s->live_pv,
+                       .trades = s->live_trades};
+    bool has_live = s->live_trades != 0;
+    uint64_t end = s->bars_end;
+    if (nd->series) {
+        const int64_t *w = block_of(e, s) + e->series[nd->series - 1].state_at;
+        end = (uint64_t)w[0];
+        if (w[1]) {
+            struct bar open = series_ring(e, s, nd->series - 1)[end & (e->limits.bars - 1)];
+            if (has_live)
+                bar_join(&open, &live);
+            live = open;
+            has_live = true;
+        }
+    }
+    struct bar_series b = series_of(e, s, nd->series, end);
+    double v = indicator_value(&nd->metric.indicator, state_of(e, s, nd), &b, has_live ? &live : NULL,
+                               s->size_scale);
+    return key_number(v);
+}
+
+/* ---- minutes, days */
+
+static void plan_windows(const struct engine *e, const struct symbol *s, const struct plan *p)
+{
+    for (uint32_t i = 0; p && i < p->n_nodes; i++)
+        if (is_window(&e->node[p->node[i]]))
+            window(e, s, &e->node[p->node[i]], state_of(e, s, &e->node[p->node[i]]));
+}
+
+/* The bars of a timeframe are made anew from those of one minute, all states with them. */
+static void plan_clear(const struct engine *e, const struct symbol *s, const struct plan *p)
+{
+    for (uint32_t i = 0; p && i < p->n_nodes; i++) {
+        const struct node *nd = &e->node[p->node[i]];
+        memset(state_of(e, s, nd), 0, metric_words(&nd->metric) * sizeof(int64_t));
+    }
 }
 
 void metrics_roll(const struct engine *e, struct symbol *s, bool pushed)
 {
     const struct plan *q = scope_plan(e, s);
-    for (uint32_t i = 0; i < e->market.n_nodes; i++)
-        node_roll(e, s, e->market.node[i], pushed);
-    for (uint32_t i = 0; q && i < q->n_nodes; i++)
-        node_roll(e, s, q->node[i], pushed);
+    plan_windows(e, s, &e->market);
+    plan_windows(e, s, q);
+    if (pushed) {
+        plan_push(e, s, &e->market, 0, s->bars_end);
+        plan_push(e, s, q, 0, s->bars_end);
+    }
+    for (unsigned left = series_in_use(e, s); left; left &= left - 1) {
+        uint32_t k = (uint32_t)__builtin_ctz(left);
+        if (pushed)
+            series_add(e, s, k, bar_at(e, s, s->bars_end - 1));
+        series_end(e, s, k);
+    }
+    plan_means(e, s, &e->market);
+    plan_means(e, s, q);
 }
 
-/* Recursive metrics start from the trading day's start, with the bars.keep bars before it. */
+/* Indicators start from the trading day's start, with the bars.keep bars of one minute before it. */
 void metrics_rebuild(const struct engine *e, struct symbol *s)
 {
     const struct plan *q = scope_plan(e, s);
@@ -111,23 +256,22 @@ void metrics_rebuild(const struct engine *e, struct symbol *s)
     while (i > oldest && (int64_t)bar_at(e, s, i - 1)->minute * MINUTE_NS >= s->day_start_ns)
         i--;
     s->bars_first = i - oldest > e->keep ? i - e->keep : oldest;
-    for (uint32_t n = 0; n < e->market.n_nodes; n++)
-        node_rebuild(e, s, e->market.node[n]);
-    for (uint32_t n = 0; q && n < q->n_nodes; n++)
-        node_rebuild(e, s, q->node[n]);
+    plan_clear(e, s, &e->market);
+    plan_clear(e, s, q);
+    plan_windows(e, s, &e->market);
+    plan_windows(e, s, q);
+    unsigned series = series_in_use(e, s);
+    for (unsigned left = series; left; left &= left - 1)
+        memset(block_of(e, s) + e->series[__builtin_ctz(left)].state_at, 0, SERIES_WORDS * sizeof(int64_t));
+    for (uint64_t k = s->bars_first; k < s->bars_end; k++) {
+        plan_push(e, s, &e->market, 0, k + 1);
+        plan_push(e, s, q, 0, k + 1);
+        for (unsigned left = series; left; left &= left - 1)
+            series_add(e, s, (uint32_t)__builtin_ctz(left), bar_at(e, s, k));
+    }
+    for (unsigned left = series; left; left &= left - 1)
+        series_end(e, s, (uint32_t)__builtin_ctz(left));
+    plan_means(e, s, &e->market);
+    plan_means(e, s, q);
     s->rebuild = false;
-}
-
-int64_t metric_difference(const struct engine *e, const struct symbol *s, const struct metric *m)
-{
-    int64_t left = node_key(e, s, m->left), right = node_key(e, s, m->right);
-    if (left == KEY_UNKNOWN || right == KEY_UNKNOWN)
-        return KEY_UNKNOWN;
-    bool l = metric_unit(&e->node[m->left].metric) == UNIT_PRICE;
-    bool r = metric_unit(&e->node[m->right].metric) == UNIT_PRICE;
-    if (l && r)
-        return (left > right) - (left < right);
-    double a = l ? (double)left / 1e9 : key_to_double(left),
-           b = r ? (double)right / 1e9 : key_to_double(right);
-    return key_of_double((a > b) - (a < b));
 }

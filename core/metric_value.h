@@ -61,51 +61,61 @@ static inline int64_t *state_of(const struct engine *e, const struct symbol *s, 
     return block_of(e, s) + nd->state_at;
 }
 
-static inline int64_t sma_key(const struct symbol *s, const int64_t *w, uint32_t n)
+/* size x price at 1e-9 of both scales, as money. */
+static inline int64_t money_key(const struct symbol *s, __int128 pv)
 {
-    uint64_t k = s->bars_end - s->bars_first;
-    __int128 sum;
-    if (s->live_trades && k + 1 >= n)
-        sum = sum_get(w) + s->close_e9;
-    else if (!s->live_trades && k >= n)
-        sum = sum_get(w + 2);
-    else
-        return KEY_UNKNOWN;
-    double total = likely((int64_t)sum == sum) ? (double)(int64_t)sum : (double)sum;
-    return key_of_double(total / n / 1e9);
+    return key_of_double((double)pv / 1e9 / pow10_table[s->size_scale]);
 }
 
-static inline int64_t ema_key(const struct symbol *s, const struct node *nd, const int64_t *w)
+static inline int64_t dist_key(const struct symbol *s, int64_t vwap, bool percent)
 {
-    uint64_t k = s->bars_end - s->bars_first;
-    uint32_t n = nd->metric.period;
-    double v = as_double(w[0]);
-    if (s->live_trades && k + 1 >= n)
-        v = k + 1 == n ? (v + (double)s->close_e9) / n : v + nd->alpha * ((double)s->close_e9 - v);
-    else if (s->live_trades || k < n)
+    if (vwap == KEY_UNKNOWN || s->price_e9 == KEY_UNKNOWN)
         return KEY_UNKNOWN;
-    return key_of_double(v / 1e9);
+    double v = key_to_double(vwap), d = (double)s->price_e9 / 1e9 - v;
+    return key_number(percent ? d * 100.0 / v : d);
 }
 
-/* 100 - 100 / (1 + gain / loss); with a live bar the factor 1/n of both means cancels out. */
-static inline int64_t rsi_key(const struct symbol *s, const int64_t *w, uint32_t n)
+/* Of a range from low to high, KEY_UNKNOWN in `high` if there is none. */
+static inline int64_t range_key(int64_t high, int64_t low, bool percent)
 {
-    uint64_t k = s->bars_end - s->bars_first;
-    double gain = as_double(w[0]), loss = as_double(w[1]);
+    if (high == KEY_UNKNOWN)
+        return KEY_UNKNOWN;
+    return percent ? percent_key(high - low, low) : high - low;
+}
+
+static inline int64_t position_key(int64_t high, int64_t low, int64_t price)
+{
+    if (high == KEY_UNKNOWN || price == KEY_UNKNOWN)
+        return KEY_UNKNOWN;
+    return percent_key(price - low, high - low);
+}
+
+/* Today's, the live bar included; KEY_UNKNOWN and anything if there is none. */
+static inline int64_t day_high(const struct symbol *s)
+{
+    return s->live_trades && s->high_e9 > s->day_high_e9 ? s->high_e9 : s->day_high_e9;
+}
+
+static inline int64_t day_low(const struct symbol *s)
+{
+    return s->live_trades && s->low_e9 < s->day_low_e9 ? s->low_e9 : s->day_low_e9;
+}
+
+static inline uint64_t session_volume(const struct symbol *s, enum session_kind kind)
+{
+    return s->volume_of[kind] + (s->session == kind ? s->live_volume : 0);
+}
+
+/* w[0] high, w[1] low of ended bars in the window, 0 if there is none: with the live bar. */
+static inline int64_t window_range_key(const struct symbol *s, const int64_t *w, enum metric_kind kind)
+{
+    int64_t high = w[0] ? w[0] : KEY_UNKNOWN, low = w[1];
     if (s->live_trades) {
-        if (k < n || k == 0)
-            return KEY_UNKNOWN;
-        double x = (double)(s->close_e9 - w[2]);
-        if (k > n) {
-            gain *= n - 1;
-            loss *= n - 1;
-        }
-        gain += x > 0 ? x : 0;
-        loss += x < 0 ? -x : 0;
-    } else if (k < n + 1u) {
-        return KEY_UNKNOWN;
+        low = high == KEY_UNKNOWN || s->low_e9 < low ? s->low_e9 : low;
+        high = s->high_e9 > high ? s->high_e9 : high;
     }
-    return key_of_double(loss == 0 ? 100.0 : 100.0 * gain / (gain + loss));
+    return kind == METRIC_POSITION_IN_RANGE ? position_key(high, low, s->price_e9)
+                                            : range_key(high, low, kind == METRIC_RANGE_PCT);
 }
 
 static inline int64_t node_key(const struct engine *e, const struct symbol *s, uint32_t node)
@@ -152,12 +162,55 @@ static inline int64_t node_key(const struct engine *e, const struct symbol *s, u
         return traded ? key_of_double((double)w[0] + s->live_trades) : KEY_UNKNOWN;
     case METRIC_VOLUME_DAILY:
         return traded ? size_key(s, s->day_volume) : KEY_UNKNOWN;
-    case METRIC_SMA:
-        return sma_key(s, w, nd->metric.period);
-    case METRIC_EMA:
-        return ema_key(s, nd, w);
-    case METRIC_RSI:
-        return rsi_key(s, w, nd->metric.period);
+    case METRIC_VOLUME_AVG:
+        return traded ? key_of_double(key_to_double(size_key(s, (uint64_t)w[0] + s->live_volume)) /
+                                      nd->metric.period)
+                      : KEY_UNKNOWN;
+    case METRIC_DOLLAR_VOLUME_WINDOW:
+        return traded ? money_key(s, sum_get(w) + s->live_pv) : KEY_UNKNOWN;
+    case METRIC_VWAP_WINDOW:
+        return vwap_key(sum_get(w) + s->live_pv, (uint64_t)w[2] + s->live_volume);
+    case METRIC_VWAP_DIST:
+    case METRIC_VWAP_DIST_PCT:
+        return dist_key(s, vwap_key(sum_get(w) + s->live_pv, (uint64_t)w[2] + s->live_volume),
+                        nd->metric.kind == METRIC_VWAP_DIST_PCT);
+    case METRIC_RANGE:
+    case METRIC_RANGE_PCT:
+    case METRIC_POSITION_IN_RANGE:
+        return window_range_key(s, w, nd->metric.kind);
+    case METRIC_DOLLAR_VOLUME_DAILY:
+        return traded ? money_key(s, s->day_pv + s->live_pv) : KEY_UNKNOWN;
+    case METRIC_PREMARKET_VOLUME:
+        return traded ? size_key(s, session_volume(s, SESSION_PREMARKET)) : KEY_UNKNOWN;
+    case METRIC_POSTMARKET_VOLUME:
+        return traded ? size_key(s, session_volume(s, SESSION_POSTMARKET)) : KEY_UNKNOWN;
+    case METRIC_RANGE_TODAY:
+    case METRIC_RANGE_PCT_TODAY:
+        return range_key(day_high(s), day_low(s), nd->metric.kind == METRIC_RANGE_PCT_TODAY);
+    case METRIC_POSITION_TODAY:
+        return position_key(day_high(s), day_low(s), s->price_e9);
+    case METRIC_HIGH_TODAY:
+        return day_high(s);
+    case METRIC_LOW_TODAY:
+        return day_high(s) == KEY_UNKNOWN ? KEY_UNKNOWN : day_low(s);
+    case METRIC_CHANGE_FROM_OPEN:
+        return priced && open != KEY_UNKNOWN ? s->price_e9 - open : KEY_UNKNOWN;
+    case METRIC_CHANGE_FROM_OPEN_PCT:
+        return priced && open != KEY_UNKNOWN ? percent_key(s->price_e9 - open, open) : KEY_UNKNOWN;
+    case METRIC_RELATIVE_VOLUME:
+        return metric_relative_volume(e, s, nd);
+    case METRIC_SECONDS_SINCE_TRADE:
+        return priced && s->session != SESSION_CLOSED
+                   ? key_of_double((double)(s->time_ns - s->trade_ns) / 1e9)
+                   : KEY_UNKNOWN;
+    case METRIC_MINUTES_IN_MARKET:
+        return s->session == SESSION_MARKET
+                   ? key_of_double((double)((s->live_start_ns - s->session_start_ns) / MINUTE_NS))
+                   : KEY_UNKNOWN;
+    case METRIC_SIZE:
+        return priced ? size_key(s, s->size) : KEY_UNKNOWN;
+    case METRIC_INDICATOR:
+        return metric_indicator(e, s, nd);
     case METRIC_VWAP_SESSION:
         return vwap_key(s->session_pv, s->session_volume);
     case METRIC_CHANGE_FROM_CLOSE:
@@ -171,7 +224,7 @@ static inline int64_t node_key(const struct engine *e, const struct symbol *s, u
     case METRIC_SESSION:
         return key_of_double(s->session);
     case METRIC_DIFFERENCE:
-        return metric_difference(e, s, &nd->metric);
+        return computed_key(e, s, &nd->term);
     case METRIC_KIND_COUNT:
         break;
     }

@@ -1,19 +1,51 @@
 /* A rule: who it is, when it fires, and its condition as a canonical expression.
  *
- *   price > 167.5 and (rsi(14)@1m < 30 or change_pct_5m >= 2) and not session == "closed"
+ *   price > 167.5 and (rsi(14)@1m < 30 or ask - bid >= 0.0005 * price) and not session == "closed"
  *
- * and, or, not, parentheses, comparisons (> < >= <= == !=) of a metric with a number or with another metric.
- * `and` binds tighter than `or`, `not` tightest. JSON conditions become such an expression at the edge
- * (net/rule_json.h). Logic is three-valued: what has no value is unknown, through not, and, or; a rule fires
- * only on true.
+ * and, or, not, parentheses; comparisons (> < >= <= == !=) and crossings (crosses above, crosses below) of
+ * two sides, each of metrics, numbers, + - * / and unary minus. `and` binds tighter than `or`, `not` tighter
+ * than both, then comparisons, + and -, * and /, unary minus. JSON conditions become such an expression at
+ * the edge (net/rules_file.h).
+ *
+ * Truth is three-valued: what has no value is unknown, through not, and, or, arithmetic; a rule fires only on
+ * true.
+ *
+ * Arithmetic. + and - of prices, and of a price and a number with at most 9 decimals, are prices, exact at
+ * 1e-9. All else is computed in doubles, in the order written. Unknown: an operand is, a division by 0, a
+ * result that is not finite or, of prices, beyond int64.
+ *
+ * Events. `A crosses above B` is true at the one evaluation of the symbol at which A > B is true and at whose
+ * predecessor A <= B was; at every other it is false, and unknown where A or B is. `below` likewise with A <
+ * B and A >= B. At a version's first evaluation nothing crosses, nor, where the rule names a recursive
+ * metric, at the first of a trading day. An event cannot be negated: it would be true nearly always.
+ *
+ * Triggers. `t` is the symbol's time, a rule's cooldown is per symbol, `fired` its last alert there.
+ *   level         fires at a TRADE or QUOTE at which the expression is true and fired + cooldown <= t; at a
+ *                 CLOCK only where the expression became true by it.
+ *   cross         fires where the expression becomes true from false (not from unknown).
+ *   once          as level, but never again for the symbol until the next version.
+ *   once_per_bar  as level, but not in the clock minute of this version's last alert.
+ *   bar_close     is evaluated only when a minute of the symbol in which it traded ends: at the CLOCK, or
+ *                 before its own first message of a later minute. Values are those of that moment: the bar is
+ *                 the last ended one, the live minute is empty. It knows no events.
+ * What is true in another session than the rule's, or within the cooldown, is held, and counted so. From
+ * expires_ns on a rule is neither evaluated nor fires. What a rule with `shadow` fires is counted and begins
+ * its cooldown, no alert leaves the engine.
  */
 #ifndef CORE_RULE_H
 #define CORE_RULE_H
 
 #include "core/metric.h"
 
-enum rule_trigger { TRIGGER_LEVEL, TRIGGER_CROSS, TRIGGER_COUNT };
-extern const char *const rule_trigger_names[TRIGGER_COUNT]; /* "level", "cross" */
+enum rule_trigger {
+    TRIGGER_LEVEL,
+    TRIGGER_CROSS,
+    TRIGGER_ONCE,
+    TRIGGER_ONCE_PER_BAR,
+    TRIGGER_BAR_CLOSE,
+    TRIGGER_COUNT
+};
+extern const char *const rule_trigger_names[TRIGGER_COUNT]; /* "level", "cross", "once", … */
 
 enum {
     RULE_ID_MAX = 64,
@@ -30,7 +62,10 @@ struct rule {
     uint32_t version;
     enum rule_trigger trigger;
     bool enabled;
+    bool shadow;
+    uint8_t sessions;    /* bits 1 << enum session_kind; 0 = every session */
     int64_t cooldown_ns; /* per symbol */
+    int64_t expires_ns;  /* symbol's time; 0 = never */
     const char *expr;    /* borrowed; expr_len bytes */
     uint32_t expr_len;
     const char *symbols; /* borrowed; comma-separated names, symbols_len bytes; none = every symbol */
@@ -42,27 +77,44 @@ int rule_encode(const struct rule *r, uint8_t *out, size_t max);
 /* Borrows from `bytes`. 0, or -1 with err for what is no such encoding (hostile input). */
 int rule_decode(const uint8_t *bytes, size_t len, struct rule *r, struct error *err);
 
-/* A parsed expression, in negation normal form: only AND, OR and comparisons are left. */
+/* What a comparison looks at: a metric, or what is computed of terms and a number. */
+enum term_op { TERM_METRIC, TERM_ADD, TERM_SUBTRACT, TERM_MULTIPLY, TERM_DIVIDE, TERM_ORDER };
+enum { EXPR_TERMS_MAX = 256, TERM_NUMBER = 0xffff };
+
+struct expr_term {
+    uint8_t op; /* enum term_op; ORDER: -1, 0 or 1 as left is below, equal to, above right */
+    bool price; /* its values are prices at 1e-9 (ORDER: its keys are plain integers), else doubles */
+    uint16_t left,
+        right;      /* METRIC: left is the operand; else terms before this one, one may be TERM_NUMBER */
+    int64_t number; /* as a key: a price if `price`, else a double */
+};
+
+/* A parsed expression, in negation normal form: only AND, OR and comparisons with a number are left (of A >
+ * B: that of their ORDER with 0). */
 enum expr_op { EXPR_GT, EXPR_GE, EXPR_LT, EXPR_LE, EXPR_EQ, EXPR_NE, EXPR_AND, EXPR_OR };
 enum { EXPR_NODES_MAX = 256, EXPR_DEPTH_MAX = 64 };
 
 struct expr_node {
-    uint8_t op;     /* enum expr_op */
-    bool has_right; /* comparison: with operand[right], else with the number */
-    uint16_t left;  /* comparison: operand; AND, OR: node */
-    uint16_t right;
-    int64_t bound_lo; /* comparison with a number c, as keys of the left metric: the least key >= c … */
+    uint8_t op;       /* enum expr_op */
+    bool event;       /* GT, LT: only at the evaluation that makes it so */
+    uint16_t left;    /* comparison: term; AND, OR: node */
+    uint16_t right;   /* AND, OR: node */
+    int64_t bound_lo; /* comparison with a number c, as keys of the term: the least key >= c … */
     int64_t bound_hi; /* … and the least key > c */
 };
 
 struct expr {
     uint16_t n_nodes; /* the last one is the root; children come before parents */
-    uint16_t n_operands;
+    uint16_t n_operands, n_terms;
+    bool events; /* there is a crossing */
     struct expr_node node[EXPR_NODES_MAX];
     struct metric operand[ALERT_OPERANDS_MAX]; /* distinct, in order of appearance: an alert's metadata */
+    struct expr_term term[EXPR_TERMS_MAX];     /* distinct */
 };
 
 /* Parses text[0..len). 0, or -1 with err: "column 9: found …, expected …". No allocation. */
 int expr_parse(const char *text, size_t len, struct expr *e, struct error *err);
+/* Whether a rule of this trigger can have this expression. 0, or -1 with err. */
+int expr_check_trigger(const struct expr *e, enum rule_trigger trigger, struct error *err);
 
 #endif

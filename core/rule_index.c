@@ -25,42 +25,97 @@ static uint32_t *ident_cell(const struct engine *e, const char *id, uint32_t len
     }
 }
 
-/* The node of a metric, new or known; NONE if limits.metrics is reached. */
-static uint32_t node_of(struct engine *e, struct metric m)
+/* The place of a timeframe's bars. False if there are SERIES_MAX others. */
+static bool series_take(struct engine *e, uint32_t minutes, uint8_t *series)
 {
-    for (uint32_t i = 0; i < e->n_nodes; i++)
-        if (!memcmp(&e->node[i].metric, &m, sizeof m))
+    uint32_t k = 0;
+    *series = 0;
+    if (minutes == 1)
+        return true;
+    while (k < e->n_series && e->series[k].minutes != minutes)
+        k++;
+    if (k == SERIES_MAX)
+        return false;
+    if (k == e->n_series) {
+        e->series[e->n_series++] = (struct series){(uint16_t)minutes, e->state_words};
+        e->state_words += SERIES_WORDS;
+    }
+    *series = (uint8_t)(k + 1);
+    return true;
+}
+
+/* The node that keeps the state of an indicator whose outputs may be several nodes; itself if it is the
+ * first.
+ */
+static uint32_t keeper_of(const struct engine *e, struct metric m)
+{
+    m.indicator.output = 0;
+    for (uint32_t i = 0; i < e->n_nodes; i++) {
+        struct metric other = e->node[i].metric;
+        other.indicator.output = 0;
+        if (metric_same(&m, &other))
+            return e->node[i].keeper;
+    }
+    return e->n_nodes;
+}
+
+/* The node of a metric, new or known; NONE if limits.metrics is reached. */
+static uint32_t node_of(struct engine *e, struct metric m, struct expr_term t)
+{
+    for (uint32_t i = 0; i < e->n_nodes; i++) {
+        const struct expr_term *x = &e->node[i].term;
+        if (x->op == t.op && x->left == t.left && x->right == t.right && x->number == t.number &&
+            x->price == t.price && !memcmp(&e->node[i].metric, &m, sizeof m))
             return i;
+    }
     if (e->n_nodes == e->limits.metrics)
         return NONE;
-    unsigned inputs = metric_rows[m.kind].inputs;
-    if (m.kind == METRIC_DIFFERENCE)
-        inputs = e->node[m.left].inputs | e->node[m.right].inputs;
-    e->node[e->n_nodes] = (struct node){
-        .metric = m, .state_at = e->state_words, .alpha = 2.0 / (m.period + 1.0), .inputs = inputs};
-    e->state_words += metric_rows[m.kind].state_words;
+    struct node n = {.metric = m, .term = t, .inputs = metric_inputs(&m), .keeper = e->n_nodes};
+    uint32_t words = metric_words(&m);
+    if (t.op != TERM_METRIC)
+        n.inputs = (t.left == TERM_NUMBER ? 0 : e->node[t.left].inputs) |
+                   (t.right == TERM_NUMBER ? 0 : e->node[t.right].inputs);
+    if (m.timeframe && !series_take(e, m.timeframe, &n.series))
+        return NONE;
+    n.state_at = e->state_words;
+    if (m.kind == METRIC_INDICATOR) {
+        n.keeper = keeper_of(e, m);
+        if (n.keeper != e->n_nodes) {
+            n.state_at = e->node[n.keeper].state_at;
+            words = 0;
+        }
+    }
+    if (e->state_words + words > e->limits.metrics * STATE_WORDS_PER_METRIC)
+        return NONE;
+    e->node[e->n_nodes] = n;
+    e->state_words += words;
     return e->n_nodes++;
 }
 
-/* Gives each operand its node, and each comparison the node that it looks at. */
+/* Gives each term its node, and each comparison the node that it looks at. */
 static bool nodes_of(struct engine *e, struct expr *x, uint32_t operand[])
 {
-    for (unsigned i = 0; i < x->n_operands; i++)
-        if ((operand[i] = node_of(e, x->operand[i])) == NONE)
-            return false;
-    for (unsigned i = 0; i < x->n_nodes; i++) {
-        struct expr_node *n = &x->node[i];
-        if (n->op >= EXPR_AND)
-            continue;
-        uint32_t node = operand[n->left];
-        if (n->has_right)
-            node = node_of(e, (struct metric){.kind = METRIC_DIFFERENCE,
-                                              .left = (uint16_t)node,
-                                              .right = (uint16_t)operand[n->right]});
+    uint16_t node_at[EXPR_TERMS_MAX];
+    for (unsigned i = 0; i < x->n_terms; i++) {
+        struct expr_term t = x->term[i];
+        struct metric m = {.kind = METRIC_DIFFERENCE};
+        if (t.op == TERM_METRIC) {
+            m = x->operand[t.left];
+            t.left = 0;
+        } else {
+            t.left = t.left == TERM_NUMBER ? TERM_NUMBER : node_at[t.left];
+            t.right = t.right == TERM_NUMBER ? TERM_NUMBER : node_at[t.right];
+        }
+        uint32_t node = node_of(e, m, t);
         if (node == NONE)
             return false;
-        n->left = (uint16_t)node;
+        node_at[i] = (uint16_t)node;
+        if (t.op == TERM_METRIC)
+            operand[x->term[i].left] = node;
     }
+    for (unsigned i = 0; i < x->n_nodes; i++)
+        if (x->node[i].op < EXPR_AND)
+            x->node[i].left = node_at[x->node[i].left];
     return true;
 }
 
@@ -108,15 +163,15 @@ static void count_symbol(void *ctx, const char *name, uint32_t len)
 
 /* What rules_build needs at most for a rule, so that what is refused does not depend on what comes with it.
  */
-static size_t built_bytes_of(const struct engine *e, const struct loaded_rule *r)
+static size_t built_bytes_of(const struct loaded_rule *r)
 {
-    const size_t align = 16, metrics = (size_t)(e->limits.metrics + 1) * (1 + sizeof(uint32_t)) + 2 * align;
+    const size_t align = 16, metrics = (2 * (size_t)r->n_terms + 1) * sizeof(uint32_t) + 2 * align;
     const size_t comparison =
         4 * sizeof(struct edge) + 2 * sizeof(struct atom) + 3 * sizeof(uint16_t) +
-        2 * (sizeof(struct index) + 3 * sizeof(int64_t) + 14 * sizeof(uint32_t) + 5 * align);
+        2 * (sizeof(struct index) + 3 * sizeof(int64_t) + 15 * sizeof(uint32_t) + 6 * align);
     const size_t names =
-        sizeof(struct instance) + 3 * sizeof(uint32_t) + r->n_nodes * comparison +
-        (r->symbols_len ? sizeof(struct scope) + sizeof(struct index) + metrics + 4 * align : 0);
+        sizeof(struct instance) + 4 * sizeof(uint32_t) + r->n_nodes * comparison +
+        (r->symbols_len ? sizeof(struct scope) + sizeof(struct index) + metrics + 8 * align : 0);
     uint32_t n = 0;
     if (r->symbols_len)
         each_symbol(r, count_symbol, &n);
@@ -129,22 +184,26 @@ static bool admit(struct engine *e, uint32_t slot, const struct rule *r, const s
 {
     struct loaded_rule l = {.version = r->version,
                             .trigger = (uint8_t)r->trigger,
+                            .sessions = r->sessions ? r->sessions : UINT8_MAX,
+                            .shadow = r->shadow,
                             .n_operands = (uint8_t)x->n_operands,
                             .n_nodes = x->n_nodes,
+                            .n_terms = x->n_terms,
                             .cooldown_ns = r->cooldown_ns,
+                            .expires_ns = r->expires_ns ? r->expires_ns : NEVER_NS,
                             .instance = NONE,
                             .id_len = (uint32_t)strlen(r->id),
                             .symbols_len = r->symbols_len,
                             .live = r->enabled};
     size_t kept = e->kept.used;
     for (unsigned i = 0; i < x->n_operands; i++)
-        l.recursive |= x->operand[i].kind == METRIC_EMA || x->operand[i].kind == METRIC_RSI;
+        l.recursive |= x->operand[i].kind == METRIC_INDICATOR;
     l.id = keep(e, r->id, l.id_len);
     l.symbols = keep(e, r->symbols, l.symbols_len);
     l.node = keep(e, x->node, x->n_nodes * sizeof *x->node);
     l.operand = keep(e, operand, x->n_operands * sizeof *operand);
     bool room = l.id && l.symbols && l.node && l.operand;
-    l.built_bytes = room && l.live ? built_bytes_of(e, &l) : 0;
+    l.built_bytes = room && l.live ? built_bytes_of(&l) : 0;
     uint32_t *cell = ident_cell(e, r->id, l.id_len);
     struct loaded_rule *old = *cell ? &e->rule[e->ident_slot[*cell - 1]] : NULL;
     size_t others = e->built_bytes - (old && old->live ? old->built_bytes : 0);
@@ -179,14 +238,16 @@ int rules_load(struct engine *e, uint32_t slot, const struct rule *r)
         return refuse(e, &e->count.rules_full, r, "no room: raise limits.rules");
     if (e->rule[slot].id)
         return 0; /* repeated at the start of a journal segment */
-    if (expr_parse(r->expr, r->expr_len, &x, &err) < 0)
+    if (expr_parse(r->expr, r->expr_len, &x, &err) < 0 || expr_check_trigger(&x, r->trigger, &err) < 0)
         return refuse(e, &e->count.rules_refused, r, err.text);
-    uint32_t operand[ALERT_OPERANDS_MAX], n_nodes = e->n_nodes, state_words = e->state_words;
+    uint32_t operand[ALERT_OPERANDS_MAX], n_nodes = e->n_nodes, state_words = e->state_words,
+                                          n_series = e->n_series;
     bool metrics = nodes_of(e, &x, operand);
     if (metrics && admit(e, slot, r, &x, operand))
         return 0;
     e->n_nodes = n_nodes;
     e->state_words = state_words;
+    e->n_series = n_series;
     return metrics ? refuse(e, &e->count.rules_full, r, "no room: raise limits.rules")
                    : refuse(e, &e->count.metrics_full, r, "no room: raise limits.metrics");
 }
@@ -211,6 +272,7 @@ struct build {
     uint16_t *code;
     struct instance *instance;
     uint32_t *instance_scope; /* of each instance: scope + 1 */
+    uint8_t *seen;            /* of each node: a plan keeps it (1), the market's does (2) */
 };
 
 static bool edge_before(const struct edge *a, const struct edge *b)
@@ -237,11 +299,11 @@ static void edges_sort(struct build *b)
     b->other = to;
 }
 
-static void add_atom(struct build *b, uint64_t home, int64_t bound, bool down)
+static void add_atom(struct build *b, uint64_t home, int64_t bound, bool down, bool event)
 {
     b->edge[b->n_edges++] = (struct edge){
         .home = home, .bound = bound, .instance = b->n_instances, .atom = b->n_atoms, .down = down};
-    b->atom[b->n_atoms++] = (struct atom){.down = down};
+    b->atom[b->n_atoms++] = (struct atom){.down = down, .event = event};
 }
 
 /* The comparison's atoms: >= c is at or over bound_lo, > c at or over bound_hi, < and <= are below them. */
@@ -251,12 +313,12 @@ static void add_comparison(struct build *b, uint64_t scope, const struct expr_no
     bool lo = n->op == EXPR_GE || n->op == EXPR_LT, pair = n->op == EXPR_EQ || n->op == EXPR_NE;
     b->code[b->n_code++] = (uint16_t)(b->n_atoms - first);
     if (!pair) {
-        add_atom(b, home, lo ? n->bound_lo : n->bound_hi, n->op == EXPR_LT || n->op == EXPR_LE);
+        add_atom(b, home, lo ? n->bound_lo : n->bound_hi, n->op == EXPR_LT || n->op == EXPR_LE, n->event);
         return;
     }
-    add_atom(b, home, n->bound_lo, n->op == EXPR_NE);
+    add_atom(b, home, n->bound_lo, n->op == EXPR_NE, false);
     b->code[b->n_code++] = (uint16_t)(b->n_atoms - first);
-    add_atom(b, home, n->bound_hi, n->op == EXPR_EQ);
+    add_atom(b, home, n->bound_hi, n->op == EXPR_EQ, false);
     b->code[b->n_code++] = n->op == EXPR_EQ ? CODE_AND : CODE_OR;
 }
 
@@ -330,11 +392,18 @@ static void need_node(const struct engine *e, struct plan *p, uint8_t *seen, uin
     if (seen[node])
         return;
     seen[node] = 1;
-    p->node[p->n_nodes++] = node;
-    if (e->node[node].metric.kind == METRIC_DIFFERENCE) {
-        need_node(e, p, seen, e->node[node].metric.left);
-        need_node(e, p, seen, e->node[node].metric.right);
-    }
+    p->n_nodes++;
+    const struct expr_term *t = &e->node[node].term;
+    if (e->node[node].series)
+        p->series |= (uint8_t)(1u << (e->node[node].series - 1));
+    if (e->node[node].metric.kind == METRIC_INDICATOR)
+        need_node(e, p, seen, e->node[node].keeper);
+    if (t->op == TERM_METRIC)
+        return;
+    if (t->left != TERM_NUMBER)
+        need_node(e, p, seen, t->left);
+    if (t->right != TERM_NUMBER)
+        need_node(e, p, seen, t->right);
 }
 
 /* One index from its sorted edges [lo, hi). False if memory is short. */
@@ -399,7 +468,8 @@ static bool build_plan(struct build *b, struct plan *p, uint32_t lo, uint32_t hi
         n += i == lo || b->edge[i].home != b->edge[i - 1].home;
     p->index = arena_take(&e->built, (n + 1) * sizeof *p->index);
     p->on_quote = take_u32(e, n);
-    if (!p->index || !p->on_quote || slot + n > e->limits.metrics * CURSORS_PER_METRIC)
+    p->on_time = take_u32(e, n);
+    if (!p->index || !p->on_quote || !p->on_time || slot + n > e->limits.metrics * CURSORS_PER_METRIC)
         return false;
     for (enum driver by = BY_TRADE; by <= BY_OTHER; by++) {
         for (uint32_t i = lo, end; i < hi; i = end) {
@@ -415,6 +485,8 @@ static bool build_plan(struct build *b, struct plan *p, uint32_t lo, uint32_t hi
                 return false;
             if (in & INPUT_QUOTE)
                 p->on_quote[p->n_on_quote++] = k;
+            if (in & INPUT_TIME)
+                p->on_time[p->n_on_time++] = k;
             p->n_indexes++;
         }
         if (by == BY_TRADE)
@@ -431,13 +503,11 @@ static bool build_plan(struct build *b, struct plan *p, uint32_t lo, uint32_t hi
 static bool plan_nodes(struct build *b, struct plan *p)
 {
     struct engine *e = b->e;
-    uint8_t *seen = arena_take(&e->built, e->n_nodes + 1u);
-    p->node = take_u32(e, e->n_nodes);
-    if (!seen || !p->node)
-        return false;
-    memset(seen, 0, e->n_nodes + 1u);
+    uint8_t *seen = b->seen;
+    uint32_t n = 0;
+    memset(seen, 0, e->n_nodes);
     for (uint32_t i = 0; p != &e->market && i < e->market.n_nodes; i++)
-        seen[e->market.node[i]] = 1;
+        seen[e->market.node[i]] = 2;
     for (uint32_t i = 0; i < p->n_indexes; i++)
         need_node(e, p, seen, p->index[i].node);
     for (uint32_t i = 0; i < p->n_instances; i++) {
@@ -445,6 +515,11 @@ static bool plan_nodes(struct build *b, struct plan *p)
         for (unsigned k = 0; k < r->n_operands; k++)
             need_node(e, p, seen, r->operand[k]);
     }
+    if (!(p->node = take_u32(e, p->n_nodes)))
+        return false;
+    for (uint32_t i = 0; i < e->n_nodes; i++)
+        if (seen[i] == 1)
+            p->node[n++] = i;
     return true;
 }
 
@@ -473,18 +548,24 @@ static bool list_instances(struct build *b)
     struct engine *e = b->e;
     for (uint32_t i = 0; i < b->n_instances; i++) {
         uint32_t sc = b->instance_scope[i];
-        (sc ? &e->scope[sc - 1].plan : &e->market)->n_instances++;
+        struct plan *p = sc ? &e->scope[sc - 1].plan : &e->market;
+        p->n_instances++;
+        p->n_on_close += e->rule[b->instance[i].rule].trigger == TRIGGER_BAR_CLOSE;
     }
     for (uint32_t sc = 0; sc <= e->n_scopes; sc++) {
         struct plan *p = sc ? &e->scope[sc - 1].plan : &e->market;
-        if (!(p->instance = take_u32(e, p->n_instances)))
+        p->instance = take_u32(e, p->n_instances);
+        p->on_close = take_u32(e, p->n_on_close);
+        if (!p->instance || !p->on_close)
             return false;
-        p->n_instances = 0;
+        p->n_instances = p->n_on_close = 0;
     }
     for (uint32_t i = 0; i < b->n_instances; i++) {
         uint32_t sc = b->instance_scope[i];
         struct plan *p = sc ? &e->scope[sc - 1].plan : &e->market;
         p->instance[p->n_instances++] = i;
+        if (e->rule[b->instance[i].rule].trigger == TRIGGER_BAR_CLOSE)
+            p->on_close[p->n_on_close++] = i;
         if (!sc)
             e->rule[b->instance[i].rule].instance = i;
     }
@@ -523,7 +604,8 @@ static bool try_build(struct engine *e)
     b.instance_scope = take_u32(e, n);
     b.atom = arena_take(&e->built, (2 * comparisons + 1) * sizeof *b.atom);
     b.code = arena_take(&e->built, (3 * comparisons + 1) * sizeof *b.code);
-    if (!e->scope || !b.instance || !b.instance_scope || !b.atom || !b.code)
+    b.seen = arena_take(&e->built, e->n_nodes + 1u);
+    if (!b.seen || !e->scope || !b.instance || !b.instance_scope || !b.atom || !b.code)
         return false;
     e->instance = b.instance;
     e->atom = b.atom;
@@ -601,8 +683,30 @@ static inline uint32_t cursor_before(const struct engine *e, const uint32_t *cur
     return e->old_stamp[slot] == e->stamp ? e->old_cursor[slot] : cursor[slot];
 }
 
+/* An event atom became true by this evaluation. */
+static inline bool event_holds(const struct engine *e, const uint32_t *cursor, const struct atom *a)
+{
+    uint32_t old = e->old_stamp[a->slot] == e->stamp ? e->old_cursor[a->slot] : CURSOR_NONE;
+    return old != CURSOR_NONE && !atom_holds(a, old) && atom_holds(a, cursor[a->slot]);
+}
+
+/* What truth_of asks for: the truth now, now with events false, or as of the evaluation before, at which
+ * events count as over. */
+enum when { AS_NOW, NO_EVENTS, AS_BEFORE };
+
+static inline enum truth atom_truth(const struct engine *e, const uint32_t *cursor, const struct atom *a,
+                                    enum when when)
+{
+    uint32_t c = when == AS_BEFORE ? cursor_before(e, cursor, a->slot) : cursor[a->slot];
+    if (c == CURSOR_NONE)
+        return UNKNOWN;
+    if (a->event)
+        return when == AS_NOW && event_holds(e, cursor, a) ? TRUE : FALSE;
+    return atom_holds(a, c) ? TRUE : FALSE;
+}
+
 static enum truth truth_of(const struct engine *e, const uint32_t *cursor, const struct instance *in,
-                           bool before)
+                           enum when when)
 {
     enum truth stack[EXPR_NODES_MAX * 2];
     const struct atom *atom = &e->atom[in->atom_at];
@@ -610,8 +714,7 @@ static enum truth truth_of(const struct engine *e, const uint32_t *cursor, const
     if (in->n_code == 0) {
         enum truth t = TRUE;
         for (uint32_t i = 0; i < in->n_atoms; i++) {
-            uint32_t c = before ? cursor_before(e, cursor, atom[i].slot) : cursor[atom[i].slot];
-            enum truth a = c == CURSOR_NONE ? UNKNOWN : atom_holds(&atom[i], c) ? TRUE : FALSE;
+            enum truth a = atom_truth(e, cursor, &atom[i], when);
             t = a < t ? a : t;
         }
         return t;
@@ -619,8 +722,7 @@ static enum truth truth_of(const struct engine *e, const uint32_t *cursor, const
     for (uint32_t i = 0; i < in->n_code; i++) {
         uint16_t op = e->code[in->code_at + i];
         if (op < CODE_AND) {
-            uint32_t slot = atom[op].slot, c = before ? cursor_before(e, cursor, slot) : cursor[slot];
-            stack[n++] = c == CURSOR_NONE ? UNKNOWN : atom_holds(&atom[op], c) ? TRUE : FALSE;
+            stack[n++] = atom_truth(e, cursor, &atom[op], when);
         } else {
             enum truth right = stack[--n], left = stack[n - 1];
             stack[n - 1] = (op == CODE_AND) == (left < right) ? left : right;
@@ -630,13 +732,15 @@ static enum truth truth_of(const struct engine *e, const uint32_t *cursor, const
 }
 
 /* The common case of a candidate: does it hold now? */
-static inline bool holds(const struct engine *e, const uint32_t *cursor, const struct instance *in)
+static inline bool holds(const struct engine *e, const uint32_t *cursor, const struct instance *in,
+                         bool events)
 {
     const struct atom *a = &e->atom[in->atom_at];
     if (in->n_code)
-        return truth_of(e, cursor, in, false) == TRUE;
+        return truth_of(e, cursor, in, events ? AS_NOW : NO_EVENTS) == TRUE;
     for (uint32_t i = 0; i < in->n_atoms; i++)
-        if (!atom_holds(&a[i], cursor[a[i].slot]))
+        if (!atom_holds(&a[i], cursor[a[i].slot]) ||
+            (a[i].event && !(events && event_holds(e, cursor, &a[i]))))
             return false;
     return true;
 }
@@ -724,6 +828,16 @@ void rules_touch_quote(struct engine *e, struct symbol *s)
         touch(e, s, cursor, &q->index[q->on_quote[i]]);
 }
 
+void rules_touch_time(struct engine *e, struct symbol *s)
+{
+    uint32_t *cursor = cursors_of(e, s);
+    for (uint32_t i = 0; i < e->market.n_on_time; i++)
+        touch(e, s, cursor, &e->market.index[e->market.on_time[i]]);
+    const struct plan *q = scope_plan(e, s);
+    for (uint32_t i = 0; q && i < q->n_on_time; i++)
+        touch(e, s, cursor, &q->index[q->on_time[i]]);
+}
+
 void rules_touch_all(struct engine *e, struct symbol *s)
 {
     uint32_t *cursor = cursors_of(e, s);
@@ -795,6 +909,19 @@ static uint32_t heap_pop(struct engine *e, struct symbol *s)
     return top;
 }
 
+/* From when on a rule may fire again, sessions aside. */
+static int64_t ready_ns(const struct engine *e, const struct fire *f, const struct loaded_rule *r)
+{
+    if (f->last_ns == INT64_MIN)
+        return INT64_MIN;
+    int64_t cool_ns = f->last_ns + r->cooldown_ns, bar_ns = (f->last_ns / MINUTE_NS + 1) * MINUTE_NS;
+    if (f->rule != e->ident_slot[f->ident]) /* another version's: only the cooldown is inherited */
+        return cool_ns;
+    if (r->trigger == TRIGGER_ONCE)
+        return NEVER_NS;
+    return r->trigger == TRIGGER_ONCE_PER_BAR && bar_ns > cool_ns ? bar_ns : cool_ns;
+}
+
 /* A version's own cooldown counts from the last alert of the version before, if that is still known: it is
  * forgotten at the first message of the symbol at which its cooldown is over. */
 static void fires_redue(struct engine *e, struct symbol *s)
@@ -808,8 +935,7 @@ static void fires_redue(struct engine *e, struct symbol *s)
     while (list != NONE) {
         uint32_t f = list;
         struct fire *x = &e->fire[f];
-        int64_t due_ns =
-            x->last_ns == INT64_MIN ? INT64_MIN : x->last_ns + e->rule[e->ident_slot[x->ident]].cooldown_ns;
+        int64_t due_ns = ready_ns(e, x, &e->rule[e->ident_slot[x->ident]]);
         list = x->sibling;
         heap_push(e, s, f, due_ns < x->due_ns ? due_ns : x->due_ns);
     }
@@ -846,37 +972,55 @@ static void fire_give(struct engine *e, uint32_t f)
     e->fire_free = f;
 }
 
-int fire_restore(struct engine *e, struct symbol *s, uint32_t ident, int64_t last_ns, int64_t due_ns,
-                 uint32_t k)
+int fire_restore(struct engine *e, struct symbol *s, const struct fire *saved)
 {
     bool fresh;
-    uint32_t f = fire_take(e, s, ident, &fresh);
+    uint32_t f = fire_take(e, s, saved->ident, &fresh);
     if (f == NONE)
         return 1; /* counted, as where it had come by itself */
     if (!fresh)
         return -1;
-    e->fire[f].last_ns = last_ns;
-    e->fire[f].k = k;
-    heap_push(e, s, f, due_ns);
+    e->fire[f].last_ns = saved->last_ns;
+    e->fire[f].rule = saved->rule;
+    e->fire[f].k = saved->k;
+    heap_push(e, s, f, saved->due_ns);
     return 0;
 }
 
-static bool cooled(const struct fire *f, const struct loaded_rule *r, int64_t t)
+static bool cooled(const struct engine *e, const struct fire *f, const struct loaded_rule *r, int64_t t)
 {
-    return f->last_ns == INT64_MIN || t - f->last_ns >= r->cooldown_ns;
+    return t >= ready_ns(e, f, r);
+}
+
+static inline bool in_session(const struct symbol *s, const struct loaded_rule *r)
+{
+    return r->sessions >> s->session & 1;
 }
 
 static void fire_now(struct engine *e, struct fire *f, uint32_t rule, int64_t t)
 {
     f->k = f->last_ns == t ? f->k + 1 : 0;
     f->last_ns = t;
+    f->rule = rule;
     e->fired[e->n_fired++] = (struct fired){.rule = rule, .k = f->k};
 }
 
-/* When a fire is to be looked at again. It outlives its time by 1 ns at least, for k. */
-static int64_t due_after(const struct fire *f, const struct loaded_rule *r)
+/* When what neither holds nor cools may go. It outlives its time by 1 ns at least, for k. */
+static int64_t gone_ns(const struct engine *e, const struct fire *f, const struct loaded_rule *r)
 {
-    return f->last_ns + (r->cooldown_ns ? r->cooldown_ns : 1);
+    int64_t ready = ready_ns(e, f, r);
+    return ready > f->last_ns ? ready : f->last_ns + 1;
+}
+
+/* When a rule that holds is to be looked at again: what its session alone holds back, when that may switch.
+ */
+static int64_t again_ns(const struct engine *e, const struct symbol *s, const struct fire *f,
+                        const struct loaded_rule *r)
+{
+    int64_t ready = ready_ns(e, f, r);
+    if (ready > s->time_ns || in_session(s, r))
+        return ready;
+    return s->live_start_ns + MINUTE_NS;
 }
 
 /* The rules in force are not those that the symbol's cursors are of: makes them anew, as of before the
@@ -891,6 +1035,9 @@ void rules_bind(struct engine *e, struct symbol *s)
     bool trade = e->market.n_on_trade || (q && q->n_on_trade),
          move = e->market.n_on_move || (q && q->n_on_move);
     s->drive = trade ? 2 : move;
+    s->timed = e->market.n_on_time || (q && q->n_on_time);
+    if (s->timed)
+        e->bucket[s->bucket].next_ns = INT64_MIN;
     memset(cursor, 0, (e->market.n_indexes + (q ? q->n_indexes : 0)) * sizeof *cursor);
     s->stale = true;
     s->rebuild = true;
@@ -912,53 +1059,102 @@ void rules_arrive(struct engine *e, struct symbol *s)
     s->stale = true;
 }
 
+/* Whether a crossing by this message is one: not of a version that has not been evaluated before, nor where
+ * the trading day's switch has made values anew. */
+static inline bool events_count(const struct engine *e, const struct symbol *s, const struct loaded_rule *r)
+{
+    return !(e->bind_epoch && r->epoch > e->bind_epoch) && !(s->restart && r->recursive);
+}
+
+static void candidate_cross(struct engine *e, struct symbol *s, const struct instance *in, enum truth before,
+                            enum eval what)
+{
+    const struct loaded_rule *r = &e->rule[in->rule];
+    struct rule_stats *st = &e->stats[in->rule];
+    bool fresh;
+    if (what == EVAL_SILENT)
+        return;
+    if (before == UNKNOWN || (s->restart && r->recursive)) {
+        st->held_warmup++;
+        return;
+    }
+    if (!in_session(s, r)) {
+        st->held_session++;
+        return;
+    }
+    uint32_t f = fire_take(e, s, r->ident, &fresh);
+    if (f == NONE)
+        return;
+    if (cooled(e, &e->fire[f], r, s->time_ns))
+        fire_now(e, &e->fire[f], in->rule, s->time_ns);
+    else
+        st->held_cooldown++;
+    if (fresh)
+        heap_push(e, s, f, gone_ns(e, &e->fire[f], r));
+}
+
+/* level, once, once_per_bar: at a tick fire_due fires it, with what was true before. */
+static void candidate_level(struct engine *e, struct symbol *s, const struct instance *in, enum eval what)
+{
+    const struct loaded_rule *r = &e->rule[in->rule];
+    struct rule_stats *st = &e->stats[in->rule];
+    bool fresh, open = in_session(s, r);
+    uint32_t f = fire_take(e, s, r->ident, &fresh);
+    if (f == NONE)
+        return;
+    bool cool = cooled(e, &e->fire[f], r, s->time_ns);
+    st->held_session += !open;
+    st->held_cooldown += open && !cool;
+    if (what == EVAL_CLOCK && cool && open)
+        fire_now(e, &e->fire[f], in->rule, s->time_ns);
+    if (fresh)
+        heap_push(e, s, f, open ? s->time_ns : again_ns(e, s, &e->fire[f], r));
+}
+
 /* An instance that may have become true by this message. */
 static void candidate(struct engine *e, struct symbol *s, const uint32_t *cursor, struct instance *in,
                       enum eval what)
 {
     const struct loaded_rule *r = &e->rule[in->rule];
     struct rule_stats *st = &e->stats[in->rule];
-    bool fresh, is_new = e->bind_epoch && r->epoch > e->bind_epoch;
+    bool is_new = e->bind_epoch && r->epoch > e->bind_epoch;
     if (in->seen == e->stamp)
         return; /* another of its comparisons brought it here already */
     if (r->epoch > s->epoch)
         return; /* a CLOCK is not the symbol's next message, which evaluates a new rule first */
+    if (r->trigger == TRIGGER_BAR_CLOSE || s->time_ns >= r->expires_ns)
+        return;
     in->seen = e->stamp;
     st->evaluated++;
-    if (!holds(e, cursor, in))
+    if (!holds(e, cursor, in, events_count(e, s, r)))
         return;
     st->truths++;
-    enum truth before = is_new ? UNKNOWN : truth_of(e, cursor, in, true);
+    enum truth before = is_new ? UNKNOWN : truth_of(e, cursor, in, AS_BEFORE);
     if (before == TRUE)
         return;
-    if (r->trigger == TRIGGER_CROSS) {
-        if (what == EVAL_SILENT)
-            return;
-        if (before == UNKNOWN || (s->restart && r->recursive)) {
-            st->held_warmup++;
-            return;
-        }
-        uint32_t f = fire_take(e, s, r->ident, &fresh);
-        if (f == NONE)
-            return;
-        if (cooled(&e->fire[f], r, s->time_ns))
-            fire_now(e, &e->fire[f], in->rule, s->time_ns);
-        else
-            st->held_cooldown++;
-        if (fresh)
-            heap_push(e, s, f, due_after(&e->fire[f], r));
-        return;
-    }
-    uint32_t f = fire_take(e, s, r->ident, &fresh);
-    if (f == NONE)
-        return;
-    bool cool = cooled(&e->fire[f], r, s->time_ns);
-    if (!cool)
-        st->held_cooldown++;
-    if (what == EVAL_CLOCK && cool)
-        fire_now(e, &e->fire[f], in->rule, s->time_ns);
-    if (fresh)
-        heap_push(e, s, f, s->time_ns);
+    if (r->trigger == TRIGGER_CROSS)
+        candidate_cross(e, s, in, before, what);
+    else
+        candidate_level(e, s, in, what);
+}
+
+/* A fire of a level rule comes up. True if the rule holds. */
+static bool due_level(struct engine *e, struct symbol *s, const uint32_t *cursor, const struct instance *in,
+                      struct fire *x)
+{
+    const struct loaded_rule *r = &e->rule[in->rule];
+    struct rule_stats *st = &e->stats[in->rule];
+    st->evaluated++;
+    if (!holds(e, cursor, in, events_count(e, s, r)))
+        return false;
+    st->truths++;
+    if (!cooled(e, x, r, s->time_ns))
+        return true;
+    if (in_session(s, r))
+        fire_now(e, x, in->rule, s->time_ns);
+    else
+        st->held_session++;
+    return true;
 }
 
 /* The fires that are due at a TRADE or QUOTE: a level rule that holds fires, what neither holds nor cools
@@ -970,16 +1166,11 @@ static void fire_due(struct engine *e, struct symbol *s, const uint32_t *cursor)
     while (s->due_ns <= t) {
         uint32_t f = heap_pop(e, s);
         struct fire *x = &e->fire[f];
-        const struct instance *in = instance_of(e, s, x->ident);
         const struct loaded_rule *r = &e->rule[e->ident_slot[x->ident]];
-        bool level = in && r->trigger == TRIGGER_LEVEL;
-        if (level)
-            e->stats[in->rule].evaluated++;
-        if (level && holds(e, cursor, in)) {
-            e->stats[in->rule].truths++;
-            if (cooled(x, r, t))
-                fire_now(e, x, in->rule, t);
-        } else if (x->last_ns == INT64_MIN || t >= due_after(x, r)) {
+        bool level = r->trigger != TRIGGER_CROSS && r->trigger != TRIGGER_BAR_CLOSE && t < r->expires_ns;
+        const struct instance *in = level ? instance_of(e, s, x->ident) : NULL;
+        if (!(in && due_level(e, s, cursor, in, x)) &&
+            (x->last_ns == INT64_MIN || t >= gone_ns(e, x, r))) {
             fire_give(e, f);
             continue;
         }
@@ -989,17 +1180,81 @@ static void fire_due(struct engine *e, struct symbol *s, const uint32_t *cursor)
     while (again != NONE) {
         uint32_t f = again;
         again = e->fire[f].sibling;
-        const struct loaded_rule *r = &e->rule[e->ident_slot[e->fire[f].ident]];
-        heap_push(e, s, f, e->fire[f].last_ns + r->cooldown_ns);
+        heap_push(e, s, f, again_ns(e, s, &e->fire[f], &e->rule[e->ident_slot[e->fire[f].ident]]));
     }
+}
+
+/* ---- bars' ends */
+
+static void close_cursors(struct engine *e, const struct symbol *s, const struct plan *p)
+{
+    for (uint32_t i = 0; i < p->n_indexes; i++) {
+        const struct index *ix = &p->index[i];
+        e->close_cursor[ix->slot] = cursor_seek(ix, CURSOR_NONE, node_key(e, s, ix->node));
+    }
+}
+
+static void close_plan(struct engine *e, struct symbol *s, const struct plan *p)
+{
+    for (uint32_t i = 0; i < p->n_on_close; i++) {
+        const struct instance *in = &e->instance[p->on_close[i]];
+        const struct loaded_rule *r = &e->rule[in->rule];
+        struct rule_stats *st = &e->stats[in->rule];
+        bool fresh;
+        if (r->epoch > s->epoch || s->time_ns >= r->expires_ns)
+            continue;
+        st->evaluated++;
+        enum truth now = truth_of(e, e->close_cursor, in, NO_EVENTS);
+        st->held_warmup += now == UNKNOWN;
+        if (now != TRUE)
+            continue;
+        st->truths++;
+        if (!in_session(s, r)) {
+            st->held_session++;
+            continue;
+        }
+        uint32_t f = fire_take(e, s, r->ident, &fresh);
+        if (f == NONE)
+            continue;
+        if (cooled(e, &e->fire[f], r, s->time_ns))
+            fire_now(e, &e->fire[f], in->rule, s->time_ns);
+        else
+            st->held_cooldown++;
+        if (fresh)
+            heap_push(e, s, f, gone_ns(e, &e->fire[f], r));
+    }
+}
+
+void rules_close(struct engine *e, struct symbol *s)
+{
+    const struct plan *q = scope_plan(e, s);
+    if (s->rebuild)
+        metrics_rebuild(e, s);
+    close_cursors(e, s, &e->market);
+    if (q)
+        close_cursors(e, s, q);
+    close_plan(e, s, &e->market);
+    if (q)
+        close_plan(e, s, q);
 }
 
 static void candidates_of(struct engine *e, struct symbol *s, const uint32_t *cursor, const uint32_t *list,
                           uint32_t from, uint32_t to, enum eval what)
 {
+    enum { AHEAD = 8 }; /* the rules of neighbouring thresholds are anywhere: ask for their lines early */
     e->count.flips += to - from;
-    for (uint32_t i = from; i < to; i++)
+    for (uint32_t i = from; i < to; i++) {
+        if (i + 2 * AHEAD < to)
+            __builtin_prefetch(&e->instance[list[i + 2 * AHEAD]], 1);
+        if (i + AHEAD < to) {
+            const struct instance *in = &e->instance[list[i + AHEAD]];
+            __builtin_prefetch(&e->rule[in->rule]);
+            __builtin_prefetch((const char *)&e->rule[in->rule] + 64);
+            __builtin_prefetch(&e->stats[in->rule], 1);
+            __builtin_prefetch(&e->atom[in->atom_at]);
+        }
         candidate(e, s, cursor, &e->instance[list[i]], what);
+    }
 }
 
 static void new_rules(struct engine *e, struct symbol *s, const uint32_t *cursor, const struct plan *p,
@@ -1034,11 +1289,11 @@ void rules_settle(struct engine *e, struct symbol *s, enum eval what)
     if (e->bind_epoch) {
         new_rules(e, s, cursor, &e->market, what);
         new_rules(e, s, cursor, scope_plan(e, s), what);
-        e->bind_epoch = 0;
     }
+    if (what == EVAL_TICK && s->due_ns <= s->time_ns)
+        fire_due(e, s, cursor);
+    e->bind_epoch = 0;
     e->n_changes = 0;
     e->stamp++;
     s->restart = false;
-    if (what == EVAL_TICK && s->due_ns <= s->time_ns)
-        fire_due(e, s, cursor);
 }

@@ -1,11 +1,26 @@
-/* The expression's parser: recursive descent, bounded in depth and size, straight to negation normal form. */
+/* The expression's parser: recursive descent, bounded in depth and size, straight to negation normal form.
+ * Whether a parenthesis holds a condition or a value shows only behind it, so both are parsed by one grammar
+ * and each user of a value checks its kind. */
 #include "core/rule.h"
+#include "core/rule_number.h"
 
 #include <ctype.h>
-#include <math.h>
-#include <stdlib.h>
 
-enum token_kind { T_END, T_OPEN, T_CLOSE, T_CMP, T_NUMBER, T_STRING, T_METRIC, T_AND, T_OR, T_NOT, T_BAD };
+enum token_kind {
+    T_END,
+    T_OPEN,
+    T_CLOSE,
+    T_CMP,
+    T_ARITHMETIC,
+    T_NUMBER,
+    T_STRING,
+    T_WORD, /* a metric, or a word that is none */
+    T_AND,
+    T_OR,
+    T_NOT,
+    T_CROSSES,
+    T_BAD
+};
 
 struct token {
     enum token_kind kind;
@@ -22,26 +37,39 @@ struct parser {
     int depth;
 };
 
+/* What a part of the text is. */
+enum value_kind { V_TRUTH, V_NUMBER, V_TERM, V_TEXT };
+struct value {
+    enum value_kind kind;
+    struct token at; /* its first token */
+    int node;        /* of a truth */
+    uint16_t term;
+    struct rule_number number;
+};
+
+static const char *const words[] = {"and", "or", "not", "crosses"};
+static const enum token_kind word_kinds[] = {T_AND, T_OR, T_NOT, T_CROSSES};
+enum { WORDS = sizeof words / sizeof *words };
+
+static const char want_condition[] = "a metric, a number, 'not' or '('";
+static const char want_value[] = "a number or a metric";
+
 static bool word_char(char c)
 {
     return isalnum((unsigned char)c) || c == '_';
 }
 
-/* A keyword, or a metric's name with what belongs to it: `rsi(14)@1m`. */
+/* A keyword, or a metric's name with what belongs to it: `rsi(14)@1m`, `macd(12,26,9).signal`. */
 static void scan_word(struct token *t, const char *end)
 {
-    static const struct {
-        const char *word;
-        enum token_kind kind;
-    } keywords[] = {{"and", T_AND}, {"or", T_OR}, {"not", T_NOT}};
     const char *s = t->at, *p = s;
     while (p < end && word_char(*p))
         p++;
-    t->kind = T_METRIC;
+    t->kind = T_WORD;
     t->len = (size_t)(p - s);
-    for (size_t i = 0; i < 3; i++)
-        if (strlen(keywords[i].word) == t->len && !memcmp(s, keywords[i].word, t->len)) {
-            t->kind = keywords[i].kind;
+    for (size_t i = 0; i < WORDS; i++)
+        if (strlen(words[i]) == t->len && !memcmp(s, words[i], t->len)) {
+            t->kind = word_kinds[i];
             return;
         }
     if (p < end && *p == '(') {
@@ -49,7 +77,7 @@ static void scan_word(struct token *t, const char *end)
             p++;
         p += p < end;
     }
-    if (p < end && *p == '@')
+    while (p < end && (*p == '@' || *p == '.'))
         for (p++; p < end && word_char(*p);)
             p++;
     t->len = (size_t)(p - s);
@@ -57,7 +85,7 @@ static void scan_word(struct token *t, const char *end)
 
 static size_t number_length(const char *s, const char *end)
 {
-    const char *p = s + (*s == '-' || *s == '+');
+    const char *p = s;
     while (p < end && (isdigit((unsigned char)*p) || *p == '.'))
         p++;
     if (p < end && (*p == 'e' || *p == 'E')) {
@@ -91,14 +119,15 @@ static void next(struct parser *p)
                  : c == '<' ? (eq ? EXPR_LE : EXPR_LT)
                  : c == '=' ? EXPR_EQ
                             : EXPR_NE;
+    } else if (c == '+' || c == '-' || c == '*' || c == '/') {
+        t->kind = T_ARITHMETIC;
     } else if (c == '"') {
         const char *q = memchr(s + 1, '"', (size_t)(p->end - s - 1));
         if (q) {
             t->kind = T_STRING;
             t->len = (size_t)(q + 1 - s);
         }
-    } else if (isdigit((unsigned char)c) ||
-               ((c == '-' || c == '+' || c == '.') && (isdigit((unsigned char)d) || d == '.'))) {
+    } else if (isdigit((unsigned char)c) || (c == '.' && (isdigit((unsigned char)d) || d == '.'))) {
         t->kind = T_NUMBER;
         t->len = number_length(s, p->end);
     } else if (isalpha((unsigned char)c) || c == '_') {
@@ -106,116 +135,137 @@ static void next(struct parser *p)
     }
 }
 
-static unsigned column(const struct parser *p)
+static unsigned column(const struct parser *p, const struct token *t)
 {
-    return (unsigned)(p->token.at - p->text) + 1;
+    return (unsigned)(t->at - p->text) + 1;
+}
+
+/* Refuses what token t is. A word near a keyword is taken for a slip. */
+static int expected_at(struct parser *p, const struct token *t, const char *what)
+{
+    char word[16] = "";
+    const char *near = NULL;
+    if (t->kind == T_END)
+        return error_set(p->err, "column %u: the expression ends, expected %s", column(p, t), what);
+    if (t->kind == T_WORD && t->len < sizeof word) {
+        memcpy(word, t->at, t->len);
+        near = error_nearest(word, words, WORDS);
+    }
+    return error_set(p->err, "column %u: found '%.*s', expected %s%s%s%s", column(p, t),
+                     t->len > 40 ? 40 : (int)t->len, t->at, what, near ? "; did you mean '" : "",
+                     near ? near : "", near ? "'?" : "");
 }
 
 static int expected(struct parser *p, const char *what)
 {
-    const struct token *t = &p->token;
-    if (t->kind == T_END)
-        return error_set(p->err, "column %u: the expression ends, expected %s", column(p), what);
-    return error_set(p->err, "column %u: found '%.*s', expected %s", column(p),
-                     t->len > 40 ? 40 : (int)t->len, t->at, what);
+    return expected_at(p, &p->token, what);
 }
 
-/* floor(c x 1e9) of a decimal number that strtod has taken, within int64; *exact says whether nothing was cut
- * off. */
-static int64_t price_floor(const char *s, size_t len, bool *exact)
+static bool token_is(const struct token *t, const char *word)
 {
-    const __int128 full = (__int128)1 << 120;
-    bool negative = *s == '-', sticky = false, point = false;
-    __int128 v = 0;
-    long power = 9;
-    for (size_t i = *s == '-' || *s == '+'; i < len; i++) {
-        if (s[i] == '.') {
-            point = true;
-        } else if (s[i] == 'e' || s[i] == 'E') {
-            long exponent = strtol(s + i + 1, NULL, 10); /* no text of digits moves the point by a thousand */
-            power += exponent > 1000 ? 1000 : exponent < -1000 ? -1000 : exponent;
-            break;
-        } else if (v < full) {
-            v = v * 10 + (s[i] - '0');
-            power -= point;
-        } else {
-            sticky |= s[i] != '0';
-            power += !point;
-        }
-    }
-    for (; power > 0 && v < full; power--)
-        v *= 10;
-    for (; power < 0 && v; power++) {
-        sticky |= v % 10 != 0;
-        v /= 10;
-    }
-    *exact = !sticky;
-    if (v > INT64_MAX - 1) {
-        *exact = false;
-        v = INT64_MAX - 1;
-    }
-    return negative ? (int64_t)(-v - !*exact) : (int64_t)v;
+    return t->kind == T_WORD && t->len == strlen(word) && !memcmp(t->at, word, t->len);
 }
 
-/* The number in view as bounds on keys of `m`. */
-static int number_bounds(struct parser *p, const struct metric *m, struct expr_node *n)
+/* ---- terms */
+
+static int same_term(const struct expr_term *a, const struct expr_term *b)
 {
-    char text[80], *end;
-    const struct token *t = &p->token;
-    if (t->len >= sizeof text)
-        return expected(p, "a number of at most 79 characters");
-    memcpy(text, t->at, t->len);
-    text[t->len] = 0;
-    double d = strtod(text, &end);
-    if (*end || end == text || strpbrk(text, "xX")) /* strtod would take hexadecimal */
-        return expected(p, "a number such as 10, -0.5 or 1e6");
-    if (!isfinite(d))
-        return expected(p, "a number that a double can hold (below 1.8e308)");
-    if (metric_unit(m) == UNIT_PRICE) {
-        bool exact;
-        int64_t floor = price_floor(text, t->len, &exact);
-        n->bound_lo = exact ? floor : floor + 1;
-        n->bound_hi = floor + 1;
-    } else {
-        n->bound_lo = key_of_double(d);
-        n->bound_hi = n->bound_lo + 1;
-    }
+    return a->op == b->op && a->price == b->price && a->left == b->left && a->right == b->right &&
+           a->number == b->number;
+}
+
+static int add_term(struct parser *p, struct expr_term t, uint16_t *number)
+{
+    struct expr *e = p->e;
+    uint16_t i = 0;
+    while (i < e->n_terms && !same_term(&e->term[i], &t))
+        i++;
+    if (i == EXPR_TERMS_MAX)
+        return expected(p, "at most 256 different metrics and computed values in one rule");
+    e->term[i] = t;
+    e->n_terms += i == e->n_terms;
+    *number = i;
     return 0;
 }
 
-static int session_bounds(struct parser *p, const struct metric *m, struct expr_node *n)
-{
-    if (m->kind != METRIC_SESSION)
-        return expected(p, "a number or a metric (text compares with `session` only)");
-    if (n->op != EXPR_EQ && n->op != EXPR_NE)
-        return expected(p, "text after == or != only");
-    for (int k = 0; k < SESSION_KIND_COUNT; k++)
-        if (p->token.len == strlen(session_names[k]) + 2 &&
-            !memcmp(p->token.at + 1, session_names[k], p->token.len - 2)) {
-            n->bound_lo = key_of_double(k);
-            n->bound_hi = n->bound_lo + 1;
-            return 0;
-        }
-    return expected(p, "\"closed\", \"premarket\", \"market\" or \"postmarket\"");
-}
-
-/* The operand number of the metric in view, or -1. */
-static int operand(struct parser *p)
+/* The term of the metric in view. */
+static int metric_term(struct parser *p, uint16_t *term)
 {
     struct metric m;
     struct expr *e = p->e;
-    if (metric_parse(p->token.at, p->token.len, &m, p->err) < 0) {
-        error_prefix(p->err, "column %u", column(p));
-        return -1;
-    }
-    for (int i = 0; i < e->n_operands; i++)
-        if (e->operand[i].kind == m.kind && e->operand[i].period == m.period)
-            return i;
-    if (e->n_operands == ALERT_OPERANDS_MAX)
+    uint16_t i = 0;
+    if (metric_parse(p->token.at, p->token.len, &m, p->err) < 0)
+        return error_prefix(p->err, "column %u", column(p, &p->token));
+    while (i < e->n_operands && !metric_same(&e->operand[i], &m))
+        i++;
+    if (i == ALERT_OPERANDS_MAX)
         return expected(p, "at most 64 different metrics in one rule");
-    e->operand[e->n_operands] = m;
-    return e->n_operands++;
+    e->operand[i] = m;
+    e->n_operands += i == e->n_operands;
+    return add_term(
+        p, (struct expr_term){.op = TERM_METRIC, .price = metric_unit(&m) == UNIT_PRICE, .left = i}, term);
 }
+
+static bool is_price(const struct parser *p, const struct value *v)
+{
+    return v->kind == V_NUMBER ? v->number.exact : p->e->term[v->term].price;
+}
+
+/* v op= right, numbers at once. */
+static int arithmetic(struct parser *p, char op, struct value *v, const struct value *right)
+{
+    if (v->kind == V_NUMBER && right->kind == V_NUMBER) {
+        if (rule_number_fold(op, v->number, right->number, &v->number))
+            return 0;
+        return expected_at(p, &right->at, op == '/' ? "a divisor that is not 0" : "a result that is finite");
+    }
+    if (op == '/' && right->kind == V_NUMBER && right->number.d == 0)
+        return expected_at(p, &right->at, "a divisor that is not 0");
+    struct expr_term t = {.op = op == '+'   ? TERM_ADD
+                                : op == '-' ? TERM_SUBTRACT
+                                : op == '*' ? TERM_MULTIPLY
+                                            : TERM_DIVIDE,
+                          .price = (op == '+' || op == '-') && is_price(p, v) && is_price(p, right),
+                          .left = v->kind == V_NUMBER ? TERM_NUMBER : v->term,
+                          .right = right->kind == V_NUMBER ? TERM_NUMBER : right->term};
+    const struct value *number = v->kind == V_NUMBER ? v : right;
+    if (number->kind == V_NUMBER)
+        t.number = t.price ? number->number.floor_e9 : key_of_double(number->number.d);
+    v->kind = V_TERM;
+    return add_term(p, t, &v->term);
+}
+
+static int negated_value(struct parser *p, struct value *v)
+{
+    struct value zero = {.kind = V_NUMBER, .number = {.exact = true}};
+    if (v->kind == V_NUMBER) {
+        v->number = rule_number_negated(v->number);
+        return 0;
+    }
+    zero.at = v->at;
+    if (arithmetic(p, '-', &zero, v) < 0)
+        return -1;
+    *v = zero;
+    return 0;
+}
+
+static int number_value(struct parser *p, struct value *v)
+{
+    switch (rule_number_parse(p->token.at, p->token.len, &v->number)) {
+    case RULE_NUMBER_LONG:
+        return expected(p, "a number of at most 79 characters");
+    case RULE_NUMBER_NONE:
+        return expected(p, "a number such as 10, 0.5 or 1e6");
+    case RULE_NUMBER_HUGE:
+        return expected(p, "a number that a double can hold (below 1.8e308)");
+    case RULE_NUMBER_OK:
+        break;
+    }
+    v->kind = V_NUMBER;
+    return 0;
+}
+
+/* ---- nodes */
 
 static int add_node(struct parser *p, struct expr_node n)
 {
@@ -237,118 +287,265 @@ static enum expr_op negated(enum expr_op op)
     return n[op];
 }
 
-/* operand cmp operand, at least one of them a metric; *node is its number */
-static int comparison(struct parser *p, bool negate, int *node)
+static int session_bounds(struct parser *p, const struct value *left, const struct token *text,
+                          struct expr_node *n)
 {
-    struct token first = p->token;
-    int left = -1;
-    if (first.kind != T_METRIC && first.kind != T_NUMBER)
-        return expected(p, "a metric, a number, 'not' or '('");
-    if (first.kind == T_METRIC && (left = operand(p)) < 0)
-        return -1;
-    next(p);
-    if (p->token.kind != T_CMP)
-        return expected(p, "one of > < >= <= == !=");
-    struct expr_node n = {.op = p->token.cmp};
-    next(p);
-    if (first.kind == T_NUMBER) {
-        if (p->token.kind != T_METRIC)
-            return expected(p, "a metric (one side of a comparison must be one)");
-        if ((left = operand(p)) < 0)
+    const struct expr_term *t = &p->e->term[left->term];
+    if (left->kind != V_TERM || t->op != TERM_METRIC || p->e->operand[t->left].kind != METRIC_SESSION)
+        return expected_at(p, text, "a number or a metric (text compares with `session` only)");
+    if (n->event || (n->op != EXPR_EQ && n->op != EXPR_NE))
+        return expected_at(p, text, "text after == or != only");
+    for (int k = 0; k < SESSION_KIND_COUNT; k++)
+        if (text->len == strlen(session_names[k]) + 2 &&
+            !memcmp(text->at + 1, session_names[k], text->len - 2)) {
+            n->bound_lo = key_of_double(k);
+            n->bound_hi = n->bound_lo + 1;
+            return 0;
+        }
+    return expected_at(p, text, "\"closed\", \"premarket\", \"market\" or \"postmarket\"");
+}
+
+/* left op right, at least one of them no number; n has the operator. *left becomes the truth. */
+static int compare(struct parser *p, struct expr_node n, bool negate, struct value *left,
+                   const struct value *right)
+{
+    if (right->kind == V_TEXT) {
+        if (session_bounds(p, left, &right->at, &n) < 0)
             return -1;
-        struct token second = p->token;
-        p->token = first;
-        if (number_bounds(p, &p->e->operand[left], &n) < 0)
-            return -1;
-        p->token = second;
-        n.op = mirrored(n.op);
-    } else if (p->token.kind == T_METRIC) {
-        int right = operand(p);
-        if (right < 0)
-            return -1;
-        n.has_right = true;
-        n.right = (uint16_t)right;
-        n.bound_lo = 0; /* of the difference: the same keys for a price and for a double */
+        n.left = left->term;
+    } else if (left->kind == V_NUMBER && right->kind == V_NUMBER) {
+        return expected_at(p, &right->at, "a metric (one side of a comparison must be one)");
+    } else if (left->kind == V_TERM && right->kind == V_TERM) {
+        n.bound_lo = 0;
         n.bound_hi = 1;
-    } else if (p->token.kind == T_NUMBER) {
-        if (number_bounds(p, &p->e->operand[left], &n) < 0)
-            return -1;
-    } else if (p->token.kind == T_STRING) {
-        if (session_bounds(p, &p->e->operand[left], &n) < 0)
+        if (add_term(
+                p,
+                (struct expr_term){.op = TERM_ORDER, .price = true, .left = left->term, .right = right->term},
+                &n.left) < 0)
             return -1;
     } else {
-        return expected(p, "a number or a metric");
+        const struct value *number = left->kind == V_NUMBER ? left : right;
+        n.left = left->kind == V_NUMBER ? right->term : left->term;
+        if (left->kind == V_NUMBER)
+            n.op = mirrored(n.op);
+        rule_number_bounds(number->number, p->e->term[n.left].price, &n.bound_lo, &n.bound_hi);
     }
-    n.left = (uint16_t)left;
     if (negate)
         n.op = negated(n.op);
-    next(p);
-    *node = add_node(p, n);
-    return *node < 0 ? -1 : 0;
+    p->e->events |= n.event;
+    left->kind = V_TRUTH;
+    left->node = add_node(p, n);
+    return left->node < 0 ? -1 : 0;
 }
 
-static int disjunction(struct parser *p, bool negate, int *node);
+/* ---- the grammar, from the loosest down; `want` is what may stand here */
 
-static int factor(struct parser *p, bool negate, int *node)
+static int disjunction(struct parser *p, bool negate, struct value *v, const char *want);
+
+/* What may stand behind a condition is not there. */
+static int no_connective(struct parser *p, const char *what)
 {
-    while (p->token.kind == T_NOT) {
-        negate = !negate;
+    const struct token *t = &p->token;
+    if (token_is(t, "for") || token_is(t, "within"))
+        return error_set(p->err,
+                         "column %u: found '%.*s', expected %s; `for N bars` and `within T` are not in this "
+                         "version",
+                         column(p, t), (int)t->len, t->at, what);
+    return expected(p, what);
+}
+
+static int primary(struct parser *p, bool negate, struct value *v, const char *want)
+{
+    v->at = p->token;
+    switch (p->token.kind) {
+    case T_OPEN:
+        if (++p->depth > EXPR_DEPTH_MAX)
+            return expected(p, "at most 64 nested parentheses");
         next(p);
+        if (disjunction(p, negate, v, want) < 0)
+            return -1;
+        if (p->token.kind != T_CLOSE)
+            return no_connective(p, v->kind == V_TRUTH ? "'and', 'or' or ')'" : "an operator or ')'");
+        v->at = p->token; /* … if it is refused, where it ends */
+        p->depth--;
+        break;
+    case T_NUMBER:
+        if (number_value(p, v) < 0)
+            return -1;
+        break;
+    case T_WORD:
+        v->kind = V_TERM;
+        if (metric_term(p, &v->term) < 0)
+            return -1;
+        break;
+    case T_STRING:
+        v->kind = V_TEXT;
+        break;
+    default:
+        return expected(p, want);
     }
-    if (p->token.kind != T_OPEN)
-        return comparison(p, negate, node);
-    if (++p->depth > EXPR_DEPTH_MAX)
-        return expected(p, "at most 64 nested parentheses");
     next(p);
-    if (disjunction(p, negate, node) < 0)
-        return -1;
-    if (p->token.kind != T_CLOSE)
-        return expected(p, "'and', 'or' or ')'");
-    next(p);
-    p->depth--;
     return 0;
 }
 
-typedef int part_fn(struct parser *p, bool negate, int *node);
-
-static int chain(struct parser *p, bool negate, int *node, part_fn *part, enum token_kind word,
-                 enum expr_op op)
+static bool is_value(const struct value *v)
 {
-    if (part(p, negate, node) < 0)
+    return v->kind == V_NUMBER || v->kind == V_TERM;
+}
+
+/* A run of signs is one; so no text of them is deep. */
+static int unary(struct parser *p, bool negate, struct value *v, const char *want)
+{
+    bool minus = false, sign = false;
+    for (; p->token.kind == T_ARITHMETIC && (*p->token.at == '-' || *p->token.at == '+'); next(p)) {
+        minus ^= *p->token.at == '-';
+        sign = true;
+        want = want_value;
+    }
+    if (primary(p, negate, v, want) < 0)
+        return -1;
+    if (sign && !is_value(v))
+        return expected_at(p, &v->at, want_value);
+    return minus ? negated_value(p, v) : 0;
+}
+
+typedef int part_fn(struct parser *p, bool negate, struct value *v, const char *want);
+
+static int operation(struct parser *p, bool negate, struct value *v, const char *want, part_fn *part,
+                     const char *ops)
+{
+    if (part(p, negate, v, want) < 0)
+        return -1;
+    while (is_value(v) && p->token.kind == T_ARITHMETIC && strchr(ops, *p->token.at)) {
+        char op = *p->token.at;
+        struct value right;
+        next(p);
+        if (part(p, false, &right, want_value) < 0)
+            return -1;
+        if (!is_value(&right))
+            return expected_at(p, &right.at, want_value);
+        if (arithmetic(p, op, v, &right) < 0)
+            return -1;
+    }
+    return 0;
+}
+
+static int product(struct parser *p, bool negate, struct value *v, const char *want)
+{
+    return operation(p, negate, v, want, unary, "*/");
+}
+
+static int sum(struct parser *p, bool negate, struct value *v, const char *want)
+{
+    return operation(p, negate, v, want, product, "+-");
+}
+
+/* `crosses above`, `crosses below`: in view is `crosses`. */
+static int crossing(struct parser *p, bool negate, struct expr_node *n)
+{
+    if (negate)
+        return expected(p, "no 'not' before a crossing, which is true for a moment only");
+    next(p);
+    if (!token_is(&p->token, "above") && !token_is(&p->token, "below"))
+        return expected(p, "'above' or 'below'");
+    n->op = token_is(&p->token, "above") ? EXPR_GT : EXPR_LT;
+    n->event = true;
+    return 0;
+}
+
+static int comparison(struct parser *p, bool negate, struct value *v, const char *want)
+{
+    struct expr_node n = {0};
+    struct value right;
+    if (sum(p, negate, v, want) < 0)
+        return -1;
+    if (v->kind == V_TEXT)
+        return expected_at(p, &v->at, want);
+    if (v->kind == V_TRUTH || (p->token.kind != T_CMP && p->token.kind != T_CROSSES))
+        return 0;
+    n.op = p->token.cmp;
+    if (p->token.kind == T_CROSSES && crossing(p, negate, &n) < 0)
+        return -1;
+    next(p);
+    if (sum(p, false, &right, want_value) < 0)
+        return -1;
+    if (right.kind == V_TRUTH)
+        return expected_at(p, &right.at, want_value);
+    return compare(p, n, negate, v, &right);
+}
+
+/* A condition is asked for, and there is but a value. */
+static int no_truth(struct parser *p)
+{
+    return expected(p, "one of > < >= <= == != or 'crosses'");
+}
+
+static int factor(struct parser *p, bool negate, struct value *v, const char *want)
+{
+    bool any = false;
+    for (; p->token.kind == T_NOT; next(p)) {
+        negate = !negate;
+        any = true;
+    }
+    if (comparison(p, negate, v, any ? want_condition : want) < 0)
+        return -1;
+    return any && v->kind != V_TRUTH ? no_truth(p) : 0;
+}
+
+static int chain(struct parser *p, bool negate, struct value *v, const char *want, part_fn *part,
+                 enum token_kind word, enum expr_op op)
+{
+    if (part(p, negate, v, want) < 0)
         return -1;
     while (p->token.kind == word) {
-        int right;
+        struct value right;
+        if (v->kind != V_TRUTH)
+            return no_truth(p);
         next(p);
-        if (part(p, negate, &right) < 0)
+        if (part(p, negate, &right, want_condition) < 0)
             return -1;
-        *node = add_node(p, (struct expr_node){.op = op, .left = (uint16_t)*node, .right = (uint16_t)right});
-        if (*node < 0)
+        if (right.kind != V_TRUTH)
+            return no_truth(p);
+        v->node = add_node(
+            p, (struct expr_node){.op = op, .left = (uint16_t)v->node, .right = (uint16_t)right.node});
+        if (v->node < 0)
             return -1;
     }
     return 0;
 }
 
-static int conjunction(struct parser *p, bool negate, int *node)
+static int conjunction(struct parser *p, bool negate, struct value *v, const char *want)
 {
-    return chain(p, negate, node, factor, T_AND, negate ? EXPR_OR : EXPR_AND);
+    return chain(p, negate, v, want, factor, T_AND, negate ? EXPR_OR : EXPR_AND);
 }
 
-static int disjunction(struct parser *p, bool negate, int *node)
+static int disjunction(struct parser *p, bool negate, struct value *v, const char *want)
 {
-    return chain(p, negate, node, conjunction, T_OR, negate ? EXPR_AND : EXPR_OR);
+    return chain(p, negate, v, want, conjunction, T_OR, negate ? EXPR_AND : EXPR_OR);
 }
 
 int expr_parse(const char *text, size_t len, struct expr *e, struct error *err)
 {
-    int root;
+    struct value root;
     struct parser p = {.text = text, .end = text + len, .token = {.at = text}, .e = e, .err = err};
     memset(e, 0, sizeof *e);
     if (len > RULE_EXPR_MAX)
         return error_set(err, "an expression of %zu bytes, expected at most %d", len, RULE_EXPR_MAX);
     next(&p);
-    if (disjunction(&p, false, &root) < 0)
+    if (disjunction(&p, false, &root, want_condition) < 0)
         return -1;
+    if (root.kind != V_TRUTH)
+        return no_truth(&p);
     if (p.token.kind != T_END)
-        return expected(&p, "'and', 'or' or the end");
+        return no_connective(&p, "'and', 'or' or the end");
+    return 0;
+}
+
+int expr_check_trigger(const struct expr *e, enum rule_trigger trigger, struct error *err)
+{
+    if (e->events && trigger == TRIGGER_BAR_CLOSE)
+        return error_set(err,
+                         "trigger: found \"bar_close\" with a crossing, expected another trigger: a rule "
+                         "that is evaluated at bar ends alone sees none");
     return 0;
 }

@@ -1,6 +1,7 @@
 #include "net/barlog.h"
 
 #include "core/decimal.h"
+#include "net/csv.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -187,22 +188,6 @@ static int row_order(const void *a, const void *b)
     return strcmp(x->name, y->name);
 }
 
-/* In quotes where it holds what has a meaning in CSV (RFC 4180). */
-static void write_name(FILE *f, const char *name)
-{
-    if (!strpbrk(name, ",\"")) {
-        fputs(name, f);
-        return;
-    }
-    fputc('"', f);
-    for (; *name; name++) {
-        if (*name == '"')
-            fputc('"', f);
-        fputc(*name, f);
-    }
-    fputc('"', f);
-}
-
 static void write_rows(FILE *f, const struct row *row, uint32_t n)
 {
     char price[4][DECIMAL_TEXT_MAX], volume[DECIMAL_TEXT_MAX], vwap[DECIMAL_TEXT_MAX];
@@ -216,7 +201,7 @@ static void write_rows(FILE *f, const struct row *row, uint32_t n)
         if (bar->vwap_e9 != VWAP_NONE)
             decimal_format_places(bar->vwap_e9, 8, vwap);
         fprintf(f, "%lld,", (long long)bar->start_ns);
-        write_name(f, row[i].name);
+        csv_write(f, row[i].name);
         fprintf(f, ",%s,%s,%s,%s,%s,%u,%s\n", price[0], price[1], price[2], price[3], volume, bar->trades,
                 vwap);
     }

@@ -55,3 +55,18 @@ bool csv_take_any(char *text, struct csv_row *row)
     end_field(row, len);
     return true;
 }
+
+void csv_write(FILE *out, const char *field)
+{
+    if (!strpbrk(field, ",\"\r\n")) {
+        fputs(field, out);
+        return;
+    }
+    fputc('"', out);
+    for (; *field; field++) {
+        if (*field == '"')
+            fputc('"', out);
+        fputc(*field, out);
+    }
+    fputc('"', out);
+}

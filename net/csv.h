@@ -5,6 +5,7 @@
 #ifndef NET_CSV_H
 #define NET_CSV_H
 
+#include <stdio.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -85,5 +86,8 @@ static inline bool csv_blank(const struct csv_row *row)
 {
     return row->fields == 1 && row->mark[1] == 0;
 }
+
+/* A field, in quotes where it holds what has a meaning in CSV (RFC 4180). */
+void csv_write(FILE *out, const char *field);
 
 #endif

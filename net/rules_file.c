@@ -7,6 +7,8 @@
 
 #include <jansson.h>
 
+#include "core/decimal.h"
+
 /* Where an error lies: file, rule number from 1, its id. */
 struct place {
     const char *file;
@@ -83,21 +85,43 @@ static int known_fields(const json_t *o, const char *const names[], unsigned n, 
     return 0;
 }
 
-/* timeframe: the bars of an indicator that names none; for a window it must be the window. */
-static int check_timeframe(const struct metric *m, const char *tf, const char *where, const struct place *p,
-                           struct error *err)
+/* timeframe: the bars of an indicator that names none, else that of the metric; for a window the window. */
+static int apply_timeframe(struct metric *m, const char *text, const char *tf, const char *where,
+                           const struct place *p, struct error *err)
 {
-    char expected[32] = "1m", hours[32] = "", name[METRIC_NAME_MAX];
-    if (metric_rows[m->kind].form == FORM_WINDOW) {
-        snprintf(expected, sizeof expected, "%um", m->period);
-        if (m->period % 60 == 0)
-            snprintf(hours, sizeof hours, "%uh", m->period / 60);
+    char expected[32] = "1m", hours[32] = "", name[METRIC_NAME_MAX], with[2 * METRIC_NAME_MAX];
+    unsigned minutes = m->timeframe ? m->timeframe : m->period; /* of the bars, or of the window */
+    if (minutes) {
+        snprintf(expected, sizeof expected, "%um", minutes);
+        if (minutes % 60 == 0)
+            snprintf(hours, sizeof hours, "%uh", minutes / 60);
+    }
+    if (m->kind == METRIC_INDICATOR && !strchr(text, '@')) { /* rsi(14) and rsi_14 become rsi(14)@5m */
+        int n = snprintf(with, sizeof with, "%s@%s", text, tf);
+        if (*tf && n < (int)sizeof with && metric_parse(with, (size_t)n, m, NULL) == 0)
+            return 0;
     }
     metric_name(m, name);
     if (!*tf || (strcmp(tf, expected) && strcmp(tf, hours)))
         return wrong(err, p, "%s.timeframe: '%.20s' differs from that of %s, expected \"%s\" or none", where,
                      tf, name, expected);
     return 0;
+}
+
+/* Session names as bits of `mask`; "all" is every one. */
+static int add_session(const json_t *v, uint8_t *mask, const char *where, const struct place *p,
+                       struct error *err)
+{
+    static const char *const names[] = {"all", "premarket", "market", "postmarket"};
+    const char *s = json_is_string(v) ? json_string_value(v) : kind_of(v);
+    for (unsigned k = 0; json_is_string(v) && k < 4; k++)
+        if (!strcmp(s, names[k])) {
+            *mask |= k ? (uint8_t)(1u << k) : UINT8_MAX; /* as enum session_kind counts */
+            return 0;
+        }
+    const char *near = error_nearest(s, names, 4);
+    return wrong(err, p, "%s: '%.20s', expected premarket, market, postmarket or all%s%s%s", where, s,
+                 near ? "; did you mean '" : "", near ? near : "", near ? "'?" : "");
 }
 
 static int check_value_type(const struct metric *m, const char *type, const char *where,
@@ -115,13 +139,15 @@ static int check_value_type(const struct metric *m, const char *type, const char
     return 0;
 }
 
-/* One condition, appended to `out` as "metric op value" and its gates. */
-static int condition(const json_t *c, size_t index, FILE *out, const struct place *p, struct error *err)
+/* One condition, appended to `out` as "metric op value" and its gate by volume; its sessions limit those of
+ * the rule. */
+static int condition(const json_t *c, size_t index, FILE *out, struct rule *r, const struct place *p,
+                     struct error *err)
 {
     static const char *const fields[] = {
         "metric", "operator", "value", "volume_threshold", "calculated_during", "timeframe", "value_type"};
     static const char *const ops[] = {">", "<", ">=", "<=", "==", "!="};
-    char where[40], text[32], name[METRIC_NAME_MAX];
+    char where[80], text[32], name[METRIC_NAME_MAX];
     struct metric m;
     struct error why;
     snprintf(where, sizeof where, "conditions[%zu]", index);
@@ -141,6 +167,10 @@ static int condition(const json_t *c, size_t index, FILE *out, const struct plac
     if (k == 6)
         return wrong(err, p, "%s.operator: %.20s, expected one of > < >= <= == !=", where,
                      json_is_string(op) ? json_string_value(op) : kind_of(op));
+    if ((v = field(c, "timeframe")) &&
+        apply_timeframe(&m, json_string_value(metric), json_is_string(v) ? json_string_value(v) : "", where,
+                        p, err) < 0)
+        return -1;
     metric_name(&m, name);
     if (json_is_number(value)) {
         number_text(text, json_number_value(value));
@@ -160,18 +190,16 @@ static int condition(const json_t *c, size_t index, FILE *out, const struct plac
         number_text(text, json_number_value(v));
         fprintf(out, " and volume_daily >= %s", text);
     }
-    if ((v = json_object_get(c, "calculated_during")) && !json_is_null(v)) {
-        const char *s = json_is_string(v) ? json_string_value(v) : "";
-        if (!strcmp(s, "premarket") || !strcmp(s, "market") || !strcmp(s, "postmarket"))
-            fprintf(out, " and session == \"%s\"", s);
-        else if (strcmp(s, "all"))
-            return wrong(err, p,
-                         "%s.calculated_during: '%.20s', expected premarket, market, postmarket or all",
-                         where, s);
+    if ((v = field(c, "calculated_during"))) {
+        uint8_t mask = 0;
+        strcat(where, ".calculated_during");
+        if (add_session(v, &mask, where, p, err) < 0)
+            return -1;
+        r->sessions &= mask;
+        if (!r->sessions)
+            return wrong(err, p, "%s: '%s', which leaves the rule no session", where, json_string_value(v));
+        *strchr(where, '.') = 0;
     }
-    if ((v = json_object_get(c, "timeframe")) && !json_is_null(v) &&
-        check_timeframe(&m, json_is_string(v) ? json_string_value(v) : "", where, p, err) < 0)
-        return -1;
     if ((v = json_object_get(c, "value_type")) && !json_is_null(v) &&
         check_value_type(&m, json_is_string(v) ? json_string_value(v) : "", where, p, err) < 0)
         return -1;
@@ -179,7 +207,7 @@ static int condition(const json_t *c, size_t index, FILE *out, const struct plac
 }
 
 /* The canonical expression of `conditions` or `expr`; allocated. */
-static char *expression(const json_t *o, const struct place *p, struct error *err)
+static char *expression(const json_t *o, struct rule *r, const struct place *p, struct error *err)
 {
     const json_t *conditions = field(o, "conditions"), *expr = field(o, "expr");
     char *text = NULL;
@@ -207,12 +235,14 @@ static char *expression(const json_t *o, const struct place *p, struct error *er
         for (size_t i = 0; !bad && i < json_array_size(conditions); i++) {
             if (i)
                 fputs(" and ", out);
-            bad = condition(json_array_get(conditions, i), i, out, p, err);
+            bad = condition(json_array_get(conditions, i), i, out, r, p, err);
         }
     }
     fclose(out);
     if (!bad && expr_parse(text, len, &parsed, &why) < 0)
         bad = wrong(err, p, "%s: %s", expr ? "expr" : "conditions", why.text);
+    if (!bad && expr_check_trigger(&parsed, r->trigger, &why) < 0)
+        bad = wrong(err, p, "%s", why.text);
     if (!bad)
         return text;
     free(text);
@@ -262,16 +292,27 @@ static int text_field(const json_t *o, const char *key, char *out, size_t max, c
     return 0;
 }
 
-static int unsupported(const json_t *o, const struct place *p, struct error *err)
+/* mode, sessions, expires_at: what keeps a rule from firing, or its alerts from being delivered. */
+static int limits(const json_t *o, struct rule *r, const struct place *p, struct error *err)
 {
-    const json_t *mode = field(o, "mode"), *sessions = field(o, "sessions");
-    if (mode && !(json_is_string(mode) && !strcmp(json_string_value(mode), "live")))
-        return wrong(err, p, "mode: only \"live\" is known to this version");
-    if (sessions && !(json_is_array(sessions) && json_array_size(sessions) == 0))
-        return wrong(err, p,
-                     "sessions: not known to this version; use `session == \"market\"` in the expression");
-    if (field(o, "expires_at"))
-        return wrong(err, p, "expires_at: not known to this version");
+    const json_t *mode = field(o, "mode"), *sessions = field(o, "sessions"), *at = field(o, "expires_at");
+    const char *s = json_is_string(mode) ? json_string_value(mode) : mode ? kind_of(mode) : "live";
+    r->shadow = json_is_string(mode) && !strcmp(s, "shadow");
+    if (!r->shadow && (strcmp(s, "live") != 0))
+        return wrong(err, p, "mode: '%.20s', expected \"live\" or \"shadow\"", s);
+    if (sessions && !json_is_array(sessions))
+        return wrong(err, p, "sessions: %s, expected an array such as [\"market\"]", kind_of(sessions));
+    for (size_t i = 0; i < json_array_size(sessions); i++)
+        if (add_session(json_array_get(sessions, i), &r->sessions, "sessions", p, err) < 0)
+            return -1;
+    if (!r->sessions)
+        r->sessions = UINT8_MAX;
+    if (at &&
+        (!json_is_string(at) ||
+         decimal_parse_time(json_string_value(at), json_string_length(at), &r->expires_ns) != DECIMAL_OK ||
+         r->expires_ns <= 0))
+        return wrong(err, p, "expires_at: '%.40s', expected a time such as \"2026-12-31T21:00:00Z\"",
+                     json_is_string(at) ? json_string_value(at) : kind_of(at));
     return 0;
 }
 
@@ -288,7 +329,7 @@ static int read_rule(const json_t *o, double cooldown_s, struct rule *r, struct 
         return wrong(err, p, "id: empty");
     p->id = r->id;
     if (known_fields(o, fields, sizeof fields / sizeof *fields, "rule", p, err) < 0 ||
-        text_field(o, "name", r->name, sizeof r->name, r->id, p, err) < 0 || unsupported(o, p, err) < 0)
+        text_field(o, "name", r->name, sizeof r->name, r->id, p, err) < 0 || limits(o, r, p, err) < 0)
         return -1;
     const json_t *v = json_object_get(o, "version");
     if (v && !json_is_null(v) &&
@@ -308,17 +349,22 @@ static int read_rule(const json_t *o, double cooldown_s, struct rule *r, struct 
     unsigned t = 0;
     while (json_is_string(v) && t < TRIGGER_COUNT && strcmp(rule_trigger_names[t], json_string_value(v)))
         t++;
-    if (t == TRIGGER_COUNT || (v && !json_is_string(v) && !json_is_null(v)))
-        return wrong(
-            err, p,
-            "trigger: '%.20s', expected \"level\" or \"cross\" (others are not known to this version)",
-            json_is_string(v) ? json_string_value(v) : kind_of(v));
+    if (t == TRIGGER_COUNT || (v && !json_is_string(v) && !json_is_null(v))) {
+        const char *found = json_is_string(v) ? json_string_value(v) : kind_of(v);
+        const char *near = error_nearest(found, rule_trigger_names, TRIGGER_COUNT);
+        return wrong(err, p,
+                     "trigger: '%.20s', expected \"level\", \"cross\", \"once\", \"once_per_bar\" or "
+                     "\"bar_close\"%s%s%s",
+                     found, near ? "; did you mean '" : "", near ? near : "", near ? "'?" : "");
+    }
     r->trigger = (enum rule_trigger)t;
     v = json_object_get(o, "symbols");
     r->symbols = symbol_list(json_is_null(v) ? NULL : v, p, err);
-    r->expr = r->symbols ? expression(o, p, err) : NULL;
+    r->expr = r->symbols ? expression(o, r, p, err) : NULL;
     if (!r->expr)
         return -1;
+    if (r->sessions == UINT8_MAX)
+        r->sessions = 0;
     r->symbols_len = (uint32_t)strlen(r->symbols);
     r->expr_len = (uint32_t)strlen(r->expr);
     return 0;

@@ -21,12 +21,11 @@
 enum { SETTING_TEXT_MAX = 160, SETTING_CPUS_MAX = 64 };
 
 /* The names of each enumeration, in the order of its constants: `shm.pages = auto` is SET_SHM_PAGES_AUTO. */
-#define SET_BARS_ELIGIBILITY(X, p)   X(p##_ALL, "all")
+#define SET_BARS_ELIGIBILITY(X, p)   X(p##_ALL, "all") X(p##_TABLE, "table")
 #define SET_RINGS_BUCKET_TABLE(X, p) X(p##_EVEN, "even") X(p##_ONE, "one") X(p##_REVERSE, "reverse")
 #define SET_RINGS_WHEN_FULL(X, p)    X(p##_WAIT, "wait") X(p##_LAG, "lag")
 #define SET_SHM_PAGES(X, p)          X(p##_AUTO, "auto") X(p##_HUGE, "huge") X(p##_NORMAL, "normal")
 #define SET_JOURNAL_SYNC(X, p)       X(p##_NEVER, "never") X(p##_INTERVAL, "interval") X(p##_ALWAYS, "always")
-#define SET_CSV_CALENDAR(X, p)       X(p##_US_EQUITY, "us-equity") X(p##_UTC24, "utc24")
 #define SET_LOOP_SPIN(X, p)          X(p##_AUTO, "auto") X(p##_ALWAYS, "always") X(p##_NEVER, "never")
 #define SET_KAFKA_SASL(X, p)                                                                                 \
     X(p##_SCRAM_SHA_256, "scram-sha-256") X(p##_SCRAM_SHA_512, "scram-sha-512") X(p##_PLAIN, "plain")
@@ -40,7 +39,6 @@ enum { SETTING_TEXT_MAX = 160, SETTING_CPUS_MAX = 64 };
     X(rings_when_full, RINGS_WHEN_FULL)                                                                      \
     X(shm_pages, SHM_PAGES)                                                                                  \
     X(journal_sync, JOURNAL_SYNC)                                                                            \
-    X(csv_calendar, CSV_CALENDAR)                                                                            \
     X(kafka_sasl, KAFKA_SASL)                                                                                \
     X(loop_spin, LOOP_SPIN)                                                                                  \
     X(log_level, LOG_LEVEL)                                                                                  \
@@ -65,8 +63,11 @@ SETTING_ENUMS(X)
       "Name of this node in what it emits. Empty: generated once per directory.")                            \
     X(INT, run, scanners, "1", 1, 64, "", "SCANNER_WORKER_COUNT", 0,                                         \
       "Scanner processes. The results do not depend on it.")                                                 \
-    X(ENUM, bars, eligibility, "all", 0, 0, "", "", 1,                                                       \
-      "Which trades enter bars: all of them. The table of sale conditions is not part of this version.")     \
+    X(ENUM, bars, eligibility, "table", 0, 0, "", "", 1,                                                     \
+      "Which trades update price, high and low, volume: all, or what the table of sale conditions lets "     \
+      "those with conditions.")                                                                              \
+    X(PATH, bars, conditions, "", 0, 0, "", "", 1,                                                           \
+      "File of sale conditions (docs/market-rules.md). Empty: the one that this ringtape brings.")           \
     X(INT, bars, lateness_ms, "1000", 0, 3600000, "ms", "", 1,                                               \
       "How long after its end a bar takes late prints; it is final, and sent, after that.")                  \
     X(INT, bars, keep, "500", 10, 5000, "bars", "", 1,                                                       \
@@ -113,7 +114,12 @@ SETTING_ENUMS(X)
     X(INT, outbox, retention_h, "24", 0, 87600, "h", "", 0,                                                  \
       "How long events are kept after every sink has them.")                                                 \
     X(INT, csv, size_scale, "0", 0, 9, "decimals", "", 0, "Decimal places of sizes in csv: sources.")        \
-    X(ENUM, csv, calendar, "us-equity", 0, 0, "", "", 0, "Sessions of the symbols in csv: sources.")         \
+    X(NAME, csv, calendar, "us-equity", 0, 31, "", "", 0,                                                    \
+      "Sessions of the symbols in csv: sources: a calendar of the calendar file; it has us-equity, utc24, "  \
+      "fx.")                                                                                                 \
+    X(NAME, dbn, calendar, "utc24", 0, 31, "", "", 0, "Sessions of the symbols in dbn: sources, likewise.")  \
+    X(PATH, calendar, file, "", 0, 0, "", "", 1,                                                             \
+      "File of trading calendars (docs/market-rules.md). Empty: the one that this ringtape brings.")         \
     X(NAME, source, market, "", 0, 15, "", "", 0,                                                            \
       "Added to every symbol as .MARKET (P makes BTCUSDT.P). Empty: nothing.")                               \
     X(INT, conflate, quotes_ms, "0", 0, 60000, "ms", "", 0,                                                  \

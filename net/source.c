@@ -19,12 +19,13 @@ const char *reject_name(enum reject_reason reason)
 
 typedef struct source *source_opener(const char *argument, const struct source_config *config,
                                      struct error *err);
-source_opener source_csv_open, source_binance_open, source_sim_open, source_capture_open;
+source_opener source_csv_open, source_binance_open, source_dbn_open, source_sim_open, source_capture_open;
 
 const struct source_kind source_kinds[] = {
     {"csv", "FILE", "trades and quotes in columns named by the first line; plain or .zst", source_csv_open},
     {"binance-jsonl", "FILE", "Binance websocket messages, a line each: recv_ns {json}; plain or .zst",
      source_binance_open},
+    {"dbn", "FILE", "Databento's binary files: trades, best bid and ask; plain or .zst", source_dbn_open},
     {"capture", "PATH", "what ringtape recorded: a journal's folder, or one segment", source_capture_open},
     {"sim", "KEY=VALUE,…", "a simulated market; the same seed gives the same ticks", source_sim_open},
 };
@@ -50,7 +51,7 @@ static int unknown_kind(const char *spec, size_t len, struct error *err)
 
 struct source *source_open(const char *spec, const struct source_config *config, struct error *err)
 {
-    static const struct source_config none;
+    static const struct source_config none = {.dbn_calendar = CALENDAR_UTC24};
     size_t len = strcspn(spec, ":");
     for (unsigned i = 0; i < source_kind_count; i++) {
         const struct source_kind *kind = &source_kinds[i];

@@ -30,6 +30,8 @@ enum {
 /* Calendars: which sessions a symbol has. */
 enum calendar_id { CALENDAR_US_EQUITY, CALENDAR_UTC24, CALENDAR_COUNT };
 
+struct conditions;
+
 struct source_symbol {
     char name[SOURCE_NAME_MAX + 1];
     uint8_t name_len;
@@ -40,11 +42,13 @@ struct source_symbol {
 
 /* What the operator may say of sources; from the settings. */
 struct source_config {
-    const char *market;         /* appended to names as ".market"; NULL = nothing */
-    int csv_size_scale;         /* decimal places of sizes in csv: (default 0) */
-    int csv_calendar;           /* enum calendar_id of symbols in csv: (default CALENDAR_US_EQUITY) */
-    uint32_t symbols_max;       /* limits.symbols; 0 = SOURCE_SYMBOLS_MAX */
-    int64_t conflate_quotes_ns; /* for the feed: see there; 0 = off */
+    const char *market; /* appended to names as ".market"; NULL = nothing */
+    int csv_size_scale; /* decimal places of sizes in csv: (default 0) */
+    int csv_calendar;   /* enum calendar_id of symbols in csv: (default CALENDAR_US_EQUITY) */
+    int dbn_calendar;   /* likewise, in dbn: */
+    const struct conditions *conditions; /* what sources call sale conditions; NULL = letters only */
+    uint32_t symbols_max;                /* limits.symbols; 0 = SOURCE_SYMBOLS_MAX */
+    int64_t conflate_quotes_ns;          /* for the feed: see there; 0 = off */
 };
 
 struct source_stats {

@@ -7,6 +7,7 @@
 #include "net/source.h"
 
 #include "core/bucket.h"
+#include "net/calendar.h"
 #include "net/capture.h"
 #include "net/journal.h"
 
@@ -32,7 +33,7 @@ const char *capture_record_fault(const struct msg *m)
         return slots == 1 && m->symbol < BUCKET_ALL ? NULL : "expected one slot and a bucket";
     case MSG_SYMBOL:
         if (m->sym.name_len == 0 || m->sym.name_len > SOURCE_NAME_MAX || m->sym.bucket >= BUCKET_COUNT ||
-            m->sym.calendar >= CALENDAR_COUNT)
+            m->sym.calendar >= CALENDARS_MAX)
             return "expected a name of 1 to 63 bytes, a bucket and a calendar";
         return slots >= msg_slots(MSG_FIRST_BYTES + m->sym.name_len) ? NULL : "expected its name in it";
     case MSG_HISTORY_BAR:

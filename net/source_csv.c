@@ -2,9 +2,11 @@
 #include "net/source.h"
 
 #include "core/decimal.h"
+#include "net/conditions.h"
 #include "net/csv.h"
 #include "net/lines.h"
 
+#include <ctype.h>
 #include <stdlib.h>
 #include <strings.h>
 #define XXH_INLINE_ALL
@@ -24,7 +26,9 @@
     X(VENUE, "exchange venue")                                                                               \
     X(TRADE_ID, "trade_id")                                                                                  \
     X(TAPE, "tape")                                                                                          \
-    X(COND, "cond")
+    X(COND, "cond")                                                                                          \
+    X(COND_HEX, "cond_hex")                                                                                  \
+    X(CONDITIONS, "conditions")
 #define X(name, text) ROLE_##name,
 enum role { ROLES(X) ROLE_COUNT };
 #undef X
@@ -103,10 +107,11 @@ static int find_columns(struct csv_source *c, const char *path, const char *head
         return error_set(
             err,
             "%s: no column '%s' in its first line '%s'; expected ts_ns,symbol,price,size and/or bid,ask "
-            "(in any order; also recv_ns,bid_size,ask_size,exchange,trade_id,tape,cond)",
+            "(in any order; also recv_ns,bid_size,ask_size,exchange,trade_id,tape,cond,cond_hex,conditions)",
             path, missing, header);
     c->details = c->column[ROLE_TRADE_ID] != NO_COLUMN || c->column[ROLE_TAPE] != NO_COLUMN ||
-                 c->column[ROLE_COND] != NO_COLUMN;
+                 c->column[ROLE_COND] != NO_COLUMN || c->column[ROLE_COND_HEX] != NO_COLUMN ||
+                 c->column[ROLE_CONDITIONS] != NO_COLUMN;
     return 0;
 }
 
@@ -160,6 +165,27 @@ static inline enum reject_reason take_time(const struct csv_source *c, struct ms
     return bad;
 }
 
+/* Sale conditions as numbers: Lean's flags, or Polygon's list "12,37". What is no number says nothing. */
+static void take_numbers(const struct csv_source *c, struct msg *m)
+{
+    const struct conditions *names = c->base.config.conditions;
+    size_t len;
+    const char *text = field(c, ROLE_COND_HEX, &len);
+    uint32_t number = 0;
+    for (size_t i = 0; i < len && isxdigit((unsigned char)text[i]); i++)
+        number = number << 4 | (uint32_t)((text[i] & 15) + (text[i] > '9' ? 9 : 0));
+    if (number)
+        conditions_map(names, CONDITION_LEAN, number, &m->trade);
+    text = field(c, ROLE_CONDITIONS, &len);
+    for (size_t i = 0; i < len; i++) {
+        if (!isdigit((unsigned char)text[i]))
+            continue;
+        for (number = 0; i < len && isdigit((unsigned char)text[i]); i++)
+            number = 10 * number + (uint32_t)(text[i] - '0');
+        conditions_map(names, CONDITION_POLYGON, number, &m->trade);
+    }
+}
+
 /* What a trade may have beside price and size. */
 static void take_details(const struct csv_source *c, struct msg *m)
 {
@@ -170,10 +196,14 @@ static void take_details(const struct csv_source *c, struct msg *m)
     text = field(c, ROLE_TAPE, &len);
     if (len == 1 && *text >= 'A' && *text <= 'C')
         m->trade.tape = (uint8_t)*text;
+    else if (len == 1 && *text >= '1' && *text <= '3')
+        m->trade.tape = (uint8_t)(*text - '1' + 'A');
     text = field(c, ROLE_COND, &len);
     for (unsigned n = 0; len > 0 && n < sizeof m->trade.cond; text++, len--)
         if (*text != ' ')
             m->trade.cond[n++] = (uint8_t)*text;
+    if (c->base.config.conditions)
+        take_numbers(c, m);
 }
 
 /* Price and size, or bid and ask with their sizes where there is no price. */

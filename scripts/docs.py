@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Writes the generated parts of the documents: settings, metric catalogue, Prometheus metrics, a screen of top.
+"""Writes the generated parts of the documents: settings, metric catalogue, indicators, Prometheus metrics, a screen of top.
    scripts/docs.py          rewrites them          scripts/docs.py --check   only says whether they are current
 What stands between `<!-- NAME: … -->` and `<!-- end NAME -->` is generated; the screen of top is not checked."""
 import os, re, signal, subprocess, sys, tempfile, time, urllib.request
@@ -44,9 +44,9 @@ def instance():
 
 
 top, prometheus = instance()
-parts = {"settings": tool("config", "--docs"), "catalogue": tool("metrics", "--markdown"), "prometheus": prometheus, "top": top}
+parts = {"settings": tool("config", "--docs"), "catalogue": tool("metrics", "--markdown"), "indicators": tool("indicators", "--markdown"), "prometheus": prometheus, "top": top}
 stale = []
-for name in ("README.md", "docs/operations.md", "docs/architecture.md"):
+for name in ("README.md", "docs/operations.md", "docs/architecture.md", "docs/indicators.md"):
     path = os.path.join(ROOT, name)
     old = open(path).read()
     new = old

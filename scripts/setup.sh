@@ -4,7 +4,7 @@
 set -euo pipefail
 case "${1:-build}" in
 build) packages="gcc make libck-dev liburing-dev libhiredis-dev libxxhash-dev libjansson-dev libinih-dev libhttp-parser-dev libzstd-dev libncurses-dev libpq-dev libsqlite3-dev librdkafka-dev libssl-dev tzdata" ;;
-test) packages="libcmocka-dev redis-server openssl postgresql sqlite3 python3-psycopg2 default-jre-headless maven python3 python3-xxhash zstd qemu-user gcc-aarch64-linux-gnu libc6-dev-arm64-cross clang-format curl" ;;
+test) packages="libcmocka-dev redis-server openssl postgresql sqlite3 python3-psycopg2 default-jre-headless maven python3 python3-venv python3-xxhash zstd qemu-user gcc-aarch64-linux-gnu libc6-dev-arm64-cross clang-format curl" ;;
 bench) packages="g++ libboost-dev libdpdk-dev libreaderwriterqueue-dev pkg-config python3-venv zstd default-jdk-headless maven" ;;
 *) echo "setup.sh: '$1': expected build, test or bench" >&2; exit 2 ;;
 esac

@@ -63,6 +63,8 @@ static void print_command_help(FILE *out, const struct cli_command *c)
 {
     fprintf(out, "Usage: " PROGRAM " %s [OPTIONS]%s%s\n\n%s\n", c->name, c->positional ? " " : "",
             c->positional ? c->positional : "", c->help);
+    if (c->details)
+        fprintf(out, "\n%s\n", c->details);
     if (c->options && c->options->name) {
         fprintf(out, "\nOptions:\n");
         print_options(out, c->options);

@@ -44,6 +44,7 @@ struct cli_args;
 struct cli_command {
     const char *name;
     const char *help;       /* one line */
+    const char *details;    /* more lines for its own help; NULL if there are none */
     const char *positional; /* as shown after the options, e.g. "SOURCE…"; NULL if there are none */
     int positional_min, positional_max;
     bool no_settings;                 /* the settings are not loaded: it must work where they are wrong */

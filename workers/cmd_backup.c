@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "core/bucket.h"
+#include "core/decimal.h"
 #include "core/parts.h"
 #include "core/version.h"
 #include "net/capture.h"
@@ -277,6 +278,19 @@ static void see_rule(struct backup *b, const struct msg *m)
                   "cooldown", (double)r.cooldown_ns / 1e9, "expr", r.expr, (size_t)r.expr_len);
     if (o && json_array_size(symbols))
         json_object_set(o, "symbols", symbols);
+    if (o && r.shadow)
+        json_object_set_new(o, "mode", json_string("shadow"));
+    if (o && r.sessions) {
+        json_t *sessions = json_array();
+        for (unsigned k = SESSION_PREMARKET; k < SESSION_KIND_COUNT; k++)
+            if (r.sessions >> k & 1)
+                json_array_append_new(sessions, json_string(session_names[k]));
+        json_object_set_new(o, "sessions", sessions);
+    }
+    if (o && r.expires_ns) {
+        char time[DECIMAL_TEXT_MAX];
+        json_object_set_new(o, "expires_at", json_stringn(time, decimal_format_time(r.expires_ns, time)));
+    }
     json_decref(symbols);
     for (size_t i = 0; o && i < json_array_size(b->rules); i++)
         if (json_equal(json_object_get(json_array_get(b->rules, i), "id"), json_object_get(o, "id"))) {

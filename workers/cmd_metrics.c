@@ -17,18 +17,19 @@ static const char *const unit_names[] = {
 /* As it is written in a rule, N standing for the parameter. */
 static void form_of(const struct metric_row *m, char out[METRIC_NAME_MAX])
 {
-    static const char *const after[] = {
-        [FORM_PLAIN] = "", [FORM_WINDOW] = "_Nm", [FORM_PERIOD] = "(N)@1m", [FORM_SESSION] = "(session)"};
+    static const char *const after[] = {[FORM_PLAIN] = "",
+                                        [FORM_WINDOW] = "_Nm",
+                                        [FORM_TIMEFRAME] = "_Nm",
+                                        [FORM_SPAN] = "(Nm)",
+                                        [FORM_SESSION] = "(session)"};
     snprintf(out, METRIC_NAME_MAX, "%s%s", m->name, after[m->form]);
 }
 
 static void range_of(const struct metric_row *m, char out[32])
 {
     out[0] = 0;
-    if (m->form == FORM_WINDOW)
+    if (m->form == FORM_WINDOW || m->form == FORM_SPAN)
         snprintf(out, 32, "1 to %d minutes", METRIC_WINDOW_MAX);
-    else if (m->form == FORM_PERIOD)
-        snprintf(out, 32, "1 to %d bars", METRIC_PERIOD_MAX);
 }
 
 static const char *changed_by(const struct metric_row *m)
@@ -48,8 +49,7 @@ static void print_json(FILE *out, const struct metric_row *m, bool first)
     text_printf(&t, "%s\n  {\"name\":\"%s\",\"form\":\"%s\",\"unit\":\"%s\",\"changed_by\":\"%s\"",
                 first ? "[" : ",", m->name, form, unit_names[m->unit], changed_by(m));
     if (*range)
-        text_printf(&t, ",\"min\":1,\"max\":%d",
-                    m->form == FORM_WINDOW ? METRIC_WINDOW_MAX : METRIC_PERIOD_MAX);
+        text_printf(&t, ",\"min\":1,\"max\":%d", METRIC_WINDOW_MAX);
     text_printf(&t, ",\"help\":");
     text_json(&t, m->help);
     text_append(&t, "}", 1);
@@ -81,13 +81,16 @@ int cmd_metrics(const struct cli_args *args)
         fprintf(args->out, "| metric | unit | changed by | |\n|---|---|---|---|\n");
     else if (!json)
         fprintf(args->out, "%-22s %-8s %-6s %s\n", "METRIC", "UNIT", "BY", "WHAT IT IS");
-    for (int k = 0; k < METRIC_DIFFERENCE; k++)
+    for (int k = 0; k < METRIC_INDICATOR; k++)
         if (json)
             print_json(args->out, &metric_rows[k], k == 0);
         else
             print_row(args->out, &metric_rows[k], markdown);
     if (json)
         fprintf(args->out, "\n]\n");
+    else if (!markdown)
+        fprintf(args->out,
+                "Indicators over bars, such as rsi(14)@5m: `ringtape indicators --list` has all.\n");
     return CLI_OK;
 }
-_Static_assert((int)METRIC_DIFFERENCE == METRIC_KIND_COUNT - 1, "the internal one is the last");
+_Static_assert((int)METRIC_INDICATOR == METRIC_KIND_COUNT - 2, "after it there is but the internal one");

@@ -96,7 +96,7 @@ static int report(const struct cli_args *a, const struct rules_file *f, const st
     double max = (double)cli_number(a, "max-per-hour", 60);
     json_t *list = cli_has(a, "json") ? json_array() : NULL;
     if (!list)
-        fprintf(a->out, t ? "%-20s %-6s %10s %12s %s\n" : "%-20s %-6s %s\n", "RULE", "FIRES",
+        fprintf(a->out, t ? "%-20s %-12s %10s %12s %s\n" : "%-20s %-12s %s\n", "RULE", "FIRES",
                 t ? "ALERTS" : "CONDITION", t ? "PER HOUR" : "", t ? "WARNING" : "");
     for (uint32_t i = 0; i < f->n; i++) {
         const struct rule *r = &f->rule[i];
@@ -106,10 +106,10 @@ static int report(const struct cli_args *a, const struct rules_file *f, const st
         if (list)
             json_array_append_new(list, rule_json(r, st, per_hour, warning));
         else if (st)
-            fprintf(a->out, "%-20s %-6s %10" PRIu64 " %12.1f %s\n", r->id, rule_trigger_names[r->trigger],
+            fprintf(a->out, "%-20s %-12s %10" PRIu64 " %12.1f %s\n", r->id, rule_trigger_names[r->trigger],
                     st->fired, per_hour, warning);
         else
-            fprintf(a->out, "%-20s %-6s %.*s\n", r->id, rule_trigger_names[r->trigger], (int)r->expr_len,
+            fprintf(a->out, "%-20s %-12s %.*s\n", r->id, rule_trigger_names[r->trigger], (int)r->expr_len,
                     r->expr);
     }
     if (list) {

@@ -23,7 +23,7 @@
 const struct cli_option cmd_run_options[] = {
     {.name = "source",
      .arg = "SOURCE",
-     .help = "where ticks come from, kind:argument (repeatable)",
+     .help = "where ticks come from: csv:FILE, binance-jsonl:FILE, dbn:FILE, capture:PATH, sim:KEY=VALUE,…",
      .kind = CLI_TEXT,
      .many = true},
     {.name = "rules", .arg = "FILE", .help = "the rules (JSON)", .kind = CLI_TEXT},

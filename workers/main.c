@@ -2,10 +2,12 @@
 #include "core/version.h"
 #include "workers/cli.h"
 #include "workers/cmd_audit.h"
+#include "workers/cmd_backtest.h"
 #include "workers/cmd_backup.h"
 #include "workers/cmd_capture.h"
 #include "workers/cmd_config.h"
 #include "workers/cmd_import.h"
+#include "workers/cmd_indicators.h"
 #include "workers/cmd_metrics.h"
 #include "workers/cmd_replay.h"
 #include "workers/cmd_rings.h"
@@ -40,6 +42,14 @@ static const struct cli_command commands[] = {
      .positional_max = 64,
      .options = cmd_replay_options,
      .run = cmd_replay},
+    {.name = "backtest",
+     .help = "replay sources to rules, and show what prices did after each alert",
+     .details = cmd_backtest_details,
+     .positional = "RULES SOURCE…",
+     .positional_min = 2,
+     .positional_max = 65,
+     .options = cmd_backtest_options,
+     .run = cmd_backtest},
     {.name = "rules",
      .help = "check a file of rules, alone or against a source",
      .positional = "check FILE",
@@ -101,6 +111,13 @@ static const struct cli_command commands[] = {
      .no_settings = true,
      .options = cmd_metrics_options,
      .run = cmd_metrics},
+    {.name = "indicators",
+     .help = "add the values of indicators to a file of bars, or list the indicators",
+     .positional = "[CSV]",
+     .positional_max = 1,
+     .no_settings = true,
+     .options = cmd_indicators_options,
+     .run = cmd_indicators},
     {.name = "config",
      .help = "show the settings in force, and where each came from",
      .no_settings = true,

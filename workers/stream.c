@@ -6,6 +6,7 @@
 
 #include "core/sequencer.h"
 #include "net/calendar.h"
+#include "net/conditions.h"
 
 enum { FEED_ROOM = 4096 };
 
@@ -13,6 +14,8 @@ struct stream {
     struct feed *feed;
     struct history *history;
     struct sequencer *sequencer;
+    struct conditions conditions;
+    struct calendars *calendars;
     struct msg *opening; /* settings and rules, not yet stamped */
     int opening_at, opening_n;
     struct msg *fed; /* what the feed gave and the sequencer has not taken */
@@ -33,16 +36,20 @@ static void *must(void *p)
 }
 
 /* The settings that change results, as messages. */
-static int settings_messages(const struct settings *s, struct msg *out)
+static int settings_messages(const struct settings *s, const struct conditions *conditions, struct msg *out)
 {
     int used = 0;
     for (int id = 0; id < SETTING_COUNT; id++) {
-        char text[SETTING_TEXT_MAX + 80], value[SETTING_TEXT_MAX];
-        if (strcmp(setting_table[id].section, "bars"))
+        char text[CONDITIONS_TEXT_MAX + 80], value[SETTING_TEXT_MAX];
+        if (strcmp(setting_table[id].section, "bars") || id == SETTING_ID_bars_conditions)
             continue;
         setting_value(s, (enum setting_id)id, value);
         snprintf(text, sizeof text, "%s=%s", setting_table[id].name, value);
         used += setting_message(text, out + used);
+        if (id == SETTING_ID_bars_eligibility && s->bars_eligibility == SET_BARS_ELIGIBILITY_TABLE) {
+            snprintf(text, sizeof text, "bars.condition_table=%s", conditions->text);
+            used += setting_message(text, out + used);
+        }
     }
     return used;
 }
@@ -51,7 +58,7 @@ static int settings_messages(const struct settings *s, struct msg *out)
 static int check_settings(const struct stream_options *o, struct error *err)
 {
     for (int id = 0; id < SETTING_COUNT; id++)
-        if (!strcmp(setting_table[id].section, "bars") &&
+        if ((!strcmp(setting_table[id].section, "bars") || id == SETTING_ID_calendar_file) &&
             o->settings->from[id].origin == SETTING_FROM_COMMAND)
             return error_set(err,
                              "%s: a capture brings its own %s; to use the command line's, add --override",
@@ -64,7 +71,8 @@ static int open_sequencer(struct stream *s, const struct stream_options *o)
     struct sequencer_options q = {.symbols_max = (uint32_t)o->settings->limits_symbols,
                                   .lateness_ns = o->settings->bars_lateness_ms * 1000000,
                                   .first_seq = o->first_seq,
-                                  .calendar = calendar_day};
+                                  .calendar = calendar_day,
+                                  .calendar_ctx = s->calendars};
     size_t bytes = (sequencer_footprint(&q) + 63) & ~(size_t)63;
     void *mem = must(aligned_alloc(64, bytes));
     memset(mem, 0, bytes);
@@ -86,7 +94,7 @@ static int open_opening(struct stream *s, const struct stream_options *o, struct
                 MSG_SLOTS_MAX;
     s->opening = must(aligned_alloc(64, room * sizeof *s->opening));
     if (settings)
-        s->opening_n = settings_messages(o->settings, s->opening);
+        s->opening_n = settings_messages(o->settings, &s->conditions, s->opening);
     int bad = 0;
     if (rules && rules->n > o->settings->limits_rules)
         bad = error_set(err, "%s: %u rules, but limits.rules is %lld", o->rules, rules->n,
@@ -100,18 +108,31 @@ static int open_opening(struct stream *s, const struct stream_options *o, struct
     return bad;
 }
 
+static int open_calendars(struct stream *s, const struct settings *set, struct source_config *config,
+                          struct error *err)
+{
+    s->calendars = calendars_open(set->calendar_file, err);
+    if (!s->calendars)
+        return error_prefix(err, "calendar.file");
+    config->csv_calendar = calendars_find(s->calendars, set->csv_calendar, err);
+    if (config->csv_calendar < 0)
+        return error_prefix(err, "csv.calendar");
+    config->dbn_calendar = calendars_find(s->calendars, set->dbn_calendar, err);
+    return config->dbn_calendar < 0 ? error_prefix(err, "dbn.calendar") : 0;
+}
+
 struct stream *stream_open(const struct stream_options *o, struct error *err)
 {
     const struct settings *set = o->settings;
     struct stream *s = must(calloc(1, sizeof *s));
-    struct source_config config = {
-        .market = set->source_market[0] ? set->source_market : NULL,
-        .csv_size_scale = (int)set->csv_size_scale,
-        .csv_calendar = set->csv_calendar == SET_CSV_CALENDAR_UTC24 ? CALENDAR_UTC24 : CALENDAR_US_EQUITY,
-        .symbols_max = (uint32_t)set->limits_symbols,
-        .conflate_quotes_ns = set->conflate_quotes_ms * 1000000};
+    struct source_config config = {.market = set->source_market[0] ? set->source_market : NULL,
+                                   .csv_size_scale = (int)set->csv_size_scale,
+                                   .symbols_max = (uint32_t)set->limits_symbols,
+                                   .conflate_quotes_ns = set->conflate_quotes_ms * 1000000};
     s->top_ns = INT64_MIN;
-    if (calendar_init(err) < 0 ||
+    config.conditions = &s->conditions;
+    if (conditions_read(&s->conditions, set->bars_conditions, err) < 0 ||
+        open_calendars(s, set, &config, err) < 0 ||
         (o->history && !(s->history = history_load(o->history, &config, o->log, o->log_ctx, err))) ||
         !(s->feed = feed_open(o->sources, o->n_sources, &config, s->history, err)))
         goto fail;
@@ -284,6 +305,7 @@ void stream_close(struct stream *s)
     feed_close(s->feed);
     if (s->history)
         history_free(s->history);
+    calendars_close(s->calendars);
     free(s->sequencer);
     free(s->opening);
     free(s->fed);

@@ -53,7 +53,8 @@ def against_oracle(what, rule_file, sources):
         return
     o = subprocess.run([sys.executable, os.path.join(SHARED, "tools/oracle.py"), "--rules", rule_file, *sources], capture_output=True, text=True)
     want = [json.loads(l) for l in o.stdout.splitlines()]
-    ringtape("replay", *sources, "--rules", rule_file, "--alerts", path("o.jsonl"), "--to", 1 << 62)
+    # the oracle takes every print as eligible
+    ringtape("replay", *sources, "--rules", rule_file, "--set", "bars.eligibility=all", "--alerts", path("o.jsonl"), "--to", 1 << 62)
     last = max((ns(w["timestamp"]) for w in want), default=0)
     mine = [json.loads(l) for l in open(path("o.jsonl"))]
     key = lambda a: (ns(a["timestamp"]), a["symbol"], a["rule_id"])

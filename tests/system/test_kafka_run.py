@@ -4,6 +4,7 @@ import calendar
 from lib import *
 
 need_data(TAPE)
+os.environ["RINGTAPE_BARS_ELIGIBILITY"] = "all"  # the numbers below are of every print
 KAFKA = os.path.join(ROOT, "scripts/kafka.sh")
 CAT = os.path.join(ROOT, "build", "kafka_cat")
 OUTAGE_S = 5

@@ -6,6 +6,7 @@ from decimal import Decimal
 from lib import *
 
 need_data(TAPE)
+os.environ["RINGTAPE_BARS_ELIGIBILITY"] = "all"  # the numbers below are of every print
 if not glob.glob("/usr/lib/postgresql/*/bin/initdb"):
     print("ok - postgres # SKIP no PostgreSQL server is installed")
     sys.exit(0)

@@ -4,6 +4,7 @@ from decimal import Decimal
 from redis_server import *
 
 need_data(TAPE)
+os.environ["RINGTAPE_BARS_ELIGIBILITY"] = "all"  # the numbers below are of every print
 need_redis()
 redis = Redis("redis")
 try:

@@ -1,7 +1,8 @@
 /* What the engine promises, case by case: triggers, time, bars, rules that change, limits, and how calls are
  * split. Cases are scripts, one step a line or after `;`, times in seconds after T0:
  *
- *   rule ID COOLDOWN_S level|cross [v=N] [off] [sym=A,B] : EXPRESSION     a new slot, by order
+ *   rule ID COOLDOWN_S TRIGGER [v=N] [off] [shadow] [in=BITS] [until=TIME] [sym=A,B] : EXPRESSION
+ *                                  a new slot, by order; in: sessions, bits 1 << enum session_kind
  *   t TIME SYMBOL PRICE [SIZE]     a trade          q TIME SYMBOL BID ASK     a quote
  *   c TIME SYMBOL                  a CLOCK of the symbol's bucket             set KEY=VALUE
  *   day CALENDAR T0 T1 T2 T3       a trading day, minutes after T0            close SYMBOL PRICE yesterday's
@@ -50,16 +51,25 @@ static uint32_t symbol_id(struct script *s, const char *name)
 
 static void script_rule(struct script *s, char *line)
 {
-    char *expr = strstr(line, " : "), trigger[8], symbols[100] = "";
+    char *expr = strstr(line, " : "), trigger[16], symbols[100] = "";
+    unsigned t = 0;
     struct rule_spec r = {.version = 1};
     double cooldown;
     assert_non_null(expr);
     *expr = 0;
     r.id = s->id[s->rules];
     r.expr = expr + 3;
-    assert_int_equal(sscanf(line, "rule %31s %lf %7s", s->id[s->rules], &cooldown, trigger), 3);
+    assert_int_equal(sscanf(line, "rule %31s %lf %15s", s->id[s->rules], &cooldown, trigger), 3);
     r.cooldown_ns = PX(cooldown);
-    r.trigger = !strcmp(trigger, "cross") ? TRIGGER_CROSS : TRIGGER_LEVEL;
+    while (t < TRIGGER_COUNT && strcmp(rule_trigger_names[t], trigger))
+        t++;
+    assert_true(t < TRIGGER_COUNT);
+    r.trigger = (enum rule_trigger)t;
+    r.shadow = strstr(line, " shadow");
+    if (strstr(line, " in="))
+        r.sessions = (uint8_t)atoi(strstr(line, " in=") + 4);
+    if (strstr(line, " until="))
+        r.expires_ns = seconds(strstr(line, " until=") + 7);
     r.disabled = strstr(line, " off");
     if (strstr(line, " v="))
         r.version = (uint32_t)atoi(strstr(line, " v=") + 3);
@@ -278,6 +288,143 @@ static void test_cross(void **state)
          "rule a 0 cross : price > 10 and price < 20 or price > 30; t 0 A 25; t 1 A 35; t 2 A 25; t 3 A 15; "
          "t 4 A 5; t 5 A 40",
          "a@1 a@3 a@5"},
+    };
+    RUN(t, SHOW_ALERTS);
+}
+
+static void test_arithmetic(void **state)
+{
+    (void)state;
+    static const struct example t[] = {
+        {"+ and - of prices are exact", "rule a 0 level : bid + 0.1 == 0.3; q 0 A 0.2 1; q 1 A 0.3 1", "a@0"},
+        {"numbers fold exactly", "rule a 0 level : bid == 0.1 + 0.2; q 0 A 0.3 1; q 1 A 0.300000001 1",
+         "a@0"},
+        {"a price less another", "rule a 0 level : ask - bid >= 0.5; q 0 A 9 9.499999999; q 1 A 9 9.5",
+         "a@1"},
+        {"both sides", "rule a 0 level : price - 1 > bid * 2; q 0 A 4 5; t 1 A 9; t 2 A 9.1", "a@2"},
+        {"* before +, parentheses before both",
+         "rule a 0 level : 2 + 3 * price == 32; rule b 0 level : (2 + 3) * price == 50; t 0 A 10; t 1 A 9",
+         "a@0 b@0"},
+        {"- and / take from the left",
+         "rule a 0 level : price - 3 - 2 == 5; rule b 0 level : price / 5 / 2 == 1;"
+         " t 0 A 10; t 1 A 9",
+         "a@0 b@0"},
+        {"unary minus",
+         "rule a 0 level : -price < -10; rule b 0 level : - (price - 1) == --1 - 11; t 0 A 11; t 1 A 9",
+         "a@0 b@0"},
+        {"a percentage of a metric", "rule a 0 level : price > 1.01 * vwap(session); t 0 A 10 99; t 1 A 11 1",
+         "a@1"},
+        {"unknown stays it", "rule a 0 level : bid - bid == 0 or not bid * 0 == 0; t 0 A 9; q 1 A 1 2",
+         "a@1"},
+        {"a division by 0 is unknown",
+         "rule a 0 level : 1 / (price - 9) > 0 or not 1 / (price - 9) > 0; t 0 A 9; t 1 A 8; t 2 A 9", "a@1"},
+        {"a sum beyond a price is unknown",
+         "rule a 0 level : ask + bid > 0; q 0 A 5000000000 5000000000; q 1 A 1 2", "a@1"},
+        {"cross of a computed value",
+         "rule a 0 cross : price - 2 * bid > 0; q 0 A 5 6; t 1 A 9; t 2 A 11; t 3 A 12;"
+         " q 4 A 6 7; q 5 A 5 7",
+         "a@2 a@5"},
+        {"two metrics of one bar", "rule a 0 level : (high - low) / low > 0.1; t 0 A 10; t 1 A 12; c 60 A",
+         "a@60"},
+    };
+    RUN(t, SHOW_ALERTS);
+}
+
+static void test_crossings(void **state)
+{
+    (void)state;
+    static const struct example t[] = {
+        {"above: where it becomes so",
+         "rule a 0 level : price crosses above 10; t 0 A 9; t 1 A 11; t 2 A 12; t 3 A 10;"
+         " t 4 A 10.5",
+         "a@1 a@4"},
+        {"below", "rule a 0 level : price crosses below 10; t 0 A 11; t 1 A 10; t 2 A 9; t 3 A 8", "a@2"},
+        {"a number crosses a metric", "rule a 0 level : 10 crosses below price; t 0 A 9; t 1 A 11; t 2 A 12",
+         "a@1"},
+        {"of two metrics",
+         "rule a 0 level : price crosses above ask; q 0 A 9 10; t 1 A 10; t 2 A 11; q 3 A 9 12;"
+         " q 4 A 9 10.5",
+         "a@2 a@4"},
+        {"from unknown is none", "rule a 0 level : price crosses above 10; t 0 A 11; t 1 A 9; t 2 A 11",
+         "a@2"},
+        {"with a condition, which holds at that evaluation or never",
+         "rule a 0 level : price crosses above 10 and bid > 1; t 0 A 9; t 1 A 11; q 2 A 2 3; t 3 A 9; t 4 A "
+         "11",
+         "a@4"},
+        {"or a condition",
+         "rule a 0 level : price crosses above 10 or bid > 1; t 0 A 9; t 1 A 11; t 2 A 12; q 3 A 2 3",
+         "a@1 a@3"},
+        {"trigger cross: each is a new one",
+         "rule a 0 cross : price crosses above 10 or price crosses above 11; t 0 A 9; t 1 A 10.5; t 2 A 12; "
+         "t 3 A 13",
+         "a@1 a@2"},
+        {"within the cooldown it is lost",
+         "rule a 10 level : price crosses above 10; t 0 A 9; t 1 A 11; t 2 A 9;"
+         " t 3 A 11; t 12 A 12; t 13 A 9; t 14 A 11",
+         "a@1 a@14"},
+        {"at a CLOCK", "rule a 0 level : volume_1m crosses below 150; t 0 A 9 200; c 60 A; c 120 A", "a@60"},
+        {"at a version's first evaluation nothing crosses",
+         "rule a 0 level : price > 1000; t 0 A 9; rule a 0 level v=2 : price crosses above 10; t 1 A 11; t 2 "
+         "A 9; t 3 A 11",
+         "a@3"},
+        {"other rules that come do not matter",
+         "rule a 0 level : price crosses above 10; t 0 A 9; rule b 0 level : price > 1000; t 1 A 11; t 2 A "
+         "12",
+         "a@1"},
+    };
+    RUN(t, SHOW_ALERTS);
+}
+
+static void test_more_triggers(void **state)
+{
+    (void)state;
+    static const struct example t[] = {
+        {"once: never again", "rule a 0 once : price > 10; t 0 A 9; t 1 A 11; t 2 A 12; t 3 A 9; t 4 A 11",
+         "a@1"},
+        {"once: per symbol", "rule a 0 once : price > 10; t 1 A 11; t 2 B 11; t 3 A 12; t 4 B 12",
+         "a@1 a@2/B"},
+        {"once: until the next version, whose cooldown counts",
+         "rule a 5 once : price > 10; t 1 A 11; t 2 A 11; rule a 5 once v=2 : price > 9; t 3 A 11; t 6 A 11; "
+         "t 20 A 11",
+         "a@1 a@6"},
+        {"once: another rule that comes is nothing to it",
+         "rule a 0 once : price > 10; t 1 A 11; rule b 0 level : price > 1000; t 2 A 12; t 3 A 13", "a@1"},
+        {"once_per_bar: once in a clock minute",
+         "rule a 0 once_per_bar : price > 10; t 1 A 11; t 2 A 12; t 59.9 A 13; t 60 A 11; t 61 A 12",
+         "a@1 a@60"},
+        {"once_per_bar: the cooldown is longer",
+         "rule a 90 once_per_bar : price > 10; t 1 A 11; t 60 A 11; t 91 A 11;"
+         " t 125 A 11; t 181 A 11",
+         "a@1 a@91 a@181"},
+        {"bar_close: at the CLOCK that ends a bar",
+         "rule a 0 bar_close : close > 10; t 0 A 11; t 1 A 12; c 59 A; c 60 A;"
+         " c 61 A; c 120 A",
+         "a@60"},
+        {"bar_close: not where the bar ends false",
+         "rule a 0 bar_close : price > 10; t 0 A 11; t 1 A 9; c 60 A; t 61 A 11;"
+         " c 120 A",
+         "a@120"},
+        {"bar_close: before the symbol's own message of a later minute",
+         "rule a 0 bar_close : price > 10; t 0 B 11; t 60.1 B 9; c 120.5 B", "a@60.1/B"},
+        {"bar_close: the cooldown",
+         "rule a 90 bar_close : price > 10; t 0 A 11; c 60 A; t 61 A 11; c 120 A; t 121 A 11;"
+         " c 180 A",
+         "a@60 a@180"},
+        {"shadow: nothing leaves",
+         "rule a 0 level shadow : price > 10; rule b 0 level : price > 10; t 1 A 11", "b@1"},
+        {"until: from then on never",
+         "rule a 0 level until=3 : price > 10; rule b 0 cross until=3 : price > 10; t 1 A 9;"
+         " t 2 A 11; t 2.999999999 A 12; t 3 A 12; t 4 A 9; t 5 A 11",
+         "a@2 b@2 a@2.999999999"},
+        {"sessions: held outside, at the next tick inside",
+         "day 0 0 2 4 6; rule a 0 level in=4 : price > 10; rule b 0 cross in=4 : price > 10; t 0 A 9; t 1 A "
+         "11;"
+         " t 119 A 12; c 120 A; t 121 A 12; t 122 A 9; t 123 A 11; t 240 A 12; t 241 A 13",
+         "a@121 a@123 b@123"},
+        {"sessions: bar_close",
+         "day 0 0 2 4 6; rule a 0 bar_close in=4 : price > 10; t 0 A 11; c 60 A; t 70 A 11; c 120 A;"
+         " t 130 A 11; c 180 A; t 190 A 11; c 240 A",
+         "a@120 a@180"},
     };
     RUN(t, SHOW_ALERTS);
 }
@@ -733,7 +880,7 @@ static struct tape events_of(const struct engine_limits *l, const struct tape *t
 {
     struct bench b;
     bench_open(&b, l);
-    free(b.out.slot);
+    munmap(b.out.slot, b.out.capacity * sizeof *b.out.slot);
     b.out.capacity = engine_out_capacity(l) + more;
     b.out.slot = zeroed(b.out.capacity * sizeof *b.out.slot);
     if (packed)
@@ -1169,6 +1316,9 @@ int main(void)
         cmocka_unit_test(test_triggers),
         cmocka_unit_test(test_level),
         cmocka_unit_test(test_cross),
+        cmocka_unit_test(test_arithmetic),
+        cmocka_unit_test(test_crossings),
+        cmocka_unit_test(test_more_triggers),
         cmocka_unit_test(test_late_prints),
         cmocka_unit_test(test_rules_that_change),
         cmocka_unit_test(test_days_and_sessions),

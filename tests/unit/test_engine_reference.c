@@ -82,10 +82,12 @@ struct sym {
     size_t n_bars, room_bars;
     uint64_t changes; /* ticks and quotes so far */
     /* by rule id */
-    enum truth truth[RULES];
-    int evaluated[RULES]; /* the slot that truth is of; -1 */
+    enum truth truth[RULES]; /* as of the last evaluation, its events over */
+    int evaluated[RULES];    /* the slot that truth is of; -1 */
     int64_t fired[RULES];
+    int fired_slot[RULES];
     uint32_t k[RULES];
+    enum truth side[RULES][TREE]; /* of an event: was its comparison true at the evaluation before? */
     /* the values of `value_key` and when they were made */
     struct value value[VALUES];
     bool made[VALUES];
@@ -98,6 +100,10 @@ struct node {
     int left, right;
     int cmp;           /* index in cmp_text */
     int metric, other; /* of values; other -1: the constant */
+    char arithmetic;   /* metric + - * / third stands for the metric; 0: it stands for itself */
+    int third;         /* of values */
+    bool event;        /* crosses above (cmp 0), crosses below (cmp 1) */
+    int at;            /* number of the node, for an event's memory */
     struct value constant;
 };
 
@@ -105,14 +111,16 @@ struct tree {
     struct node node[TREE];
     int n;
     int operand[2 * TREE], n_operands;
+    bool events;
 };
 
 struct rrule { /* a version */
     int ident, version;
     bool enabled, recursive;
     enum rule_trigger trigger;
-    int64_t cooldown;
-    uint32_t symbols; /* bit set; all ones = no list */
+    uint8_t sessions;          /* bits; 0 = all */
+    int64_t cooldown, expires; /* 0: never */
+    uint32_t symbols;          /* bit set; all ones = no list */
     struct tree tree;
 };
 
@@ -138,6 +146,7 @@ struct world {
     int n_syms;
     char metric[VALUES][32];
     int n_metrics;
+    bool timed; /* it has metrics that every clock changes */
     struct rrule rule[SLOTS];
     int n_rules;
     int in_force[RULES]; /* slot by ident, -1 */
@@ -229,39 +238,71 @@ static struct value day_before(const struct sym *s)
     return s->history ? price_value(s->history) : unknown;
 }
 
-/* Closes for indicators: of the ended bars from the anchor on, then of the live one. */
-static size_t closes_of(const struct sym *s, double *c, bool *live)
+/* When the bar of `length` minutes that holds time t ends: they begin with the session, and end with it. */
+static int64_t span_end(const struct sym *s, int64_t t, unsigned length)
 {
-    int64_t now = s->time / MIN, anchor = session_of(s->calendar, s->time).day;
+    int64_t start = session_of(s->calendar, t).start, from = start == INT64_MIN ? 0 : start, at = t / MIN;
+    int64_t end = (from + ((t - from) / (length * MIN) + 1) * length * MIN) / MIN;
+    while (at < end && session_of(s->calendar, at * MIN).start == start)
+        at++;
+    return at;
+}
+
+/* Bars for indicators: those ended from the anchor on, then the live one, joined to `length` minutes. */
+static size_t bars_of(const struct sym *s, unsigned length, struct minute *out)
+{
+    int64_t now = s->time / MIN, anchor = session_of(s->calendar, s->time).day, end = 0;
     size_t first = 0, n = 0;
     while (first < s->n_bars && s->bar[first].minute < now && s->bar[first].minute * MIN < anchor)
         first++;
     first = first > KEEP ? first - KEEP : 0;
-    *live = false;
     for (size_t i = first; i < s->n_bars; i++) {
-        *live |= s->bar[i].minute == now;
-        c[n++] = (double)s->bar[i].close / 1e9;
+        const struct minute *b = &s->bar[i];
+        if (n && b->minute < end) {
+            struct minute *o = &out[n - 1];
+            o->high = b->high > o->high ? b->high : o->high;
+            o->low = b->low < o->low ? b->low : o->low;
+            o->close = b->close;
+            o->volume += b->volume;
+        } else {
+            out[n++] = *b;
+            end = span_end(s, b->minute * MIN, length);
+        }
     }
     return n;
 }
 
-static struct value indicator(const struct sym *s, const char *name, unsigned n)
+static struct value indicator(const struct sym *s, const char *name, unsigned n, unsigned length)
 {
+    static struct minute bar[20000];
     static double c[20000];
-    bool live;
-    size_t count = closes_of(s, c, &live);
+    size_t count = bars_of(s, length, bar);
     assert_true(count < sizeof c / sizeof *c);
-    if (!strcmp(name, "sma")) {
-        double sum = 0;
-        for (size_t i = count - n; count >= n && i < count; i++)
-            sum += c[i];
-        return count >= n ? number_value(sum / n) : unknown;
+    double high = 0, low = 1e300, volume = 0, sum = 0, unit = 1;
+    for (size_t i = 0; i < count; i++) {
+        c[i] = (double)bar[i].close / 1e9;
+        if (i + n < count)
+            continue;
+        high = bar[i].high / 1e9 > high ? bar[i].high / 1e9 : high;
+        low = bar[i].low / 1e9 < low ? bar[i].low / 1e9 : low;
+        volume += (double)bar[i].volume;
+        sum += c[i];
     }
+    for (unsigned i = 0; i < s->scale; i++)
+        unit *= 10;
+    if (count < n)
+        return unknown;
+    if (!strcmp(name, "sma"))
+        return number_value(sum / n);
+    if (!strcmp(name, "volume_avg"))
+        return number_value(volume / n / unit);
+    if (!strcmp(name, "willr"))
+        return number_value(high > low ? (high - c[count - 1]) / (high - low) * -100 : -100);
     if (!strcmp(name, "ema")) {
         double mean = 0;
         for (size_t i = 0; i < count; i++)
             mean = i < n ? mean + c[i] / n : mean + 2.0 / (n + 1.0) * (c[i] - mean);
-        return count >= n ? number_value(mean) : unknown;
+        return number_value(mean);
     }
     double gain = 0, loss = 0;
     for (size_t i = 1; i < count; i++) {
@@ -272,6 +313,142 @@ static struct value indicator(const struct sym *s, const char *name, unsigned n)
     if (count < n + 1u)
         return unknown;
     return number_value(loss == 0 ? 100 : 100 - 100 / (1 + gain / loss));
+}
+
+/* Highest and lowest price, volume and money of the bars from a minute on. */
+struct extent {
+    bool any;
+    int64_t high, low;
+    uint64_t volume;
+    __int128 pv;
+};
+
+static struct extent extent_from(const struct sym *s, int64_t minute)
+{
+    struct extent x = {0};
+    for (size_t i = 0; i < s->n_bars; i++) {
+        const struct minute *b = &s->bar[i];
+        if (b->minute < minute)
+            continue;
+        x.high = x.any && x.high > b->high ? x.high : b->high;
+        x.low = x.any && x.low < b->low ? x.low : b->low;
+        x.volume += b->volume;
+        x.pv += b->pv;
+        x.any = true;
+    }
+    return x;
+}
+
+static struct value range_value(const struct extent *x, const char *what, struct value price)
+{
+    if (!x->any)
+        return unknown;
+    if (!strcmp(what, "range"))
+        return price_value(x->high - x->low);
+    if (!strcmp(what, "range_pct"))
+        return number_value((double)(x->high - x->low) / (double)x->low * 100);
+    if (!strcmp(what, "high"))
+        return price_value(x->high);
+    if (!strcmp(what, "low"))
+        return price_value(x->low);
+    return x->high > x->low && price.known
+               ? number_value((double)(price.e9 - x->low) / (double)(x->high - x->low) * 100)
+               : unknown;
+}
+
+/* Volume of the live bar of `length` minutes, forecast to its end, to the mean of the last ten of its kind.
+ */
+static struct value relative_volume(const struct sym *s, unsigned length)
+{
+    static struct minute bar[20000];
+    size_t n = bars_of(s, length, bar), used = 0;
+    struct session now = session_of(s->calendar, s->time);
+    if (now.kind == SESSION_CLOSED)
+        return unknown;
+    int64_t start = now.start + (s->time - now.start) / (length * MIN) * length * MIN;
+    int64_t end = span_end(s, s->time, length) * MIN;
+    double sum = 0, live = 0;
+    for (size_t i = n; i-- > 0;) {
+        if (bar[i].minute * MIN >= start)
+            live += (double)bar[i].volume;
+        else if (used < 10 && session_of(s->calendar, bar[i].minute * MIN).kind == now.kind) {
+            sum += (double)bar[i].volume;
+            used++;
+        }
+    }
+    if (used == 0 || sum == 0)
+        return unknown;
+    double mean = sum / (double)used, elapsed = (double)(s->time - start) / (double)(end - start);
+    return number_value((live + (1 - elapsed) * mean) / mean * 100);
+}
+
+/* Those that every clock changes; false: another one. */
+static bool timed(const struct sym *s, const char *name, struct value *v)
+{
+    unsigned n;
+    struct session now = session_of(s->calendar, s->time);
+    *v = unknown;
+    if (sscanf(name, "relative_volume_%um", &n) == 1) {
+        *v = relative_volume(s, n);
+    } else if (!strcmp(name, "minutes_in_market")) {
+        if (now.kind == SESSION_MARKET)
+            *v = number_value((double)((s->time - now.start) / MIN));
+    } else if (!strcmp(name, "seconds_since_trade")) {
+        for (size_t i = s->n_ticks; i-- > 0 && !v->known && now.kind != SESSION_CLOSED;)
+            if (!s->tick[i].late)
+                *v = number_value((double)(s->time - s->tick[i].now) / 1e9);
+    } else {
+        return false;
+    }
+    return true;
+}
+
+/* Those of the catalogue that look at a span of minutes by its extent; false: another one. */
+static bool spanned(const struct sym *s, const char *name, struct value price, double unit, struct value *v)
+{
+    unsigned n;
+    char head[32], rest;
+    struct extent x;
+    if (sscanf(name, "vwap(%um%c", &n, &rest) == 2) {
+        x = extent_from(s, s->time / MIN - n + 1);
+        *v = quotient(x.pv, x.volume);
+    } else if (sscanf(name, "volume_avg(%um%c", &n, &rest) == 2) {
+        x = extent_from(s, s->time / MIN - n + 1);
+        *v = s->n_bars ? number_value((double)x.volume / unit / n) : unknown;
+    } else if (sscanf(name, "dollar_volume_%um", &n) == 1) {
+        x = extent_from(s, s->time / MIN - n + 1);
+        *v = s->n_bars ? number_value((double)x.pv / 1e9 / unit) : unknown;
+    } else if (sscanf(name, "vwap_dist_%um", &n) == 1 || sscanf(name, "vwap_dist_pct_%um", &n) == 1) {
+        x = extent_from(s, s->time / MIN - n + 1);
+        struct value q = quotient(x.pv, x.volume);
+        double d = (double)price.e9 / 1e9 - q.number;
+        *v = !q.known || !price.known ? unknown : number_value(name[10] == 'p' ? d * 100 / q.number : d);
+    } else if (sscanf(name, "position_in_range_%um", &n) == 1 || sscanf(name, "range_%um", &n) == 1 ||
+               sscanf(name, "range_pct_%um", &n) == 1) {
+        x = extent_from(s, s->time / MIN - n + 1);
+        snprintf(head, sizeof head, "%.*s", (int)(strrchr(name, '_') - name), name);
+        *v = range_value(&x, head, price);
+    } else if (strlen(name) > 6 && !strcmp(name + strlen(name) - 6, "_today")) {
+        int64_t day = session_of(s->calendar, s->time).day;
+        x = extent_from(s, day == INT64_MIN ? INT64_MIN : day / MIN);
+        snprintf(head, sizeof head, "%.*s", (int)strlen(name) - 6, name);
+        *v = range_value(&x, head, price);
+    } else {
+        return false;
+    }
+    return true;
+}
+
+/* Today's volume of one kind of session. */
+static uint64_t volume_of(const struct sym *s, enum session_kind kind)
+{
+    int64_t day = session_of(s->calendar, s->time).day;
+    uint64_t volume = 0;
+    for (size_t i = 0; i < s->n_ticks; i++) {
+        struct session at = session_of(s->calendar, s->tick[i].ev);
+        volume += at.day == day && at.kind == kind ? s->tick[i].size : 0;
+    }
+    return volume;
 }
 
 /* Windows of clock minutes: the live one and the n-1 before. */
@@ -328,9 +505,10 @@ static struct value of_close(struct value a, struct value b, bool percent)
 
 static struct value metric_value(const struct sym *s, const char *name)
 {
-    unsigned n;
+    unsigned n, length;
     char head[32];
     int64_t now = s->time / MIN, p;
+    struct value v;
     const struct minute *live = NULL, *last = NULL;
     struct value price = last_price(s, &p) ? price_value(p) : unknown;
     double unit = 1;
@@ -340,8 +518,10 @@ static struct value metric_value(const struct sym *s, const char *name)
         live = s->bar[i].minute == now ? &s->bar[i] : live;
         last = s->bar[i].minute < now ? &s->bar[i] : last;
     }
-    if (sscanf(name, "%15[a-z](%u)@1m", head, &n) == 2)
-        return indicator(s, head, n);
+    if (sscanf(name, "%15[a-z_](%u)@%um", head, &n, &length) == 3)
+        return indicator(s, head, n, length);
+    if (timed(s, name, &v) || spanned(s, name, price, unit, &v))
+        return v;
     if (sscanf(name, "%15[a-z]_%um", head, &n) == 2 || sscanf(name, "%10[a-z_]t_%um", head, &n) == 2 ||
         (sscanf(name, "change_pct_%um", &n) == 1 && strcpy(head, "change_pct")))
         return window(s, head, n);
@@ -363,6 +543,24 @@ static struct value metric_value(const struct sym *s, const char *name)
         return sums(s, true);
     if (!strcmp(name, "volume_daily"))
         return sums(s, false);
+    if (!strcmp(name, "premarket_volume") || !strcmp(name, "postmarket_volume"))
+        return s->n_bars
+                   ? number_value(
+                         (double)volume_of(s, name[1] == 'r' ? SESSION_PREMARKET : SESSION_POSTMARKET) / unit)
+                   : unknown;
+    if (!strcmp(name, "dollar_volume_daily")) {
+        int64_t day = session_of(s->calendar, s->time).day;
+        struct extent x = extent_from(s, day == INT64_MIN ? INT64_MIN : day / MIN);
+        return s->n_bars ? number_value((double)x.pv / 1e9 / unit) : unknown;
+    }
+    if (!strncmp(name, "change_from_open", 16))
+        return of_close(price, day_open(s), name[16]);
+    if (!strcmp(name, "size")) {
+        for (size_t i = s->n_ticks; i-- > 0;)
+            if (!s->tick[i].late)
+                return number_value((double)s->tick[i].size / unit);
+        return unknown;
+    }
     if (!strcmp(name, "session"))
         return number_value(session_of(s->calendar, s->time).kind);
     if (!strncmp(name, "change_from_close", 17))
@@ -407,7 +605,7 @@ static int compare(const struct value *a, const struct value *b)
 
 static struct value *value_of(struct world *w, struct sym *s, int metric)
 {
-    if (s->made_changes != s->changes || s->made_minute != s->time / MIN) {
+    if (s->made_changes != s->changes || s->made_minute != s->time / MIN || w->timed) {
         memset(s->made, 0, sizeof s->made);
         s->made_changes = s->changes;
         s->made_minute = s->time / MIN;
@@ -419,22 +617,44 @@ static struct value *value_of(struct world *w, struct sym *s, int metric)
     return &s->value[metric];
 }
 
-static enum truth truth_of(struct world *w, struct sym *s, const struct tree *t, int at)
+/* Of what every reading has the same: prices and sums of them exact, the rest as doubles. */
+static struct value compute(char op, const struct value *a, const struct value *b)
+{
+    if (!a->known || !b->known)
+        return unknown;
+    if (a->price && b->price && (op == '+' || op == '-'))
+        return price_value(op == '+' ? a->e9 + b->e9 : a->e9 - b->e9);
+    double x = a->price ? (double)a->e9 / 1e9 : a->number, y = b->price ? (double)b->e9 / 1e9 : b->number;
+    if (op == '/' && y == 0)
+        return unknown;
+    return number_value(op == '+' ? x + y : op == '-' ? x - y : op == '*' ? x * y : x / y);
+}
+
+/* memory: of the rule's events, NULL where nothing crosses. */
+static enum truth truth_of(struct world *w, struct sym *s, const struct tree *t, int at, enum truth *memory)
 {
     const struct node *n = &t->node[at];
     if (n->op == 'c') {
-        const struct value *a = value_of(w, s, n->metric),
-                           *b = n->other < 0 ? &n->constant : value_of(w, s, n->other);
-        if (!a->known || !b->known)
-            return UNKNOWN;
-        int c = compare(a, b);
-        bool holds[] = {c > 0, c < 0, c >= 0, c <= 0, c == 0, c != 0};
-        return holds[n->cmp] ? TRUE : FALSE;
+        struct value a = *value_of(w, s, n->metric);
+        const struct value *b = n->other < 0 ? &n->constant : value_of(w, s, n->other);
+        if (n->arithmetic)
+            a = compute(n->arithmetic, &a, value_of(w, s, n->third));
+        enum truth now = UNKNOWN, before = memory ? memory[n->at] : UNKNOWN;
+        if (a.known && b->known) {
+            int c = compare(&a, b);
+            bool holds[] = {c > 0, c < 0, c >= 0, c <= 0, c == 0, c != 0};
+            now = holds[n->cmp] ? TRUE : FALSE;
+        }
+        if (!n->event)
+            return now;
+        if (memory)
+            memory[n->at] = now;
+        return now == TRUE && before != FALSE ? FALSE : now;
     }
-    enum truth left = truth_of(w, s, t, n->left), right;
+    enum truth left = truth_of(w, s, t, n->left, memory), right;
     if (n->op == '!')
         return TRUE - left;
-    right = truth_of(w, s, t, n->right);
+    right = truth_of(w, s, t, n->right, memory);
     return (n->op == '&') == (left < right) ? left : right;
 }
 
@@ -449,10 +669,19 @@ static void emit_bar(struct world *w, const struct sym *s, const struct minute *
     v->bar = *b;
 }
 
+static bool may_fire(const struct sym *s, int id, const struct rrule *r, int slot)
+{
+    bool same_bar = s->fired[id] / MIN == s->time / MIN && s->fired_slot[id] == slot;
+    return s->time - s->fired[id] >= r->cooldown && !(r->expires && s->time >= r->expires) &&
+           !(r->sessions && !(r->sessions >> session_of(s->calendar, s->time).kind & 1)) &&
+           !(r->trigger == TRIGGER_ONCE && s->fired_slot[id] == slot) &&
+           !(r->trigger == TRIGGER_ONCE_PER_BAR && same_bar);
+}
+
 static void evaluate(struct world *w, struct sym *s, enum what what)
 {
     int fired[RULES], n = 0;
-    if (what == CLOCK && s->made_changes == s->changes && s->made_minute == s->time / MIN)
+    if (what == CLOCK && !w->timed && s->made_changes == s->changes && s->made_minute == s->time / MIN)
         return; /* no tick and the same minute: every value is what it was, nothing becomes true */
     for (int id = 0; id < RULES; id++) {
         int slot = w->in_force[id];
@@ -465,14 +694,20 @@ static void evaluate(struct world *w, struct sym *s, enum what what)
             if (what == CLOCK)
                 continue; /* a new version is first evaluated at the symbol's next message */
             s->truth[id] = UNKNOWN;
+            for (int i = 0; i < TREE; i++)
+                s->side[id][i] = UNKNOWN;
             s->evaluated[id] = slot;
         }
-        enum truth before = s->truth[id], now = s->truth[id] = truth_of(w, s, &r->tree, r->tree.n - 1);
-        if (what == LATE || now != TRUE || s->time - s->fired[id] < r->cooldown)
+        enum truth before = s->truth[id],
+                   now = s->truth[id] = truth_of(w, s, &r->tree, r->tree.n - 1, s->side[id]);
+        if (r->tree.events) /* which are over: what held by them alone does no more */
+            s->truth[id] = truth_of(w, s, &r->tree, r->tree.n - 1, NULL);
+        if (what == LATE || now != TRUE || !may_fire(s, id, r, slot))
             continue;
         if (r->trigger == TRIGGER_CROSS ? before == FALSE : what == TICK || before != TRUE) {
             s->k[id] = s->fired[id] == s->time ? s->k[id] + 1 : 0;
             s->fired[id] = s->time;
+            s->fired_slot[id] = slot;
             fired[n++] = slot;
         }
     }
@@ -518,6 +753,8 @@ static void advance(struct world *w, struct sym *s, int64_t t)
         const struct rrule *r = &w->rule[w->in_force[id] < 0 ? 0 : w->in_force[id]];
         if (w->in_force[id] >= 0 && r->trigger == TRIGGER_CROSS && r->recursive)
             s->truth[id] = UNKNOWN;
+        for (int i = 0; w->in_force[id] >= 0 && r->recursive && i < TREE; i++)
+            s->side[id][i] = UNKNOWN;
     }
 }
 
@@ -628,22 +865,38 @@ static int pick_metric(struct world *w)
                                         "change_from_close_pct",
                                         "gap_from_close",
                                         "gap_from_close_pct",
-                                        "session"};
+                                        "session",
+                                        "change_from_open",
+                                        "change_from_open_pct",
+                                        "premarket_volume",
+                                        "postmarket_volume",
+                                        "dollar_volume_daily",
+                                        "range_today",
+                                        "range_pct_today",
+                                        "position_in_range_today",
+                                        "high_today",
+                                        "low_today",
+                                        "size"};
+    static const char *const of_minutes[] = {
+        "change_%um",    "change_%um",        "change_pct_%um", "change_pct_%um",  "volume_%um",
+        "volume_%um",    "trade_count_%um",   "vwap(%um)",      "volume_avg(%um)", "dollar_volume_%um",
+        "vwap_dist_%um", "vwap_dist_pct_%um", "range_%um",      "range_pct_%um",   "position_in_range_%um"};
+    static const char *const of_bars[] = {"sma", "ema", "ema", "rsi", "rsi", "willr", "volume_avg"};
+    static const unsigned lengths[] = {1, 1, 2, 5, 15, 60};
+    enum { PLAIN = sizeof plain / sizeof *plain, MINUTES = 15, BARS = 7 };
+    static const char *const of_time[] = {"relative_volume_%um", "seconds_since_trade", "minutes_in_market"};
     char name[32];
-    uint32_t k = random_below(&w->random, 34),
+    uint32_t k = random_below(&w->random, PLAIN + MINUTES + BARS + (w->timed ? 6 : 0)),
              n = 1 + random_below(&w->random, one_in(&w->random, 4) ? 30 : 4);
-    if (k < 22)
+    if (k < PLAIN)
         snprintf(name, sizeof name, "%s", plain[k]);
+    else if (k < PLAIN + MINUTES)
+        snprintf(name, sizeof name, of_minutes[k - PLAIN], n);
+    else if (k >= PLAIN + MINUTES + BARS)
+        snprintf(name, sizeof name, of_time[k % 3], lengths[random_below(&w->random, 6)]);
     else
-        snprintf(name, sizeof name,
-                 k < 24   ? "change_%um"
-                 : k < 26 ? "change_pct_%um"
-                 : k < 28 ? "volume_%um"
-                 : k < 29 ? "trade_count_%um"
-                 : k < 30 ? "sma(%u)@1m"
-                 : k < 32 ? "ema(%u)@1m"
-                          : "rsi(%u)@1m",
-                 n);
+        snprintf(name, sizeof name, "%s(%u)@%um", of_bars[k - PLAIN - MINUTES], n,
+                 lengths[random_below(&w->random, 6)]);
     for (int i = 0; i < w->n_metrics; i++)
         if (!strcmp(w->metric[i], name))
             return i;
@@ -660,18 +913,36 @@ static struct value pick_constant(struct world *w, const char *name, char text[3
     int64_t e9;
     bool price = !strcmp(name, "price") || !strcmp(name, "bid") || !strcmp(name, "ask") ||
                  !strcmp(name, "open") || !strcmp(name, "high") || !strcmp(name, "low") ||
-                 !strcmp(name, "close");
+                 !strcmp(name, "close") || !strcmp(name, "high_today") || !strcmp(name, "low_today");
     unsigned n;
     char rest;
     if (price || !strcmp(name, "spread") || !strcmp(name, "change_from_close") ||
-        !strcmp(name, "gap_from_close") || (sscanf(name, "change_%um%c", &n, &rest) == 1)) {
+        !strcmp(name, "gap_from_close") || !strcmp(name, "change_from_open") ||
+        !strcmp(name, "range_today") || (sscanf(name, "range_%um%c", &n, &rest) == 1) ||
+        (sscanf(name, "change_%um%c", &n, &rest) == 1)) {
         e9 = (price ? base_price : 0) + k * step_price + (one_in(&w->random, 4) ? 1 : 0);
         snprintf(text, 32, "%s%" PRId64 ".%09" PRId64, e9 < 0 ? "-" : "", (e9 < 0 ? -e9 : e9) / SEC,
                  (e9 < 0 ? -e9 : e9) % SEC);
         return price_value(e9);
     }
     double d;
-    if (!strncmp(name, "volume", 6))
+    if (!strncmp(name, "relative", 8))
+        d = 40.00370001 * (double)random_below(&w->random, 8);
+    else if (!strncmp(name, "seconds", 7))
+        d = 0.25 + 0.5 * random_below(&w->random, 300);
+    else if (!strncmp(name, "minutes", 7))
+        d = random_below(&w->random, 300);
+    else if (!strncmp(name, "dollar_volume", 13))
+        d = 10000.00370001 * (double)random_below(&w->random, one_in(&w->random, 3) ? 300 : 15);
+    else if (!strncmp(name, "position", 8))
+        d = 25.00370001 * (double)random_below(&w->random, 4);
+    else if (!strncmp(name, "willr", 5))
+        d = -20.00370001 * (double)random_below(&w->random, 5);
+    else if (!strncmp(name, "vwap_dist", 9))
+        d = 0.00370001 + 0.07 * k;
+    else if (strstr(name, "volume_avg"))
+        d = 0.00370001 + 100 * (double)random_below(&w->random, 15);
+    else if (!strncmp(name, "volume", 6) || strstr(name, "ket_volume") || !strcmp(name, "size"))
         d = 100 * (double)random_below(&w->random, one_in(&w->random, 3) ? 300 : 15);
     else if (!strncmp(name, "trade_count", 11))
         d = random_below(&w->random, 8);
@@ -691,13 +962,48 @@ static struct value pick_constant(struct world *w, const char *name, char text[3
  * of luck. */
 static bool is_rounded(const char *name)
 {
-    return !strncmp(name, "sma", 3) || !strncmp(name, "ema", 3) || !strncmp(name, "rsi", 3);
+    return strchr(name, '@') || !strncmp(name, "relative", 8) || !strncmp(name, "seconds", 7) ||
+           strstr(name, "volume_avg") || !strncmp(name, "vwap_dist", 9) || !strncmp(name, "dollar", 6) ||
+           strstr(name, "range_pct") || !strncmp(name, "position", 8);
 }
 
-static int tree_random(struct world *w, struct tree *t, int depth, char *text)
+static void note_operand(struct tree *t, int m)
+{
+    int i = 0;
+    while (i < t->n_operands && t->operand[i] != m)
+        i++;
+    t->operand[i] = m;
+    t->n_operands += i == t->n_operands;
+}
+
+/* metric + - * / metric against a number off every grid, so that no reading rounds to it. */
+static bool arithmetic_random(struct world *w, struct tree *t, struct node *n, char *text)
+{
+    const char *name = w->metric[n->metric];
+    n->third = pick_metric(w);
+    if (!one_in(&w->random, 5) || is_rounded(name) || is_rounded(w->metric[n->third]) ||
+        !strcmp(name, "session") || !strcmp(w->metric[n->third], "session"))
+        return false;
+    n->arithmetic = "+-*/"[random_below(&w->random, 4)];
+    double d = n->arithmetic == '+'   ? 200.000370001
+               : n->arithmetic == '-' ? 0.000370001
+               : n->arithmetic == '*' ? 10000.370001
+                                      : 1.000370001;
+    n->constant = number_value(d);
+    n->cmp %= 4;
+    char number[32];
+    snprintf(number, sizeof number, "%.17g", d);
+    sprintf(text, one_in(&w->random, 2) ? "(%s %c %s) %s %s" : "%s%c%s%s%s", name, n->arithmetic,
+            w->metric[n->third], cmp_text[n->cmp], number);
+    note_operand(t, n->metric);
+    note_operand(t, n->third);
+    return true;
+}
+
+static int tree_random(struct world *w, struct tree *t, int depth, bool negated, char *text)
 {
     char left[1500], right[1500];
-    struct node n = {0};
+    struct node n = {.at = t->n};
     uint32_t kind = random_below(&w->random, 8);
     if (depth == 0 || kind < 3) {
         n.op = 'c';
@@ -705,6 +1011,10 @@ static int tree_random(struct world *w, struct tree *t, int depth, char *text)
         n.metric = pick_metric(w);
         n.other = -1;
         const char *name = w->metric[n.metric];
+        if (arithmetic_random(w, t, &n, text)) {
+            t->node[t->n] = n;
+            return t->n++;
+        }
         if (one_in(&w->random, 4) && !is_rounded(name) && !is_rounded(w->metric[n.other = pick_metric(w)])) {
             sprintf(text, "%s %s %s", name, cmp_text[n.cmp], w->metric[n.other]);
         } else if (n.other = -1, !strcmp(name, "session") && n.cmp > 3) {
@@ -713,26 +1023,26 @@ static int tree_random(struct world *w, struct tree *t, int depth, char *text)
         } else {
             n.constant = pick_constant(w, name, right);
             static const char *const mirrored[6] = {"<", ">", "<=", ">=", "==", "!="};
-            if (one_in(&w->random, 5))
+            if (!negated && one_in(&w->random, 6)) {
+                n.cmp &= 1;
+                n.event = t->events = true;
+                sprintf(text, "%s crosses %s %s", name, n.cmp ? "below" : "above", right);
+            } else if (one_in(&w->random, 5))
                 sprintf(text, "%s %s %s", right, mirrored[n.cmp], name);
             else
                 sprintf(text, "%s%s%s", name, cmp_text[n.cmp], right);
         }
-        for (int k = 0; k < 2; k++) {
-            int m = k ? n.other : n.metric, i = 0;
-            while (i < t->n_operands && t->operand[i] != m)
-                i++;
-            if (m >= 0 && i == t->n_operands)
-                t->operand[t->n_operands++] = m;
-        }
+        note_operand(t, n.metric);
+        if (n.other >= 0)
+            note_operand(t, n.other);
     } else if (kind == 3) {
         n.op = '!';
-        n.left = tree_random(w, t, depth - 1, left);
+        n.left = tree_random(w, t, depth - 1, true, left);
         sprintf(text, "not (%s)", left);
     } else {
         n.op = kind < 6 ? '&' : '|';
-        n.left = tree_random(w, t, depth - 1, left);
-        n.right = tree_random(w, t, depth - 1, right);
+        n.left = tree_random(w, t, depth - 1, negated, left);
+        n.right = tree_random(w, t, depth - 1, negated, right);
         sprintf(text, one_in(&w->random, 2) ? "((%s) %s (%s))" : "(%s)%s( %s)", left,
                 n.op == '&' ? "and" : "or", right);
     }
@@ -748,16 +1058,18 @@ static void add_rule(struct world *w)
     static const int64_t cooldowns[] = {0, 0, 1, 10, 10, 75, 600};
     int slot = w->n_rules++, ident = (int)random_below(&w->random, RULES), old = w->in_force[ident];
     struct rrule *r = &w->rule[slot];
-    *r = (struct rrule){.ident = ident,
-                        .version = old < 0 ? 1 : w->rule[old].version + 1,
-                        .enabled = !one_in(&w->random, 8),
-                        .trigger = one_in(&w->random, 2) ? TRIGGER_CROSS : TRIGGER_LEVEL,
-                        .cooldown = cooldowns[ident % 7] * SEC,
-                        .symbols = UINT32_MAX};
-    tree_random(w, &r->tree, (int)random_below(&w->random, 4), text);
+    *r = (struct rrule){
+        .ident = ident,
+        .version = old < 0 ? 1 : w->rule[old].version + 1,
+        .enabled = !one_in(&w->random, 8),
+        .trigger = (enum rule_trigger)random_below(&w->random, TRIGGER_BAR_CLOSE),
+        .sessions = (uint8_t)(one_in(&w->random, 4) ? 1 + random_below(&w->random, 15) : 0),
+        .expires = one_in(&w->random, 8) && w->top > 0 ? w->top + random_below(&w->random, 3600) * SEC : 0,
+        .cooldown = cooldowns[ident % 7] * SEC,
+        .symbols = UINT32_MAX};
+    tree_random(w, &r->tree, (int)random_below(&w->random, 4), false, text);
     for (int i = 0; i < r->tree.n_operands; i++)
-        r->recursive |= !strncmp(w->metric[r->tree.operand[i]], "ema", 3) ||
-                        !strncmp(w->metric[r->tree.operand[i]], "rsi", 3);
+        r->recursive |= strchr(w->metric[r->tree.operand[i]], '@') != NULL;
     if (one_in(&w->random, 3)) {
         r->symbols = random_below(&w->random, 1 << SYMBOLS);
         strcpy(symbols, "NONE");
@@ -774,6 +1086,8 @@ static void add_rule(struct world *w)
                                  .symbols = symbols[0] ? symbols : NULL,
                                  .version = (uint32_t)r->version,
                                  .trigger = r->trigger,
+                                 .sessions = r->sessions,
+                                 .expires_ns = r->expires,
                                  .cooldown_ns = r->cooldown,
                                  .disabled = !r->enabled});
     if (getenv("SEED"))
@@ -793,7 +1107,7 @@ static struct sym *add_symbol(struct world *w, int i)
     s->scale = scales[i];
     s->time = s->bid = s->ask = -1;
     for (int k = 0; k < RULES; k++) {
-        s->evaluated[k] = -1;
+        s->evaluated[k] = s->fired_slot[k] = -1;
         s->fired[k] = -1000 * DAY;
     }
     w->occupied[s->bucket] = true;
@@ -877,7 +1191,7 @@ static void stamp(struct world *w, struct tape *stamped)
     size_t used = 0;
     sequencer_end(q, true, tape_room(stamped, SEQUENCER_ROOM), SEQUENCER_ROOM, &used);
     stamped->n += used;
-    free(mem);
+    munmap(mem, sequencer_footprint(&o));
 }
 
 static bool same_value(const struct value *v, int64_t bits)
@@ -981,6 +1295,9 @@ static void run(uint64_t seed, int messages, size_t alerts[2])
     struct bench b;
     assert_non_null(w);
     w->seed = w->random = seed;
+    w->timed = one_in(&w->random, 4);
+    if (w->timed) /* each second of each symbol is evaluated */
+        messages /= 20;
     market(w, messages);
     stamp(w, &stamped);
     bench_open(&b, NULL);
@@ -1007,7 +1324,7 @@ static void test_random_markets(void **state)
     size_t seen[2] = {0};
     unsigned seeds = getenv("SEED") ? 1 : getenv("SEEDS") ? (unsigned)atoi(getenv("SEEDS")) : 16;
     for (unsigned i = 0; i < seeds; i++)
-        run(seed_or(1000 + i), i % 8 == 7 ? 40000 : 6000, seen);
+        run(seed_or(1000 + i), i % 8 == 7 ? 20000 : 4000, seen);
     print_message("%zu alerts, %zu bars\n", seen[0], seen[1]);
     assert_true(seen[0] > 1000 && seen[1] > 1000);
 }

@@ -513,13 +513,13 @@ static void test_metrics(void **state)
     assert_int_equal(run("metrics", "--json", NULL, NULL, NULL), CLI_OK);
     json_t *all = parse(output), *m;
     size_t i;
-    assert_int_equal(json_array_size(all), METRIC_KIND_COUNT - 1);
+    assert_int_equal(json_array_size(all), METRIC_INDICATOR);
     json_array_foreach(all, i, m)
     {
         char form[METRIC_NAME_MAX];
         struct metric parsed;
         snprintf(form, sizeof form, "%s", string(m, "form"));
-        if (strstr(form, "(N)") || strstr(form, "_Nm"))
+        if (strstr(form, "(Nm)") || strstr(form, "_Nm"))
             *strchr(form, 'N') = '5';
         if (metric_parse(form, strlen(form), &parsed, &err))
             fail_msg("%s", err.text);
@@ -528,7 +528,7 @@ static void test_metrics(void **state)
     }
     json_decref(all);
     assert_int_equal(run("metrics", "list", NULL, NULL, NULL), CLI_OK);
-    assert_shown(output, "\nrsi(N)@1m ");
+    assert_shown(output, "\nvwap(Nm) ");
     assert_shown(output, "\nvolume_Nm ");
     assert_not_shown(output, "left - right");
     assert_int_equal(run("metrics", "--markdown", NULL, NULL, NULL), CLI_OK);

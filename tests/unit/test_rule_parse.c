@@ -92,7 +92,7 @@ static void test_precedence(void **state)
                 if (e.node[n].op >= EXPR_AND)
                     continue;
                 for (unsigned k = 0; k < 3; k++)
-                    if (e.operand[e.node[n].left].kind == kind[k])
+                    if (e.operand[e.term[e.node[n].left].left].kind == kind[k])
                         holds[n] = (row >> k & 1) != (e.node[n].op == EXPR_LE);
             }
             rows |= (unsigned)meaning(e.n_nodes - 1u, holds) << row;
@@ -217,6 +217,37 @@ static void test_double_literals(void **state)
         }
 }
 
+/* Terms: what is folded, what is shared, what is a price. */
+static void test_terms(void **state)
+{
+    (void)state;
+    assert_int_equal(parse("price - bid > 0.5 and price - bid < 1 and (price - bid) * 2 > 3"), 0);
+    assert_int_equal(e.n_operands, 2);
+    assert_int_equal(e.n_terms, 4); /* two metrics, their difference once, twice that */
+    assert_true(e.term[2].price);
+    assert_int_equal(e.node[0].bound_hi, 500000001);
+    assert_int_equal(e.term[3].op, TERM_MULTIPLY);
+    assert_false(e.term[3].price);
+    assert_int_equal(parse("price + 0.0000000001 > 1"), 0); /* no number of a price */
+    assert_false(e.term[1].price);
+    assert_int_equal(parse("price + rsi(14) > 1"), 0);
+    assert_false(e.term[2].price);
+    static const struct {
+        const char *number;
+        int64_t e9; /* the least price over it */
+    } t[] = {{"0.1 + 0.2", 300000001},     {"-(1 - 3)", 2000000001}, {"2 * 3 + 4", 10000000001},
+             {"2 * (3 + 4)", 14000000001}, {"10 / 4", 2500000001},   {"1 / 3", 333333334},
+             {"- 1 / 3", -333333333},      {"--5", 5000000001},      {"8 - 4 - 2", 2000000001}};
+    for (unsigned i = 0; i < sizeof t / sizeof *t; i++) {
+        char text[80];
+        snprintf(text, sizeof text, "price > %s", t[i].number);
+        assert_int_equal(parse(text), 0);
+        assert_int_equal(e.n_terms, 1);
+        if (e.node[0].bound_hi != t[i].e9)
+            fail_msg("%s: %" PRId64, text, e.node[0].bound_hi);
+    }
+}
+
 static void test_operands(void **state)
 {
     (void)state;
@@ -243,10 +274,10 @@ static void test_refusals(void **state)
     } t[] = {
         {"", "column 1: the expression ends, expected a metric, a number, 'not' or '('"},
         {"   ", "column 4: the expression ends, expected a metric, a number, 'not' or '('"},
-        {"price", "column 6: the expression ends, expected one of > < >= <= == !="},
+        {"price", "column 6: the expression ends, expected one of > < >= <= == != or 'crosses'"},
         {"price >", "column 8: the expression ends, expected a number or a metric"},
-        {"price = 5", "column 7: found '=', expected one of > < >= <= == !="},
-        {"price => 5", "column 7: found '=', expected one of > < >= <= == !="},
+        {"price = 5", "column 7: found '=', expected one of > < >= <= == != or 'crosses'"},
+        {"price => 5", "column 7: found '=', expected one of > < >= <= == != or 'crosses'"},
         {"price > > 5", "column 9: found '>', expected a number or a metric"},
         {"price > 5 5", "column 11: found '5', expected 'and', 'or' or the end"},
         {"price > 5 and", "column 14: the expression ends, expected a metric, a number, 'not' or '('"},
@@ -258,20 +289,22 @@ static void test_refusals(void **state)
         {"5 > 4", "column 5: found '4', expected a metric (one side of a comparison must be one)"},
         {"prise > 5",
          "column 1: unknown metric 'prise': did you mean 'price'?; `ringtape metrics` lists all"},
-        {"price > 5 and rsi(14)@5m < 3",
-         "column 15: metric 'rsi(14)@5m': '@5m' after ')', expected '@1m' (bars of one minute)"},
-        {"rsi(0) < 3", "column 1: metric 'rsi': 0 bars, expected 1 to 400"},
+        {"price > 5 and rsi(14)@7m < 3",
+         "column 15: metric 'rsi(14)@7m': '@7m', expected a timeframe: @1m @2m @5m @10m @15m @30m @1h @2h "
+         "@4h"},
+        {"rsi(0) < 3",
+         "column 1: indicator 'rsi': parameter 1 is '0', expected a whole number of bars, 1 to 400"},
         {"volume_300m < 3", "column 1: metric 'volume': 300 minutes, expected 1 to 240"},
         {"price > 1e999",
          "column 9: found '1e999', expected a number that a double can hold (below 1.8e308)"},
         {"rsi(14) > -1e999",
-         "column 11: found '-1e999', expected a number that a double can hold (below 1.8e308)"},
-        {"price > 1.2.3", "column 9: found '1.2.3', expected a number such as 10, -0.5 or 1e6"},
-        {"price > 12abc", "column 9: found '12abc', expected a number such as 10, -0.5 or 1e6"},
-        {"price > 0x10", "column 9: found '0x10', expected a number such as 10, -0.5 or 1e6"},
-        {"0x1p3 < volume_5m", "column 1: found '0x1p3', expected a number such as 10, -0.5 or 1e6"},
-        {"price > 1e", "column 9: found '1e', expected a number such as 10, -0.5 or 1e6"},
-        {"price > -.", "column 9: found '-.', expected a number such as 10, -0.5 or 1e6"},
+         "column 12: found '1e999', expected a number that a double can hold (below 1.8e308)"},
+        {"price > 1.2.3", "column 9: found '1.2.3', expected a number such as 10, 0.5 or 1e6"},
+        {"price > 12abc", "column 9: found '12abc', expected a number such as 10, 0.5 or 1e6"},
+        {"price > 0x10", "column 9: found '0x10', expected a number such as 10, 0.5 or 1e6"},
+        {"0x1p3 < volume_5m", "column 1: found '0x1p3', expected a number such as 10, 0.5 or 1e6"},
+        {"price > 1e", "column 9: found '1e', expected a number such as 10, 0.5 or 1e6"},
+        {"price > -.", "column 10: found '.', expected a number or a metric"},
         {"price > inf", "column 9: unknown metric 'inf'; `ringtape metrics` lists all"},
         {"price == \"market\"",
          "column 10: found '\"market\"', expected a number or a metric (text compares with `session` only)"},
@@ -279,6 +312,33 @@ static void test_refusals(void **state)
         {"session == \"lunch\"",
          "column 12: found '\"lunch\"', expected \"closed\", \"premarket\", \"market\" or \"postmarket\""},
         {"session == \"market", "column 12: found '\"', expected a number or a metric"},
+        {"price > 5 for 3 bars", "column 11: found 'for', expected 'and', 'or' or the end; `for N bars` and "
+                                 "`within T` are not in this version"},
+        {"(price > 5 within 5m)", "column 12: found 'within', expected 'and', 'or' or ')'; `for N bars` and "
+                                  "`within T` are not in this version"},
+        {"price + > 5", "column 9: found '>', expected a number or a metric"},
+        {"price * (bid > 5) > 3", "column 17: found ')', expected a number or a metric"},
+        {"(price > 5) + 3 > 2", "column 13: found '+', expected 'and', 'or' or the end"},
+        {"(price + 5", "column 11: the expression ends, expected an operator or ')'"},
+        {"(price + 5) and bid > 1", "column 13: found 'and', expected one of > < >= <= == != or 'crosses'"},
+        {"price and bid > 1", "column 7: found 'and', expected one of > < >= <= == != or 'crosses'"},
+        {"not price", "column 10: the expression ends, expected one of > < >= <= == != or 'crosses'"},
+        {"price / 0 > 1", "column 9: found '0', expected a divisor that is not 0"},
+        {"price > 1 / (2 - 2)", "column 19: found ')', expected a divisor that is not 0"},
+        {"price > 1e300 * 1e300", "column 17: found '1e300', expected a result that is finite"},
+        {"price + \"market\" > 1", "column 9: found '\"market\"', expected a number or a metric"},
+        {"\"market\" == session", "column 1: found '\"market\"', expected a metric, a number, 'not' or '('"},
+        {"price crosses 5", "column 15: found '5', expected 'above' or 'below'"},
+        {"price cross above 5",
+         "column 7: found 'cross', expected one of > < >= <= == != or 'crosses'; did you mean 'crosses'?"},
+        {"not (bid > 1 or price crosses above 5)",
+         "column 23: found 'crosses', expected no 'not' before a crossing, which is true for a moment only"},
+        {"not not price crosses above bid and price andd",
+         "column 43: found 'andd', expected one of > < >= <= == != or 'crosses'; did you mean 'and'?"},
+        {"session crosses above \"market\"",
+         "column 23: found '\"market\"', expected text after == or != only"},
+        {"rsi(1000000000) < 3",
+         "column 1: indicator 'rsi': parameter 1 is '1000000000', expected a whole number of bars, 1 to 400"},
         {"price > 5 & bid > 4", "column 11: found '&', expected 'and', 'or' or the end"},
         {"price > 5\nand %", "column 15: found '%', expected a metric, a number, 'not' or '('"},
     };
@@ -396,14 +456,15 @@ static void test_encoding(void **state)
     static const struct {
         size_t at;
         uint8_t value;
-    } lies[] = {{0, 0}, {15, 0x80}, {16, 9}, {18, 0}, {18, 200}, {20, 250}, {27, 1}, {31, 0xff}};
+    } lies[] = {{0, 0},    {15, 0x80}, {16, 9}, {17, 2}, {18, 0},    {18, 200},
+                {20, 250}, {22, 16},   {23, 2}, {27, 1}, {31, 0xff}, {39, 0x80}};
     for (unsigned i = 0; i < sizeof lies / sizeof *lies; i++) {
         memcpy(bad, bytes, (size_t)n);
         bad[lies[i].at] = lies[i].value;
         assert_int_equal(rule_decode(bad, (size_t)n, &back, &err), -1);
     }
     memcpy(bad, bytes, (size_t)n);
-    bad[32] = 0; /* the id's first byte */
+    bad[40] = 0; /* the id's first byte */
     assert_int_equal(rule_decode(bad, (size_t)n, &back, &err), -1);
     assert_string_equal(err.text, "rule: a NUL in its id or name");
     r.cooldown_ns = INT64_MAX; /* a time plus this must not overflow */
@@ -415,15 +476,12 @@ static void test_encoding(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_precedence),
-                                       cmocka_unit_test(test_negation_reaches_the_operators),
-                                       cmocka_unit_test(test_price_literals),
-                                       cmocka_unit_test(test_literals_out_of_range),
-                                       cmocka_unit_test(test_double_literals),
-                                       cmocka_unit_test(test_operands),
-                                       cmocka_unit_test(test_refusals),
-                                       cmocka_unit_test(test_limits),
-                                       cmocka_unit_test(test_prefixes_and_any_byte),
-                                       cmocka_unit_test(test_encoding)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_precedence),      cmocka_unit_test(test_negation_reaches_the_operators),
+        cmocka_unit_test(test_price_literals),  cmocka_unit_test(test_literals_out_of_range),
+        cmocka_unit_test(test_double_literals), cmocka_unit_test(test_operands),
+        cmocka_unit_test(test_terms),           cmocka_unit_test(test_refusals),
+        cmocka_unit_test(test_limits),          cmocka_unit_test(test_prefixes_and_any_byte),
+        cmocka_unit_test(test_encoding)};
     return cmocka_run_group_tests_name("rule_parse", tests, NULL, NULL);
 }

@@ -169,13 +169,12 @@ static void conditions(void **state)
         {"{\"metric\":\"price\",\"operator\":\">\",\"value\":1,\"volume_threshold\":0}",
          "price > 1 and volume_daily >= 0"},
         {"{\"metric\":\"price\",\"operator\":\">\",\"value\":1,\"calculated_during\":\"premarket\"}",
-         "price > 1 and session == \"premarket\""},
+         "price > 1"},
         {"{\"metric\":\"price\",\"operator\":\">\",\"value\":1,\"calculated_during\":\"all\"}", "price > 1"},
         {"{\"metric\":\"change_pct_5m\",\"operator\":\">\",\"value\":3,\"volume_threshold\":5e4,"
          "\"calculated_during\":\"market\",\"timeframe\":\"5m\",\"value_type\":\"%\"},"
-         "{\"metric\":\"bid\",\"operator\":\">\",\"value\":1,\"calculated_during\":\"postmarket\"}",
-         "change_pct_5m > 3 and volume_daily >= 50000 and session == \"market\" and bid > 1 and session == "
-         "\"postmarket\""},
+         "{\"metric\":\"bid\",\"operator\":\">\",\"value\":1,\"calculated_during\":\"market\"}",
+         "change_pct_5m > 3 and volume_daily >= 50000 and bid > 1"},
         {"{\"metric\":\"price\",\"operator\":\">\",\"value\":1,\"volume_threshold\":null,"
          "\"calculated_during\":null,\"timeframe\":null,\"value_type\":null}",
          "price > 1"},
@@ -341,6 +340,46 @@ static void all_fields(void **state)
     rules_file_free(f);
 }
 
+/* What keeps a rule back: its own sessions and those of each condition, its end, its mode. */
+static void sessions_and_expiry(void **state)
+{
+    (void)state;
+#define CONDITION(during)                                                                                    \
+    "{\"metric\":\"price\",\"operator\":\">\",\"value\":1,\"calculated_during\":\"" during "\"}"
+    static const struct {
+        const char *fields;
+        unsigned sessions;
+    } cases[] = {
+        {"\"expr\":\"price > 1\"", 0},
+        {"\"expr\":\"price > 1\",\"sessions\":[\"all\"]", 0},
+        {"\"expr\":\"price > 1\",\"sessions\":[\"market\"]", 1u << SESSION_MARKET},
+        {"\"expr\":\"price > 1\",\"sessions\":[\"premarket\",\"postmarket\"]",
+         1u << SESSION_PREMARKET | 1u << SESSION_POSTMARKET},
+        {"\"conditions\":[" CONDITION("market") "]", 1u << SESSION_MARKET},
+        {"\"conditions\":[" CONDITION("all") "]", 0},
+        {"\"sessions\":[\"market\",\"premarket\"],\"conditions\":[" CONDITION("premarket") "]",
+         1u << SESSION_PREMARKET},
+    };
+    char text[512];
+    for (size_t i = 0; i < COUNT(cases); i++) {
+        snprintf(text, sizeof text,
+                 "[{\"id\":\"x\",\"mode\":\"shadow\",\"expires_at\":\"1970-01-01T00:00:02Z\",%s}]",
+                 cases[i].fields);
+        struct rules_file *f = parse_good(text);
+        assert_int_equal(f->rule[0].sessions, cases[i].sessions);
+        assert_int_equal(f->rule[0].expires_ns, 2 * SECOND);
+        assert_true(f->rule[0].shadow);
+        rules_file_free(f);
+    }
+    int n = snprintf(text, sizeof text, "[{\"id\":\"x\",\"conditions\":[%s,%s]}]", CONDITION("market"),
+                     CONDITION("premarket"));
+    refused(text, (size_t)n,
+            "conditions[1].calculated_during: 'premarket', which leaves the rule no session");
+    n = snprintf(text, sizeof text,
+                 "[{\"id\":\"x\",\"trigger\":\"bar_close\",\"expr\":\"price crosses above 5\"}]");
+    refused(text, (size_t)n, "rule 1 'x': trigger: found \"bar_close\" with a crossing");
+}
+
 static void fields_at_their_bounds(void **state)
 {
     (void)state;
@@ -361,17 +400,27 @@ static void fields_at_their_bounds(void **state)
         {"\"enabled\":true", NULL},
         {"\"enabled\":1", "enabled: a number, expected true or false"},
         {"\"trigger\":\"level\"", NULL},
-        {"\"trigger\":\"once\"", "trigger: 'once', expected \"level\" or \"cross\""},
+        {"\"trigger\":\"cross\"", NULL},
+        {"\"trigger\":\"once\"", NULL},
+        {"\"trigger\":\"once_per_bar\"", NULL},
+        {"\"trigger\":\"bar_close\"", NULL},
+        {"\"trigger\":\"one\"", "trigger: 'one', expected \"level\", \"cross\", |did you mean 'once'?"},
         {"\"trigger\":\"\"", "trigger: '', expected"},
         {"\"trigger\":1", "trigger: 'a number', expected"},
         {"\"name\":5", "name: a number, expected a string"},
         {"\"name\":\"\"", NULL},
-        {"\"mode\":\"shadow\"", "mode: only \"live\""},
-        {"\"mode\":1", "mode: only \"live\""},
-        {"\"sessions\":[\"market\"]", "sessions: not known"},
-        {"\"sessions\":\"market\"", "sessions: not known"},
-        {"\"sessions\":{\"market\":true}", "sessions: not known"},
-        {"\"expires_at\":\"2030-01-01\"", "expires_at: not known"},
+        {"\"mode\":\"shadow\"", NULL},
+        {"\"mode\":\"live\"", NULL},
+        {"\"mode\":\"dead\"", "mode: 'dead', expected \"live\" or \"shadow\""},
+        {"\"mode\":1", "mode: 'a number', expected \"live\" or \"shadow\""},
+        {"\"sessions\":[\"market\",\"premarket\"]", NULL},
+        {"\"sessions\":[\"markt\"]", "sessions: 'markt', expected premarket, |did you mean 'market'?"},
+        {"\"sessions\":[1]", "sessions: 'a number', expected premarket"},
+        {"\"sessions\":\"market\"", "sessions: a string, expected an array"},
+        {"\"sessions\":{\"market\":true}", "sessions: an object, expected an array"},
+        {"\"expires_at\":\"2030-01-01T00:00:00Z\"", NULL},
+        {"\"expires_at\":\"soon\"", "expires_at: 'soon', expected a time such as"},
+        {"\"expires_at\":7", "expires_at: 'a number', expected a time such as"},
         {"\"symbols\":[]", "symbols: expected names of 1 to 63 bytes"},
         {"\"symbols\":\"SPY\"", "symbols: a string, expected an array of names"},
         {"\"symbols\":[\"\"]", "symbols: expected names"},
@@ -603,6 +652,7 @@ int main(void)
         cmocka_unit_test(too_many_conditions),
         cmocka_unit_test(defaults),
         cmocka_unit_test(all_fields),
+        cmocka_unit_test(sessions_and_expiry),
         cmocka_unit_test(fields_at_their_bounds),
         cmocka_unit_test(lengths),
         cmocka_unit_test(cooldown_default),

@@ -252,7 +252,8 @@ static void stops_on_a_signal(void **state)
 {
     (void)state;
     struct real r = {.stop = runloop_stop_on_signals()};
-    struct role role = {"real", real_step, real_house, &r, r.regimes, NULL, NULL};
+    struct role role = {
+        .name = "real", .step = real_step, .housekeeping = real_house, .ctx = &r, .regime_ticks = r.regimes};
     struct runloop loop;
     runloop_init(&loop, &role, 1, IDLE_BACKOFF, NULL);
     uint64_t before = runloop_ticks();

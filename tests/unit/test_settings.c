@@ -111,7 +111,7 @@ static const struct {
     {"[rings]\ntick_slots = 32\n", "expected a power of two"},
     {"[journal]\nsync = allways\n",
      "found \"allways\"; expected never, interval or always; did you mean always?"},
-    {"[bars]\neligibility = conditions\n", "found \"conditions\"; expected all"},
+    {"[bars]\neligibility = conditions\n", "found \"conditions\"; expected all or table"},
     {"[redis]\npublish_prices = maybe\n", "found \"maybe\"; expected true or false"},
     {"[redis]\ntrade_channel = two words\n", "expected a name of 1 to 159 bytes without spaces"},
     {"[redis]\ntrade_channel =\n", "found nothing"},
