@@ -1,5 +1,5 @@
-/* The engine's inside, shared by engine.c (messages, time, bars), metric_state.c (values) and rule_index.c
- * (rules). */
+/* The engine's inside, shared by engine.c (messages, time, bars), metric_state.c (values) and rule_load.c,
+ * rule_index.c and rule_fire.c (rules). */
 #ifndef CORE_ENGINE_INT_H
 #define CORE_ENGINE_INT_H
 
@@ -362,7 +362,7 @@ int64_t metric_relative_volume(const struct engine *e, const struct symbol *s, c
 /* The key of a term that is no metric; its sides are nodes. Stated in rule.h. */
 int64_t computed_key(const struct engine *e, const struct symbol *s, const struct expr_term *t);
 
-/* rule_index.c */
+/* rule_load.c */
 /* Memory for the indexes of the rules in force, a bound on what built_bytes_of adds up to. */
 static inline size_t rules_built_bytes(const struct engine_limits *l)
 {
@@ -370,13 +370,20 @@ static inline size_t rules_built_bytes(const struct engine_limits *l)
 }
 int rules_load(struct engine *e, uint32_t slot, const struct rule *r);
 void rules_build(struct engine *e);
-void rules_bind(struct engine *e, struct symbol *s);
-void rules_arrive(struct engine *e, struct symbol *s);
+uint32_t scope_find(const struct engine *e, const char *name, size_t len);
+
+/* rule_index.c */
 /* Looks at the values of a symbol's indexes again: at a trade (`moved`: at a new price), at a quote, all. */
 void rules_touch_trade(struct engine *e, struct symbol *s, bool moved);
 void rules_touch_quote(struct engine *e, struct symbol *s);
 void rules_touch_time(struct engine *e, struct symbol *s);
 void rules_touch_all(struct engine *e, struct symbol *s);
+/* Where the values stand at a bar's end: e->close_cursor. */
+void rules_seek_close(struct engine *e, struct symbol *s);
+
+/* rule_fire.c */
+void rules_bind(struct engine *e, struct symbol *s);
+void rules_arrive(struct engine *e, struct symbol *s);
 void rules_settle(struct engine *e, struct symbol *s, enum eval what);
 /* A minute in which the symbol traded has ended: what bar_close rules make of it fires into e->fired. */
 void rules_close(struct engine *e, struct symbol *s);
@@ -385,7 +392,6 @@ static inline bool rules_on_close(const struct engine *e, const struct symbol *s
     const struct plan *q = scope_plan(e, s);
     return e->market.n_on_close || (q && q->n_on_close);
 }
-uint32_t scope_find(const struct engine *e, const char *name, size_t len);
 /* A fire as it was saved: its ident, rule, last_ns, due_ns, k. 0; 1 if there is no room, which is counted; -1
  * if the symbol has one of this rule.
  */
@@ -394,10 +400,10 @@ int fire_restore(struct engine *e, struct symbol *s, const struct fire *saved);
 /* engine.c */
 /* Sets when the oldest provisional bar becomes final. */
 void final_update(struct engine *e, struct symbol *s);
-/* A symbol that nothing is known of yet; name is a text of 1 to 63 bytes. False if there is no room. */
 /* When the bar of `minutes` that holds time t ends: such bars begin with the session or a whole number of
  * them later, and end with it at the latest. */
 int64_t bar_end(const struct engine *e, const struct symbol *s, int64_t t, uint32_t minutes);
+/* A symbol that nothing is known of yet; name is a text of 1 to 63 bytes. False if there is no room. */
 bool symbol_add(struct engine *e, uint32_t id, const char *name, uint32_t bucket, uint8_t calendar,
                 uint8_t size_scale);
 

@@ -1,0 +1,461 @@
+/* When a rule that has become true, or holds, fires: triggers, cooldowns, sessions. What holds or cools waits
+ * in its symbol's heap by the time at which it is to be looked at again. */
+#include "core/metric_value.h"
+#include "core/rule_truth.h"
+
+/* The instance of a rule for a symbol, NULL if it has none (another version, other symbols). */
+static const struct instance *instance_of(const struct engine *e, const struct symbol *s, uint32_t ident)
+{
+    uint32_t rule = e->ident_slot[ident];
+    const struct loaded_rule *r = &e->rule[rule];
+    if (!r->live)
+        return NULL;
+    if (r->instance != NONE)
+        return &e->instance[r->instance];
+    const struct plan *p = scope_plan(e, s);
+    uint32_t lo = 0, hi = p ? p->n_instances : 0;
+    while (lo < hi) {
+        uint32_t mid = (lo + hi) / 2;
+        if (e->instance[p->instance[mid]].rule < rule)
+            lo = mid + 1;
+        else
+            hi = mid;
+    }
+    return p && lo < p->n_instances && e->instance[p->instance[lo]].rule == rule
+               ? &e->instance[p->instance[lo]]
+               : NULL;
+}
+
+static uint32_t *fire_cell(const struct engine *e, uint32_t symbol, uint32_t ident)
+{
+    uint64_t h = symbol * UINT64_C(0x9e3779b97f4a7c15); /* rules that flip together are neighbours */
+    uint32_t *cell = &e->fire_hash[((h >> 32) + ident) & e->fire_mask];
+    while (*cell && (e->fire[*cell - 1].symbol != symbol || e->fire[*cell - 1].ident != ident))
+        cell = &e->fire[*cell - 1].hash_next;
+    return cell;
+}
+
+static uint32_t heap_meld(struct engine *e, uint32_t a, uint32_t b)
+{
+    if (a == NONE || b == NONE)
+        return a == NONE ? b : a;
+    if (e->fire[b].due_ns < e->fire[a].due_ns) {
+        uint32_t t = a;
+        a = b;
+        b = t;
+    }
+    e->fire[b].sibling = e->fire[a].child;
+    e->fire[a].child = b;
+    return a;
+}
+
+static void heap_push(struct engine *e, struct symbol *s, uint32_t f, int64_t due_ns)
+{
+    e->fire[f].due_ns = due_ns;
+    e->fire[f].child = e->fire[f].sibling = NONE;
+    s->heap = heap_meld(e, s->heap, f);
+    s->due_ns = e->fire[s->heap].due_ns;
+}
+
+/* Takes the fire that is due first: melds its children in pairs, then the pairs. */
+static uint32_t heap_pop(struct engine *e, struct symbol *s)
+{
+    uint32_t top = s->heap, list = e->fire[top].child, pairs = NONE, root = NONE;
+    while (list != NONE) {
+        uint32_t a = list, b = e->fire[a].sibling;
+        list = b == NONE ? NONE : e->fire[b].sibling;
+        e->fire[a].sibling = NONE;
+        if (b != NONE)
+            e->fire[b].sibling = NONE;
+        uint32_t pair = heap_meld(e, a, b);
+        e->fire[pair].sibling = pairs;
+        pairs = pair;
+    }
+    while (pairs != NONE) {
+        uint32_t next = e->fire[pairs].sibling;
+        e->fire[pairs].sibling = NONE;
+        root = heap_meld(e, root, pairs);
+        pairs = next;
+    }
+    s->heap = root;
+    s->due_ns = root == NONE ? NEVER_NS : e->fire[root].due_ns;
+    return top;
+}
+
+/* From when on a rule may fire again, sessions aside. */
+static int64_t ready_ns(const struct engine *e, const struct fire *f, const struct loaded_rule *r)
+{
+    if (f->last_ns == INT64_MIN)
+        return INT64_MIN;
+    int64_t cool_ns = f->last_ns + r->cooldown_ns, bar_ns = (f->last_ns / MINUTE_NS + 1) * MINUTE_NS;
+    if (f->rule != e->ident_slot[f->ident]) /* another version's: only the cooldown is inherited */
+        return cool_ns;
+    if (r->trigger == TRIGGER_ONCE)
+        return NEVER_NS;
+    return r->trigger == TRIGGER_ONCE_PER_BAR && bar_ns > cool_ns ? bar_ns : cool_ns;
+}
+
+/* A version's own cooldown counts from the last alert of the version before, if that is still known: it is
+ * forgotten at the first message of the symbol at which its cooldown is over. */
+static void fires_redue(struct engine *e, struct symbol *s)
+{
+    uint32_t list = NONE; /* by sibling */
+    while (s->heap != NONE) {
+        uint32_t f = heap_pop(e, s);
+        e->fire[f].sibling = list;
+        list = f;
+    }
+    while (list != NONE) {
+        uint32_t f = list;
+        struct fire *x = &e->fire[f];
+        int64_t due_ns = ready_ns(e, x, &e->rule[e->ident_slot[x->ident]]);
+        list = x->sibling;
+        heap_push(e, s, f, due_ns < x->due_ns ? due_ns : x->due_ns);
+    }
+}
+
+/* The fire of a rule for a symbol, new or known; NONE if limits.fires is reached. New ones are in no heap
+ * yet. */
+static uint32_t fire_take(struct engine *e, const struct symbol *s, uint32_t ident, bool *fresh)
+{
+    uint32_t place = place_of(e, s), *cell = fire_cell(e, place, ident), f;
+    *fresh = *cell == 0;
+    if (*cell)
+        return *cell - 1;
+    if (e->fire_free != NONE) {
+        f = e->fire_free;
+        e->fire_free = e->fire[f].hash_next;
+    } else if (e->fire_used < e->limits.fires) {
+        f = e->fire_used++;
+    } else {
+        e->count.fires_full++;
+        return NONE;
+    }
+    e->fire[f] =
+        (struct fire){.last_ns = INT64_MIN, .symbol = place, .ident = ident, .child = NONE, .sibling = NONE};
+    *cell = f + 1;
+    return f;
+}
+
+static void fire_give(struct engine *e, uint32_t f)
+{
+    uint32_t *cell = fire_cell(e, e->fire[f].symbol, e->fire[f].ident);
+    *cell = e->fire[f].hash_next;
+    e->fire[f].hash_next = e->fire_free;
+    e->fire_free = f;
+}
+
+int fire_restore(struct engine *e, struct symbol *s, const struct fire *saved)
+{
+    bool fresh;
+    uint32_t f = fire_take(e, s, saved->ident, &fresh);
+    if (f == NONE)
+        return 1; /* counted, as where it had come by itself */
+    if (!fresh)
+        return -1;
+    e->fire[f].last_ns = saved->last_ns;
+    e->fire[f].rule = saved->rule;
+    e->fire[f].k = saved->k;
+    heap_push(e, s, f, saved->due_ns);
+    return 0;
+}
+
+static bool cooled(const struct engine *e, const struct fire *f, const struct loaded_rule *r, int64_t t)
+{
+    return t >= ready_ns(e, f, r);
+}
+
+static inline bool in_session(const struct symbol *s, const struct loaded_rule *r)
+{
+    return r->sessions >> s->session & 1;
+}
+
+static void fire_now(struct engine *e, struct fire *f, uint32_t rule, int64_t t)
+{
+    f->k = f->last_ns == t ? f->k + 1 : 0;
+    f->last_ns = t;
+    f->rule = rule;
+    e->fired[e->n_fired++] = (struct fired){.rule = rule, .k = f->k};
+}
+
+/* When what neither holds nor cools may go. It outlives its time by 1 ns at least, for k. */
+static int64_t gone_ns(const struct engine *e, const struct fire *f, const struct loaded_rule *r)
+{
+    int64_t ready = ready_ns(e, f, r);
+    return ready > f->last_ns ? ready : f->last_ns + 1;
+}
+
+/* When a rule that holds is to be looked at again: what its session alone holds back, when that may switch.
+ */
+static int64_t again_ns(const struct engine *e, const struct symbol *s, const struct fire *f,
+                        const struct loaded_rule *r)
+{
+    int64_t ready = ready_ns(e, f, r);
+    if (ready > s->time_ns || in_session(s, r))
+        return ready;
+    return s->live_start_ns + MINUTE_NS;
+}
+
+/* The rules in force are not those that the symbol's cursors are of: makes them anew, as of before the
+ * message at hand, so that what it flips is seen as such. */
+void rules_bind(struct engine *e, struct symbol *s)
+{
+    const char *name = e->name[place_of(e, s)];
+    uint32_t *cursor = cursors_of(e, s);
+    s->bound = e->epoch;
+    s->scope = scope_find(e, name, strlen(name));
+    const struct plan *q = scope_plan(e, s);
+    bool trade = e->market.n_on_trade || (q && q->n_on_trade),
+         move = e->market.n_on_move || (q && q->n_on_move);
+    s->drive = trade ? 2 : move;
+    s->timed = e->market.n_on_time || (q && q->n_on_time);
+    if (s->timed)
+        e->bucket[s->bucket].next_ns = INT64_MIN;
+    memset(cursor, 0, (e->market.n_indexes + (q ? q->n_indexes : 0)) * sizeof *cursor);
+    s->stale = true;
+    s->rebuild = true;
+    if (s->epoch == 0)
+        return; /* its first message */
+    fires_redue(e, s);
+    rules_touch_all(e, s);
+    e->n_changes = 0;
+    e->stamp++;
+}
+
+/* A message of the symbol's own, since which there are new rules: it is the first to evaluate them. */
+void rules_arrive(struct engine *e, struct symbol *s)
+{
+    if (s->bound != e->epoch)
+        rules_bind(e, s);
+    e->bind_epoch = s->epoch;
+    s->epoch = e->epoch;
+    s->stale = true;
+}
+
+/* Whether a crossing by this message is one: not of a version that has not been evaluated before, nor where
+ * the trading day's switch has made values anew. */
+static inline bool events_count(const struct engine *e, const struct symbol *s, const struct loaded_rule *r)
+{
+    return !(e->bind_epoch && r->epoch > e->bind_epoch) && !(s->restart && r->recursive);
+}
+
+static void candidate_cross(struct engine *e, struct symbol *s, const struct instance *in, enum truth before,
+                            enum eval what)
+{
+    const struct loaded_rule *r = &e->rule[in->rule];
+    struct rule_stats *st = &e->stats[in->rule];
+    bool fresh;
+    if (what == EVAL_SILENT)
+        return;
+    if (before == UNKNOWN || (s->restart && r->recursive)) {
+        st->held_warmup++;
+        return;
+    }
+    if (!in_session(s, r)) {
+        st->held_session++;
+        return;
+    }
+    uint32_t f = fire_take(e, s, r->ident, &fresh);
+    if (f == NONE)
+        return;
+    if (cooled(e, &e->fire[f], r, s->time_ns))
+        fire_now(e, &e->fire[f], in->rule, s->time_ns);
+    else
+        st->held_cooldown++;
+    if (fresh)
+        heap_push(e, s, f, gone_ns(e, &e->fire[f], r));
+}
+
+/* level, once, once_per_bar: at a tick fire_due fires it, with what was true before. */
+static void candidate_level(struct engine *e, struct symbol *s, const struct instance *in, enum eval what)
+{
+    const struct loaded_rule *r = &e->rule[in->rule];
+    struct rule_stats *st = &e->stats[in->rule];
+    bool fresh, open = in_session(s, r);
+    uint32_t f = fire_take(e, s, r->ident, &fresh);
+    if (f == NONE)
+        return;
+    bool cool = cooled(e, &e->fire[f], r, s->time_ns);
+    st->held_session += !open;
+    st->held_cooldown += open && !cool;
+    if (what == EVAL_CLOCK && cool && open)
+        fire_now(e, &e->fire[f], in->rule, s->time_ns);
+    if (fresh)
+        heap_push(e, s, f, open ? s->time_ns : again_ns(e, s, &e->fire[f], r));
+}
+
+/* An instance that may have become true by this message. */
+static void candidate(struct engine *e, struct symbol *s, const uint32_t *cursor, struct instance *in,
+                      enum eval what)
+{
+    const struct loaded_rule *r = &e->rule[in->rule];
+    struct rule_stats *st = &e->stats[in->rule];
+    bool is_new = e->bind_epoch && r->epoch > e->bind_epoch;
+    if (in->seen == e->stamp)
+        return; /* another of its comparisons brought it here already */
+    if (r->epoch > s->epoch)
+        return; /* a CLOCK is not the symbol's next message, which evaluates a new rule first */
+    if (r->trigger == TRIGGER_BAR_CLOSE || s->time_ns >= r->expires_ns)
+        return;
+    in->seen = e->stamp;
+    st->evaluated++;
+    if (!holds(e, cursor, in, events_count(e, s, r)))
+        return;
+    st->truths++;
+    enum truth before = is_new ? UNKNOWN : truth_of(e, cursor, in, AS_BEFORE);
+    if (before == TRUE)
+        return;
+    if (r->trigger == TRIGGER_CROSS)
+        candidate_cross(e, s, in, before, what);
+    else
+        candidate_level(e, s, in, what);
+}
+
+/* A fire of a level rule comes up. True if the rule holds. */
+static bool due_level(struct engine *e, struct symbol *s, const uint32_t *cursor, const struct instance *in,
+                      struct fire *x)
+{
+    const struct loaded_rule *r = &e->rule[in->rule];
+    struct rule_stats *st = &e->stats[in->rule];
+    st->evaluated++;
+    if (!holds(e, cursor, in, events_count(e, s, r)))
+        return false;
+    st->truths++;
+    if (!cooled(e, x, r, s->time_ns))
+        return true;
+    if (in_session(s, r))
+        fire_now(e, x, in->rule, s->time_ns);
+    else
+        st->held_session++;
+    return true;
+}
+
+/* The fires that are due at a TRADE or QUOTE: a level rule that holds fires, what neither holds nor cools
+ * goes. */
+static void fire_due(struct engine *e, struct symbol *s, const uint32_t *cursor)
+{
+    int64_t t = s->time_ns;
+    uint32_t again = NONE; /* list by sibling: into the heap when all are out */
+    while (s->due_ns <= t) {
+        uint32_t f = heap_pop(e, s);
+        struct fire *x = &e->fire[f];
+        const struct loaded_rule *r = &e->rule[e->ident_slot[x->ident]];
+        bool level = r->trigger != TRIGGER_CROSS && r->trigger != TRIGGER_BAR_CLOSE && t < r->expires_ns;
+        const struct instance *in = level ? instance_of(e, s, x->ident) : NULL;
+        if (!(in && due_level(e, s, cursor, in, x)) && (x->last_ns == INT64_MIN || t >= gone_ns(e, x, r))) {
+            fire_give(e, f);
+            continue;
+        }
+        x->sibling = again;
+        again = f;
+    }
+    while (again != NONE) {
+        uint32_t f = again;
+        again = e->fire[f].sibling;
+        heap_push(e, s, f, again_ns(e, s, &e->fire[f], &e->rule[e->ident_slot[e->fire[f].ident]]));
+    }
+}
+
+/* ---- bars' ends */
+
+static void close_plan(struct engine *e, struct symbol *s, const struct plan *p)
+{
+    for (uint32_t i = 0; i < p->n_on_close; i++) {
+        const struct instance *in = &e->instance[p->on_close[i]];
+        const struct loaded_rule *r = &e->rule[in->rule];
+        struct rule_stats *st = &e->stats[in->rule];
+        bool fresh;
+        if (r->epoch > s->epoch || s->time_ns >= r->expires_ns)
+            continue;
+        st->evaluated++;
+        enum truth now = truth_of(e, e->close_cursor, in, NO_EVENTS);
+        st->held_warmup += now == UNKNOWN;
+        if (now != TRUE)
+            continue;
+        st->truths++;
+        if (!in_session(s, r)) {
+            st->held_session++;
+            continue;
+        }
+        uint32_t f = fire_take(e, s, r->ident, &fresh);
+        if (f == NONE)
+            continue;
+        if (cooled(e, &e->fire[f], r, s->time_ns))
+            fire_now(e, &e->fire[f], in->rule, s->time_ns);
+        else
+            st->held_cooldown++;
+        if (fresh)
+            heap_push(e, s, f, gone_ns(e, &e->fire[f], r));
+    }
+}
+
+void rules_close(struct engine *e, struct symbol *s)
+{
+    const struct plan *q = scope_plan(e, s);
+    if (s->rebuild)
+        metrics_rebuild(e, s);
+    rules_seek_close(e, s);
+    close_plan(e, s, &e->market);
+    if (q)
+        close_plan(e, s, q);
+}
+
+static void candidates_of(struct engine *e, struct symbol *s, const uint32_t *cursor, const uint32_t *list,
+                          uint32_t from, uint32_t to, enum eval what)
+{
+    enum { AHEAD = 8 }; /* the rules of neighbouring thresholds are anywhere: ask for their lines early */
+    e->count.flips += to - from;
+    for (uint32_t i = from; i < to; i++) {
+        if (i + 2 * AHEAD < to)
+            __builtin_prefetch(&e->instance[list[i + 2 * AHEAD]], 1);
+        if (i + AHEAD < to) {
+            const struct instance *in = &e->instance[list[i + AHEAD]];
+            __builtin_prefetch(&e->rule[in->rule]);
+            __builtin_prefetch((const char *)&e->rule[in->rule] + 64);
+            __builtin_prefetch(&e->stats[in->rule], 1);
+            __builtin_prefetch(&e->atom[in->atom_at]);
+        }
+        candidate(e, s, cursor, &e->instance[list[i]], what);
+    }
+}
+
+static void new_rules(struct engine *e, struct symbol *s, const uint32_t *cursor, const struct plan *p,
+                      enum eval what)
+{
+    for (uint32_t i = 0; p && i < p->n_instances; i++) {
+        struct instance *in = &e->instance[p->instance[i]];
+        if (e->rule[in->rule].epoch > e->bind_epoch)
+            candidate(e, s, cursor, in, what);
+    }
+}
+
+/* All cursors stand where this message puts them: what became true, and what is due, fires into e->fired. */
+void rules_settle(struct engine *e, struct symbol *s, enum eval what)
+{
+    const uint32_t *cursor = cursors_of(e, s);
+    for (uint32_t i = 0; i < e->n_changes; i++) {
+        const struct change *c = &e->change[i];
+        const struct index *ix = c->index;
+        uint32_t from = c->from, to = c->to;
+        if (to == CURSOR_NONE)
+            continue;              /* what is unknown makes nothing true */
+        if (from == CURSOR_NONE) { /* all that holds is new */
+            candidates_of(e, s, cursor, ix->up, 0, ix->up_at[to], what);
+            candidates_of(e, s, cursor, ix->down, ix->down_at[to], ix->down_at[ix->n + 1], what);
+        } else if (to > from) {
+            candidates_of(e, s, cursor, ix->up, ix->up_at[from], ix->up_at[to], what);
+        } else {
+            candidates_of(e, s, cursor, ix->down, ix->down_at[to], ix->down_at[from], what);
+        }
+    }
+    if (e->bind_epoch) {
+        new_rules(e, s, cursor, &e->market, what);
+        new_rules(e, s, cursor, scope_plan(e, s), what);
+    }
+    if (what == EVAL_TICK && s->due_ns <= s->time_ns)
+        fire_due(e, s, cursor);
+    e->bind_epoch = 0;
+    e->n_changes = 0;
+    e->stamp++;
+    s->restart = false;
+}
