@@ -1,5 +1,5 @@
-/* The engine's inside, shared by engine.c (messages, time, bars), metric_state.c (values) and rule_load.c,
- * rule_index.c and rule_fire.c (rules). */
+/* The engine's inside, shared by engine.c (messages), engine_bars.c (time, sessions, bars), engine_events.c,
+ * metric_state.c (values) and rule_load.c, rule_index.c and rule_fire.c (rules). */
 #ifndef CORE_ENGINE_INT_H
 #define CORE_ENGINE_INT_H
 
@@ -397,12 +397,33 @@ static inline bool rules_on_close(const struct engine *e, const struct symbol *s
  */
 int fire_restore(struct engine *e, struct symbol *s, const struct fire *saved);
 
-/* engine.c */
+/* engine_events.c */
+void emit_bar(struct engine *e, const struct symbol *s, const struct bar *b);
+/* What fired at this message, in the order of the rules. */
+SELDOM void emit_fired(struct engine *e, const struct symbol *s);
+
+/* engine_bars.c */
+struct session_at {
+    int64_t start_ns, end_ns, day_ns;
+    enum session_kind kind;
+};
+struct session_at session_find(const struct calendar *c, int64_t t);
+void calendar_add(struct engine *e, uint32_t id, const struct trading_day *day);
+/* The symbol's minute or what is provisional has changed: when has it, and so its bucket, to look again? */
+void wake_update(struct engine *e, struct symbol *s);
 /* Sets when the oldest provisional bar becomes final. */
 void final_update(struct engine *e, struct symbol *s);
 /* When the bar of `minutes` that holds time t ends: such bars begin with the session or a whole number of
  * them later, and end with it at the latest. */
 int64_t bar_end(const struct engine *e, const struct symbol *s, int64_t t, uint32_t minutes);
+/* Brings the symbol to time t, no evaluation in between: its own message decides once, after it is applied.
+ */
+SELDOM void advance(struct engine *e, struct symbol *s, int64_t t);
+/* A print of a minute that has ended: it joins that minute's bar, or makes it. True if the bar was final. */
+SELDOM bool print_into_past(struct engine *e, struct symbol *s, int64_t ev, int64_t p, uint64_t size,
+                            unsigned updates);
+
+/* engine.c */
 /* A symbol that nothing is known of yet; name is a text of 1 to 63 bytes. False if there is no room. */
 bool symbol_add(struct engine *e, uint32_t id, const char *name, uint32_t bucket, uint8_t calendar,
                 uint8_t size_scale);

@@ -1,0 +1,115 @@
+/* What the engine emits: bars, alerts. */
+#include "core/metric_value.h"
+
+#define XXH_INLINE_ALL
+#include <xxhash.h>
+
+/* Room for the next event, its place in the order given. engine_apply has seen to it that there is enough. */
+static struct msg *event_begin(struct engine *e, enum msg_type type, const struct symbol *s, size_t bytes,
+                               uint32_t *sub)
+{
+    assert(e->out->used + MSG_SLOTS_MAX <= e->out->capacity);
+    struct msg *m = &e->out->slot[e->out->used];
+    uint32_t n = msg_begin(m, type, s->id, bytes);
+    assert(n);
+    msg_set_seq(m, e->seq);
+    e->out->used += n;
+    if (e->sub_seq != e->seq || e->sub_symbol != s->id) {
+        e->sub_seq = e->seq;
+        e->sub_symbol = s->id;
+        e->sub = 0;
+    }
+    *sub = e->sub++;
+    return m;
+}
+
+void emit_bar(struct engine *e, const struct symbol *s, const struct bar *b)
+{
+    struct msg_bar p = {.open_e9 = b->open_e9,
+                        .high_e9 = b->high_e9,
+                        .low_e9 = b->low_e9,
+                        .close_e9 = b->close_e9,
+                        .volume = b->volume,
+                        .pv_lo = (uint64_t)b->pv,
+                        .pv_hi = (int64_t)(b->pv >> 64),
+                        .trades = b->trades,
+                        .revision = b->revision,
+                        .length_s = 60};
+    struct msg *m = event_begin(e, MSG_BAR, s, sizeof p, &p.sub);
+    m->event_ns = (int64_t)b->minute * MINUTE_NS;
+    msg_put(m, 0, &p, sizeof p);
+    if (b->revision)
+        e->count.revisions++;
+    else
+        e->count.bars++;
+}
+
+/* Alert id = xxh3_128 of: rule id, 0, version (u32), symbol, 0, symbol's time (i64), k (u32); little-endian.
+ */
+static XXH128_hash_t alert_id(const struct engine *e, const struct symbol *s, const struct loaded_rule *r,
+                              uint32_t k)
+{
+    uint8_t text[RULE_ID_MAX + 64 + 24], *p = text;
+    const char *name = e->name[place_of(e, s)];
+    size_t n = strlen(name);
+    memcpy(p, r->id, r->id_len);
+    p += r->id_len;
+    *p++ = 0;
+    memcpy(p, &r->version, 4);
+    p += 4;
+    memcpy(p, name, n);
+    p += n;
+    *p++ = 0;
+    memcpy(p, &s->time_ns, 8);
+    memcpy(p + 8, &k, 4);
+    return XXH3_128bits(text, (size_t)(p + 12 - text));
+}
+
+static void emit_alert(struct engine *e, const struct symbol *s, const struct fired *f)
+{
+    const struct loaded_rule *r = &e->rule[f->rule];
+    int64_t value[ALERT_OPERANDS_MAX];
+    e->stats[f->rule].fired++;
+    if (r->shadow)
+        return;
+    XXH128_hash_t id = alert_id(e, s, r, f->k);
+    struct msg_alert head = {.rule = f->rule,
+                             .id_hi = id.high64,
+                             .id_lo = id.low64,
+                             .k = f->k,
+                             .kind = ALERT_FIRED,
+                             .n_operands = r->n_operands,
+                             .price_e9 = s->price_e9};
+    for (unsigned i = 0; i < r->n_operands; i++) {
+        uint32_t node = r->operand[i];
+        int64_t key = node_key(e, s, node);
+        value[i] = key;
+        if (key != KEY_UNKNOWN && metric_unit(&e->node[node].metric) != UNIT_PRICE) {
+            double d = key_to_double(key);
+            memcpy(&value[i], &d, sizeof d);
+        }
+    }
+    size_t bytes = 8 * (size_t)r->n_operands;
+    struct msg *m = event_begin(e, MSG_ALERT, s, sizeof head + bytes, &head.sub);
+    m->event_ns = s->time_ns;
+    msg_put(m, 0, &head, sizeof head);
+    msg_put(m, sizeof head, value, bytes);
+    e->count.alerts++;
+}
+
+void emit_fired(struct engine *e, const struct symbol *s)
+{
+    struct fired *f = e->fired;
+    uint32_t n = e->n_fired;
+    for (uint32_t gap = n / 2; gap; gap /= 2)
+        for (uint32_t i = gap; i < n; i++) {
+            struct fired x = f[i];
+            uint32_t j = i;
+            for (; j >= gap && f[j - gap].rule > x.rule; j -= gap)
+                f[j] = f[j - gap];
+            f[j] = x;
+        }
+    for (uint32_t i = 0; i < n; i++)
+        emit_alert(e, s, &f[i]);
+    e->n_fired = 0;
+}
