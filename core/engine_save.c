@@ -218,9 +218,11 @@ static bool get_bars(struct reader *r, struct engine *e, struct symbol *s, const
 {
     if (h->bars > e->limits.bars)
         return false;
-    for (uint32_t i = 0; i < h->bars; i++)
-        if (!get(r, bar_at(e, s, h->first_bar + i), sizeof(struct bar)))
+    for (uint32_t i = 0; i < h->bars; i++) {
+        struct bar *b = bar_at(e, s, h->first_bar + i);
+        if (!get(r, b, sizeof *b) || b->minute > TIME_MAX_NS / MINUTE_NS)
             return false;
+    }
     return true;
 }
 

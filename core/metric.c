@@ -177,7 +177,7 @@ static int parse_plain(const char *text, size_t len, struct metric *m, struct er
 static int parse_pct(const char *text, size_t len, struct metric *m, struct error *err)
 {
     char name[METRIC_NAME_MAX];
-    size_t plan = len > 6 && !memcmp(text, "price_change_", 13) ? 6 : 0, at = len;
+    size_t plan = len > 13 && !memcmp(text, "price_change_", 13) ? 6 : 0, at = len;
     if (len < 8 || memcmp(text + len - 4, "_pct", 4))
         return 1;
     for (at = len - 5; at > 0 && text[at] != '_';)
