@@ -1,5 +1,5 @@
 /* The engine's inside, shared by engine.c (messages), engine_bars.c (time, sessions, bars), engine_events.c,
- * metric_state.c (values) and rule_load.c, rule_index.c and rule_fire.c (rules). */
+ * metric_state.c (values) and rule_load.c, rule_index.c, rule_span.c and rule_fire.c (rules). */
 #ifndef CORE_ENGINE_INT_H
 #define CORE_ENGINE_INT_H
 
