@@ -185,6 +185,8 @@ struct loaded_rule {
     const uint32_t *operand;
 };
 
+struct explain_watch;
+
 enum fire_kind { FIRE_RULE, FIRE_WITHIN, FIRE_FOR };
 
 /* A rule that holds or has fired for a symbol, or what is to be remembered there of a span. In the hash by
@@ -313,6 +315,8 @@ struct engine {
 
     struct parts rule_parts, setting_parts;
 
+    struct explain_watch *watch; /* NULL: nobody asks */
+
     /* sale conditions */
     uint32_t condition_mask; /* of a trade's four codes: 0 = they are not looked at */
     struct condition_table conditions;
@@ -422,6 +426,10 @@ void rules_touch_all(struct engine *e, struct symbol *s);
 /* Where the values stand at a bar's end: e->close_cursor. */
 void rules_seek_close(struct engine *e, struct symbol *s);
 
+/* explain.c */
+/* A minute of the symbol ends: what bar_close rules see, for who watches it. */
+SELDOM void explain_close(const struct engine *e, const struct symbol *s);
+
 /* rule_fire.c */
 void rules_bind(struct engine *e, struct symbol *s);
 void rules_arrive(struct engine *e, struct symbol *s);
@@ -433,6 +441,12 @@ static inline bool rules_on_close(const struct engine *e, const struct symbol *s
     const struct plan *q = scope_plan(e, s);
     return e->market.n_on_close || (q && q->n_on_close);
 }
+/* The instance of a rule for a symbol, NULL if it has none (another version, other symbols). */
+const struct instance *rule_instance_of(const struct engine *e, const struct symbol *s, uint32_t ident);
+/* What is kept of a rule that holds or has fired for a symbol, NULL if nothing is. */
+const struct fire *fire_find(const struct engine *e, const struct symbol *s, uint32_t ident);
+/* From when on a rule may fire again, sessions aside. */
+int64_t fire_ready_ns(const struct engine *e, const struct fire *f, const struct loaded_rule *r);
 /* A fire as it was saved: all but its symbol and links. 0; 1 if there is no room, which is counted; -1 if the
  * symbol has it already. */
 int fire_restore(struct engine *e, struct symbol *s, const struct fire *saved);
@@ -446,6 +460,8 @@ void spans_bind(struct engine *e, struct symbol *s);
 SELDOM void spans_bar_end(struct engine *e, struct symbol *s, int64_t was_ns);
 /* The spans of bar_close rules at a bar's end, into e->close_cursor. */
 void spans_close(struct engine *e, struct symbol *s);
+/* The cursor of a span, `at_close` that of the bar's end at hand: CURSOR_NONE unknown, 1 false, 2 true. */
+uint32_t span_cursor(const struct engine *e, const struct symbol *s, uint32_t node, bool at_close);
 
 /* engine_events.c */
 void emit_bar(struct engine *e, const struct symbol *s, const struct bar *b);

@@ -340,3 +340,9 @@ void spans_close(struct engine *e, struct symbol *s)
     plan_close(e, s, &e->market);
     plan_close(e, s, scope_plan(e, s));
 }
+
+uint32_t span_cursor(const struct engine *e, const struct symbol *s, uint32_t node, bool at_close)
+{
+    const struct index *ix = index_of(e, s, node);
+    return !ix ? CURSOR_NONE : at_close ? e->close_cursor[ix->slot] : cursors_of(e, s)[ix->slot];
+}
