@@ -199,7 +199,7 @@ static inline void evaluate(struct engine *e, struct symbol *s, enum eval what)
         rules_touch_all(e, s);
         s->restart &=
             e->n_changes != 0; /* else there is nothing to settle: the next message's crossings count */
-        due |= (e->bind_epoch != 0) | s->spans_moved | (e->arrived && e->n_spans);
+        due |= (e->bind_epoch != 0) | s->spans_moved | e->arrived;
     }
     if (unlikely(due | (e->n_changes != 0))) {
         rules_settle(e, s, what);

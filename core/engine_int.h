@@ -302,7 +302,7 @@ struct engine {
     uint32_t n_spans;       /* conditions in spans, of all rules in force */
     uint32_t *touched;      /* those to be looked at in this evaluation, by level */
     uint32_t n_touched[EXPR_LEVELS];
-    bool arrived; /* rules newer than bind_epoch, 0 included, are new to the symbol */
+    bool arrived; /* … of which those newer than bind_epoch, 0 included, are new to the symbol */
 
     /* the event being written */
     struct engine_out *out;

@@ -165,7 +165,7 @@ void rules_arrive(struct engine *e, struct symbol *s)
     if (s->bound != e->epoch)
         rules_bind(e, s);
     e->bind_epoch = s->epoch;
-    e->arrived = true;
+    e->arrived = e->n_spans != 0;
     s->epoch = e->epoch;
     s->stale = true;
 }
