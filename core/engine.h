@@ -1,4 +1,4 @@
-/* The engine: a pure function from a sequence of messages to a sequence of events (BAR, ALERT, END).
+/* The engine: a pure function from a sequence of messages to a sequence of events (BAR, ALERT, ANOMALY, END).
  *
  * It never reads a clock, a file or a random number, and allocates nothing after engine_new: the caller gives
  * the memory, zeroed (fresh from mmap; what is not used is never touched). The result does not depend on how
@@ -40,6 +40,7 @@ extern const struct engine_limits engine_limits_default;
     X(bars, "bars emitted for the first time")                                                               \
     X(revisions, "bars emitted again")                                                                       \
     X(alerts, "alerts emitted")                                                                              \
+    X(anomalies, "anomalies emitted")                                                                        \
     X(flips, "comparisons that became true")                                                                 \
     X(cond_no_high_low, "trades whose sale conditions keep them out of high and low")                        \
     X(cond_no_last, "trades whose sale conditions keep them from being the last sale")                       \

@@ -167,6 +167,8 @@ static void roll(struct engine *e, struct symbol *s, int64_t t)
     if (!s->rebuild)
         metrics_roll(e, s, pushed);
     s->stale = true;
+    if (e->watched)
+        watch_minute(e, s, pushed);
 }
 
 void advance(struct engine *e, struct symbol *s, int64_t t)
