@@ -11,7 +11,7 @@ const char *const anomaly_severity_names[ANOMALY_SEVERITY_COUNT] = {
 };
 
 const struct anomaly_row anomaly_rows[ANOMALY_KINDS] = {
-#define X(name, text, setting, warm_up, help) {text, "anomalies." #setting, warm_up, help},
+#define X(name, text, setting, price, warm_up, help) {text, "anomalies." #setting, price, warm_up, help},
     ANOMALIES(X)
 #undef X
 };

@@ -11,30 +11,31 @@
 #include "core/error.h"
 #include "core/message.h"
 
-/* enum suffix, type as emitted, its setting, warm-up, what it is. The order is that of one message's events.
+/* enum suffix, type as emitted, its setting, is its value a price (at 1e-9)?, warm-up, what it is. The order
+ * is that of one message's events.
  */
 #define ANOMALIES(X)                                                                                         \
-    X(DRIFT, "drift", drift, "22 bars of the session",                                                       \
+    X(DRIFT, "drift", drift, true, "22 bars of the session",                                                 \
       "CUSUM of the changes from bar to bar, k = 0.5, over the robust deviation of the 20 changes before; "  \
       "begins anew after it")                                                                                \
-    X(SUSPECT, "suspect", suspect, "40 trades of the day",                                                   \
+    X(SUSPECT, "suspect", suspect, true, "40 trades of the day",                                             \
       "a price further than suspect x s + 2 ticks from the mean of the 40 before, s their deviation, both "  \
       "without the 4 highest and 4 lowest; each one is told")                                                \
-    X(SPIKE, "spike", zscore, "20 trades of the day",                                                        \
+    X(SPIKE, "spike", zscore, true, "20 trades of the day",                                                  \
       "a price above the mean of the 20 before, in their deviations")                                        \
-    X(DROP, "drop", zscore, "20 trades of the day", "… below it")                                            \
-    X(VOLATILITY, "volatility", volatility, "20 bars of the session",                                        \
+    X(DROP, "drop", zscore, true, "20 trades of the day", "… below it")                                      \
+    X(VOLATILITY, "volatility", volatility, true, "20 bars of the session",                                  \
       "high - low of the live minute, robust, to the 20 bars before")                                        \
-    X(VOLUME, "volume", volume, "5 trading days",                                                            \
+    X(VOLUME, "volume", volume, false, "5 trading days",                                                     \
       "volume of the live minute, robust, to the same minute of the last 20 trading days; the deviation is " \
       "at least a tenth of the median, which is above 0")                                                    \
-    X(BURST, "burst", burst, "20 bars of the session",                                                       \
+    X(BURST, "burst", burst, false, "20 bars of the session",                                                \
       "trades of the live minute, robust, to the 20 bars before; the deviation is at least 1 and a tenth "   \
       "of the median")                                                                                       \
-    X(SPREAD, "spread", spread, "40 quotes, a second apart",                                                 \
+    X(SPREAD, "spread", spread, true, "40 quotes, a second apart",                                           \
       "ask - bid becomes wide, robust, to 40 quotes before")                                                 \
-    X(CROSSED, "crossed", crossed, "none", "the bid comes to stand above the ask, in ticks")                 \
-    X(SILENCE, "silence", silence_min, "40 trades of the day",                                               \
+    X(CROSSED, "crossed", crossed, true, "none", "the bid comes to stand above the ask, in ticks")           \
+    X(SILENCE, "silence", silence_min, false, "40 trades of the day",                                        \
       "no trade in the market session for silence_min and 10 x the mean gap of the last 40 trades; told at " \
       "the clock, in minutes")
 
@@ -75,7 +76,9 @@ enum anomaly_severity { ANOMALY_SEVERITIES(X) ANOMALY_SEVERITY_COUNT };
 extern const char *const anomaly_severity_names[ANOMALY_SEVERITY_COUNT];
 
 struct anomaly_row {
-    const char *type, *setting, *warm_up, *help;
+    const char *type, *setting;
+    bool is_price;
+    const char *warm_up, *help;
 };
 extern const struct anomaly_row anomaly_rows[ANOMALY_KINDS];
 

@@ -17,6 +17,10 @@ const struct cli_option cmd_replay_options[] = {
      .arg = "FILE",
      .help = "write alerts here, one JSON object a line (- is the screen)",
      .kind = CLI_TEXT},
+    {.name = "anomalies",
+     .arg = "FILE",
+     .help = "write anomalies here, one JSON object a line (anomalies.enabled)",
+     .kind = CLI_TEXT},
     {.name = "bars", .arg = "FILE", .help = "write the bars here at the end (CSV)", .kind = CLI_TEXT},
     {.name = "summary",
      .arg = "FILE",
@@ -43,10 +47,19 @@ const struct cli_option cmd_replay_options[] = {
 struct replay {
     struct replayer r;
     struct barlog *bars;
-    struct alertlog *alerts;
+    struct alertlog *alerts, *anomalies;
     FILE *messages;
     uint64_t n_bars, n_alerts;
 };
+
+static int anomaly(struct replay *p, const struct msg *m, const struct event_symbol *symbol)
+{
+    char json[EVENT_JSON_MAX];
+    if (!p->anomalies)
+        return 0;
+    int len = event_json_anomaly(m, symbol, json, sizeof json);
+    return len < 0 ? -1 : alertlog_add(p->anomalies, json, (size_t)len, &p->r.err);
+}
 
 static int event(struct replay *p, const struct msg *m)
 {
@@ -60,6 +73,8 @@ static int event(struct replay *p, const struct msg *m)
             barlog_add(p->bars, m, &symbol);
         return 0;
     }
+    if (m->type == MSG_ANOMALY)
+        return anomaly(p, m, &symbol);
     p->n_alerts++;
     if (!p->alerts)
         return 0;
@@ -95,9 +110,11 @@ static int run(struct replay *p)
         return cli_fail(a, CLI_FAILED, "%s", err->text);
     clock_gettime(CLOCK_MONOTONIC, &t1);
     double seconds = (double)(t1.tv_sec - t0.tv_sec) + (double)(t1.tv_nsec - t0.tv_nsec) / 1e9;
-    struct alertlog *alerts = p->alerts;
-    p->alerts = NULL;
+    struct alertlog *alerts = p->alerts, *anomalies = p->anomalies;
+    p->alerts = p->anomalies = NULL;
     if (alerts && alertlog_close(alerts, err) < 0)
+        return cli_fail(a, CLI_FAILED, "%s", err->text);
+    if (anomalies && alertlog_close(anomalies, err) < 0)
         return cli_fail(a, CLI_FAILED, "%s", err->text);
     if (p->bars && barlog_write(p->bars, cli_text(a, "bars", NULL), err) < 0)
         return cli_fail(a, CLI_FAILED, "%s", err->text);
@@ -127,6 +144,8 @@ static int prepare(struct replay *p, const struct cli_args *a)
     }
     if (cli_has(a, "alerts") && !(p->alerts = alertlog_open(cli_text(a, "alerts", NULL), &p->r.err)))
         return cli_fail(a, CLI_FAILED, "%s", p->r.err.text);
+    if (cli_has(a, "anomalies") && !(p->anomalies = alertlog_open(cli_text(a, "anomalies", NULL), &p->r.err)))
+        return cli_fail(a, CLI_FAILED, "%s", p->r.err.text);
     return CLI_OK;
 }
 
@@ -139,6 +158,8 @@ int cmd_replay(const struct cli_args *args)
     if (code == CLI_OK)
         code = run(p);
     if (p->alerts && alertlog_close(p->alerts, NULL) < 0)
+        code = code ? code : CLI_FAILED;
+    if (p->anomalies && alertlog_close(p->anomalies, NULL) < 0)
         code = code ? code : CLI_FAILED;
     if (p->messages && fclose(p->messages) != 0)
         code = code ? code
