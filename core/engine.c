@@ -1,6 +1,7 @@
 /* Memory and messages. */
 #include "core/metric_value.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -34,7 +35,8 @@ static uint32_t pow2_at_least(uint32_t n)
     X(rule, l->rules)                                                                                        \
     X(ident_slot, l->rules)                                                                                  \
     X(ident_hash, (size_t)pow2_at_least(2 * l->rules))                                                       \
-    X(node, l->metrics)                                                                                      \
+    X(asked, l->asked)                                                                                       \
+    X(node, l->metrics + l->asked)                                                                           \
     X(scope_hash, (size_t)pow2_at_least(2 * l->rules))                                                       \
     X(fire, l->fires)                                                                                        \
     X(fire_hash, (size_t)pow2_at_least(2 * l->fires))                                                        \
@@ -52,7 +54,8 @@ static size_t kept_bytes(const struct engine_limits *l)
 }
 static size_t built_bytes(const struct engine_limits *l)
 {
-    return rules_built_bytes(l) + (1 << 16) + (size_t)(l->metrics + 1) * 8; /* the market's plan, alignment */
+    return rules_built_bytes(l) + (1 << 16) +
+           (size_t)(l->metrics + l->asked + 1) * 8; /* the market's plan, alignment */
 }
 
 static size_t align64(size_t n)
@@ -167,6 +170,20 @@ struct engine_view engine_view(const struct engine *e, uint32_t symbol)
         v.live_trades = b->trades;
     }
     return v;
+}
+
+void engine_values(const struct engine *e, uint32_t symbol, uint32_t first, uint32_t n, double *value)
+{
+    const struct symbol *s = symbol_of(e, symbol);
+    assert(first + n <= e->n_asked);
+    for (uint32_t i = 0; i < n; i++) {
+        const struct node *nd = &e->node[e->asked[first + i]];
+        bool there = s && s->bound == e->epoch && !e->rules_changed;
+        int64_t key = there ? node_key(e, s, e->asked[first + i]) : KEY_UNKNOWN;
+        value[i] = key == KEY_UNKNOWN                       ? NAN
+                   : metric_unit(&nd->metric) == UNIT_PRICE ? (double)key / 1e9
+                                                            : key_to_double(key);
+    }
 }
 
 /* ---- messages */

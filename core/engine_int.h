@@ -286,6 +286,8 @@ struct engine {
     uint32_t *ident_hash; /* of ids: open addressing, 1 + ident */
     struct node *node;
     uint32_t n_nodes, state_words;
+    uint32_t n_asked;
+    uint32_t *asked; /* nodes of the values asked for */
     struct series series[SERIES_MAX];
     uint32_t n_series;
     bool rules_changed;
@@ -366,7 +368,7 @@ static inline struct bar *series_ring(const struct engine *e, const struct symbo
 
 static inline uint32_t block_words_max(const struct engine_limits *l)
 {
-    return l->metrics * (STATE_WORDS_PER_METRIC + CURSORS_PER_METRIC / 2) + 2 * LINE_WORDS;
+    return (l->metrics + l->asked) * (STATE_WORDS_PER_METRIC + CURSORS_PER_METRIC / 2) + 2 * LINE_WORDS;
 }
 
 static inline int64_t *block_of(const struct engine *e, const struct symbol *s)
