@@ -1,5 +1,5 @@
 /* Anomalies: what a symbol does that it has not done lately, per detector. Pure functions over windows that
- * the engine keeps (engine_watch.c); all of it is off unless `anomalies.enabled`.
+ * the engine keeps (engine_anomaly.c); all of it is off unless `anomalies.enabled`.
  *
  * A detector gives a score in deviations and has a threshold for it, its setting; 0 switches it off. How far
  * the score is beyond the threshold is the severity. "Robust" is median and 1.4826 x the median of absolute

@@ -45,7 +45,7 @@ static uint32_t pow2_at_least(uint32_t n)
     X(old_stamp, l->metrics *CURSORS_PER_METRIC)                                                             \
     X(close_cursor, l->metrics *CURSORS_PER_METRIC)                                                          \
     X(fired, l->rules)                                                                                       \
-    X(watch, l->symbols)
+    X(windows, l->symbols)
 
 /* Memory for what rules need beside their slots: as parsed, and as indexed. */
 static size_t kept_bytes(const struct engine_limits *l)

@@ -1,5 +1,6 @@
 /* The engine's inside, shared by engine.c (messages), engine_bars.c (time, sessions, bars), engine_events.c,
- * engine_watch.c (anomalies), metric_state.c (values) and rule_load.c, rule_index.c and rule_fire.c (rules).
+ * engine_anomaly.c (anomalies), metric_state.c (values) and rule_load.c, rule_index.c and rule_fire.c
+ * (rules).
  */
 #ifndef CORE_ENGINE_INT_H
 #define CORE_ENGINE_INT_H
@@ -102,7 +103,7 @@ struct symbol {
     int64_t tick_e9;      /* smallest price step, 0 = unknown */
 } __attribute__((aligned(64)));
 
-/* What the detectors of anomalies keep of a symbol (engine_watch.c). */
+/* What the detectors of anomalies keep of a symbol (engine_anomaly.c). */
 struct watch {
     int64_t session_ns, day_ns; /* whose windows these are */
     struct anomaly_prices prices;
@@ -270,7 +271,7 @@ struct engine {
     /* anomalies; the memory is touched only where they are looked for */
     unsigned watched; /* 0 or WATCHED */
     struct anomaly_settings watching;
-    struct watch *watch;     /* by place */
+    struct watch *windows;   /* by place */
     struct anomaly_day *day; /* ANOMALY_DAYS for each place */
 
     /* A block of words for each symbol, as small as the rules in force allow: the state of every metric, from
@@ -457,10 +458,10 @@ SELDOM void emit_fired(struct engine *e, const struct symbol *s);
 void emit_anomaly(struct engine *e, const struct symbol *s, enum anomaly_kind kind, uint32_t k,
                   const struct anomaly *a);
 
-/* engine_watch.c */
+/* engine_anomaly.c */
 static inline struct watch *watch_of(const struct engine *e, const struct symbol *s)
 {
-    return &e->watch[place_of(e, s)];
+    return &e->windows[place_of(e, s)];
 }
 /* When a clock has to look whether the symbol is silent. */
 static inline int64_t watch_silent_ns(const struct engine *e, const struct symbol *s)

@@ -62,7 +62,7 @@ void engine_save_anew(struct engine *e)
     for (uint32_t i = 0; i < e->n_symbols; i++)
         e->symbol[i].saved = 0;
     for (uint32_t i = 0; e->watched && i < e->n_symbols; i++)
-        e->watch[i].days_saved = 0;
+        e->windows[i].days_saved = 0;
 }
 
 static uint64_t first_unsaved(const struct engine *e, const struct symbol *s)
@@ -204,7 +204,7 @@ size_t engine_save(struct engine *e, uint32_t bucket, void *out, size_t max, enu
         return (size_t)(w.at - (uint8_t *)out);
     }
     for (uint32_t i = e->bucket[bucket].first; e->watched && i != NONE; i = e->next_in_bucket[i])
-        if (first_unsaved_day(&e->watch[i]) < e->watch[i].days) {
+        if (first_unsaved_day(&e->windows[i]) < e->windows[i].days) {
             *piece = ENGINE_PIECE_DAY;
             return put_day(&w, e, &e->symbol[i], out);
         }

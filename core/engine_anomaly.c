@@ -13,7 +13,7 @@ static void watch_switch(struct engine *e, bool on)
         return;
     e->watched = on ? WATCHED : 0;
     if (on)
-        memset(e->watch, 0, e->n_symbols * sizeof *e->watch);
+        memset(e->windows, 0, e->n_symbols * sizeof *e->windows);
 }
 
 bool watch_setting(struct engine *e, const char *text)
