@@ -25,6 +25,7 @@ struct engine_limits {
     uint32_t metrics; /* distinct metrics named by the rules in force */
     uint32_t fires;   /* pairs (rule, symbol) that hold, or fired and are in their cooldown */
     uint32_t bars;    /* kept bars of a symbol, a power of two; at least bars.keep + 1440 */
+    uint32_t trades;  /* kept for corrections, of all symbols; 0: none, and no print can be corrected */
 };
 extern const struct engine_limits engine_limits_default;
 
@@ -46,6 +47,11 @@ extern const struct engine_limits engine_limits_default;
     X(cond_no_volume, "trades whose sale conditions keep them out of the volume")                            \
     X(cond_unknown, "trades with a sale condition that the table does not name, which limits nothing")       \
     X(unpriced_prints, "trades of a minute without a last sale: in the sums of session and day, in no bar")  \
+    X(cancels, "prints cancelled")                                                                           \
+    X(cancels_unkept, "cancels of a print that is not kept: it stays")                                       \
+    X(corrections, "prints that took the place of a cancelled one")                                          \
+    X(corrections_unkept, "corrections of a print that is not kept: it stays, they do not count")            \
+    X(trades_dropped, "kept trades that had to go before their day was over: limits.trades")                 \
     X(unknown_symbol, "messages of a symbol that has no SYMBOL message")                                     \
     X(sum_overflow, "trades refused because a volume or a sum would not fit")                                \
     X(ignored, "messages of a type that this version does not use")                                          \

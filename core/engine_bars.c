@@ -37,6 +37,7 @@ static void session_switch(struct engine *e, struct symbol *s)
     s->session = (uint8_t)at.kind;
     s->session_pv = 0;
     s->session_volume = 0;
+    s->session_no++;
     s->stale = true;
     if (at.day_ns == s->day_start_ns)
         return;
@@ -48,6 +49,8 @@ static void session_switch(struct engine *e, struct symbol *s)
     s->day_low_e9 = INT64_MAX;
     s->day_pv = 0;
     memset(s->volume_of, 0, sizeof s->volume_of);
+    if (e->corrections)
+        trades_forget(e, s);
     s->rebuild = s->restart = true;
 }
 
@@ -199,16 +202,64 @@ static void bar_add(struct bar *b, int64_t p, uint64_t size, unsigned updates)
     b->trades++;
 }
 
+uint64_t bar_find(const struct engine *e, const struct symbol *s, uint32_t minute, bool *found)
+{
+    uint64_t oldest = bars_oldest(e, s), i = s->bars_end;
+    while (i > oldest && bar_at(e, s, i - 1)->minute > minute)
+        i--;
+    *found = i > oldest && bar_at(e, s, i - 1)->minute == minute;
+    return i - *found;
+}
+
+/* What was final before the lateness grew stays it. */
+bool bar_is_final(const struct engine *e, const struct symbol *s, uint64_t i, uint32_t minute)
+{
+    return i < s->bars_end - s->provisional ||
+           ((int64_t)minute + 1) * MINUTE_NS + e->lateness_ns <= s->time_ns;
+}
+
+struct bar *bar_insert(struct engine *e, struct symbol *s, uint64_t i, uint32_t minute)
+{
+    uint64_t oldest = bars_oldest(e, s);
+    bool final = bar_is_final(e, s, i, minute);
+    if (i == oldest && (oldest > 0 || s->bars_end >= e->limits.bars))
+        return NULL;
+    for (uint64_t j = s->bars_end; j > i; j--)
+        *bar_at(e, s, j) = *bar_at(e, s, j - 1);
+    s->bars_end++;
+    s->provisional += !final;
+    struct bar *b = bar_at(e, s, i);
+    *b = (struct bar){.minute = minute,
+                      .session =
+                          (uint8_t)session_find(&e->calendar[s->calendar], (int64_t)minute * MINUTE_NS).kind,
+                      .revision = s->emptied_revision};
+    return b;
+}
+
+void bar_remove(struct engine *e, struct symbol *s, uint64_t i)
+{
+    s->bars_base = bars_oldest(e, s); /* the place of the bar before is the last one's, which now moves */
+    s->provisional -= i >= s->bars_end - s->provisional;
+    for (uint64_t j = i; j + 1 < s->bars_end; j++)
+        *bar_at(e, s, j) = *bar_at(e, s, j + 1);
+    s->bars_end--;
+}
+
+void bar_changed(struct engine *e, struct symbol *s, uint64_t i)
+{
+    s->saved = i < s->saved ? i : s->saved;
+    final_update(e, s);
+    wake_update(e, s);
+    s->rebuild = s->stale = true;
+}
+
 bool print_into_past(struct engine *e, struct symbol *s, int64_t ev, int64_t p, uint64_t size,
                      unsigned updates)
 {
     uint32_t minute = (uint32_t)(ev / MINUTE_NS);
-    uint64_t oldest = bars_oldest(e, s), i = s->bars_end, open = s->bars_end - s->provisional;
-    while (i > oldest && bar_at(e, s, i - 1)->minute > minute)
-        i--;
-    bool found = i > oldest && bar_at(e, s, i - 1)->minute == minute;
-    /* what was final before the lateness grew stays it */
-    bool late = i < open + found || ((int64_t)minute + 1) * MINUTE_NS + e->lateness_ns <= s->time_ns;
+    bool found;
+    uint64_t i = bar_find(e, s, minute, &found);
+    bool late = bar_is_final(e, s, i, minute);
     if (late)
         e->count.late_prints++;
     else
@@ -220,36 +271,22 @@ bool print_into_past(struct engine *e, struct symbol *s, int64_t ev, int64_t p, 
                 ranges ? p : INT64_MAX, size, (__int128)p * size);
     }
     if (found) {
-        b = bar_at(e, s, i - 1);
+        b = bar_at(e, s, i);
         bar_add(b, p, size, updates);
         b->revision += late;
     } else if (!(updates & UPDATES_LAST)) {
         e->count.unpriced_prints++;
         s->stale = true; /* the sums of session and day have changed */
         return late;
-    } else if (i == oldest && s->bars_end >= e->limits.bars) {
+    } else if (!(b = bar_insert(e, s, i, minute))) {
         e->count.late_unkept++;
         return late;
     } else {
-        for (uint64_t j = s->bars_end; j > i; j--)
-            *bar_at(e, s, j) = *bar_at(e, s, j - 1);
-        s->bars_end++;
-        b = bar_at(e, s, i);
-        *b = (struct bar){.open_e9 = p,
-                          .high_e9 = p,
-                          .low_e9 = p,
-                          .minute = minute,
-                          .session = (uint8_t)session_find(&e->calendar[s->calendar], ev).kind};
+        b->open_e9 = b->high_e9 = b->low_e9 = p;
         bar_add(b, p, size, updates);
-        if (!late)
-            s->provisional++;
     }
-    if (i - found < s->saved)
-        s->saved = i - found;
     if (late)
         emit_bar(e, s, b);
-    final_update(e, s);
-    wake_update(e, s);
-    s->rebuild = s->stale = true;
+    bar_changed(e, s, i);
     return late;
 }

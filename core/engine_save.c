@@ -13,13 +13,16 @@ struct piece_head {
     int64_t clock_ns; /* of a bucket's piece */
 };
 
-/* A symbol in a piece; its bars and fires follow. */
+/* A symbol in a piece; its bars, trades and fires follow. */
 struct symbol_head {
     uint32_t id;
     uint32_t bars, fires;
     uint8_t calendar, size_scale;
     uint8_t pad[2];
-    uint64_t first_bar; /* number of the first bar, as symbol.bars_end counts */
+    uint64_t first_bar;              /* number of the first bar, as symbol.bars_end counts */
+    uint64_t first_trade, kept_from; /* likewise; the first that is kept */
+    uint32_t trades;
+    uint32_t pad2;
     char name[64];
 };
 
@@ -31,17 +34,18 @@ struct saved_fire {
     uint32_t pad;
 };
 
-enum { BARS_IN_BUCKET = 4 }; /* of a symbol, that go with the bucket itself */
+enum { BARS_IN_BUCKET = 4, TRADES_IN_BUCKET = 16 }; /* of a symbol, that go with the bucket itself */
 
 uint64_t engine_save_layout(void)
 {
-    const uint64_t sizes[] = {2, /* changes when fields do that keep their size */
+    const uint64_t sizes[] = {3, /* changes when fields do that keep their size */
                               sizeof(struct piece_head),
                               sizeof(struct symbol_head),
                               sizeof(struct symbol),
                               offsetof(struct symbol, bid_e9),
                               offsetof(struct symbol, saved),
                               sizeof(struct bar),
+                              sizeof(struct kept_trade),
                               sizeof(struct saved_fire),
                               BUCKET_COUNT};
     return XXH3_64bits(sizes, sizeof sizes);
@@ -51,20 +55,32 @@ size_t engine_save_max(const struct engine_limits *l)
 {
     return sizeof(struct piece_head) +
            l->symbols * (sizeof(struct symbol_head) + sizeof(struct symbol) +
-                         (BARS_IN_BUCKET + ENGINE_SAVE_BARS) * sizeof(struct bar)) +
+                         (BARS_IN_BUCKET + ENGINE_SAVE_BARS) * sizeof(struct bar) +
+                         (TRADES_IN_BUCKET + ENGINE_SAVE_TRADES) * sizeof(struct kept_trade)) +
            (size_t)l->fires * sizeof(struct saved_fire);
 }
 
 void engine_save_anew(struct engine *e)
 {
     for (uint32_t i = 0; i < e->n_symbols; i++)
-        e->symbol[i].saved = 0;
+        e->symbol[i].saved = e->symbol[i].trades.saved = 0;
 }
 
 static uint64_t first_unsaved(const struct engine *e, const struct symbol *s)
 {
     uint64_t oldest = bars_oldest(e, s);
     return s->saved > oldest ? s->saved : oldest;
+}
+
+static uint64_t first_kept(const struct engine *e, const struct symbol *s)
+{
+    return s->trades.first == NONE ? s->trades.end : e->trades[s->trades.first].first;
+}
+
+static uint64_t first_unsaved_trade(const struct engine *e, const struct symbol *s)
+{
+    uint64_t kept = first_kept(e, s);
+    return s->trades.saved > kept ? s->trades.saved : kept;
 }
 
 struct writer {
@@ -89,11 +105,13 @@ static bool put(struct writer *w, const void *bytes, size_t n)
 }
 
 static bool put_head(struct writer *w, const struct engine *e, const struct symbol *s, uint32_t bars,
-                     uint32_t fires)
+                     uint32_t trades)
 {
     struct symbol_head h = {.id = s->id,
                             .bars = bars,
-                            .fires = fires,
+                            .trades = trades,
+                            .first_trade = first_unsaved_trade(e, s),
+                            .kept_from = first_kept(e, s),
                             .calendar = s->calendar,
                             .size_scale = s->size_scale,
                             .first_bar = first_unsaved(e, s)};
@@ -108,6 +126,21 @@ static bool put_bars(struct writer *w, const struct engine *e, const struct symb
     for (uint32_t i = 0; ok && i < n; i++)
         ok = put(w, bar_at(e, s, first + i), sizeof(struct bar));
     return ok;
+}
+
+static bool put_trades(struct writer *w, const struct engine *e, const struct symbol *s, uint32_t n)
+{
+    uint64_t no = first_unsaved_trade(e, s);
+    uint32_t i = s->trades.last;
+    while (n && e->trades[i].first > no)
+        i = e->trades[i].before;
+    for (; n > 0; n--, no++) {
+        if (no == e->trades[i].first + e->trades[i].n)
+            i = e->trades[i].after;
+        if (!put(w, &e->trades[i].trade[no % TRADES_BLOCK], sizeof(struct kept_trade)))
+            return false;
+    }
+    return true;
 }
 
 /* All fires of a symbol are in its heap: breadth first, the fires written being the queue. Returns how many;
@@ -142,7 +175,9 @@ static bool put_symbol(struct writer *w, const struct engine *e, const struct sy
 {
     uint8_t *head = w->at;
     uint32_t bars = (uint32_t)(s->bars_end - first_unsaved(e, s));
-    if (!put_head(w, e, s, bars, 0) || !put(w, s, sizeof *s) || !put_bars(w, e, s, bars))
+    uint32_t trades = (uint32_t)(s->trades.end - first_unsaved_trade(e, s));
+    if (!put_head(w, e, s, bars, trades) || !put(w, s, sizeof *s) || !put_bars(w, e, s, bars) ||
+        !put_trades(w, e, s, trades))
         return false;
     uint32_t fires = put_fires(w, e, s);
     if (fires == UINT32_MAX)
@@ -163,15 +198,18 @@ size_t engine_save(struct engine *e, uint32_t bucket, void *out, size_t max, enu
     for (uint32_t i = e->bucket[bucket].first; i != NONE; i = e->next_in_bucket[i]) {
         struct symbol *s = &e->symbol[i];
         uint64_t unsaved = s->bars_end - first_unsaved(e, s);
-        if (unsaved <= BARS_IN_BUCKET)
+        uint64_t trades = s->trades.end - first_unsaved_trade(e, s);
+        if (unsaved <= BARS_IN_BUCKET && trades <= TRADES_IN_BUCKET)
             continue;
-        uint32_t n = unsaved < ENGINE_SAVE_BARS ? (uint32_t)unsaved : ENGINE_SAVE_BARS;
-        *piece = ENGINE_PIECE_BARS;
-        h = (struct piece_head){.piece = ENGINE_PIECE_BARS, .bucket = bucket, .symbols = 1};
+        uint32_t n = unsaved < ENGINE_SAVE_BARS ? (uint32_t)unsaved : ENGINE_SAVE_BARS,
+                 n_trades = trades < ENGINE_SAVE_TRADES ? (uint32_t)trades : ENGINE_SAVE_TRADES;
+        *piece = ENGINE_PIECE_PART;
+        h = (struct piece_head){.piece = ENGINE_PIECE_PART, .bucket = bucket, .symbols = 1};
         memcpy(out, &h, sizeof h);
-        if (!put_head(&w, e, s, n, 0) || !put_bars(&w, e, s, n))
+        if (!put_head(&w, e, s, n, n_trades) || !put_bars(&w, e, s, n) || !put_trades(&w, e, s, n_trades))
             return 0;
         s->saved = first_unsaved(e, s) + n;
+        s->trades.saved = first_unsaved_trade(e, s) + n_trades;
         return (size_t)(w.at - (uint8_t *)out);
     }
     for (uint32_t i = e->bucket[bucket].first; i != NONE; i = e->next_in_bucket[i], h.symbols++)
@@ -179,7 +217,7 @@ size_t engine_save(struct engine *e, uint32_t bucket, void *out, size_t max, enu
             return 0;
     memcpy(out, &h, sizeof h);
     for (uint32_t i = e->bucket[bucket].first; i != NONE; i = e->next_in_bucket[i])
-        e->symbol[i].saved = e->symbol[i].bars_end;
+        e->symbol[i].saved = e->symbol[i].bars_end, e->symbol[i].trades.saved = e->symbol[i].trades.end;
     return (size_t)(w.at - (uint8_t *)out);
 }
 
@@ -200,7 +238,8 @@ static bool get(struct reader *r, void *out, size_t n)
 
 static bool head_sound(const struct symbol_head *h)
 {
-    return h->calendar < CALENDARS && h->size_scale <= 18 && h->name[0] && memchr(h->name, 0, sizeof h->name);
+    return h->first_trade <= UINT64_C(1) << 48 && h->calendar < CALENDARS && h->size_scale <= 18 &&
+           h->name[0] && memchr(h->name, 0, sizeof h->name);
 }
 
 /* The symbol of the head, new or known; NULL if there is no room, or another one has its id. */
@@ -224,6 +263,43 @@ static bool get_bars(struct reader *r, struct engine *e, struct symbol *s, const
             return false;
     }
     return true;
+}
+
+static bool time_sound(int64_t t)
+{
+    return t >= 0 && t <= TIME_MAX_NS;
+}
+
+/* They follow those that are there, or take the place of some; where neither can be, none of those stays. */
+static bool get_trades(struct reader *r, struct engine *e, struct symbol *s, const struct symbol_head *h)
+{
+    trades_cut(e, s, h->first_trade);
+    if (s->trades.first == NONE && h->trades && h->first_trade % TRADES_BLOCK)
+        return false;
+    for (uint32_t i = 0; i < h->trades; i++) {
+        struct kept_trade t;
+        if (!e->trades_blocks || !get(r, &t, sizeof t) || !time_sound(t.event_ns) || !time_sound(t.time_ns) ||
+            t.price_e9 <= 0 || t.updates > UPDATES_ALL || t.session > SESSION_POSTMARKET)
+            return false;
+        trade_keep(e, s, &t);
+    }
+    return true;
+}
+
+/* After the last piece: what its symbol x knows of the trades, which are all there. */
+static bool take_kept(struct engine *e, struct symbol *s, const struct symbol *x, const struct symbol_head *h)
+{
+    struct kept own = s->trades;
+    s->trades = x->trades;
+    s->trades.first = own.first;
+    s->trades.last = own.last;
+    s->trades.saved = 0;
+    while (s->trades.first != NONE && first_kept(e, s) < h->kept_from)
+        trades_release_first(e, s);
+    uint64_t replaced = x->trades.cancelled_no;
+    const struct kept_trade *t = replaced ? trade_at(e, s, replaced - 1) : NULL;
+    return own.end == x->trades.end && first_kept(e, s) == h->kept_from &&
+           (!replaced || (t && (t->flags & KEPT_CANCELLED)));
 }
 
 static bool get_fires(struct reader *r, struct engine *e, struct symbol *s, uint32_t n)
@@ -258,6 +334,8 @@ static bool state_sound(const struct engine *e, const struct symbol *x, const st
            is_bool(x, offsetof(struct symbol, timed)) && x->bars_first <= x->bars_end &&
            x->bars_end - x->bars_first <= e->limits.bars &&
            x->provisional <= x->bars_end - bars_oldest(e, x) && x->provisional < STEP_SLOTS_BARS / 2 &&
+           x->bars_base <= x->bars_end && is_bool(x, offsetof(struct symbol, halted)) &&
+           h->first_trade + h->trades == x->trades.end && time_sound(x->trades.trade_ns) &&
            h->first_bar + h->bars == x->bars_end && x->time_ns <= TIME_MAX_NS &&
            x->live_start_ns <= TIME_MAX_NS && x->epoch <= e->epoch;
 }
@@ -278,13 +356,17 @@ static bool get_symbol(struct reader *r, struct engine *e, uint32_t bucket, bool
         !state_sound(e, &x, &h, bucket) || !(s = symbol_for(e, &h, bucket)) || s->heap != NONE)
         return false;
     if (!last)
-        return get_bars(r, e, s, &h) && skip(r, h.fires * sizeof(struct saved_fire));
+        return get_bars(r, e, s, &h) && get_trades(r, e, s, &h) &&
+               skip(r, h.fires * sizeof(struct saved_fire));
+    struct kept trades = s->trades;
     *s = x;
+    s->trades = trades;
     s->heap = s->scope = NONE;
     s->due_ns = NEVER_NS;
     s->bound = 0;
     s->saved = 0;
-    if (!get_bars(r, e, s, &h) || !get_fires(r, e, s, h.fires))
+    if (!get_bars(r, e, s, &h) || !get_trades(r, e, s, &h) || !take_kept(e, s, &x, &h) ||
+        !get_fires(r, e, s, h.fires))
         return false;
     final_update(e, s);
     rules_bind(e, s);
@@ -298,13 +380,13 @@ int engine_load(struct engine *e, const void *piece, size_t bytes, bool last, st
     if (e->rules_changed)
         rules_build(e);
     bool ok = get(&r, &h, sizeof h) && h.bucket < BUCKET_COUNT &&
-              (h.piece == ENGINE_PIECE_BUCKET || (h.piece == ENGINE_PIECE_BARS && h.symbols == 1)) &&
+              (h.piece == ENGINE_PIECE_BUCKET || (h.piece == ENGINE_PIECE_PART && h.symbols == 1)) &&
               h.clock_ns <= TIME_MAX_NS;
-    if (ok && h.piece == ENGINE_PIECE_BARS) {
+    if (ok && h.piece == ENGINE_PIECE_PART) {
         struct symbol_head x;
         struct symbol *s;
         ok = get(&r, &x, sizeof x) && head_sound(&x) && (s = symbol_for(e, &x, h.bucket)) &&
-             get_bars(&r, e, s, &x);
+             get_bars(&r, e, s, &x) && get_trades(&r, e, s, &x);
     } else if (ok) {
         e->bucket[h.bucket].clock_ns = h.clock_ns;
         e->bucket[h.bucket].next_ns = INT64_MIN;
@@ -328,8 +410,8 @@ void engine_piece_symbols(const void *piece, size_t bytes, void (*f)(void *ctx, 
     if (!get(&r, &h, sizeof h) || h.piece != ENGINE_PIECE_BUCKET)
         return;
     for (uint32_t i = 0; i < h.symbols && get(&r, &x, sizeof x); i++) {
-        size_t rest =
-            sizeof(struct symbol) + x.bars * sizeof(struct bar) + x.fires * sizeof(struct saved_fire);
+        size_t rest = sizeof(struct symbol) + x.bars * sizeof(struct bar) +
+                      x.trades * sizeof(struct kept_trade) + x.fires * sizeof(struct saved_fire);
         if ((size_t)(r.end - r.at) < rest)
             return;
         r.at += rest;

@@ -49,7 +49,8 @@ static struct session session_of(unsigned calendar, int64_t t)
 struct tick {
     int64_t ev, now, price; /* now: the symbol's time at its arrival */
     uint64_t size;
-    bool late;
+    bool late, cancelled;
+    uint64_t id;
 };
 
 struct minute {
@@ -76,6 +77,7 @@ struct sym {
     unsigned calendar, scale;
     int64_t time; /* -1 before its first message */
     int64_t bid, ask, history;
+    uint32_t emptied; /* the next revision of a minute that has lost its bar */
     struct tick *tick;
     size_t n_ticks, room_ticks;
     struct minute *bar; /* ascending */
@@ -142,6 +144,7 @@ struct events {
 struct world {
     uint64_t random;
     uint64_t seed;
+    uint64_t trade_id;
     struct sym sym[SYMBOLS];
     int n_syms;
     char metric[VALUES][32];
@@ -197,7 +200,7 @@ static struct value quotient(__int128 pv, uint64_t volume)
 static bool last_price(const struct sym *s, int64_t *price)
 {
     for (size_t i = s->n_ticks; i-- > 0;)
-        if (!s->tick[i].late) {
+        if (!s->tick[i].late && !s->tick[i].cancelled) {
             *price = s->tick[i].price;
             return true;
         }
@@ -207,7 +210,7 @@ static bool last_price(const struct sym *s, int64_t *price)
 static bool is_open_of(const struct sym *s, const struct tick *t, int64_t day)
 {
     struct session at = session_of(s->calendar, t->now);
-    return !t->late && at.kind == SESSION_MARKET && at.day == day && t->ev >= at.start;
+    return !t->late && !t->cancelled && at.kind == SESSION_MARKET && at.day == day && t->ev >= at.start;
 }
 
 static struct value day_open(const struct sym *s)
@@ -232,7 +235,7 @@ static struct value day_before(const struct sym *s)
     }
     for (size_t i = s->n_ticks; i-- > 0 && day != INT64_MIN;) {
         struct session at = session_of(s->calendar, s->tick[i].now);
-        if (!s->tick[i].late && at.kind == SESSION_MARKET && at.day == day)
+        if (!s->tick[i].late && !s->tick[i].cancelled && at.kind == SESSION_MARKET && at.day == day)
             return price_value(s->tick[i].price);
     }
     return s->history ? price_value(s->history) : unknown;
@@ -395,7 +398,7 @@ static bool timed(const struct sym *s, const char *name, struct value *v)
             *v = number_value((double)((s->time - now.start) / MIN));
     } else if (!strcmp(name, "seconds_since_trade")) {
         for (size_t i = s->n_ticks; i-- > 0 && !v->known && now.kind != SESSION_CLOSED;)
-            if (!s->tick[i].late)
+            if (!s->tick[i].late && !s->tick[i].cancelled)
                 *v = number_value((double)(s->time - s->tick[i].now) / 1e9);
     } else {
         return false;
@@ -446,7 +449,7 @@ static uint64_t volume_of(const struct sym *s, enum session_kind kind)
     uint64_t volume = 0;
     for (size_t i = 0; i < s->n_ticks; i++) {
         struct session at = session_of(s->calendar, s->tick[i].ev);
-        volume += at.day == day && at.kind == kind ? s->tick[i].size : 0;
+        volume += at.day == day && at.kind == kind && !s->tick[i].cancelled ? s->tick[i].size : 0;
     }
     return volume;
 }
@@ -484,7 +487,7 @@ static struct value sums(const struct sym *s, bool session)
     __int128 pv = 0;
     uint64_t volume = 0;
     for (size_t i = 0; i < s->n_ticks; i++)
-        if (s->tick[i].ev >= (session ? now.start : now.day)) {
+        if (s->tick[i].ev >= (session ? now.start : now.day) && !s->tick[i].cancelled) {
             pv += (__int128)s->tick[i].price * s->tick[i].size;
             volume += s->tick[i].size;
         }
@@ -557,7 +560,7 @@ static struct value metric_value(const struct sym *s, const char *name)
         return of_close(price, day_open(s), name[16]);
     if (!strcmp(name, "size")) {
         for (size_t i = s->n_ticks; i-- > 0;)
-            if (!s->tick[i].late)
+            if (!s->tick[i].late && !s->tick[i].cancelled)
                 return number_value((double)s->tick[i].size / unit);
         return unknown;
     }
@@ -758,6 +761,8 @@ static void advance(struct world *w, struct sym *s, int64_t t)
     }
 }
 
+static const int64_t base_price = 100 * SEC, step_price = SEC / 4;
+
 static void strike(struct world *w, uint32_t bucket, int64_t t)
 {
     w->clock[bucket] = t;
@@ -788,7 +793,7 @@ static void clocks(struct world *w, int64_t ev)
         }
 }
 
-static void see_trade(struct world *w, struct sym *s, int64_t ev, int64_t price, uint64_t size)
+static void see_trade(struct world *w, struct sym *s, int64_t ev, int64_t price, uint64_t size, uint64_t id)
 {
     int64_t minute = ev / MIN;
     bool late = (minute + 1) * MIN + SEC <= s->time;
@@ -797,7 +802,7 @@ static void see_trade(struct world *w, struct sym *s, int64_t ev, int64_t price,
         s->tick = realloc(s->tick, s->room_ticks * sizeof *s->tick);
         assert_non_null(s->tick);
     }
-    s->tick[s->n_ticks++] = (struct tick){ev, s->time, price, size, late};
+    s->tick[s->n_ticks++] = (struct tick){ev, s->time, price, size, late, false, id};
     s->changes++;
     size_t i = 0;
     while (i < s->n_bars && s->bar[i].minute < minute)
@@ -809,8 +814,12 @@ static void see_trade(struct world *w, struct sym *s, int64_t ev, int64_t price,
             assert_non_null(s->bar);
         }
         memmove(&s->bar[i + 1], &s->bar[i], (s->n_bars++ - i) * sizeof *s->bar);
-        s->bar[i] =
-            (struct minute){.minute = minute, .open = price, .high = price, .low = price, .final = late};
+        s->bar[i] = (struct minute){.minute = minute,
+                                    .open = price,
+                                    .high = price,
+                                    .low = price,
+                                    .final = late,
+                                    .revision = minute < s->time / MIN ? s->emptied : 0};
     } else if (late) {
         s->bar[i].revision++;
     }
@@ -827,6 +836,82 @@ static void see_trade(struct world *w, struct sym *s, int64_t ev, int64_t price,
     w->traded[s->bucket] = ev > w->traded[s->bucket] ? ev : w->traded[s->bucket];
 }
 
+/* The bar of a minute out of the ticks that are left. */
+static void remake_bar(struct world *w, struct sym *s, int64_t minute)
+{
+    size_t at = 0;
+    struct minute b = {.minute = minute, .revision = minute < s->time / MIN ? s->emptied : 0};
+    for (size_t i = 0; i < s->n_ticks; i++) {
+        const struct tick *t = &s->tick[i];
+        if (t->cancelled || t->ev / MIN != minute)
+            continue;
+        b.open = b.trades ? b.open : t->price;
+        b.high = !b.trades || t->price > b.high ? t->price : b.high;
+        b.low = !b.trades || t->price < b.low ? t->price : b.low;
+        b.close = t->price;
+        b.volume += t->size;
+        b.pv += (__int128)t->price * t->size;
+        b.trades++;
+    }
+    while (at < s->n_bars && s->bar[at].minute < minute)
+        at++;
+    bool found = at < s->n_bars && s->bar[at].minute == minute;
+    b.final = found ? s->bar[at].final : (minute + 1) * MIN + SEC <= s->time;
+    if (found && b.trades) {
+        b.revision = s->bar[at].revision + b.final;
+        s->bar[at] = b;
+    } else if (b.trades) {
+        memmove(&s->bar[at + 1], &s->bar[at], (s->n_bars++ - at) * sizeof *s->bar);
+        s->bar[at] = b;
+    } else if (found) {
+        b.open = b.high = b.low = b.close = at ? s->bar[at - 1].close : s->bar[at].close;
+        b.revision = s->bar[at].revision + b.final;
+        memmove(&s->bar[at], &s->bar[at + 1], (--s->n_bars - at) * sizeof *s->bar);
+        if (b.final && b.revision >= s->emptied)
+            s->emptied = b.revision + 1;
+    }
+    if (b.final)
+        emit_bar(w, s, &b);
+    s->changes++;
+    evaluate(w, s, LATE);
+}
+
+/* A print of the trading day at hand never counted; then another one takes its place, or not. */
+static void correct(struct world *w, struct sym *s, uint32_t symbol, int64_t ev)
+{
+    int64_t day = session_of(s->calendar, s->time).day;
+    size_t back = s->n_ticks ? random_below(&w->random, one_in(&w->random, 3) ? (uint32_t)s->n_ticks : 4) : 0;
+    uint64_t id = back < s->n_ticks ? s->tick[s->n_ticks - 1 - back].id : 7;
+    struct tick *t = NULL;
+    for (size_t i = s->n_ticks; i-- > 0 && !t;)
+        if (s->tick[i].id == id && !s->tick[i].cancelled && s->tick[i].ev >= day)
+            t = &s->tick[i];
+    put_cancel(&w->input, symbol, ev, id);
+    if (t) {
+        t->cancelled = true;
+        remake_bar(w, s, t->ev / MIN);
+    } else {
+        evaluate(w, s, LATE);
+    }
+    if (one_in(&w->random, 2))
+        return;
+    int64_t price = base_price + step_price * ((int64_t)random_below(&w->random, 9) - 4);
+    uint64_t size = 100 * (1 + (uint64_t)random_below(&w->random, 9));
+    put_trade(&w->input, symbol, ev, price, size);
+    w->input.slot[w->input.n - 1].flags |= MSG_F_CORRECTION;
+    w->input.slot[w->input.n - 1].trade.trade_id = ++w->trade_id;
+    w->traded[s->bucket] = ev > w->traded[s->bucket] ? ev : w->traded[s->bucket];
+    if (!t) {
+        evaluate(w, s, LATE);
+        return;
+    }
+    t->price = price;
+    t->size = size;
+    t->id = w->trade_id;
+    t->cancelled = false;
+    remake_bar(w, s, t->ev / MIN);
+}
+
 static void see_end(struct world *w)
 {
     for (uint32_t b = 0; b < BUCKET_COUNT; b++)
@@ -839,8 +924,6 @@ static void see_end(struct world *w)
 }
 
 /* ---- random markets */
-
-static const int64_t base_price = 100 * SEC, step_price = SEC / 4;
 
 static int pick_metric(struct world *w)
 {
@@ -1126,6 +1209,7 @@ static void market(struct world *w, int messages)
     int64_t t = T0 + (int64_t)random_below(&w->random, 86400) * SEC, price[SYMBOLS], pace = 200 * MS;
     w->top = -1;
     put_setting(&w->input, "bars.keep=%d", KEEP);
+    put_setting(&w->input, "bars.corrections=true");
     for (int b = 0; b < BUCKET_COUNT; b++)
         w->struck[b] = w->traded[b] = w->clock[b] = -1;
     for (int i = 0; i < RULES; i++)
@@ -1169,7 +1253,10 @@ static void market(struct world *w, int messages)
         uint64_t size = unit * 100 * (1 + random_below(&w->random, 4)) +
                         (s->scale == 8 ? random_below(&w->random, 99999999) : 0);
         put_trade(&w->input, i, ev, price[i], size);
-        see_trade(w, s, ev, price[i], size);
+        w->input.slot[w->input.n - 1].trade.trade_id = ++w->trade_id;
+        see_trade(w, s, ev, price[i], size, w->trade_id);
+        if (one_in(&w->random, 25))
+            correct(w, s, i, ev);
     }
     see_end(w);
 }
@@ -1300,12 +1387,14 @@ static void run(uint64_t seed, int messages, size_t alerts[2])
         messages /= 20;
     market(w, messages);
     stamp(w, &stamped);
-    bench_open(&b, NULL);
+    struct engine_limits limits = bench_limits;
+    limits.trades = 1 << 16;
+    bench_open(&b, &limits);
     bench_apply(&b, &stamped, 1 + random_below(&w->random, 100));
     compare_events(w, &b.events, alerts);
     const struct engine_counters *c = engine_counters(b.e);
     if (c->rules_refused || c->rules_full || c->metrics_full || c->fires_full || c->settings_refused ||
-        c->unknown_symbol)
+        c->unknown_symbol || c->trades_dropped || !c->cancels || !c->corrections)
         fail_msg("SEED=%" PRIu64 ": refused: %s", seed, engine_refusal(b.e));
     bench_close(&b);
     tape_free(&stamped);
