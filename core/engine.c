@@ -346,6 +346,29 @@ SELDOM static void apply_correction(struct engine *e, const struct msg *m)
     evaluate(e, s, EVAL_SILENT);
 }
 
+SELDOM static void apply_status(struct engine *e, const struct msg *m)
+{
+    struct symbol *s = symbol_of(e, m->symbol);
+    if (!s || !time_sound(m->event_ns)) {
+        e->count.unknown_symbol++;
+        return;
+    }
+    if (m->status.kind > STATUS_HALTED) {
+        e->count.ignored++;
+        return;
+    }
+    arrive(e, s, m->event_ns);
+    bool halted = m->status.kind == STATUS_HALTED;
+    if (halted != s->halted) {
+        e->count.halts += halted;
+        s->halted = halted;
+        s->stale = true;
+        if (!halted)
+            rules_resume(e, s);
+    }
+    evaluate(e, s, EVAL_CLOCK);
+}
+
 SELDOM static void apply_cancel(struct engine *e, const struct msg *m)
 {
     struct symbol *s = symbol_of(e, m->symbol);
@@ -754,6 +777,9 @@ SELDOM static bool apply_other(struct engine *e, const struct msg *m)
         return apply_clock(e, m);
     case MSG_CANCEL:
         apply_cancel(e, m);
+        break;
+    case MSG_STATUS:
+        apply_status(e, m);
         break;
     case MSG_SYMBOL:
         apply_symbol(e, m);

@@ -221,6 +221,7 @@ struct loaded_rule {
     bool live;
     bool recursive; /* names a metric that starts anew from the trading day's start */
     bool shadow;
+    bool minds_halt; /* names `halted`: no halt holds it */
     uint8_t trigger;
     uint8_t sessions; /* bits 1 << enum session_kind */
     uint8_t n_operands;
@@ -448,6 +449,8 @@ void rules_seek_close(struct engine *e, struct symbol *s);
 /* rule_fire.c */
 void rules_bind(struct engine *e, struct symbol *s);
 void rules_arrive(struct engine *e, struct symbol *s);
+/* A halt is over: what it held may fire at the next tick. */
+void rules_resume(struct engine *e, struct symbol *s);
 void rules_settle(struct engine *e, struct symbol *s, enum eval what);
 /* A minute in which the symbol traded has ended: what bar_close rules make of it fires into e->fired. */
 void rules_close(struct engine *e, struct symbol *s);

@@ -96,6 +96,14 @@ static inline void put_cancel(struct tape *t, uint32_t symbol, int64_t event_ns,
     m->cancel.trade_id = trade_id;
 }
 
+static inline void put_status(struct tape *t, uint32_t symbol, int64_t event_ns, enum status_kind kind)
+{
+    struct msg *m = tape_room(t, 1);
+    t->n += msg_begin(m, MSG_STATUS, symbol, sizeof m->status);
+    m->event_ns = event_ns;
+    m->status.kind = (uint8_t)kind;
+}
+
 static inline void put_clock(struct tape *t, uint32_t bucket, int64_t event_ns)
 {
     struct msg *m = tape_room(t, 1);

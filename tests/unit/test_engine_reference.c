@@ -77,6 +77,7 @@ struct sym {
     unsigned calendar, scale;
     int64_t time; /* -1 before its first message */
     int64_t bid, ask, history;
+    bool halted;
     uint32_t emptied; /* the next revision of a minute that has lost its bar */
     struct tick *tick;
     size_t n_ticks, room_ticks;
@@ -118,7 +119,7 @@ struct tree {
 
 struct rrule { /* a version */
     int ident, version;
-    bool enabled, recursive;
+    bool enabled, recursive, minds_halt;
     enum rule_trigger trigger;
     uint8_t sessions;          /* bits; 0 = all */
     int64_t cooldown, expires; /* 0: never */
@@ -397,7 +398,7 @@ static bool timed(const struct sym *s, const char *name, struct value *v)
         if (now.kind == SESSION_MARKET)
             *v = number_value((double)((s->time - now.start) / MIN));
     } else if (!strcmp(name, "seconds_since_trade")) {
-        for (size_t i = s->n_ticks; i-- > 0 && !v->known && now.kind != SESSION_CLOSED;)
+        for (size_t i = s->n_ticks; i-- > 0 && !v->known && now.kind != SESSION_CLOSED && !s->halted;)
             if (!s->tick[i].late && !s->tick[i].cancelled)
                 *v = number_value((double)(s->time - s->tick[i].now) / 1e9);
     } else {
@@ -564,6 +565,8 @@ static struct value metric_value(const struct sym *s, const char *name)
                 return number_value((double)s->tick[i].size / unit);
         return unknown;
     }
+    if (!strcmp(name, "halted"))
+        return number_value(s->halted);
     if (!strcmp(name, "session"))
         return number_value(session_of(s->calendar, s->time).kind);
     if (!strncmp(name, "change_from_close", 17))
@@ -663,7 +666,7 @@ static enum truth truth_of(struct world *w, struct sym *s, const struct tree *t,
 
 /* ---- what happens */
 
-enum what { TICK, CLOCK, LATE };
+enum what { TICK, CLOCK, LATE, STATUS };
 
 static void emit_bar(struct world *w, const struct sym *s, const struct minute *b)
 {
@@ -675,7 +678,8 @@ static void emit_bar(struct world *w, const struct sym *s, const struct minute *
 static bool may_fire(const struct sym *s, int id, const struct rrule *r, int slot)
 {
     bool same_bar = s->fired[id] / MIN == s->time / MIN && s->fired_slot[id] == slot;
-    return s->time - s->fired[id] >= r->cooldown && !(r->expires && s->time >= r->expires) &&
+    return s->time - s->fired[id] >= r->cooldown && (!s->halted || r->minds_halt) &&
+           !(r->expires && s->time >= r->expires) &&
            !(r->sessions && !(r->sessions >> session_of(s->calendar, s->time).kind & 1)) &&
            !(r->trigger == TRIGGER_ONCE && s->fired_slot[id] == slot) &&
            !(r->trigger == TRIGGER_ONCE_PER_BAR && same_bar);
@@ -959,7 +963,8 @@ static int pick_metric(struct world *w)
                                         "position_in_range_today",
                                         "high_today",
                                         "low_today",
-                                        "size"};
+                                        "size",
+                                        "halted"};
     static const char *const of_minutes[] = {
         "change_%um",    "change_%um",        "change_pct_%um", "change_pct_%um",  "volume_%um",
         "volume_%um",    "trade_count_%um",   "vwap(%um)",      "volume_avg(%um)", "dollar_volume_%um",
@@ -1029,6 +1034,8 @@ static struct value pick_constant(struct world *w, const char *name, char text[3
         d = 100 * (double)random_below(&w->random, one_in(&w->random, 3) ? 300 : 15);
     else if (!strncmp(name, "trade_count", 11))
         d = random_below(&w->random, 8);
+    else if (!strcmp(name, "halted"))
+        d = random_below(&w->random, 2);
     else if (!strcmp(name, "session"))
         d = random_below(&w->random, 4);
     else if (!strncmp(name, "rsi", 3))
@@ -1103,6 +1110,10 @@ static int tree_random(struct world *w, struct tree *t, int depth, bool negated,
         } else if (n.other = -1, !strcmp(name, "session") && n.cmp > 3) {
             n.constant = number_value(random_below(&w->random, 4));
             sprintf(text, "session %s \"%s\"", cmp_text[n.cmp], session_names[(int)n.constant.number]);
+        } else if (!strcmp(name, "halted") && one_in(&w->random, 2)) {
+            n.cmp = 0;
+            n.constant = number_value(0);
+            strcpy(text, name);
         } else {
             n.constant = pick_constant(w, name, right);
             static const char *const mirrored[6] = {"<", ">", "<=", ">=", "==", "!="};
@@ -1151,8 +1162,10 @@ static void add_rule(struct world *w)
         .cooldown = cooldowns[ident % 7] * SEC,
         .symbols = UINT32_MAX};
     tree_random(w, &r->tree, (int)random_below(&w->random, 4), false, text);
-    for (int i = 0; i < r->tree.n_operands; i++)
+    for (int i = 0; i < r->tree.n_operands; i++) {
         r->recursive |= strchr(w->metric[r->tree.operand[i]], '@') != NULL;
+        r->minds_halt |= !strcmp(w->metric[r->tree.operand[i]], "halted");
+    }
     if (one_in(&w->random, 3)) {
         r->symbols = random_below(&w->random, 1 << SYMBOLS);
         strcpy(symbols, "NONE");
@@ -1237,6 +1250,13 @@ static void market(struct world *w, int messages)
             s = add_symbol(w, (int)(i = (uint32_t)w->n_syms));
         clocks(w, ev);
         advance(w, s, ev > w->clock[s->bucket] ? ev : w->clock[s->bucket]);
+        if (one_in(&w->random, 60)) { /* also what it is already */
+            s->halted = one_in(&w->random, 4);
+            s->changes++;
+            put_status(&w->input, i, ev, s->halted ? STATUS_HALTED : STATUS_TRADING);
+            evaluate(w, s, STATUS);
+            continue;
+        }
         if (one_in(&w->random, 5)) {
             int64_t bid = price[i] - step_price * ((int64_t)random_below(&w->random, 3) - 0);
             s->bid = bid;
