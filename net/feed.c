@@ -57,7 +57,7 @@ static int keep_ticks(struct feed *f, struct msg *slot, int n)
 {
     int kept = 0;
     for (int i = 0; i < n; i += (int)msg_slot_count(&slot[i])) {
-        if (slot[i].type != MSG_TRADE && slot[i].type != MSG_QUOTE)
+        if (!msg_is_tick(&slot[i]))
             continue;
         if ((uint64_t)slot[i].event_ns > (uint64_t)TIME_MAX_NS) {
             f->rejected[REJECT_TIME_FORMAT]++;
@@ -364,8 +364,8 @@ static int read_alone(struct feed *f, struct msg *out)
     }
     for (; i < n; i++) {
         struct msg *m = &out[i];
-        if ((m->type != MSG_TRADE && m->type != MSG_QUOTE) || m->symbol >= in->id_room ||
-            !in->id[m->symbol] || (uint64_t)m->event_ns > (uint64_t)TIME_MAX_NS || jumps(in, m))
+        if (!msg_is_tick(m) || m->symbol >= in->id_room || !in->id[m->symbol] ||
+            (uint64_t)m->event_ns > (uint64_t)TIME_MAX_NS || jumps(in, m))
             break;
         in->top_ns = m->event_ns > in->top_ns ? m->event_ns : in->top_ns;
         m->symbol = in->id[m->symbol] - 1;

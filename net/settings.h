@@ -72,6 +72,9 @@ SETTING_ENUMS(X)
       "How long after its end a bar takes late prints; it is final, and sent, after that.")                  \
     X(INT, bars, keep, "500", 10, 5000, "bars", "", 1,                                                       \
       "One-minute bars kept per symbol: the longest look-back of a metric.")                                 \
+    X(BOOL, bars, corrections, "false", 0, 0, "", "", 1,                                                     \
+      "Keep the trading day's prints, so that they can be cancelled and corrected. Without it cancels are "  \
+      "only counted.")                                                                                       \
     X(INT, rules, cooldown_default, "10", 0, 86400, "s", "SCANNER_COOLDOWN_DEFAULT", 1,                      \
       "Cooldown per rule and symbol of a rule that names none.")                                             \
     X(INT, limits, symbols, "20000", 1, 1000000, "", "", 1, "Symbols that the engine has room for.")         \
@@ -79,6 +82,9 @@ SETTING_ENUMS(X)
     X(INT, limits, metrics, "256", 1, 4096, "", "", 1, "Distinct metrics that all rules together name.")     \
     X(INT, limits, fires, "1048576", 1024, 67108864, "", "", 1,                                              \
       "Pairs of rule and symbol that have fired (each keeps its cooldown).")                                 \
+    X(INT, limits, trades, "4194304", 0, 1073741824, "", "", 1,                                              \
+      "Prints kept for corrections (bars.corrections); the oldest go first. Each takes 51 bytes, once "      \
+      "used.")                                                                                               \
     X(POW2, rings, tick_slots, "65536", 64, 4194304, "slots", "SCANNER_BUFFER_SIZE", 0,                      \
       "Slots of 64 bytes in each ring from ingest to a scanner. 65536 (4 MiB) stays in the L3 cache.")       \
     X(POW2, rings, event_slots, "16384", 64, 4194304, "slots", "", 0,                                        \

@@ -1,7 +1,7 @@
 /* A source of ticks: a file, a capture, a simulated market. It decodes and normalises; it stamps nothing.
  *
  * A source names its symbols with ids of its own (0, 1, 2 … in order of appearance); the sequencer maps them
- * to the node's. Ticks come out as one-slot TRADE and QUOTE messages with seq 0, event_ns, recv_ns, payload,
+ * to the node's. Ticks (msg_is_tick) come out as messages of one slot with seq 0, event_ns, recv_ns, payload,
  * `symbol` = the source's id. (A capture gives whole records of any type, with their seq: is_journal.)
  *
  * What is no good is refused, counted by reason, and logged (the first few of each reason, with place and

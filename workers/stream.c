@@ -214,6 +214,8 @@ static int read_capture(struct stream *s, struct msg *out, int max)
                 if (replaced(s, m))
                     continue;
                 s->count[m->type]++;
+                if (msg_is_tick(m) && m->event_ns > top_ns)
+                    top_ns = m->event_ns;
             }
             if (kept != at)
                 memmove(&out[kept], m, (size_t)slots * sizeof *out);
