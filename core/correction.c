@@ -126,12 +126,15 @@ static void day_range_recount(const struct engine *e, struct symbol *s)
         const struct bar *b = bar_at(e, s, i - 1);
         if ((int64_t)b->minute * MINUTE_NS < s->day_start_ns)
             return;
+        if (b->trades == 0)
+            continue;
         s->day_high_e9 = b->high_e9 > s->day_high_e9 ? b->high_e9 : s->day_high_e9;
         s->day_low_e9 = b->low_e9 < s->day_low_e9 ? b->low_e9 : s->day_low_e9;
     }
 }
 
-/* A bar without a print left: once it was final it is sent again as empty, at the price before it. */
+/* A bar without a print left: once it was final it is sent again as empty, at the price before it. It stays
+ * where such minutes have bars. */
 static void bar_empty(struct engine *e, struct symbol *s, uint64_t i)
 {
     struct bar b = *bar_at(e, s, i);
@@ -141,6 +144,12 @@ static void bar_empty(struct engine *e, struct symbol *s, uint64_t i)
     b.volume = b.trades = 0;
     b.pv = 0;
     b.revision += final;
+    if (e->flat && b.session != SESSION_CLOSED) {
+        *bar_at(e, s, i) = b;
+        if (final)
+            emit_bar(e, s, &b);
+        return;
+    }
     bar_remove(e, s, i);
     if (!final)
         return;
@@ -170,7 +179,8 @@ static void bar_recount(struct engine *e, struct symbol *s, uint32_t minute, con
         if (bar_is_final(e, s, i, minute))
             emit_bar(e, s, b);
     } else if (found && !t->priced) {
-        bar_empty(e, s, i);
+        if (b->trades)
+            bar_empty(e, s, i);
     } else if (found) {
         struct bar old = *b;
         bar_fill(b, t);

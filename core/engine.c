@@ -365,6 +365,7 @@ SELDOM static void apply_status(struct engine *e, const struct msg *m)
         s->stale = true;
         if (!halted)
             rules_resume(e, s);
+        wake_update(e, s); /* flat bars, minutes that need no look */
     }
     evaluate(e, s, EVAL_CLOCK);
 }
@@ -482,7 +483,7 @@ static inline void apply_quote(struct engine *e, const struct msg *m)
 static int64_t next_event(const struct engine *e, const struct symbol *s)
 {
     int64_t roll_at = s->live_start_ns + MINUTE_NS;
-    bool quiet = s->live_trades == 0 && s->live_unpriced == 0 &&
+    bool quiet = !makes_flat(e, s) && s->live_trades == 0 && s->live_unpriced == 0 &&
                  (s->bars_end == 0 ||
                   roll_at / MINUTE_NS - bar_at(e, s, s->bars_end - 1)->minute > METRIC_WINDOW_MAX + 1);
     if (quiet && s->session_end_ns > roll_at)
@@ -715,6 +716,14 @@ static void corrections_set(struct engine *e, bool on)
     }
 }
 
+/* From here on minutes without a last sale make bars, or do not. */
+static void flat_set(struct engine *e, bool on)
+{
+    e->flat = on;
+    for (uint32_t i = 0; i < e->n_symbols; i++)
+        wake_update(e, &e->symbol[i]);
+}
+
 static const char condition_key[] = "bars.condition_table=";
 
 /* "key=value" */
@@ -731,6 +740,8 @@ static bool setting(struct engine *e, const char *text)
         eligibility_set(e, text[strlen("bars.eligibility=")] == 't');
     else if (!strcmp(text, "bars.corrections=true") || !strcmp(text, "bars.corrections=false"))
         corrections_set(e, text[strlen("bars.corrections=")] == 't');
+    else if (!strcmp(text, "bars.flat=true") || !strcmp(text, "bars.flat=false"))
+        flat_set(e, text[strlen("bars.flat=")] == 't');
     else if (!strncmp(text, condition_key, strlen(condition_key)))
         return condition_table_parse(&e->conditions, text + strlen(condition_key));
     else if (sscanf(text, "calendar.%lld=%lld,%lld,%lld,%lld%c", &v[0], &v[1], &v[2], &v[3], &v[4], &end) ==

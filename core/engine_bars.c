@@ -142,7 +142,11 @@ SELDOM static void unpriced_drop(struct engine *e, struct symbol *s)
 /* Moves on to the minute of time t: the live bar ends, windows shift, sessions and days switch. */
 static void roll(struct engine *e, struct symbol *s, int64_t t)
 {
-    bool pushed = s->live_trades != 0;
+    bool traded = s->live_trades != 0, pushed = traded || makes_flat(e, s);
+    if (!traded && s->live_unpriced)
+        unpriced_drop(e, s);
+    if (!traded && pushed)
+        s->open_e9 = s->high_e9 = s->low_e9 = s->close_e9 = s->price_e9;
     if (pushed) {
         if (s->bars_end - s->bars_first >= e->limits.bars)
             s->rebuild = true; /* a day of more minutes than are kept: start from the oldest that is */
@@ -155,14 +159,13 @@ static void roll(struct engine *e, struct symbol *s, int64_t t)
                                                     .minute = (uint32_t)(s->live_start_ns / MINUTE_NS),
                                                     .session = s->session,
                                                     .trades = s->live_trades};
-        day_add(s, s->session, s->high_e9, s->low_e9, s->live_volume, s->live_pv);
+        if (traded)
+            day_add(s, s->session, s->high_e9, s->low_e9, s->live_volume, s->live_pv);
         s->provisional++;
         s->live_trades = 0;
         s->live_volume = 0;
         s->live_pv = 0;
         final_update(e, s);
-    } else if (s->live_unpriced) {
-        unpriced_drop(e, s);
     }
     s->live_start_ns = t / MINUTE_NS * MINUTE_NS;
     if (s->live_start_ns >= s->session_end_ns)
@@ -264,25 +267,26 @@ bool print_into_past(struct engine *e, struct symbol *s, int64_t ev, int64_t p, 
         e->count.late_prints++;
     else
         e->count.out_of_order_prints++;
-    struct bar *b;
+    struct bar *b = found ? bar_at(e, s, i) : NULL;
+    bool traded = found && b->trades;
     if (ev >= s->day_start_ns) {
-        bool ranges = found ? updates & UPDATES_HIGH_LOW : updates & UPDATES_LAST;
+        bool ranges = traded ? updates & UPDATES_HIGH_LOW : updates & UPDATES_LAST;
         day_add(s, session_find(&e->calendar[s->calendar], ev).kind, ranges ? p : KEY_UNKNOWN,
                 ranges ? p : INT64_MAX, size, (__int128)p * size);
     }
-    if (found) {
-        b = bar_at(e, s, i);
+    if (traded) {
         bar_add(b, p, size, updates);
         b->revision += late;
     } else if (!(updates & UPDATES_LAST)) {
         e->count.unpriced_prints++;
         s->stale = true; /* the sums of session and day have changed */
         return late;
-    } else if (!(b = bar_insert(e, s, i, minute))) {
+    } else if (!found && !(b = bar_insert(e, s, i, minute))) {
         e->count.late_unkept++;
         return late;
     } else {
         b->open_e9 = b->high_e9 = b->low_e9 = p;
+        b->revision += found && late;
         bar_add(b, p, size, updates);
     }
     if (late)

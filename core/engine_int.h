@@ -300,6 +300,7 @@ struct engine {
     uint32_t trades_blocks, trades_used, trades_free; /* how many; taken so far; list by after */
     uint32_t trades_oldest, trades_newest;
     bool corrections; /* prints are kept */
+    bool flat;        /* minutes without a last sale make bars too */
     /* A block of words for each symbol, as small as the rules in force allow: the state of every metric, from
      * cursor_at the cursors. */
     int64_t *block;
@@ -486,6 +487,11 @@ int64_t bar_end(const struct engine *e, const struct symbol *s, int64_t t, uint3
 /* Brings the symbol to time t, no evaluation in between: its own message decides once, after it is applied.
  */
 SELDOM void advance(struct engine *e, struct symbol *s, int64_t t);
+/* Does the live minute make a bar also without a last sale? */
+static inline bool makes_flat(const struct engine *e, const struct symbol *s)
+{
+    return e->flat && s->price_e9 != KEY_UNKNOWN && s->session != SESSION_CLOSED && !s->halted;
+}
 /* Where the bar of a minute is, or would be. */
 uint64_t bar_find(const struct engine *e, const struct symbol *s, uint32_t minute, bool *found);
 /* Is a bar at this place final, or past its time to be provisional? */

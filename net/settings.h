@@ -75,6 +75,8 @@ SETTING_ENUMS(X)
     X(BOOL, bars, corrections, "false", 0, 0, "", "", 1,                                                     \
       "Keep the trading day's prints, so that they can be cancelled and corrected. Without it cancels are "  \
       "only counted.")                                                                                       \
+    X(BOOL, bars, flat, "false", 0, 0, "", "", 1,                                                            \
+      "A minute of an open session without a last sale makes a bar too: at the last price, volume 0.")       \
     X(INT, rules, cooldown_default, "10", 0, 86400, "s", "SCANNER_COOLDOWN_DEFAULT", 1,                      \
       "Cooldown per rule and symbol of a rule that names none.")                                             \
     X(INT, limits, symbols, "20000", 1, 1000000, "", "", 1, "Symbols that the engine has room for.")         \

@@ -151,6 +151,7 @@ struct world {
     char metric[VALUES][32];
     int n_metrics;
     bool timed; /* it has metrics that every clock changes */
+    bool flat;  /* minutes without a trade make bars */
     struct rrule rule[SLOTS];
     int n_rules;
     int in_force[RULES]; /* slot by ident, -1 */
@@ -327,12 +328,12 @@ struct extent {
     __int128 pv;
 };
 
-static struct extent extent_from(const struct sym *s, int64_t minute)
+static struct extent extent_from(const struct sym *s, int64_t minute, bool flat)
 {
     struct extent x = {0};
     for (size_t i = 0; i < s->n_bars; i++) {
         const struct minute *b = &s->bar[i];
-        if (b->minute < minute)
+        if (b->minute < minute || (b->trades == 0 && !flat))
             continue;
         x.high = x.any && x.high > b->high ? x.high : b->high;
         x.low = x.any && x.low < b->low ? x.low : b->low;
@@ -414,27 +415,27 @@ static bool spanned(const struct sym *s, const char *name, struct value price, d
     char head[32], rest;
     struct extent x;
     if (sscanf(name, "vwap(%um%c", &n, &rest) == 2) {
-        x = extent_from(s, s->time / MIN - n + 1);
+        x = extent_from(s, s->time / MIN - n + 1, true);
         *v = quotient(x.pv, x.volume);
     } else if (sscanf(name, "volume_avg(%um%c", &n, &rest) == 2) {
-        x = extent_from(s, s->time / MIN - n + 1);
+        x = extent_from(s, s->time / MIN - n + 1, true);
         *v = s->n_bars ? number_value((double)x.volume / unit / n) : unknown;
     } else if (sscanf(name, "dollar_volume_%um", &n) == 1) {
-        x = extent_from(s, s->time / MIN - n + 1);
+        x = extent_from(s, s->time / MIN - n + 1, true);
         *v = s->n_bars ? number_value((double)x.pv / 1e9 / unit) : unknown;
     } else if (sscanf(name, "vwap_dist_%um", &n) == 1 || sscanf(name, "vwap_dist_pct_%um", &n) == 1) {
-        x = extent_from(s, s->time / MIN - n + 1);
+        x = extent_from(s, s->time / MIN - n + 1, true);
         struct value q = quotient(x.pv, x.volume);
         double d = (double)price.e9 / 1e9 - q.number;
         *v = !q.known || !price.known ? unknown : number_value(name[10] == 'p' ? d * 100 / q.number : d);
     } else if (sscanf(name, "position_in_range_%um", &n) == 1 || sscanf(name, "range_%um", &n) == 1 ||
                sscanf(name, "range_pct_%um", &n) == 1) {
-        x = extent_from(s, s->time / MIN - n + 1);
+        x = extent_from(s, s->time / MIN - n + 1, true);
         snprintf(head, sizeof head, "%.*s", (int)(strrchr(name, '_') - name), name);
         *v = range_value(&x, head, price);
     } else if (strlen(name) > 6 && !strcmp(name + strlen(name) - 6, "_today")) {
         int64_t day = session_of(s->calendar, s->time).day;
-        x = extent_from(s, day == INT64_MIN ? INT64_MIN : day / MIN);
+        x = extent_from(s, day == INT64_MIN ? INT64_MIN : day / MIN, false);
         snprintf(head, sizeof head, "%.*s", (int)strlen(name) - 6, name);
         *v = range_value(&x, head, price);
     } else {
@@ -554,7 +555,7 @@ static struct value metric_value(const struct sym *s, const char *name)
                    : unknown;
     if (!strcmp(name, "dollar_volume_daily")) {
         int64_t day = session_of(s->calendar, s->time).day;
-        struct extent x = extent_from(s, day == INT64_MIN ? INT64_MIN : day / MIN);
+        struct extent x = extent_from(s, day == INT64_MIN ? INT64_MIN : day / MIN, false);
         return s->n_bars ? number_value((double)x.pv / 1e9 / unit) : unknown;
     }
     if (!strncmp(name, "change_from_open", 16))
@@ -739,6 +740,27 @@ static void evaluate(struct world *w, struct sym *s, enum what what)
     }
 }
 
+static void room_for_bar(struct sym *s)
+{
+    if (s->n_bars == s->room_bars) {
+        s->room_bars = 2 * s->room_bars + 256;
+        s->bar = realloc(s->bar, s->room_bars * sizeof *s->bar);
+        assert_non_null(s->bar);
+    }
+}
+
+/* The minute has ended. */
+static void add_flat(struct sym *s, int64_t minute)
+{
+    int64_t p;
+    if (s->halted || session_of(s->calendar, minute * MIN).kind == SESSION_CLOSED || !last_price(s, &p) ||
+        (s->n_bars && s->bar[s->n_bars - 1].minute == minute))
+        return;
+    room_for_bar(s);
+    s->bar[s->n_bars++] = (struct minute){.minute = minute, .open = p, .high = p, .low = p, .close = p};
+    s->changes++;
+}
+
 /* The symbol's time becomes t: bars become final, and at a day's switch crossings of recursive metrics start
  * anew. */
 static void advance(struct world *w, struct sym *s, int64_t t)
@@ -747,6 +769,8 @@ static void advance(struct world *w, struct sym *s, int64_t t)
     if (t <= old)
         return;
     s->time = t;
+    if (w->flat && old >= 0 && old / MIN != t / MIN)
+        add_flat(s, old / MIN);
     size_t open = s->n_bars;
     while (open > 0 && !s->bar[open - 1].final)
         open--;
@@ -812,11 +836,7 @@ static void see_trade(struct world *w, struct sym *s, int64_t ev, int64_t price,
     while (i < s->n_bars && s->bar[i].minute < minute)
         i++;
     if (i == s->n_bars || s->bar[i].minute != minute) {
-        if (s->n_bars == s->room_bars) {
-            s->room_bars = 2 * s->room_bars + 256;
-            s->bar = realloc(s->bar, s->room_bars * sizeof *s->bar);
-            assert_non_null(s->bar);
-        }
+        room_for_bar(s);
         memmove(&s->bar[i + 1], &s->bar[i], (s->n_bars++ - i) * sizeof *s->bar);
         s->bar[i] = (struct minute){.minute = minute,
                                     .open = price,
@@ -828,6 +848,8 @@ static void see_trade(struct world *w, struct sym *s, int64_t ev, int64_t price,
         s->bar[i].revision++;
     }
     struct minute *b = &s->bar[i];
+    if (b->trades == 0)
+        b->open = b->high = b->low = price;
     b->high = price > b->high ? price : b->high;
     b->low = price < b->low ? price : b->low;
     b->close = price;
@@ -865,14 +887,20 @@ static void remake_bar(struct world *w, struct sym *s, int64_t minute)
         b.revision = s->bar[at].revision + b.final;
         s->bar[at] = b;
     } else if (b.trades) {
+        room_for_bar(s);
         memmove(&s->bar[at + 1], &s->bar[at], (s->n_bars++ - at) * sizeof *s->bar);
         s->bar[at] = b;
     } else if (found) {
         b.open = b.high = b.low = b.close = at ? s->bar[at - 1].close : s->bar[at].close;
         b.revision = s->bar[at].revision + b.final;
-        memmove(&s->bar[at], &s->bar[at + 1], (--s->n_bars - at) * sizeof *s->bar);
-        if (b.final && b.revision >= s->emptied)
-            s->emptied = b.revision + 1;
+        if (w->flat && minute < s->time / MIN &&
+            session_of(s->calendar, minute * MIN).kind != SESSION_CLOSED) {
+            s->bar[at] = b;
+        } else {
+            memmove(&s->bar[at], &s->bar[at + 1], (--s->n_bars - at) * sizeof *s->bar);
+            if (b.final && b.revision >= s->emptied)
+                s->emptied = b.revision + 1;
+        }
     }
     if (b.final)
         emit_bar(w, s, &b);
@@ -1223,6 +1251,7 @@ static void market(struct world *w, int messages)
     w->top = -1;
     put_setting(&w->input, "bars.keep=%d", KEEP);
     put_setting(&w->input, "bars.corrections=true");
+    put_setting(&w->input, "bars.flat=%s", w->flat ? "true" : "false");
     for (int b = 0; b < BUCKET_COUNT; b++)
         w->struck[b] = w->traded[b] = w->clock[b] = -1;
     for (int i = 0; i < RULES; i++)
@@ -1403,6 +1432,7 @@ static void run(uint64_t seed, int messages, size_t alerts[2])
     assert_non_null(w);
     w->seed = w->random = seed;
     w->timed = one_in(&w->random, 4);
+    w->flat = one_in(&w->random, 3);
     if (w->timed) /* each second of each symbol is evaluated */
         messages /= 20;
     market(w, messages);
