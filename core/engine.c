@@ -596,6 +596,7 @@ bool symbol_add(struct engine *e, uint32_t id, const char *name, uint32_t bucket
         return false;
     uint32_t place = e->n_symbols++;
     e->symbol[place] = (struct symbol){.live_start_ns = INT64_MIN / 2,
+                                       .split_ns = INT64_MIN,
                                        .time_ns = INT64_MIN,
                                        .price_e9 = KEY_UNKNOWN,
                                        .bid_e9 = KEY_UNKNOWN,
@@ -668,6 +669,18 @@ static void apply_history(struct engine *e, const struct msg *m)
     }
     s->prev_close_e9 = h.close_e9;
     refresh(e, s);
+}
+
+static void apply_attr(struct engine *e, const struct msg *m)
+{
+    struct symbol *s = symbol_of(e, m->symbol);
+    const struct split x = {m->attr.ex_ns, m->attr.to, m->attr.from};
+    if (!s)
+        e->count.unknown_symbol++;
+    else if (m->attr.kind != ATTR_SPLIT)
+        e->count.ignored++;
+    else if (!x.to || !x.from || !time_sound(x.ex_ns) || !split_wait(s, &x))
+        e->count.splits_refused++;
 }
 
 /* Bars that are final stay it; those that wait do so for the new time. */
@@ -797,6 +810,9 @@ SELDOM static bool apply_other(struct engine *e, const struct msg *m)
         break;
     case MSG_HISTORY_BAR:
         apply_history(e, m);
+        break;
+    case MSG_ATTR:
+        apply_attr(e, m);
         break;
     case MSG_RULE:
     case MSG_SETTING:

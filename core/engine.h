@@ -37,7 +37,7 @@ extern const struct engine_limits engine_limits_default;
     X(clocks, "clocks applied")                                                                              \
     X(late_prints, "trades of a bar that was final")                                                         \
     X(out_of_order_prints, "trades of a bar that had ended and was not final")                               \
-    X(late_unkept, "late prints of a minute older than the kept bars: in no bar")                            \
+    X(late_unkept, "late prints of a minute older than the kept bars, or than a split: in no bar")           \
     X(bars, "bars emitted for the first time")                                                               \
     X(revisions, "bars emitted again")                                                                       \
     X(alerts, "alerts emitted")                                                                              \
@@ -53,6 +53,8 @@ extern const struct engine_limits engine_limits_default;
     X(corrections, "prints that took the place of a cancelled one")                                          \
     X(corrections_unkept, "corrections of a print that is not kept: it stays, they do not count")            \
     X(trades_dropped, "kept trades that had to go before their day was over: limits.trades")                 \
+    X(splits, "splits that scaled a symbol")                                                                 \
+    X(splits_refused, "splits refused: no ratio, or their day has begun, or four of the symbol wait")        \
     X(unknown_symbol, "messages of a symbol that has no SYMBOL message")                                     \
     X(sum_overflow, "trades refused because a volume or a sum would not fit")                                \
     X(ignored, "messages of a type that this version does not use")                                          \

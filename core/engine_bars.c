@@ -24,6 +24,72 @@ struct session_at session_find(const struct calendar *c, int64_t t)
     return at;
 }
 
+/* ---- splits */
+
+/* Halves go up; what was above 0 stays it. */
+static void split_price(int64_t *p, const struct split *x)
+{
+    unsigned __int128 v = *p > 0 ? ((unsigned __int128)*p * x->from + x->to / 2) / x->to : 0;
+    if (*p > 0)
+        *p = v == 0 ? 1 : v > INT64_MAX ? INT64_MAX : (int64_t)v;
+}
+
+static void split_size(uint64_t *size, const struct split *x)
+{
+    unsigned __int128 v = ((unsigned __int128)*size * x->to + x->from / 2) / x->from;
+    *size = v > UINT64_MAX ? UINT64_MAX : (uint64_t)v;
+}
+
+/* Sums of price x size are what they were. Of the day that begins there is nothing yet. */
+static void split_symbol(struct engine *e, struct symbol *s, const struct split *x)
+{
+    for (uint64_t i = bars_oldest(e, s); i < s->bars_end; i++) {
+        struct bar *b = bar_at(e, s, i);
+        split_price(&b->open_e9, x);
+        split_price(&b->high_e9, x);
+        split_price(&b->low_e9, x);
+        split_price(&b->close_e9, x);
+        split_size(&b->volume, x);
+    }
+    split_price(&s->price_e9, x);
+    split_price(&s->bid_e9, x);
+    split_price(&s->ask_e9, x);
+    split_price(&s->prev_close_e9, x);
+    split_size(&s->size, x);
+    e->count.splits++;
+}
+
+/* A trading day has begun. Bars before it that are not final become so: they are sent as they were traded. */
+static void splits_apply(struct engine *e, struct symbol *s)
+{
+    uint8_t n = 0;
+    while (n < s->n_splits && s->split[n].ex_ns <= s->day_start_ns)
+        n++;
+    if (n == 0)
+        return;
+    for (; s->provisional; s->provisional--)
+        emit_bar(e, s, bar_at(e, s, s->bars_end - s->provisional));
+    final_update(e, s);
+    for (uint8_t i = 0; i < n; i++)
+        split_symbol(e, s, &s->split[i]);
+    s->n_splits -= n;
+    memmove(s->split, s->split + n, s->n_splits * sizeof *s->split);
+    s->split_ns = s->day_start_ns;
+    s->saved = 0;
+}
+
+bool split_wait(struct symbol *s, const struct split *split)
+{
+    uint8_t at = s->n_splits;
+    if (at == SPLITS_WAITING || (s->day_start_ns != INT64_MAX && s->day_start_ns >= split->ex_ns))
+        return false;
+    for (; at > 0 && s->split[at - 1].ex_ns > split->ex_ns; at--)
+        s->split[at] = s->split[at - 1];
+    s->split[at] = *split;
+    s->n_splits++;
+    return true;
+}
+
 /* The symbol's minute has reached the end of its session, or the calendar has changed. */
 static void session_switch(struct engine *e, struct symbol *s)
 {
@@ -49,6 +115,8 @@ static void session_switch(struct engine *e, struct symbol *s)
     s->day_low_e9 = INT64_MAX;
     s->day_pv = 0;
     memset(s->volume_of, 0, sizeof s->volume_of);
+    if (s->n_splits)
+        splits_apply(e, s);
     if (e->corrections)
         trades_forget(e, s);
     s->rebuild = s->restart = true;
@@ -262,11 +330,15 @@ bool print_into_past(struct engine *e, struct symbol *s, int64_t ev, int64_t p, 
     uint32_t minute = (uint32_t)(ev / MINUTE_NS);
     bool found;
     uint64_t i = bar_find(e, s, minute, &found);
-    bool late = bar_is_final(e, s, i, minute);
+    bool late = ev < s->split_ns || bar_is_final(e, s, i, minute);
     if (late)
         e->count.late_prints++;
     else
         e->count.out_of_order_prints++;
+    if (ev < s->split_ns) { /* its bars are those of other shares */
+        e->count.late_unkept++;
+        return true;
+    }
     struct bar *b = found ? bar_at(e, s, i) : NULL;
     bool traded = found && b->trades;
     if (ev >= s->day_start_ns) {

@@ -96,6 +96,13 @@ struct kept {
     uint32_t pad;
 };
 
+/* Waits for the first trading day that starts at ex_ns or later. */
+enum { SPLITS_WAITING = 4 };
+struct split {
+    int64_t ex_ns;
+    uint32_t to, from;
+};
+
 struct symbol {
     /* what every trade touches: three lines */
     int64_t live_start_ns; /* start of the live minute; far in the past before the first message */
@@ -150,6 +157,9 @@ struct symbol {
     uint32_t session_no;       /* counts the times that the session's sums began anew */
     struct kept trades;        /* of the trading day */
     bool halted;
+    uint8_t n_splits;
+    struct split split[SPLITS_WAITING]; /* by ex_ns */
+    int64_t split_ns;                   /* start of the day of the last one: no bar before it takes prints */
 } __attribute__((aligned(64)));
 
 /* A metric or a computed value in use. Its state lies at state_at in each symbol's block, in words. */
@@ -471,6 +481,8 @@ void emit_bar(struct engine *e, const struct symbol *s, const struct bar *b);
 SELDOM void emit_fired(struct engine *e, const struct symbol *s);
 
 /* engine_bars.c */
+/* Takes a split whose day is still to come. False if there is no room. */
+bool split_wait(struct symbol *s, const struct split *split);
 struct session_at {
     int64_t start_ns, end_ns, day_ns;
     enum session_kind kind;

@@ -324,6 +324,16 @@ static bool is_bool(const struct symbol *x, size_t at)
     return ((const uint8_t *)x)[at] <= 1;
 }
 
+static bool splits_sound(const struct symbol *x)
+{
+    if (x->n_splits > SPLITS_WAITING)
+        return false;
+    for (uint8_t i = 0; i < x->n_splits; i++)
+        if (!x->split[i].to || !x->split[i].from)
+            return false;
+    return true;
+}
+
 static bool state_sound(const struct engine *e, const struct symbol *x, const struct symbol_head *h,
                         uint32_t bucket)
 {
@@ -334,7 +344,7 @@ static bool state_sound(const struct engine *e, const struct symbol *x, const st
            is_bool(x, offsetof(struct symbol, timed)) && x->bars_first <= x->bars_end &&
            x->bars_end - x->bars_first <= e->limits.bars &&
            x->provisional <= x->bars_end - bars_oldest(e, x) && x->provisional < STEP_SLOTS_BARS / 2 &&
-           x->bars_base <= x->bars_end && is_bool(x, offsetof(struct symbol, halted)) &&
+           x->bars_base <= x->bars_end && splits_sound(x) && is_bool(x, offsetof(struct symbol, halted)) &&
            h->first_trade + h->trades == x->trades.end && time_sound(x->trades.trade_ns) &&
            h->first_bar + h->bars == x->bars_end && x->time_ns <= TIME_MAX_NS &&
            x->live_start_ns <= TIME_MAX_NS && x->epoch <= e->epoch;

@@ -82,6 +82,18 @@ struct msg_status {
     char reason[24]; /* the venue's code, such as LUDP or T1; padded with zeros */
 };
 
+/* ATTR: what is known of a symbol. SPLIT: in the first trading day that starts at ex_ns or later, and from
+ * then on, `to` shares are what `from` were before. */
+enum attr_kind { ATTR_SPLIT };
+struct msg_attr {
+    uint8_t kind; /* enum attr_kind */
+    uint8_t pad[3];
+    uint32_t to, from;
+    uint8_t pad2[4];
+    int64_t ex_ns;
+    uint8_t pad3[8];
+};
+
 /* A symbol's first slot; its name (name_len bytes) follows in the continuation slots. */
 struct msg_symbol {
     uint16_t bucket;
@@ -163,6 +175,7 @@ struct msg {
                 struct msg_quote quote;
                 struct msg_cancel cancel;
                 struct msg_status status;
+                struct msg_attr attr;
                 struct msg_symbol sym;
                 struct msg_part part;
                 uint8_t first[MSG_FIRST_BYTES];
@@ -176,7 +189,8 @@ _Static_assert(sizeof(struct msg) == MSG_SLOT_BYTES, "a message slot is one cach
 _Static_assert(offsetof(struct msg, word) == 8, "the publication word is the slot's second word");
 _Static_assert(offsetof(struct msg, first) == 32 && offsetof(struct msg, body) == 16, "payload places");
 _Static_assert(sizeof(struct msg_trade) == 32 && sizeof(struct msg_quote) == 32 &&
-                   sizeof(struct msg_cancel) == 32 && sizeof(struct msg_status) == 32,
+                   sizeof(struct msg_cancel) == 32 && sizeof(struct msg_status) == 32 &&
+                   sizeof(struct msg_attr) == 32,
                "ticks fit one slot");
 _Static_assert(offsetof(struct msg_bar, volume) == 32 && offsetof(struct msg_alert, price_e9) == 32 &&
                    offsetof(struct msg_history_bar, volume) == 32,

@@ -104,6 +104,13 @@ static inline void put_status(struct tape *t, uint32_t symbol, int64_t event_ns,
     m->status.kind = (uint8_t)kind;
 }
 
+static inline void put_split(struct tape *t, uint32_t symbol, int64_t ex_ns, uint32_t to, uint32_t from)
+{
+    struct msg *m = tape_room(t, 1);
+    t->n += msg_begin(m, MSG_ATTR, symbol, sizeof m->attr);
+    m->attr = (struct msg_attr){.kind = ATTR_SPLIT, .ex_ns = ex_ns, .to = to, .from = from};
+}
+
 static inline void put_clock(struct tape *t, uint32_t bucket, int64_t event_ns)
 {
     struct msg *m = tape_room(t, 1);

@@ -78,6 +78,8 @@ struct sym {
     int64_t time; /* -1 before its first message */
     int64_t bid, ask, history;
     bool halted;
+    int64_t ex, split_day; /* of the split that waits, 0: none; of the last one */
+    uint32_t to, from;
     uint32_t emptied; /* the next revision of a minute that has lost its bar */
     struct tick *tick;
     size_t n_ticks, room_ticks;
@@ -740,6 +742,38 @@ static void evaluate(struct world *w, struct sym *s, enum what what)
     }
 }
 
+static int64_t scaled(int64_t v, uint32_t by, uint32_t over)
+{
+    return (int64_t)(((__int128)v * by * 2 + over) / (2 * (__int128)over)); /* halves go up */
+}
+
+/* Everything before the day is of other shares. What was not final is so now, as it was. */
+static void split(struct world *w, struct sym *s, int64_t day)
+{
+    uint32_t to = s->to, from = s->from;
+    for (size_t i = 0; i < s->n_bars; i++) {
+        struct minute *b = &s->bar[i];
+        if (!b->final)
+            emit_bar(w, s, b);
+        b->final = true;
+        b->open = scaled(b->open, from, to);
+        b->high = scaled(b->high, from, to);
+        b->low = scaled(b->low, from, to);
+        b->close = scaled(b->close, from, to);
+        b->volume = (uint64_t)scaled((int64_t)b->volume, to, from);
+    }
+    for (size_t i = 0; i < s->n_ticks; i++) {
+        s->tick[i].price = scaled(s->tick[i].price, from, to);
+        s->tick[i].size = (uint64_t)scaled((int64_t)s->tick[i].size, to, from);
+    }
+    s->history = scaled(s->history, from, to);
+    s->bid = s->bid > 0 ? scaled(s->bid, from, to) : s->bid;
+    s->ask = s->ask > 0 ? scaled(s->ask, from, to) : s->ask;
+    s->split_day = day;
+    s->ex = 0;
+    s->changes++;
+}
+
 static void room_for_bar(struct sym *s)
 {
     if (s->n_bars == s->room_bars) {
@@ -771,6 +805,8 @@ static void advance(struct world *w, struct sym *s, int64_t t)
     s->time = t;
     if (w->flat && old >= 0 && old / MIN != t / MIN)
         add_flat(s, old / MIN);
+    if (s->ex && session_of(s->calendar, t).day >= s->ex)
+        split(w, s, session_of(s->calendar, t).day);
     size_t open = s->n_bars;
     while (open > 0 && !s->bar[open - 1].final)
         open--;
@@ -824,7 +860,7 @@ static void clocks(struct world *w, int64_t ev)
 static void see_trade(struct world *w, struct sym *s, int64_t ev, int64_t price, uint64_t size, uint64_t id)
 {
     int64_t minute = ev / MIN;
-    bool late = (minute + 1) * MIN + SEC <= s->time;
+    bool late = (minute + 1) * MIN + SEC <= s->time || ev < s->split_day;
     if (s->n_ticks == s->room_ticks) {
         s->room_ticks = 2 * s->room_ticks + 256;
         s->tick = realloc(s->tick, s->room_ticks * sizeof *s->tick);
@@ -832,6 +868,11 @@ static void see_trade(struct world *w, struct sym *s, int64_t ev, int64_t price,
     }
     s->tick[s->n_ticks++] = (struct tick){ev, s->time, price, size, late, false, id};
     s->changes++;
+    w->traded[s->bucket] = ev > w->traded[s->bucket] ? ev : w->traded[s->bucket];
+    if (ev < s->split_day) {
+        evaluate(w, s, LATE);
+        return;
+    }
     size_t i = 0;
     while (i < s->n_bars && s->bar[i].minute < minute)
         i++;
@@ -859,7 +900,6 @@ static void see_trade(struct world *w, struct sym *s, int64_t ev, int64_t price,
     if (late)
         emit_bar(w, s, b);
     evaluate(w, s, late ? LATE : TICK);
-    w->traded[s->bucket] = ev > w->traded[s->bucket] ? ev : w->traded[s->bucket];
 }
 
 /* The bar of a minute out of the ticks that are left. */
@@ -1279,6 +1319,15 @@ static void market(struct world *w, int messages)
             s = add_symbol(w, (int)(i = (uint32_t)w->n_syms));
         clocks(w, ev);
         advance(w, s, ev > w->clock[s->bucket] ? ev : w->clock[s->bucket]);
+        int64_t day = session_of(s->calendar, s->time).day;
+        if (!s->ex && day > 0 && one_in(&w->random, 300)) {
+            static const uint32_t ratio[4][2] = {{2, 1}, {3, 2}, {1, 4}, {7, 3}};
+            uint32_t k = random_below(&w->random, 4);
+            s->to = ratio[k][0];
+            s->from = ratio[k][1];
+            s->ex = day + 1 + random_below(&w->random, 2) * day_length_ns;
+            put_split(&w->input, i, s->ex, s->to, s->from);
+        }
         if (one_in(&w->random, 60)) { /* also what it is already */
             s->halted = one_in(&w->random, 4);
             s->changes++;
@@ -1402,7 +1451,7 @@ static void check(const struct world *w, const struct event *v, const struct msg
              found, expected);
 }
 
-static void compare_events(struct world *w, const struct tape *events, size_t alerts[2])
+static void compare_events(struct world *w, const struct tape *events, size_t alerts[3])
 {
     size_t next[SYMBOLS] = {0};
     for (size_t at = 0; at < events->n; at += msg_slot_count(&events->slot[at])) {
@@ -1424,7 +1473,7 @@ static void compare_events(struct world *w, const struct tape *events, size_t al
         }
 }
 
-static void run(uint64_t seed, int messages, size_t alerts[2])
+static void run(uint64_t seed, int messages, size_t alerts[3])
 {
     struct world *w = calloc(1, sizeof *w);
     struct tape stamped = {0};
@@ -1446,6 +1495,7 @@ static void run(uint64_t seed, int messages, size_t alerts[2])
     if (c->rules_refused || c->rules_full || c->metrics_full || c->fires_full || c->settings_refused ||
         c->unknown_symbol || c->trades_dropped || !c->cancels || !c->corrections)
         fail_msg("SEED=%" PRIu64 ": refused: %s", seed, engine_refusal(b.e));
+    alerts[2] += c->splits;
     bench_close(&b);
     tape_free(&stamped);
     tape_free(&w->input);
@@ -1460,12 +1510,13 @@ static void run(uint64_t seed, int messages, size_t alerts[2])
 static void test_random_markets(void **state)
 {
     (void)state;
-    size_t seen[2] = {0};
+    size_t seen[3] = {0};
     unsigned seeds = getenv("SEED") ? 1 : getenv("SEEDS") ? (unsigned)atoi(getenv("SEEDS")) : 16;
     for (unsigned i = 0; i < seeds; i++)
         run(seed_or(1000 + i), i % 8 == 7 ? 20000 : 4000, seen);
-    print_message("%zu alerts, %zu bars\n", seen[0], seen[1]);
+    print_message("%zu alerts, %zu bars, %zu splits\n", seen[0], seen[1], seen[2]);
     assert_true(seen[0] > 1000 && seen[1] > 1000);
+    assert_true(getenv("SEED") || seen[2] > 0);
 }
 
 int main(void)

@@ -55,6 +55,7 @@ static void market(struct tape *t, uint64_t *seed, int messages)
                         (long long)(T0 + day * DAY + 23 * 60 * MIN));
     put_setting(t, "bars.keep=60");
     put_setting(t, "bars.corrections=true");
+    put_setting(t, "bars.flat=%s", one_in(seed, 3) ? "true" : "false");
     for (; rules < 5; rules++)
         put_rule(t, rules, &specs[rules]);
     for (; symbols < SYMBOLS / 2; symbols++)
@@ -90,6 +91,11 @@ static void market(struct tape *t, uint64_t *seed, int messages)
             put_setting(t, "bars.lateness_ms=%u", 500 * random_below(seed, 5));
         } else if (u == 996) {
             put_setting(t, "bars.keep=%u", 20 + random_below(seed, 100));
+        } else if (u == 998) {
+            put_split(t, s, T0 + (1 + random_below(seed, 2)) * DAY, 1 + random_below(seed, 5),
+                      1 + random_below(seed, 3));
+        } else if (u == 994) {
+            put_status(t, s, now, one_in(seed, 2) ? STATUS_HALTED : STATUS_TRADING);
         } else if (u == 997) {
             put_daily(t, s, T0, price[s] - PX(0.3));
         }
@@ -208,7 +214,7 @@ static size_t compare(const struct tape *all, const struct tape *some, const str
 static void test_random_markets(void **state)
 {
     uint64_t seed = seed_or(20261121);
-    size_t events = 0, buckets = 0, cancels = 0;
+    size_t events = 0, buckets = 0, cancels = 0, splits = 0;
     (void)state;
     for (int round = 0; round < 24; round++) {
         struct tape t = {0};
@@ -220,6 +226,7 @@ static void test_random_markets(void **state)
         run_saving(&whole, &t, c, &seed);
         run_restored(&restored, &t, c);
         cancels += engine_counters(whole.e)->cancels;
+        splits += engine_counters(whole.e)->splits;
         events += compare(&whole.events, &restored.events, c);
         for (uint32_t i = 0; i < BUCKETS; i++)
             buckets += c->seq[bucket_for(i)] != 0;
@@ -229,7 +236,7 @@ static void test_random_markets(void **state)
         tape_free(&t);
     }
     printf("# %zu events after %zu restored buckets\n", events, buckets);
-    assert_true(events > 10000 && buckets > 100 && cancels > 2000);
+    assert_true(events > 10000 && buckets > 100 && cancels > 2000 && splits > 10);
 }
 
 /* Whatever the bytes are, they are taken or refused, and nothing outside is touched (the sanitizers look). */
