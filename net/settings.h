@@ -128,6 +128,8 @@ SETTING_ENUMS(X)
     X(NAME, dbn, calendar, "utc24", 0, 31, "", "", 0, "Sessions of the symbols in dbn: sources, likewise.")  \
     X(PATH, calendar, file, "", 0, 0, "", "", 1,                                                             \
       "File of trading calendars (docs/market-rules.md). Empty: the one that this ringtape brings.")         \
+    X(PATH, splits, file, "", 0, 0, "", "", 1,                                                               \
+      "File of splits, lines DATE,SYMBOL,RATIO (docs/market-rules.md). Empty: none.")                        \
     X(NAME, source, market, "", 0, 15, "", "", 0,                                                            \
       "Added to every symbol as .MARKET (P makes BTCUSDT.P). Empty: nothing.")                               \
     X(INT, conflate, quotes_ms, "0", 0, 60000, "ms", "", 0,                                                  \

@@ -31,6 +31,7 @@ enum {
 enum calendar_id { CALENDAR_US_EQUITY, CALENDAR_UTC24, CALENDAR_COUNT };
 
 struct conditions;
+struct splits;
 
 struct source_symbol {
     char name[SOURCE_NAME_MAX + 1];
@@ -47,6 +48,7 @@ struct source_config {
     int csv_calendar;   /* enum calendar_id of symbols in csv: (default CALENDAR_US_EQUITY) */
     int dbn_calendar;   /* likewise, in dbn: */
     const struct conditions *conditions; /* what sources call sale conditions; NULL = letters only */
+    const struct splits *splits;         /* for the feed; NULL = none */
     uint32_t symbols_max;                /* limits.symbols; 0 = SOURCE_SYMBOLS_MAX */
     int64_t conflate_quotes_ns;          /* for the feed: see there; 0 = off */
 };

@@ -7,6 +7,7 @@
 #include "core/sequencer.h"
 #include "net/calendar.h"
 #include "net/conditions.h"
+#include "net/splits.h"
 
 enum { FEED_ROOM = 4096 };
 
@@ -16,6 +17,7 @@ struct stream {
     struct sequencer *sequencer;
     struct conditions conditions;
     struct calendars *calendars;
+    struct splits *splits;
     struct msg *opening; /* settings and rules, not yet stamped */
     int opening_at, opening_n;
     struct msg *fed; /* what the feed gave and the sequencer has not taken */
@@ -58,7 +60,8 @@ static int settings_messages(const struct settings *s, const struct conditions *
 static int check_settings(const struct stream_options *o, struct error *err)
 {
     for (int id = 0; id < SETTING_COUNT; id++)
-        if ((!strcmp(setting_table[id].section, "bars") || id == SETTING_ID_calendar_file) &&
+        if ((!strcmp(setting_table[id].section, "bars") || id == SETTING_ID_calendar_file ||
+             id == SETTING_ID_splits_file) &&
             o->settings->from[id].origin == SETTING_FROM_COMMAND)
             return error_set(err,
                              "%s: a capture brings its own %s; to use the command line's, add --override",
@@ -133,6 +136,7 @@ struct stream *stream_open(const struct stream_options *o, struct error *err)
     config.conditions = &s->conditions;
     if (conditions_read(&s->conditions, set->bars_conditions, err) < 0 ||
         open_calendars(s, set, &config, err) < 0 ||
+        !(config.splits = s->splits = splits_load(set->splits_file, err)) ||
         (o->history && !(s->history = history_load(o->history, &config, o->log, o->log_ctx, err))) ||
         !(s->feed = feed_open(o->sources, o->n_sources, &config, s->history, err)))
         goto fail;
@@ -308,6 +312,7 @@ void stream_close(struct stream *s)
     if (s->history)
         history_free(s->history);
     calendars_close(s->calendars);
+    splits_free(s->splits);
     free(s->sequencer);
     free(s->opening);
     free(s->fed);
