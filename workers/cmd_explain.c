@@ -256,7 +256,7 @@ static int before_time(void *ctx, const struct msg *m)
 {
     struct inquiry *q = ctx;
     bool its = (m->type == MSG_CLOCK && q->symbol_id != NO_SYMBOL && m->symbol == q->bucket) ||
-               ((m->type == MSG_TRADE || m->type == MSG_QUOTE) && m->symbol == q->symbol_id);
+               (msg_is_tick(m) && m->symbol == q->symbol_id);
     if (m->type == MSG_RULE)
         learn_rule(q, m);
     if (its && m->event_ns > q->to_ns)
