@@ -215,6 +215,7 @@ static void roll(struct engine *e, struct symbol *s, int64_t t)
         unpriced_drop(e, s);
     if (!traded && pushed)
         s->open_e9 = s->high_e9 = s->low_e9 = s->close_e9 = s->price_e9;
+    int64_t was_ns = s->live_start_ns;
     if (pushed) {
         if (s->bars_end - s->bars_first >= e->limits.bars)
             s->rebuild = true; /* a day of more minutes than are kept: start from the oldest that is */
@@ -240,6 +241,8 @@ static void roll(struct engine *e, struct symbol *s, int64_t t)
         session_switch(e, s);
     if (!s->rebuild)
         metrics_roll(e, s, pushed);
+    if (unlikely(s->fors != NONE))
+        spans_bar_end(e, s, was_ns);
     s->stale = true;
 }
 

@@ -146,6 +146,12 @@ static bool is_timeframe(int minutes)
     return false;
 }
 
+int metric_timeframe(const char *text, size_t len)
+{
+    int minutes = window_minutes(text, len, 0);
+    return is_timeframe(minutes) ? minutes : -1;
+}
+
 /* A row without parameters, or of clock minutes: as parse_call. */
 static int parse_plain(const char *text, size_t len, struct metric *m, struct error *err)
 {

@@ -179,6 +179,9 @@ static inline enum metric_unit metric_unit(const struct metric *m)
                                                                              : UNIT_NUMBER;
     return metric_rows[m->kind].unit;
 }
+/* The minutes of text[0..len) if it is a timeframe ("5m", "1h"), else -1. */
+int metric_timeframe(const char *text, size_t len);
+
 /* What moves it between two minutes, as of enum metric_input; not of a DIFFERENCE. */
 unsigned metric_inputs(const struct metric *m);
 /* Words of state per symbol. */

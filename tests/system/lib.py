@@ -192,6 +192,9 @@ def every_metric(cooldown=300):
         rows.append({"id": f"t{i}", "trigger": trigger, "cooldown": 20, "symbols": some,
                      "expr": "(close - sma(5)) / (atr(5) + 0.01) > 0.1 and not session == \"closed\""})
     rows.append({"id": "event", "cooldown": 5, "expr": "price crosses above vwap(session) or price crosses below ema(9)@2m"})
+    rows += [{"id": "within", "cooldown": 20, "expr": "price crosses above vwap(session) within 90s and not (volume_1m < 100 within 30s)"},
+             {"id": "for", "trigger": "cross", "cooldown": 0, "expr": "rsi(14) > 50 for 3 bars or (change_pct_1m > 0.02 within 5m) for 2 5m bars"},
+             {"id": "closes", "trigger": "bar_close", "cooldown": 0, "expr": "close > open for 2 bars and volume > 1000 within 10m"}]
     rows.append({"id": "market", "sessions": ["market"], "cooldown": 60, "expr": "-change_1m * 2 < spread + 0.001 and volume_live > 0"})
     rows.append({"id": "shadow", "mode": "shadow", "expr": "price > 1"})
     rows.append({"id": "expires", "expires_at": "2026-03-02T14:25:00Z", "cooldown": 30, "expr": "price > 0"})
