@@ -1,6 +1,6 @@
 /* The engine's inside, shared by engine.c (messages), engine_bars.c (time, sessions, bars), engine_events.c,
- * engine_anomaly.c (anomalies), metric_state.c (values) and rule_load.c, rule_index.c, rule_span.c and
- * rule_fire.c (rules).
+ * engine_anomaly.c (anomalies), trade_pool.c and correction.c (what is cancelled), metric_state.c (values)
+ * and rule_load.c, rule_index.c, rule_span.c and rule_fire.c (rules).
  */
 #ifndef CORE_ENGINE_INT_H
 #define CORE_ENGINE_INT_H
@@ -50,6 +50,65 @@ struct trading_day {
 struct calendar {
     uint32_t n;
     struct trading_day day[CALENDAR_DAYS]; /* ascending; the oldest goes first */
+};
+
+/* A print as it is kept until the trading day is over, for the one that may be cancelled. */
+enum {
+    KEPT_PAST = 1,   /* its minute had ended */
+    KEPT_LATE = 2,   /* … and its bar was final: it is no last price */
+    KEPT_OPENS = 4,  /* it could be the market session's first price */
+    KEPT_MARKET = 8, /* the symbol's time was in the market session */
+    KEPT_CANCELLED = 16
+};
+
+struct kept_trade {
+    uint64_t id;
+    int64_t event_ns, price_e9;
+    uint64_t size;       /* 0 if it updates no volume */
+    int64_t time_ns;     /* the symbol's time at it */
+    uint32_t session_no; /* of the session whose sums it is in; 0: of none */
+    uint8_t updates;     /* UPDATES_… */
+    uint8_t session;     /* enum session_kind of its minute */
+    uint8_t flags;       /* KEPT_… */
+    uint8_t venue;
+};
+
+/* Some prints of a symbol, in the order of arrival; number n of the symbol's is in its block's place n modulo
+ * TRADES_BLOCK. */
+enum { TRADES_BLOCK = 20 };
+struct trades_block {
+    uint32_t before, after; /* of the symbol */
+    uint32_t older, newer;  /* of all */
+    uint32_t symbol;        /* its place */
+    uint32_t n;
+    uint32_t minute_max;
+    uint32_t pad;
+    uint64_t first; /* number of its first */
+    uint64_t id_min, id_max;
+    uint8_t pad2[8];
+    struct kept_trade trade[TRADES_BLOCK];
+};
+_Static_assert(sizeof(struct trades_block) == 1024, "header and trades are whole lines");
+
+/* What is kept of a symbol's prints. */
+struct kept {
+    uint32_t first, last;  /* blocks; NONE */
+    uint64_t end;          /* number of the next one */
+    uint64_t saved;        /* those before it are in the checkpoint as they are */
+    uint64_t open_no;      /* 1 + number of the one that is the day's open; 0: it is not kept */
+    uint64_t cancelled_no; /* 1 + number of the one that a correction may replace; 0 */
+    /* what had been the last price when the first of them came; of what is dropped in between */
+    int64_t price_e9, trade_ns, last_ns;
+    uint64_t size;
+    uint32_t whole; /* minutes from here on have all their prints in them */
+    uint32_t pad;
+};
+
+/* Waits for the first trading day that starts at ex_ns or later. */
+enum { SPLITS_WAITING = 4 };
+struct split {
+    int64_t ex_ns;
+    uint32_t to, from;
 };
 
 struct symbol {
@@ -105,6 +164,15 @@ struct symbol {
     uint32_t bound;       /* epoch of the rules that its cursors are of */
     uint64_t saved;       /* bars before it are in the checkpoint as they are */
     int64_t tick_e9;      /* smallest price step, 0 = unknown */
+    /* corrections */
+    uint64_t bars_base;        /* the ring has none before: a cancelled bar's place was taken from there */
+    uint32_t emptied_revision; /* 1 + the highest revision of a final bar that lost all its prints; 0 */
+    uint32_t session_no;       /* counts the times that the session's sums began anew */
+    struct kept trades;        /* of the trading day */
+    bool halted;
+    uint8_t n_splits;
+    struct split split[SPLITS_WAITING]; /* by ex_ns */
+    int64_t split_ns;                   /* start of the day of the last one: no bar before it takes prints */
 } __attribute__((aligned(64)));
 
 /* What the detectors of anomalies keep of a symbol (engine_anomaly.c). */
@@ -199,6 +267,7 @@ struct loaded_rule {
     bool live;
     bool recursive; /* names a metric that starts anew from the trading day's start */
     bool shadow;
+    bool minds_halt; /* names `halted`: no halt holds it */
     bool events;
     uint8_t trigger;
     uint8_t sessions; /* bits 1 << enum session_kind */
@@ -291,6 +360,12 @@ struct engine {
     struct watch *windows;   /* by place */
     struct anomaly_day *day; /* ANOMALY_DAYS for each place */
 
+    /* corrections */
+    struct trades_block *trades;
+    uint32_t trades_blocks, trades_used, trades_free; /* how many; taken so far; list by after */
+    uint32_t trades_oldest, trades_newest;
+    bool corrections; /* prints are kept */
+    bool flat;        /* minutes without a last sale make bars too */
     /* A block of words for each symbol, as small as the rules in force allow: the state of every metric, from
      * cursor_at the cursors. */
     int64_t *block;
@@ -405,7 +480,8 @@ static inline int64_t *block_of(const struct engine *e, const struct symbol *s)
 /* The first bar still kept. */
 static inline uint64_t bars_oldest(const struct engine *e, const struct symbol *s)
 {
-    return s->bars_end > e->limits.bars ? s->bars_end - e->limits.bars : 0;
+    uint64_t first = s->bars_end > e->limits.bars ? s->bars_end - e->limits.bars : 0;
+    return first > s->bars_base ? first : s->bars_base;
 }
 
 /* The engine's node of the span whose condition an instance is. */
@@ -471,6 +547,8 @@ SELDOM void explain_close(const struct engine *e, const struct symbol *s);
 /* rule_fire.c */
 void rules_bind(struct engine *e, struct symbol *s);
 void rules_arrive(struct engine *e, struct symbol *s);
+/* A halt is over: what it held may fire at the next tick. */
+void rules_resume(struct engine *e, struct symbol *s);
 void rules_settle(struct engine *e, struct symbol *s, enum eval what);
 /* A minute in which the symbol traded has ended: what bar_close rules make of it fires into e->fired. */
 void rules_close(struct engine *e, struct symbol *s);
@@ -537,6 +615,8 @@ SELDOM void watch_minute(struct engine *e, struct symbol *s, bool pushed);
 SELDOM void watch_clock(struct engine *e, struct symbol *s);
 
 /* engine_bars.c */
+/* Takes a split whose day is still to come. False if there is no room. */
+bool split_wait(struct symbol *s, const struct split *split);
 struct session_at {
     int64_t start_ns, end_ns, day_ns;
     enum session_kind kind;
@@ -553,9 +633,54 @@ int64_t bar_end(const struct engine *e, const struct symbol *s, int64_t t, uint3
 /* Brings the symbol to time t, no evaluation in between: its own message decides once, after it is applied.
  */
 SELDOM void advance(struct engine *e, struct symbol *s, int64_t t);
+/* Does the live minute make a bar also without a last sale? */
+static inline bool makes_flat(const struct engine *e, const struct symbol *s)
+{
+    return e->flat && s->price_e9 != KEY_UNKNOWN && s->session != SESSION_CLOSED && !s->halted;
+}
+/* Where the bar of a minute is, or would be. */
+uint64_t bar_find(const struct engine *e, const struct symbol *s, uint32_t minute, bool *found);
+/* Is a bar at this place final, or past its time to be provisional? */
+bool bar_is_final(const struct engine *e, const struct symbol *s, uint64_t i, uint32_t minute);
+/* Makes room for a bar at this place, NULL if it is older than what is kept; takes it out. */
+struct bar *bar_insert(struct engine *e, struct symbol *s, uint64_t i, uint32_t minute);
+void bar_remove(struct engine *e, struct symbol *s, uint64_t i);
+/* A bar that had ended has changed. */
+void bar_changed(struct engine *e, struct symbol *s, uint64_t i);
 /* A print of a minute that has ended: it joins that minute's bar, or makes it. True if the bar was final. */
 SELDOM bool print_into_past(struct engine *e, struct symbol *s, int64_t ev, int64_t p, uint64_t size,
                             unsigned updates);
+
+/* trade_pool.c */
+static inline uint32_t trades_blocks(const struct engine_limits *l)
+{
+    return l->trades / TRADES_BLOCK + (l->trades % TRADES_BLOCK != 0);
+}
+/* Keeps a print, before it is applied: number s->trades.end - 1. */
+SELDOM struct kept_trade *trade_keep(struct engine *e, struct symbol *s, const struct kept_trade *t);
+/* The print of this number, NULL if it is not kept. */
+struct kept_trade *trade_at(const struct engine *e, const struct symbol *s, uint64_t no);
+void trade_rename(struct engine *e, struct symbol *s, uint64_t no, uint64_t id);
+/* Is it, as far as it goes, the last price? */
+static inline bool trade_sets_price(const struct kept_trade *t)
+{
+    return (t->updates & UPDATES_LAST) && !(t->flags & (KEPT_CANCELLED | KEPT_LATE));
+}
+/* The latest that can still be cancelled; its number. */
+struct kept_trade *trade_find(const struct engine *e, const struct symbol *s, const struct msg *m,
+                              uint64_t *no);
+/* The trading day is over, or prints are kept from here on: none of those before can be cancelled. */
+void trades_forget(struct engine *e, struct symbol *s);
+/* Before the print of number `no` is put back at its place, from a checkpoint: those from there on go. */
+void trades_cut(struct engine *e, struct symbol *s, uint64_t no);
+void trades_release_first(struct engine *e, struct symbol *s);
+void trades_symbol_new(struct symbol *s);
+void trades_open(struct engine *e, void *mem);
+
+/* correction.c */
+/* The print counts no more; or `with` takes its place. False if that does not fit the sums. */
+void correction_cancel(struct engine *e, struct symbol *s, struct kept_trade *k, uint64_t no);
+bool correction_replace(struct engine *e, struct symbol *s, const struct msg *with, unsigned updates);
 
 /* engine.c */
 /* A symbol that nothing is known of yet; name is a text of 1 to 63 bytes. False if there is no room. */

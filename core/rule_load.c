@@ -233,8 +233,10 @@ static bool admit(struct engine *e, uint32_t slot, const struct rule *r, const s
                             .symbols_len = r->symbols_len,
                             .live = r->enabled};
     size_t kept = e->kept.used;
-    for (unsigned i = 0; i < x->n_operands; i++)
+    for (unsigned i = 0; i < x->n_operands; i++) {
         l.recursive |= x->operand[i].kind == METRIC_INDICATOR;
+        l.minds_halt |= x->operand[i].kind == METRIC_HALTED;
+    }
     l.id = keep(e, r->id, l.id_len);
     l.symbols = keep(e, r->symbols, l.symbols_len);
     l.node = keep(e, x->node, x->n_nodes * sizeof *x->node);

@@ -137,6 +137,7 @@ static int check_value_type(const struct metric *m, const char *type, const char
         return wrong(err, p, "%s.value_type: '%.8s', but %s is %s", where, type, name,
                      price               ? "in \"$\""
                      : u == UNIT_PERCENT ? "in \"%\""
+                     : u == UNIT_TRUTH   ? "true or false"
                                          : "a plain number");
     return 0;
 }
