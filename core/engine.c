@@ -70,7 +70,8 @@ size_t engine_hot_bytes(const struct engine_limits *l)
 
 size_t engine_footprint(const struct engine_limits *l)
 {
-    return engine_hot_bytes(l) + (1 + SERIES_MAX) * l->symbols * bars_stride(l) * sizeof(struct bar);
+    size_t bars = (1 + SERIES_MAX) * bars_stride(l) + DAILY_BARS;
+    return engine_hot_bytes(l) + l->symbols * bars * sizeof(struct bar);
 }
 
 struct engine *engine_new(void *mem, const struct engine_limits *l, struct rule_stats *stats)
@@ -88,6 +89,7 @@ struct engine *engine_new(void *mem, const struct engine_limits *l, struct rule_
     e->built = (struct arena){.at = at + align64(kept_bytes(l)), .size = built_bytes(l)};
     e->bar = (struct bar *)((uint8_t *)mem + engine_hot_bytes(l));
     e->series_bar = e->bar + l->symbols * bars_stride(l);
+    e->daily_bar = e->series_bar + SERIES_MAX * l->symbols * bars_stride(l);
     e->limits = *l;
     e->stats = stats;
     e->lateness_ns = SECOND_NS;
@@ -505,6 +507,10 @@ bool symbol_add(struct engine *e, uint32_t id, const char *name, uint32_t bucket
                                        .market_close_e9 = KEY_UNKNOWN,
                                        .day_high_e9 = KEY_UNKNOWN,
                                        .day_low_e9 = INT64_MAX,
+                                       .market_high_e9 = KEY_UNKNOWN,
+                                       .market_low_e9 = INT64_MAX,
+                                       .premarket_close_e9 = KEY_UNKNOWN,
+                                       .postmarket_close_e9 = KEY_UNKNOWN,
                                        .wake_ns = INT64_MIN,
                                        .final_ns = NEVER_NS,
                                        .due_ns = NEVER_NS,
@@ -557,11 +563,11 @@ static void apply_history(struct engine *e, const struct msg *m)
         return;
     }
     msg_get(m, 0, &h, sizeof h);
-    if (h.length_ns != 24 * 60 * MINUTE_NS || h.close_e9 <= 0) {
+    if (h.length_ns != 24 * 60 * MINUTE_NS || !daily_put(e, s, m->event_ns, &h)) {
         e->count.ignored++;
         return;
     }
-    s->prev_close_e9 = h.close_e9;
+    daily_settle(e, s);
     refresh(e, s);
 }
 

@@ -33,6 +33,14 @@ static void session_switch(struct engine *e, struct symbol *s)
         return;
     if (s->session == SESSION_MARKET && s->day_open_e9 != KEY_UNKNOWN) /* it has traded there */
         s->market_close_e9 = s->price_e9;
+    if (s->price_e9 != KEY_UNKNOWN && s->trade_ns >= s->session_start_ns) {
+        if (s->session == SESSION_PREMARKET)
+            s->premarket_close_e9 = s->price_e9;
+        else if (s->session == SESSION_POSTMARKET)
+            s->postmarket_close_e9 = s->price_e9;
+    }
+    if (at.day_ns != s->day_start_ns)
+        daily_finish(e, s);
     s->session_start_ns = at.start_ns;
     s->session = (uint8_t)at.kind;
     s->session_pv = 0;
@@ -42,13 +50,13 @@ static void session_switch(struct engine *e, struct symbol *s)
         return;
     s->day_start_ns = at.day_ns;
     s->day_volume = 0;
-    if (s->market_close_e9 != KEY_UNKNOWN)
-        s->prev_close_e9 = s->market_close_e9;
-    s->market_close_e9 = s->day_open_e9 = s->day_high_e9 = KEY_UNKNOWN;
-    s->day_low_e9 = INT64_MAX;
+    s->market_close_e9 = s->day_open_e9 = s->day_high_e9 = s->market_high_e9 = KEY_UNKNOWN;
+    s->premarket_close_e9 = s->postmarket_close_e9 = KEY_UNKNOWN;
+    s->day_low_e9 = s->market_low_e9 = INT64_MAX;
     s->day_pv = 0;
     memset(s->volume_of, 0, sizeof s->volume_of);
-    s->rebuild = s->restart = true;
+    s->restart = true;
+    daily_settle(e, s);
 }
 
 int64_t bar_end(const struct engine *e, const struct symbol *s, int64_t t, uint32_t minutes)
@@ -65,6 +73,10 @@ static void day_add(struct symbol *s, enum session_kind session, int64_t high_e9
 {
     s->day_high_e9 = high_e9 > s->day_high_e9 ? high_e9 : s->day_high_e9;
     s->day_low_e9 = low_e9 < s->day_low_e9 ? low_e9 : s->day_low_e9;
+    if (session == SESSION_MARKET) {
+        s->market_high_e9 = high_e9 > s->market_high_e9 ? high_e9 : s->market_high_e9;
+        s->market_low_e9 = low_e9 < s->market_low_e9 ? low_e9 : s->market_low_e9;
+    }
     s->volume_of[session] += volume;
     s->day_pv += pv;
 }
@@ -214,11 +226,12 @@ bool print_into_past(struct engine *e, struct symbol *s, int64_t ev, int64_t p, 
     else
         e->count.out_of_order_prints++;
     struct bar *b;
-    if (ev >= s->day_start_ns) {
-        bool ranges = found ? updates & UPDATES_HIGH_LOW : updates & UPDATES_LAST;
+    bool ranges = found ? updates & UPDATES_HIGH_LOW : updates & UPDATES_LAST;
+    if (ev < s->day_start_ns)
+        daily_late(e, s, ev, p, size, ranges);
+    else
         day_add(s, session_find(&e->calendar[s->calendar], ev).kind, ranges ? p : KEY_UNKNOWN,
                 ranges ? p : INT64_MAX, size, (__int128)p * size);
-    }
     if (found) {
         b = bar_at(e, s, i - 1);
         bar_add(b, p, size, updates);

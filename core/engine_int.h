@@ -1,5 +1,6 @@
-/* The engine's inside, shared by engine.c (messages), engine_bars.c (time, sessions, bars), engine_events.c,
- * metric_state.c (values) and rule_load.c, rule_index.c and rule_fire.c (rules). */
+/* The engine's inside, shared by engine.c (messages), engine_bars.c (time, sessions, bars), engine_days.c
+ * (daily bars), engine_events.c, metric_state.c and metric_days.c (values) and rule_load.c, rule_index.c and
+ * rule_fire.c (rules). */
 #ifndef CORE_ENGINE_INT_H
 #define CORE_ENGINE_INT_H
 
@@ -28,6 +29,7 @@ enum {
     STATE_WORDS_PER_METRIC = 16, /* on average, at most */
     SERIES_MAX = 8,              /* timeframes beyond one minute that rules in force name */
     SERIES_WORDS = 2,
+    SERIES_DAILY = UINT8_MAX, /* the daily bars: no series of those */
     CURSORS_PER_METRIC = 2,
     STEP_SLOTS_BARS = 256 /* two for each bar that an hour of lateness may close at once */
 };
@@ -86,7 +88,12 @@ struct symbol {
     bool timed;       /* it has metrics that every clock changes */
     uint32_t heap;    /* root of the fires by due time */
     uint32_t id;
-    bool live_range;      /* live_unpriced prints have given high_e9 and low_e9 */
+    /* the market session's extent, KEY_UNKNOWN and INT64_MAX before; the last prices of today's other
+     * sessions once they are over, KEY_UNKNOWN if they did not trade */
+    int64_t market_high_e9, market_low_e9, premarket_close_e9, postmarket_close_e9;
+    uint32_t n_daily, daily_end; /* daily bars, and those of them that are before today */
+    bool daily_saved;            /* they are in the checkpoint as they are */
+    bool live_range;             /* live_unpriced prints have given high_e9 and low_e9 */
     bool restart;         /* the trading day switched: crossings of recursive metrics restart from unknown */
     uint32_t provisional; /* how many bars at the end are not final */
     uint32_t bound;       /* epoch of the rules that its cursors are of */
@@ -99,7 +106,7 @@ struct node {
     struct expr_term term; /* its sides are nodes; of a METRIC they are 0 */
     uint32_t state_at;
     unsigned inputs;
-    uint8_t series;  /* of bars: 0 = those of one minute, else 1 + the place of its timeframe */
+    uint8_t series;  /* of bars: 0 = those of one minute, SERIES_DAILY, else 1 + the place of its timeframe */
     uint32_t keeper; /* … the node that keeps its state: itself, or one that differs in the output alone */
 };
 
@@ -236,6 +243,7 @@ struct engine {
     uint32_t *next_in_bucket; /* by place; NONE at the end */
     uint32_t n_symbols;
     struct bar *bar, *series_bar; /* series_bar: SERIES_MAX rings for each symbol */
+    struct bar *daily_bar;        /* DAILY_BARS for each symbol, by date */
     /* A block of words for each symbol, as small as the rules in force allow: the state of every metric, from
      * cursor_at the cursors. */
     int64_t *block;
@@ -324,6 +332,11 @@ static inline struct bar *bar_at(const struct engine *e, const struct symbol *s,
     return &e->bar[(size_t)place_of(e, s) * bars_stride(&e->limits) + (i & (e->limits.bars - 1))];
 }
 
+static inline struct bar *daily_of(const struct engine *e, const struct symbol *s)
+{
+    return &e->daily_bar[(size_t)place_of(e, s) * DAILY_BARS];
+}
+
 static inline struct bar *series_ring(const struct engine *e, const struct symbol *s, uint32_t series)
 {
     return &e->series_bar[((size_t)series * e->limits.symbols + place_of(e, s)) * bars_stride(&e->limits)];
@@ -357,6 +370,14 @@ void metrics_rebuild(const struct engine *e, struct symbol *s);
 /* The value of an indicator, in its unit. */
 int64_t metric_indicator(const struct engine *e, const struct symbol *s, const struct node *nd);
 int64_t metric_relative_volume(const struct engine *e, const struct symbol *s, const struct node *nd);
+
+/* metric_days.c */
+/* Makes a metric of daily bars anew from those that are kept; does nothing to another. */
+void metric_days(const struct engine *e, const struct symbol *s, const struct node *nd);
+/* What relative_volume_same_time is compared with in the live minute. */
+void metric_same_time(const struct engine *e, const struct symbol *s, const struct node *nd);
+/* The value of a metric of days or of today's sessions. */
+SELDOM int64_t metric_days_key(const struct engine *e, const struct symbol *s, const struct node *nd);
 
 /* computed.c */
 /* The key of a term that is no metric; its sides are nodes. Stated in rule.h. */
@@ -422,6 +443,20 @@ SELDOM void advance(struct engine *e, struct symbol *s, int64_t t);
 /* A print of a minute that has ended: it joins that minute's bar, or makes it. True if the bar was final. */
 SELDOM bool print_into_past(struct engine *e, struct symbol *s, int64_t ev, int64_t p, uint64_t size,
                             unsigned updates);
+
+/* engine_days.c */
+/* The trading day so far as a daily bar; false if its market session has not traded. */
+bool daily_live(const struct symbol *s, struct bar *b);
+/* The trading day is over: keeps its bar. Before anything of the symbol's is the next day's. */
+void daily_finish(struct engine *e, struct symbol *s);
+/* A HISTORY_BAR: the bar of its date from here on. False if it cannot be one. */
+bool daily_put(struct engine *e, struct symbol *s, int64_t date_ns, const struct msg_history_bar *h);
+/* The daily bars or the trading day have changed: which of them are before today, what closed yesterday. */
+void daily_settle(struct engine *e, struct symbol *s);
+/* A print of an earlier trading day; range: it counts for high and low. */
+void daily_late(struct engine *e, struct symbol *s, int64_t ev, int64_t p, uint64_t size, bool range);
+/* What a checkpoint may give as daily bars. */
+bool daily_sound(const struct bar *b, uint32_t n);
 
 /* engine.c */
 /* A symbol that nothing is known of yet; name is a text of 1 to 63 bytes. False if there is no room. */

@@ -35,13 +35,14 @@ enum { BARS_IN_BUCKET = 4 }; /* of a symbol, that go with the bucket itself */
 
 uint64_t engine_save_layout(void)
 {
-    const uint64_t sizes[] = {2, /* changes when fields do that keep their size */
+    const uint64_t sizes[] = {3, /* changes when fields do that keep their size */
                               sizeof(struct piece_head),
                               sizeof(struct symbol_head),
                               sizeof(struct symbol),
                               offsetof(struct symbol, bid_e9),
                               offsetof(struct symbol, saved),
                               sizeof(struct bar),
+                              DAILY_BARS,
                               sizeof(struct saved_fire),
                               BUCKET_COUNT};
     return XXH3_64bits(sizes, sizeof sizes);
@@ -52,13 +53,15 @@ size_t engine_save_max(const struct engine_limits *l)
     return sizeof(struct piece_head) +
            l->symbols * (sizeof(struct symbol_head) + sizeof(struct symbol) +
                          (BARS_IN_BUCKET + ENGINE_SAVE_BARS) * sizeof(struct bar)) +
-           (size_t)l->fires * sizeof(struct saved_fire);
+           DAILY_BARS * sizeof(struct bar) + (size_t)l->fires * sizeof(struct saved_fire);
 }
 
 void engine_save_anew(struct engine *e)
 {
-    for (uint32_t i = 0; i < e->n_symbols; i++)
+    for (uint32_t i = 0; i < e->n_symbols; i++) {
         e->symbol[i].saved = 0;
+        e->symbol[i].daily_saved = false;
+    }
 }
 
 static uint64_t first_unsaved(const struct engine *e, const struct symbol *s)
@@ -163,15 +166,20 @@ size_t engine_save(struct engine *e, uint32_t bucket, void *out, size_t max, enu
     for (uint32_t i = e->bucket[bucket].first; i != NONE; i = e->next_in_bucket[i]) {
         struct symbol *s = &e->symbol[i];
         uint64_t unsaved = s->bars_end - first_unsaved(e, s);
-        if (unsaved <= BARS_IN_BUCKET)
+        bool daily = s->n_daily && !s->daily_saved; /* all of them: they change once a day */
+        if (!daily && unsaved <= BARS_IN_BUCKET)
             continue;
-        uint32_t n = unsaved < ENGINE_SAVE_BARS ? (uint32_t)unsaved : ENGINE_SAVE_BARS;
-        *piece = ENGINE_PIECE_BARS;
-        h = (struct piece_head){.piece = ENGINE_PIECE_BARS, .bucket = bucket, .symbols = 1};
+        uint32_t n = daily ? s->n_daily : unsaved < ENGINE_SAVE_BARS ? (uint32_t)unsaved : ENGINE_SAVE_BARS;
+        *piece = daily ? ENGINE_PIECE_DAILY : ENGINE_PIECE_BARS;
+        h = (struct piece_head){.piece = *piece, .bucket = bucket, .symbols = 1};
         memcpy(out, &h, sizeof h);
-        if (!put_head(&w, e, s, n, 0) || !put_bars(&w, e, s, n))
+        if (!put_head(&w, e, s, n, 0) ||
+            !(daily ? put(&w, daily_of(e, s), n * sizeof(struct bar)) : put_bars(&w, e, s, n)))
             return 0;
-        s->saved = first_unsaved(e, s) + n;
+        if (daily)
+            s->daily_saved = true;
+        else
+            s->saved = first_unsaved(e, s) + n;
         return (size_t)(w.at - (uint8_t *)out);
     }
     for (uint32_t i = e->bucket[bucket].first; i != NONE; i = e->next_in_bucket[i], h.symbols++)
@@ -226,6 +234,15 @@ static bool get_bars(struct reader *r, struct engine *e, struct symbol *s, const
     return true;
 }
 
+static bool get_daily(struct reader *r, struct engine *e, struct symbol *s, const struct symbol_head *h)
+{
+    if (h->bars > DAILY_BARS || !get(r, daily_of(e, s), h->bars * sizeof(struct bar)) ||
+        !daily_sound(daily_of(e, s), h->bars))
+        return false;
+    s->n_daily = h->bars;
+    return true;
+}
+
 static bool get_fires(struct reader *r, struct engine *e, struct symbol *s, uint32_t n)
 {
     for (uint32_t i = 0; i < n; i++) {
@@ -255,7 +272,8 @@ static bool state_sound(const struct engine *e, const struct symbol *x, const st
            x->size_scale == h->size_scale && x->session <= SESSION_POSTMARKET &&
            is_bool(x, offsetof(struct symbol, stale)) && is_bool(x, offsetof(struct symbol, rebuild)) &&
            is_bool(x, offsetof(struct symbol, restart)) && is_bool(x, offsetof(struct symbol, live_range)) &&
-           is_bool(x, offsetof(struct symbol, timed)) && x->bars_first <= x->bars_end &&
+           is_bool(x, offsetof(struct symbol, timed)) && is_bool(x, offsetof(struct symbol, daily_saved)) &&
+           x->daily_end <= x->n_daily && x->bars_first <= x->bars_end &&
            x->bars_end - x->bars_first <= e->limits.bars &&
            x->provisional <= x->bars_end - bars_oldest(e, x) && x->provisional < STEP_SLOTS_BARS / 2 &&
            h->first_bar + h->bars == x->bars_end && x->time_ns <= TIME_MAX_NS &&
@@ -275,7 +293,8 @@ static bool get_symbol(struct reader *r, struct engine *e, uint32_t bucket, bool
     struct symbol_head h;
     struct symbol x, *s;
     if (!get(r, &h, sizeof h) || !head_sound(&h) || !get(r, &x, sizeof x) ||
-        !state_sound(e, &x, &h, bucket) || !(s = symbol_for(e, &h, bucket)) || s->heap != NONE)
+        !state_sound(e, &x, &h, bucket) || !(s = symbol_for(e, &h, bucket)) || s->heap != NONE ||
+        (last && x.n_daily != s->n_daily))
         return false;
     if (!last)
         return get_bars(r, e, s, &h) && skip(r, h.fires * sizeof(struct saved_fire));
@@ -284,6 +303,7 @@ static bool get_symbol(struct reader *r, struct engine *e, uint32_t bucket, bool
     s->due_ns = NEVER_NS;
     s->bound = 0;
     s->saved = 0;
+    s->daily_saved = false;
     if (!get_bars(r, e, s, &h) || !get_fires(r, e, s, h.fires))
         return false;
     final_update(e, s);
@@ -298,13 +318,14 @@ int engine_load(struct engine *e, const void *piece, size_t bytes, bool last, st
     if (e->rules_changed)
         rules_build(e);
     bool ok = get(&r, &h, sizeof h) && h.bucket < BUCKET_COUNT &&
-              (h.piece == ENGINE_PIECE_BUCKET || (h.piece == ENGINE_PIECE_BARS && h.symbols == 1)) &&
+              (h.piece == ENGINE_PIECE_BUCKET ||
+               ((h.piece == ENGINE_PIECE_BARS || h.piece == ENGINE_PIECE_DAILY) && h.symbols == 1)) &&
               h.clock_ns <= TIME_MAX_NS;
-    if (ok && h.piece == ENGINE_PIECE_BARS) {
+    if (ok && h.piece != ENGINE_PIECE_BUCKET) {
         struct symbol_head x;
         struct symbol *s;
         ok = get(&r, &x, sizeof x) && head_sound(&x) && (s = symbol_for(e, &x, h.bucket)) &&
-             get_bars(&r, e, s, &x);
+             (h.piece == ENGINE_PIECE_BARS ? get_bars : get_daily)(&r, e, s, &x);
     } else if (ok) {
         e->bucket[h.bucket].clock_ns = h.clock_ns;
         e->bucket[h.bucket].next_ns = INT64_MIN;

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "core/bar.h"
 #include "core/bucket.h"
 #include "net/history.h"
 
@@ -131,8 +132,6 @@ static int put_symbol(const struct feed *f, uint32_t id, struct msg *out)
     return (int)n;
 }
 
-enum { HISTORY_BARS = 260 };
-
 /* The daily bars that were over when the symbol's first tick came. */
 static int put_history(const struct feed *f, uint32_t id, int64_t now_ns, struct msg *out)
 {
@@ -143,7 +142,7 @@ static int put_history(const struct feed *f, uint32_t id, int64_t now_ns, struct
         f->history ? history_find(f->history, f->symbol[id].name, f->symbol[id].name_len, &n) : NULL;
     while (n && bar[n - 1].start_ns + day_ns > now_ns)
         n--;
-    from = n > HISTORY_BARS ? n - HISTORY_BARS : 0;
+    from = n > DAILY_BARS ? n - DAILY_BARS : 0;
     for (; from < n; from++) {
         struct msg_history_bar h = {bar[from].open_e9,  bar[from].high_e9, bar[from].low_e9,
                                     bar[from].close_e9, bar[from].volume,  day_ns};
@@ -321,7 +320,7 @@ static void put_tick(struct feed *f, struct input *in, const struct msg *m, stru
 static int read_merged(struct feed *f, struct msg *out, int max)
 {
     int used = 0;
-    while (used + 2 * HISTORY_BARS + MSG_SLOTS_MAX + 1 <= max) {
+    while (used + 2 * DAILY_BARS + MSG_SLOTS_MAX + 1 <= max) {
         struct input *first = NULL;
         struct msg *least = NULL;
         for (unsigned i = 0; i < f->n; i++) {
@@ -345,7 +344,7 @@ static int read_merged(struct feed *f, struct msg *out, int max)
                 break;
             put_tick(f, first, m, out, &used);
             pass_row(first);
-        } while (f->n == 1 && first->at < first->n && used + 2 * HISTORY_BARS + MSG_SLOTS_MAX + 1 <= max);
+        } while (f->n == 1 && first->at < first->n && used + 2 * DAILY_BARS + MSG_SLOTS_MAX + 1 <= max);
         if (f->n == 1 && used)
             break; /* read_alone goes on */
     }
