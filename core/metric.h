@@ -2,8 +2,9 @@
  * in core/indicator.h, feeds the rule parser, the engine, `ringtape metrics` and the docs.
  *
  * A metric is named `name`, `name_5m` (clock minutes: the live one and the 4 before it), `vwap(5m)` (the
- * same), `name(14)@5m` (an indicator over bars of a timeframe: the ended ones and the live one). A metric
- * without enough history has no value: it is unknown.
+ * same), `name_5d` (trading days: today and the 4 before it that have a daily bar), `name(14)@5m` (an
+ * indicator over bars of a timeframe: the ended ones and the live one). A metric without enough history has
+ * no value: it is unknown.
  */
 #ifndef CORE_METRIC_H
 #define CORE_METRIC_H
@@ -23,6 +24,8 @@ enum metric_unit {
 enum metric_form {
     FORM_PLAIN,     /* price */
     FORM_WINDOW,    /* volume_5m: 1 to 240 clock minutes */
+    FORM_DAYS,      /* range_5d: 1 to 252 trading days; 252 are 1y */
+    FORM_MONTHS,    /* biggest_range_3m: trading days, 21 in a month */
     FORM_TIMEFRAME, /* relative_volume_5m: bars of that length */
     FORM_SPAN,      /* vwap(5m), vwap(1h): the same */
     FORM_INDICATOR, /* rsi(14)@5m, rsi_14_5m: see core/indicator.h */
@@ -36,6 +39,12 @@ enum metric_input {
     INPUT_TRADE = 2, /* every trade: volumes, counts, sums */
     INPUT_QUOTE = 4,
     INPUT_TIME = 8, /* every message, and every clock while a session is open */
+    /* … and what it is made of where that does not follow from what moves it, for the catalogue */
+    OF_WINDOW = 16,   /* bars of one minute: one from before the window */
+    OF_SESSIONS = 32, /* earlier bars of the session's kind */
+    OF_DAYS = 64,     /* daily bars */
+    OF_CLOSE = 128,   /* the last daily bar's close */
+    OF_MARKET = 256,  /* today's market session */
 };
 
 /* enum suffix, name, form, unit, inputs, words of state per symbol, what it is (with its convention) */
@@ -105,6 +114,41 @@ enum metric_input {
       "the market session's first price - close of the trading day before")                                  \
     X(GAP_FROM_CLOSE_PCT, "gap_from_close_pct", PLAIN, PERCENT, INPUT_TRADE, 0,                              \
       "gap_from_close in percent of that close")                                                             \
+    X(CLOSE_PREMARKET, "change_from_close_premarket", PLAIN, PRICE, INPUT_PRICE | OF_CLOSE, 0,               \
+      "today's last price of the premarket - close of the trading day before")                               \
+    X(CLOSE_PREMARKET_PCT, "change_from_close_premarket_pct", PLAIN, PERCENT, INPUT_PRICE | OF_CLOSE, 0,     \
+      "change_from_close_premarket in percent of that close")                                                \
+    X(CLOSE_POSTMARKET, "change_from_close_postmarket", PLAIN, PRICE, INPUT_PRICE | OF_MARKET, 0,            \
+      "today's last price of the postmarket - the last one of today's market session")                       \
+    X(CLOSE_POSTMARKET_PCT, "change_from_close_postmarket_pct", PLAIN, PERCENT, INPUT_PRICE | OF_MARKET, 0,  \
+      "change_from_close_postmarket in percent of the latter")                                               \
+    X(CHANGE_PCT_DAYS, "change_pct", DAYS, PERCENT, INPUT_PRICE | OF_DAYS, 1,                                \
+      "price - close of the N-th daily bar before today, in percent of that close")                          \
+    X(AVG_VOLUME, "avg_volume", DAYS, NUMBER, INPUT_BAR | OF_DAYS, 1,                                        \
+      "mean volume of the last N daily bars before today")                                                   \
+    X(RELATIVE_VOLUME_DAILY, "relative_volume_daily", PLAIN, PERCENT, INPUT_TRADE | OF_DAYS, 1,              \
+      "volume_daily in percent of the mean of the last 10 daily bars before today (or as many as there "     \
+      "are)")                                                                                                \
+    X(RELATIVE_VOLUME_SAME_TIME, "relative_volume_same_time", PLAIN, PERCENT,                                \
+      INPUT_TRADE | INPUT_QUOTE | INPUT_TIME | OF_SESSIONS, 2,                                               \
+      "100 x (volume + (1 - elapsed) x minute) / mean: volume since the session's start, its live minute "   \
+      "forecast to its end, to the mean at the end of that minute in earlier sessions of this kind (those "  \
+      "that "                                                                                                \
+      "the bars of bars.keep have from their start); minute: their mean in that minute")                     \
+    X(RANGE_DAYS, "range", DAYS, PRICE, INPUT_PRICE | OF_DAYS, 2,                                            \
+      "highest high - lowest low of today (all sessions) and the N - 1 daily bars before")                   \
+    X(RANGE_PCT_DAYS, "range_pct", DAYS, PERCENT, INPUT_PRICE | OF_DAYS, 2,                                  \
+      "range_Nd in percent of its low")                                                                      \
+    X(POSITION_DAYS, "position_in_range", DAYS, PERCENT, INPUT_PRICE | OF_DAYS, 2,                           \
+      "where the price is in range_Nd: 0 at its low, 100 at its high; unknown where they are the same")      \
+    X(BIGGEST_RANGE, "biggest_range", MONTHS, PRICE, INPUT_BAR | OF_DAYS, 1,                                 \
+      "the largest high - low of one of the last 63, 126, 252 daily bars before today")                      \
+    X(RELATIVE_RANGE, "relative_range_pct", PLAIN, PERCENT, INPUT_PRICE | OF_DAYS, 1,                        \
+      "range_today in percent of the atr(14) of the daily bars before today")                                \
+    X(VWAP_DIST_DAY, "vwap_dist_1d", PLAIN, VWAP, INPUT_TRADE, 0,                                            \
+      "price - VWAP of the trading day, all sessions")                                                       \
+    X(VWAP_DIST_PCT_DAY, "vwap_dist_pct_1d", PLAIN, PERCENT, INPUT_TRADE, 0,                                 \
+      "vwap_dist_1d in percent of the VWAP")                                                                 \
     X(SESSION, "session", PLAIN, NUMBER, INPUT_BAR, 0,                                                       \
       "\"closed\", \"premarket\", \"market\" or \"postmarket\"")                                             \
     X(INDICATOR, "", INDICATOR, NUMBER, INPUT_PRICE, 0, "an indicator over bars of a timeframe")             \
@@ -129,8 +173,8 @@ extern const char *const session_names[SESSION_KIND_COUNT];
  */
 struct metric {
     uint16_t kind;      /* enum metric_kind */
-    uint16_t period;    /* minutes, 0 where it takes none */
-    uint16_t timeframe; /* INDICATOR: minutes of a bar */
+    uint16_t period;    /* minutes or days, 0 where it takes none */
+    uint16_t timeframe; /* INDICATOR: minutes of a bar, METRIC_DAY for daily ones */
     struct indicator indicator;
 };
 _Static_assert(sizeof(struct metric) == 16, "no padding: metrics are compared as bytes");
@@ -158,12 +202,18 @@ extern const struct metric_row metric_rows[METRIC_KIND_COUNT];
 
 enum {
     METRIC_WINDOW_MAX = 240,
+    METRIC_DAYS_MAX = 252, /* a year */
+    METRIC_MONTH_DAYS = 21,
+    METRIC_DAY = 24 * 60, /* the timeframe @1d: bars of trading days, however long those are */
     METRIC_NAME_MAX = INDICATOR_NAME_MAX + 8,
 };
 
 /* Parses text[0..len), a canonical name or an alias. 0, or -1 with err (what was found, the nearest known
  * name). */
 int metric_parse(const char *text, size_t len, struct metric *m, struct error *err);
+
+/* The timeframe text[0..len), such as 5m, 1h, 1d, daily: its minutes; -1 if it is none. */
+int metric_timeframe(const char *text, size_t len);
 
 /* The canonical name, as in an alert's metadata: `rsi(14)@1m`, `change_pct_5m`, `vwap(session)`. */
 void metric_name(const struct metric *m, char out[METRIC_NAME_MAX]);
@@ -175,6 +225,12 @@ static inline enum metric_unit metric_unit(const struct metric *m)
                : indicator_rows[m->indicator.kind].unit == INDICATOR_PERCENT ? UNIT_PERCENT
                                                                              : UNIT_NUMBER;
     return metric_rows[m->kind].unit;
+}
+/* True for one over daily bars or a number of trading days. */
+static inline bool metric_of_days(const struct metric *m)
+{
+    return m->timeframe == METRIC_DAY || metric_rows[m->kind].form == FORM_DAYS ||
+           metric_rows[m->kind].form == FORM_MONTHS;
 }
 /* What moves it between two minutes, as of enum metric_input; not of a DIFFERENCE. */
 unsigned metric_inputs(const struct metric *m);

@@ -19,6 +19,8 @@ static void form_of(const struct metric_row *m, char out[METRIC_NAME_MAX])
 {
     static const char *const after[] = {[FORM_PLAIN] = "",
                                         [FORM_WINDOW] = "_Nm",
+                                        [FORM_DAYS] = "_Nd",
+                                        [FORM_MONTHS] = "_Nm",
                                         [FORM_TIMEFRAME] = "_Nm",
                                         [FORM_SPAN] = "(Nm)",
                                         [FORM_SESSION] = "(session)"};
