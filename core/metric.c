@@ -12,6 +12,23 @@
 const struct metric_row metric_rows[METRIC_KIND_COUNT] = {METRICS(X)};
 #undef X
 
+#define X(kind, made_of, warm_up) [METRIC_##kind] = {made_of, warm_up},
+static const struct metric_origin origins[METRIC_KIND_COUNT] = {METRIC_ORIGINS(X)};
+#undef X
+
+struct metric_origin metric_origin(enum metric_kind kind)
+{
+    const struct metric_row *row = &metric_rows[kind];
+    if (origins[kind].made_of)
+        return origins[kind];
+    if (row->inputs & INPUT_QUOTE)
+        return (struct metric_origin){"quotes", "a quote"};
+    if (row->inputs == INPUT_BAR)
+        return (struct metric_origin){"minute bars", "an ended bar"};
+    return (struct metric_origin){
+        row->form == FORM_WINDOW || row->form == FORM_SPAN ? "minute bars" : "trades", "a trade"};
+}
+
 const char *const session_names[SESSION_KIND_COUNT] = {"closed", "premarket", "market", "postmarket"};
 
 unsigned metric_inputs(const struct metric *m)

@@ -39,12 +39,6 @@ enum metric_input {
     INPUT_TRADE = 2, /* every trade: volumes, counts, sums */
     INPUT_QUOTE = 4,
     INPUT_TIME = 8, /* every message, and every clock while a session is open */
-    /* … and what it is made of where that does not follow from what moves it, for the catalogue */
-    OF_WINDOW = 16,   /* bars of one minute: one from before the window */
-    OF_SESSIONS = 32, /* earlier bars of the session's kind */
-    OF_DAYS = 64,     /* daily bars */
-    OF_CLOSE = 128,   /* the last daily bar's close */
-    OF_MARKET = 256,  /* today's market session */
 };
 
 /* enum suffix, name, form, unit, inputs, words of state per symbol, what it is (with its convention) */
@@ -114,36 +108,35 @@ enum metric_input {
       "the market session's first price - close of the trading day before")                                  \
     X(GAP_FROM_CLOSE_PCT, "gap_from_close_pct", PLAIN, PERCENT, INPUT_TRADE, 0,                              \
       "gap_from_close in percent of that close")                                                             \
-    X(CLOSE_PREMARKET, "change_from_close_premarket", PLAIN, PRICE, INPUT_PRICE | OF_CLOSE, 0,               \
+    X(CLOSE_PREMARKET, "change_from_close_premarket", PLAIN, PRICE, INPUT_PRICE, 0,                          \
       "today's last price of the premarket - close of the trading day before")                               \
-    X(CLOSE_PREMARKET_PCT, "change_from_close_premarket_pct", PLAIN, PERCENT, INPUT_PRICE | OF_CLOSE, 0,     \
+    X(CLOSE_PREMARKET_PCT, "change_from_close_premarket_pct", PLAIN, PERCENT, INPUT_PRICE, 0,                \
       "change_from_close_premarket in percent of that close")                                                \
-    X(CLOSE_POSTMARKET, "change_from_close_postmarket", PLAIN, PRICE, INPUT_PRICE | OF_MARKET, 0,            \
+    X(CLOSE_POSTMARKET, "change_from_close_postmarket", PLAIN, PRICE, INPUT_PRICE, 0,                        \
       "today's last price of the postmarket - the last one of today's market session")                       \
-    X(CLOSE_POSTMARKET_PCT, "change_from_close_postmarket_pct", PLAIN, PERCENT, INPUT_PRICE | OF_MARKET, 0,  \
+    X(CLOSE_POSTMARKET_PCT, "change_from_close_postmarket_pct", PLAIN, PERCENT, INPUT_PRICE, 0,              \
       "change_from_close_postmarket in percent of the latter")                                               \
-    X(CHANGE_PCT_DAYS, "change_pct", DAYS, PERCENT, INPUT_PRICE | OF_DAYS, 1,                                \
+    X(CHANGE_PCT_DAYS, "change_pct", DAYS, PERCENT, INPUT_PRICE, 1,                                          \
       "price - close of the N-th daily bar before today, in percent of that close")                          \
-    X(AVG_VOLUME, "avg_volume", DAYS, NUMBER, INPUT_BAR | OF_DAYS, 1,                                        \
+    X(AVG_VOLUME, "avg_volume", DAYS, NUMBER, INPUT_BAR, 1,                                                  \
       "mean volume of the last N daily bars before today")                                                   \
-    X(RELATIVE_VOLUME_DAILY, "relative_volume_daily", PLAIN, PERCENT, INPUT_TRADE | OF_DAYS, 1,              \
+    X(RELATIVE_VOLUME_DAILY, "relative_volume_daily", PLAIN, PERCENT, INPUT_TRADE, 1,                        \
       "volume_daily in percent of the mean of the last 10 daily bars before today (or as many as there "     \
       "are)")                                                                                                \
     X(RELATIVE_VOLUME_SAME_TIME, "relative_volume_same_time", PLAIN, PERCENT,                                \
-      INPUT_TRADE | INPUT_QUOTE | INPUT_TIME | OF_SESSIONS, 2,                                               \
+      INPUT_TRADE | INPUT_QUOTE | INPUT_TIME, 2,                                                             \
       "100 x (volume + (1 - elapsed) x minute) / mean: volume since the session's start, its live minute "   \
       "forecast to its end, to the mean at the end of that minute in earlier sessions of this kind (those "  \
       "that "                                                                                                \
       "the bars of bars.keep have from their start); minute: their mean in that minute")                     \
-    X(RANGE_DAYS, "range", DAYS, PRICE, INPUT_PRICE | OF_DAYS, 2,                                            \
+    X(RANGE_DAYS, "range", DAYS, PRICE, INPUT_PRICE, 2,                                                      \
       "highest high - lowest low of today (all sessions) and the N - 1 daily bars before")                   \
-    X(RANGE_PCT_DAYS, "range_pct", DAYS, PERCENT, INPUT_PRICE | OF_DAYS, 2,                                  \
-      "range_Nd in percent of its low")                                                                      \
-    X(POSITION_DAYS, "position_in_range", DAYS, PERCENT, INPUT_PRICE | OF_DAYS, 2,                           \
+    X(RANGE_PCT_DAYS, "range_pct", DAYS, PERCENT, INPUT_PRICE, 2, "range_Nd in percent of its low")          \
+    X(POSITION_DAYS, "position_in_range", DAYS, PERCENT, INPUT_PRICE, 2,                                     \
       "where the price is in range_Nd: 0 at its low, 100 at its high; unknown where they are the same")      \
-    X(BIGGEST_RANGE, "biggest_range", MONTHS, PRICE, INPUT_BAR | OF_DAYS, 1,                                 \
-      "the largest high - low of one of the last 63, 126, 252 daily bars before today")                      \
-    X(RELATIVE_RANGE, "relative_range_pct", PLAIN, PERCENT, INPUT_PRICE | OF_DAYS, 1,                        \
+    X(BIGGEST_RANGE, "biggest_range", MONTHS, PRICE, INPUT_BAR, 1,                                           \
+      "the largest high - low of one of the last 21 N daily bars before today; 1y is 12m")                   \
+    X(RELATIVE_RANGE, "relative_range_pct", PLAIN, PERCENT, INPUT_PRICE, 1,                                  \
       "range_today in percent of the atr(14) of the daily bars before today")                                \
     X(VWAP_DIST_DAY, "vwap_dist_1d", PLAIN, VWAP, INPUT_TRADE, 0,                                            \
       "price - VWAP of the trading day, all sessions")                                                       \
@@ -158,6 +151,36 @@ enum metric_input {
 #define X(name, text, form, unit, inputs, words, help) METRIC_##name,
 enum metric_kind { METRICS(X) METRIC_KIND_COUNT };
 #undef X
+
+/* What a metric is made of and what it waits for, where it is not what moves it: enum suffix, made of,
+ * warm-up.
+ */
+#define METRIC_ORIGINS(X)                                                                                    \
+    X(CHANGE, "minute bars", "a bar from before the window")                                                 \
+    X(CHANGE_PCT, "minute bars", "a bar from before the window")                                             \
+    X(CHANGE_FROM_OPEN, "trades", "a trade of today's market session")                                       \
+    X(CHANGE_FROM_OPEN_PCT, "trades", "a trade of today's market session")                                   \
+    X(RELATIVE_VOLUME, "bars of N minutes", "an ended bar of the session's kind")                            \
+    X(SECONDS_SINCE_TRADE, "trades, clock", "a trade; an open session")                                      \
+    X(MINUTES_IN_MARKET, "clock, calendar", "the market session")                                            \
+    X(CHANGE_FROM_CLOSE, "daily bars", "1 daily bar")                                                        \
+    X(CHANGE_FROM_CLOSE_PCT, "daily bars", "1 daily bar")                                                    \
+    X(GAP_FROM_CLOSE, "daily bars", "1 daily bar, a trade of today's market session")                        \
+    X(GAP_FROM_CLOSE_PCT, "daily bars", "1 daily bar, a trade of today's market session")                    \
+    X(CLOSE_PREMARKET, "daily bars", "1 daily bar, a trade of today's premarket")                            \
+    X(CLOSE_PREMARKET_PCT, "daily bars", "1 daily bar, a trade of today's premarket")                        \
+    X(CLOSE_POSTMARKET, "trades", "trades of today's market session and postmarket")                         \
+    X(CLOSE_POSTMARKET_PCT, "trades", "trades of today's market session and postmarket")                     \
+    X(CHANGE_PCT_DAYS, "daily bars", "N daily bars")                                                         \
+    X(AVG_VOLUME, "daily bars", "N daily bars")                                                              \
+    X(RELATIVE_VOLUME_DAILY, "daily bars", "1 daily bar")                                                    \
+    X(RELATIVE_VOLUME_SAME_TIME, "minute bars", "an earlier session of the kind, kept from its start")       \
+    X(RANGE_DAYS, "daily bars", "N - 1 daily bars")                                                          \
+    X(RANGE_PCT_DAYS, "daily bars", "N - 1 daily bars")                                                      \
+    X(POSITION_DAYS, "daily bars", "N - 1 daily bars")                                                       \
+    X(BIGGEST_RANGE, "daily bars", "21 N daily bars")                                                        \
+    X(RELATIVE_RANGE, "daily bars", "15 daily bars")                                                         \
+    X(SESSION, "clock, calendar", "none")
 
 enum session_kind {
     SESSION_CLOSED,
@@ -232,6 +255,12 @@ static inline bool metric_of_days(const struct metric *m)
     return m->timeframe == METRIC_DAY || metric_rows[m->kind].form == FORM_DAYS ||
            metric_rows[m->kind].form == FORM_MONTHS;
 }
+/* What a row's metrics are made of, and what must have been for a first value. */
+struct metric_origin {
+    const char *made_of, *warm_up;
+};
+struct metric_origin metric_origin(enum metric_kind kind);
+
 /* What moves it between two minutes, as of enum metric_input; not of a DIFFERENCE. */
 unsigned metric_inputs(const struct metric *m);
 /* Words of state per symbol. */
