@@ -619,8 +619,9 @@ static bool setting(struct engine *e, const char *text)
         return condition_table_parse(&e->conditions, text + strlen(condition_key));
     else if (sscanf(text, "calendar.%lld=%lld,%lld,%lld,%lld%c", &v[0], &v[1], &v[2], &v[3], &v[4], &end) ==
                  5 &&
-             v[0] >= 0 && v[0] < CALENDARS && v[1] <= v[2] && v[2] <= v[3] && v[3] <= v[4] &&
-             v[1] % MINUTE_NS == 0 && v[2] % MINUTE_NS == 0 && v[3] % MINUTE_NS == 0 && v[4] % MINUTE_NS == 0)
+             v[0] >= 0 && v[0] < CALENDARS && v[1] >= 0 && v[4] <= TIME_MAX_NS && v[1] <= v[2] &&
+             v[2] <= v[3] && v[3] <= v[4] && v[1] % MINUTE_NS == 0 && v[2] % MINUTE_NS == 0 &&
+             v[3] % MINUTE_NS == 0 && v[4] % MINUTE_NS == 0)
         calendar_add(e, (uint32_t)v[0], &(struct trading_day){{v[1], v[2], v[3], v[4]}});
     else
         return false;

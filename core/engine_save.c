@@ -265,6 +265,12 @@ static bool is_bool(const struct symbol *x, size_t at)
     return ((const uint8_t *)x)[at] <= 1;
 }
 
+/* A time, or that nothing has been yet. */
+static bool time_or_none(int64_t t)
+{
+    return t == INT64_MIN || t == INT64_MIN / 2 || (t >= 0 && t <= TIME_MAX_NS);
+}
+
 static bool state_sound(const struct engine *e, const struct symbol *x, const struct symbol_head *h,
                         uint32_t bucket)
 {
@@ -276,8 +282,11 @@ static bool state_sound(const struct engine *e, const struct symbol *x, const st
            x->daily_end <= x->n_daily && x->bars_first <= x->bars_end &&
            x->bars_end - x->bars_first <= e->limits.bars &&
            x->provisional <= x->bars_end - bars_oldest(e, x) && x->provisional < STEP_SLOTS_BARS / 2 &&
-           h->first_bar + h->bars == x->bars_end && x->time_ns <= TIME_MAX_NS &&
-           x->live_start_ns <= TIME_MAX_NS && x->epoch <= e->epoch;
+           h->first_bar + h->bars == x->bars_end && time_or_none(x->time_ns) &&
+           time_or_none(x->live_start_ns) && time_or_none(x->trade_ns) &&
+           (x->session == SESSION_CLOSED ||
+            (x->session_start_ns >= 0 && x->session_start_ns <= TIME_MAX_NS)) &&
+           x->epoch <= e->epoch;
 }
 
 static bool skip(struct reader *r, size_t n)
