@@ -414,7 +414,7 @@ static bool clock_symbol(struct engine *e, struct symbol *s, int64_t t)
 
 static inline void prefetch_symbol(const struct symbol *s)
 {
-    for (unsigned line = 0; line < sizeof *s / 64; line++)
+    for (unsigned line = 0; line < (offsetof(struct symbol, market_high_e9) + 63) / 64; line++)
         __builtin_prefetch((const char *)s + 64 * line, 1);
 }
 

@@ -88,16 +88,16 @@ struct symbol {
     bool timed;       /* it has metrics that every clock changes */
     uint32_t heap;    /* root of the fires by due time */
     uint32_t id;
-    /* the market session's extent, KEY_UNKNOWN and INT64_MAX before; the last prices of today's other
-     * sessions once they are over, KEY_UNKNOWN if they did not trade */
-    int64_t market_high_e9, market_low_e9, premarket_close_e9, postmarket_close_e9;
-    uint32_t n_daily, daily_end; /* daily bars, and those of them that are before today */
-    bool daily_saved;            /* they are in the checkpoint as they are */
-    bool live_range;             /* live_unpriced prints have given high_e9 and low_e9 */
+    bool live_range;      /* live_unpriced prints have given high_e9 and low_e9 */
     bool restart;         /* the trading day switched: crossings of recursive metrics restart from unknown */
     uint32_t provisional; /* how many bars at the end are not final */
     uint32_t bound;       /* epoch of the rules that its cursors are of */
     uint64_t saved;       /* bars before it are in the checkpoint as they are */
+    /* what seldom matters: the market session's extent, KEY_UNKNOWN and INT64_MAX before; the last prices of
+     * today's other sessions once they are over, KEY_UNKNOWN if they did not trade */
+    int64_t market_high_e9, market_low_e9, premarket_close_e9, postmarket_close_e9;
+    uint32_t n_daily, daily_end; /* daily bars, and those of them that are before today */
+    bool daily_saved;            /* they are in the checkpoint as they are */
 } __attribute__((aligned(64)));
 
 /* A metric or a computed value in use. Its state lies at state_at in each symbol's block, in words. */

@@ -95,6 +95,7 @@ static int apply_timeframe(struct metric *m, const char *text, const char *tf, c
     if (days) {
         metric_name(m, name);
         snprintf(expected, sizeof expected, "%s", m->timeframe ? "1d" : strrchr(name, '_') + 1);
+        snprintf(hours, sizeof hours, "%s", m->timeframe ? "daily" : "");
     } else if (minutes) {
         snprintf(expected, sizeof expected, "%um", minutes);
         if (minutes % 60 == 0)
