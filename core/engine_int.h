@@ -183,6 +183,8 @@ struct loaded_rule {
     const uint32_t *operand;
 };
 
+struct explain_watch;
+
 /* A rule that holds or has fired for a symbol. In the hash by (symbol, ident), in the symbol's heap by due
  * time. */
 struct fire {
@@ -300,6 +302,8 @@ struct engine {
 
     struct parts rule_parts, setting_parts;
 
+    struct explain_watch *watch; /* NULL: nobody asks */
+
     /* sale conditions */
     uint32_t condition_mask; /* of a trade's four codes: 0 = they are not looked at */
     struct condition_table conditions;
@@ -402,6 +406,10 @@ void rules_touch_all(struct engine *e, struct symbol *s);
 /* Where the values stand at a bar's end: e->close_cursor. */
 void rules_seek_close(struct engine *e, struct symbol *s);
 
+/* explain.c */
+/* A minute of the symbol ends: what bar_close rules see, for who watches it. */
+SELDOM void explain_close(const struct engine *e, const struct symbol *s);
+
 /* rule_fire.c */
 void rules_bind(struct engine *e, struct symbol *s);
 void rules_arrive(struct engine *e, struct symbol *s);
@@ -413,6 +421,12 @@ static inline bool rules_on_close(const struct engine *e, const struct symbol *s
     const struct plan *q = scope_plan(e, s);
     return e->market.n_on_close || (q && q->n_on_close);
 }
+/* The instance of a rule for a symbol, NULL if it has none (another version, other symbols). */
+const struct instance *rule_instance_of(const struct engine *e, const struct symbol *s, uint32_t ident);
+/* What is kept of a rule that holds or has fired for a symbol, NULL if nothing is. */
+const struct fire *fire_find(const struct engine *e, const struct symbol *s, uint32_t ident);
+/* From when on a rule may fire again, sessions aside. */
+int64_t fire_ready_ns(const struct engine *e, const struct fire *f, const struct loaded_rule *r);
 /* A fire as it was saved: its ident, rule, last_ns, due_ns, k. 0; 1 if there is no room, which is counted; -1
  * if the symbol has one of this rule.
  */

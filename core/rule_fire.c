@@ -3,8 +3,7 @@
 #include "core/metric_value.h"
 #include "core/rule_truth.h"
 
-/* The instance of a rule for a symbol, NULL if it has none (another version, other symbols). */
-static const struct instance *instance_of(const struct engine *e, const struct symbol *s, uint32_t ident)
+const struct instance *rule_instance_of(const struct engine *e, const struct symbol *s, uint32_t ident)
 {
     uint32_t rule = e->ident_slot[ident];
     const struct loaded_rule *r = &e->rule[rule];
@@ -33,6 +32,12 @@ static uint32_t *fire_cell(const struct engine *e, uint32_t symbol, uint32_t ide
     while (*cell && (e->fire[*cell - 1].symbol != symbol || e->fire[*cell - 1].ident != ident))
         cell = &e->fire[*cell - 1].hash_next;
     return cell;
+}
+
+const struct fire *fire_find(const struct engine *e, const struct symbol *s, uint32_t ident)
+{
+    uint32_t f = *fire_cell(e, place_of(e, s), ident);
+    return f ? &e->fire[f - 1] : NULL;
 }
 
 static uint32_t heap_meld(struct engine *e, uint32_t a, uint32_t b)
@@ -82,8 +87,7 @@ static uint32_t heap_pop(struct engine *e, struct symbol *s)
     return top;
 }
 
-/* From when on a rule may fire again, sessions aside. */
-static int64_t ready_ns(const struct engine *e, const struct fire *f, const struct loaded_rule *r)
+int64_t fire_ready_ns(const struct engine *e, const struct fire *f, const struct loaded_rule *r)
 {
     if (f->last_ns == INT64_MIN)
         return INT64_MIN;
@@ -108,7 +112,7 @@ static void fires_redue(struct engine *e, struct symbol *s)
     while (list != NONE) {
         uint32_t f = list;
         struct fire *x = &e->fire[f];
-        int64_t due_ns = ready_ns(e, x, &e->rule[e->ident_slot[x->ident]]);
+        int64_t due_ns = fire_ready_ns(e, x, &e->rule[e->ident_slot[x->ident]]);
         list = x->sibling;
         heap_push(e, s, f, due_ns < x->due_ns ? due_ns : x->due_ns);
     }
@@ -162,7 +166,7 @@ int fire_restore(struct engine *e, struct symbol *s, const struct fire *saved)
 
 static bool cooled(const struct engine *e, const struct fire *f, const struct loaded_rule *r, int64_t t)
 {
-    return t >= ready_ns(e, f, r);
+    return t >= fire_ready_ns(e, f, r);
 }
 
 static inline bool in_session(const struct symbol *s, const struct loaded_rule *r)
@@ -181,7 +185,7 @@ static void fire_now(struct engine *e, struct fire *f, uint32_t rule, int64_t t)
 /* When what neither holds nor cools may go. It outlives its time by 1 ns at least, for k. */
 static int64_t gone_ns(const struct engine *e, const struct fire *f, const struct loaded_rule *r)
 {
-    int64_t ready = ready_ns(e, f, r);
+    int64_t ready = fire_ready_ns(e, f, r);
     return ready > f->last_ns ? ready : f->last_ns + 1;
 }
 
@@ -190,7 +194,7 @@ static int64_t gone_ns(const struct engine *e, const struct fire *f, const struc
 static int64_t again_ns(const struct engine *e, const struct symbol *s, const struct fire *f,
                         const struct loaded_rule *r)
 {
-    int64_t ready = ready_ns(e, f, r);
+    int64_t ready = fire_ready_ns(e, f, r);
     if (ready > s->time_ns || in_session(s, r))
         return ready;
     return s->live_start_ns + MINUTE_NS;
@@ -341,7 +345,7 @@ static void fire_due(struct engine *e, struct symbol *s, const uint32_t *cursor)
         struct fire *x = &e->fire[f];
         const struct loaded_rule *r = &e->rule[e->ident_slot[x->ident]];
         bool level = r->trigger != TRIGGER_CROSS && r->trigger != TRIGGER_BAR_CLOSE && t < r->expires_ns;
-        const struct instance *in = level ? instance_of(e, s, x->ident) : NULL;
+        const struct instance *in = level ? rule_instance_of(e, s, x->ident) : NULL;
         if (!(in && due_level(e, s, cursor, in, x)) && (x->last_ns == INT64_MIN || t >= gone_ns(e, x, r))) {
             fire_give(e, f);
             continue;
@@ -395,6 +399,8 @@ void rules_close(struct engine *e, struct symbol *s)
     if (s->rebuild)
         metrics_rebuild(e, s);
     rules_seek_close(e, s);
+    if (unlikely(e->watch))
+        explain_close(e, s);
     close_plan(e, s, &e->market);
     if (q)
         close_plan(e, s, q);
