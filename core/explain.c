@@ -126,8 +126,26 @@ static enum explain_truth truth(const struct expr_node *x, const struct explain_
                : EXPLAIN_FALSE;
 }
 
+static void explain_span(const struct engine *e, const struct symbol *s, const struct expr_node *x,
+                         bool at_close, struct explain_node *out)
+{
+    uint32_t cursor = span_cursor(e, s, (uint32_t)x->bound_hi, at_close);
+    int64_t seconds = x->bound_lo / SECOND_NS;
+    out->truth = cursor == CURSOR_NONE               ? EXPLAIN_UNKNOWN
+                 : (cursor == 2) != (bool)x->negated ? EXPLAIN_TRUE
+                                                     : EXPLAIN_FALSE;
+    const char *not = x->negated ? "not " : "";
+    if (x->op == EXPR_FOR && x->right == 1)
+        snprintf(out->text, sizeof out->text, "%sfor %d bars", not, (int)x->bound_lo);
+    else if (x->op == EXPR_FOR)
+        snprintf(out->text, sizeof out->text, "%sfor %d %um bars", not, (int)x->bound_lo, x->right);
+    else
+        snprintf(out->text, sizeof out->text, "%swithin %d%s", not,
+                 (int)(seconds % 60 ? seconds : seconds / 60), seconds % 60 ? "s" : "m");
+}
+
 static void explain_nodes(const struct engine *e, const struct symbol *s, const struct loaded_rule *r,
-                          const struct explanation *before, struct explanation *out)
+                          const struct explanation *before, bool at_close, struct explanation *out)
 {
     out->n_nodes = r->n_nodes;
     for (unsigned i = 0; i < r->n_nodes; i++) {
@@ -137,7 +155,9 @@ static void explain_nodes(const struct engine *e, const struct symbol *s, const 
         n->event = x->event;
         n->left = x->left;
         n->right = x->right;
-        if (x->op >= EXPR_AND) {
+        if (expr_is_span(x->op)) {
+            explain_span(e, s, x, at_close, n);
+        } else if (x->op >= EXPR_AND) {
             uint8_t a = out->node[x->left].truth, b = out->node[x->right].truth;
             n->truth = (x->op == EXPR_AND) == (a < b) ? a : b;
         } else {
@@ -169,8 +189,8 @@ static enum explain_gate gate_of(const struct explanation *x)
     return x->time_ns < x->ready_ns ? EXPLAIN_COOLDOWN : EXPLAIN_OPEN;
 }
 
-void engine_explain(const struct engine *e, const char *rule_id, uint32_t symbol,
-                    const struct explanation *before, struct explanation *out)
+static void explain(const struct engine *e, const char *rule_id, uint32_t symbol,
+                    const struct explanation *before, bool at_close, struct explanation *out)
 {
     const struct loaded_rule *r = rule_of(e, rule_id);
     const struct symbol *s =
@@ -207,8 +227,14 @@ void engine_explain(const struct engine *e, const char *rule_id, uint32_t symbol
         out->fired_ns = f->last_ns;
         out->ready_ns = fire_ready_ns(e, f, r);
     }
-    explain_nodes(e, s, r, before, out);
+    explain_nodes(e, s, r, before, at_close, out);
     out->gate = gate_of(out);
+}
+
+void engine_explain(const struct engine *e, const char *rule_id, uint32_t symbol,
+                    const struct explanation *before, struct explanation *out)
+{
+    explain(e, rule_id, symbol, before, false, out);
 }
 
 void engine_watch(struct engine *e, struct explain_watch *w)
@@ -219,5 +245,5 @@ void engine_watch(struct engine *e, struct explain_watch *w)
 void explain_close(const struct engine *e, const struct symbol *s)
 {
     if (s->id == e->watch->symbol)
-        engine_explain(e, e->watch->rule_id, s->id, NULL, &e->watch->at_close);
+        explain(e, e->watch->rule_id, s->id, NULL, true, &e->watch->at_close);
 }

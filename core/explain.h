@@ -15,11 +15,13 @@ struct explain_node {
     uint8_t op;           /* enum expr_op */
     uint8_t truth;        /* enum explain_truth */
     bool event;           /* a crossing */
-    uint16_t left, right; /* AND, OR: nodes */
+    uint16_t left, right; /* AND, OR: nodes; FOR, WITHIN: left is what is in it */
+    /* "rsi(14)@5m < 30"; cut off with … where it is longer; of a FOR or WITHIN what stands behind its node,
+     * "for 3 bars", whose truth is as the engine has it, from what it remembers */
+    char text[EXPLAIN_TEXT_MAX];
     /* of a comparison: */
-    char text[EXPLAIN_TEXT_MAX]; /* "rsi(14)@5m < 30"; cut off with … where it is longer */
-    double value, bound;         /* its two sides; NaN where one is unknown */
-    int64_t key;                 /* what is compared, as the next explanation needs it for crossings */
+    double value, bound; /* its two sides; NaN where one is unknown */
+    int64_t key;         /* what is compared, as the next explanation needs it for crossings */
 };
 
 /* What holds a rule back, as far as it is no comparison. */

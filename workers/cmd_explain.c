@@ -364,6 +364,11 @@ static double apart(const struct explain_node *n)
 static void print_node(FILE *out, const struct explanation *x, unsigned i, int depth, int parent)
 {
     const struct explain_node *n = &x->node[i];
+    if (expr_is_span(n->op)) {
+        fprintf(out, "  %-8s%*s%s\n", truth_names[n->truth], 2 * depth, "", n->text);
+        print_node(out, x, n->left, depth + 1, n->op);
+        return;
+    }
     if (n->op >= EXPR_AND) {
         bool same = parent == n->op;
         if (!same)
@@ -386,6 +391,9 @@ static void print_node(FILE *out, const struct explanation *x, unsigned i, int d
 static json_t *node_json(const struct explanation *x, unsigned i)
 {
     const struct explain_node *n = &x->node[i];
+    if (expr_is_span(n->op))
+        return json_pack("{s:s,s:s,s:[o]}", "op", n->text, "truth", truth_names[n->truth], "of",
+                         node_json(x, n->left));
     if (n->op >= EXPR_AND)
         return json_pack("{s:s,s:s,s:[o,o]}", "op", n->op == EXPR_AND ? "and" : "or", "truth",
                          truth_names[n->truth], "of", node_json(x, n->left), node_json(x, n->right));

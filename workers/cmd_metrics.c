@@ -26,9 +26,10 @@ static void form_of(const struct metric_row *m, char out[METRIC_NAME_MAX])
 /* What N may be; false if there is none. */
 static bool parameter_of(const struct metric_row *m, int *max, const char **unit)
 {
-    *max = m->form == FORM_DAYS ? METRIC_DAYS_MAX : METRIC_WINDOW_MAX;
-    *unit = m->form == FORM_DAYS ? "trading days" : "minutes";
-    return m->form == FORM_DAYS || m->form == FORM_WINDOW || m->form == FORM_SPAN;
+    bool days = m->form == FORM_DAYS, months = m->form == FORM_MONTHS;
+    *max = days ? METRIC_DAYS_MAX : months ? METRIC_DAYS_MAX / METRIC_MONTH_DAYS : METRIC_WINDOW_MAX;
+    *unit = days ? "trading days" : months ? "months" : "minutes";
+    return days || months || m->form == FORM_WINDOW || m->form == FORM_SPAN;
 }
 
 static void range_of(const struct metric_row *m, char out[64])
@@ -39,8 +40,6 @@ static void range_of(const struct metric_row *m, char out[64])
     out[0] = 0;
     if (parameter_of(m, &max, &unit))
         snprintf(out, 64, "N 1 to %d %s", max, unit);
-    else if (m->form == FORM_MONTHS)
-        snprintf(out, 64, "3m, 6m, 1y; any N 1 to %d", METRIC_DAYS_MAX / METRIC_MONTH_DAYS);
     for (size_t i = 0; m->form == FORM_TIMEFRAME && i < sizeof minutes / sizeof *minutes; i++)
         n += snprintf(out + n, 64 - (size_t)n, "%s%d", i ? ", " : "N ", minutes[i]);
 }

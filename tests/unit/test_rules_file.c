@@ -51,6 +51,45 @@ static void refused(const char *text, size_t len, const char *parts)
 
 /* ---- the forms of a file */
 
+/* A rule's symbols may be those of a watchlist, by its id or its name. */
+static void watchlists(void **state)
+{
+    (void)state;
+#define RULES(symbols)                                                                                       \
+    "{\"rules\":[{\"id\":\"a\",\"expr\":\"price > 1\",\"symbols\":" symbols "}],\"watchlists\":["
+#define TECH "{\"id\":\"w1\",\"name\":\"Technology\",\"symbols\":[\"AAPL\",\"MSFT\"]}"
+    static const char *const good[] = {
+        RULES("\"w1\"") TECH "]}", RULES("\"Technology\"") "{\"id\":\"x\",\"symbols\":[\"X\"]}," TECH "]}",
+        RULES("[\"AAPL\",\"MSFT\"]") "]}"};
+    for (unsigned i = 0; i < 3; i++) {
+        struct rules_file *f = parse_good(good[i]);
+        assert_string_equal(f->rule[0].symbols, "AAPL,MSFT");
+        assert_int_equal(f->rule[0].symbols_len, 9);
+        rules_file_free(f);
+    }
+    static const struct {
+        const char *text, *parts;
+    } bad[] = {
+        {RULES("\"Technolgy\"") TECH "]}",
+         "rule 1 'a': symbols: there is no watchlist 'Technolgy'; did you mean 'Technology'?"},
+        {RULES("\"w1\"") "]}", "there is no watchlist 'w1': the file has none"},
+        {RULES("[]") TECH "," TECH "]}", "r.json: watchlist 2 'w1': another watchlist is called so too"},
+        {RULES("[]") TECH ",{\"id\":\"Technology\",\"symbols\":[\"X\"]}]}",
+         "watchlist 2 'Technology': another"},
+        {RULES("[\"X\"]") "{\"id\":\"w\",\"symbols\":[]}]}", "watchlist 1 'w': symbols: expected names"},
+        {RULES("[\"X\"]") "{\"id\":\"w\",\"symbols\":\"w\"}]}",
+         "watchlist 1 'w': symbols: a string, expected an array of names"},
+        {RULES("[\"X\"]") "{\"id\":\"w\"}]}", "watchlist 1 'w': symbols: nothing, expected an array"},
+        {RULES("[\"X\"]") "{\"id\":\"w\",\"simbols\":[\"X\"]}]}",
+         "unknown field 'simbols', did you mean 'symbols'?"},
+        {RULES("[\"X\"]") "{\"symbols\":[\"X\"]}]}", "watchlist 1: id"},
+        {RULES("[\"X\"]") "5]}", "watchlist 1: a number, expected an object"},
+        {"{\"rules\":[],\"watchlists\":{}}", "r.json: watchlists: an object, expected an array"},
+    };
+    for (unsigned i = 0; i < sizeof bad / sizeof *bad; i++)
+        refused(bad[i].text, strlen(bad[i].text), bad[i].parts);
+}
+
 static void forms(void **state)
 {
     (void)state;
@@ -429,7 +468,8 @@ static void fields_at_their_bounds(void **state)
         {"\"expires_at\":\"soon\"", "expires_at: 'soon', expected a time such as"},
         {"\"expires_at\":7", "expires_at: 'a number', expected a time such as"},
         {"\"symbols\":[]", "symbols: expected names of 1 to 63 bytes"},
-        {"\"symbols\":\"SPY\"", "symbols: a string, expected an array of names"},
+        {"\"symbols\":\"SPY\"", "symbols: there is no watchlist 'SPY': the file has none"},
+        {"\"symbols\":5", "symbols: a number, expected an array of names or the name of a watchlist"},
         {"\"symbols\":[\"\"]", "symbols: expected names"},
         {"\"symbols\":[\"SPY\",5]", "symbols: expected names"},
         {"\"symbols\":[\"SPY,IBM\"]", "symbols: expected names"},
@@ -651,6 +691,7 @@ static void files_that_cannot_be_read(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(watchlists),
         cmocka_unit_test(forms),
         cmocka_unit_test(broken_json_has_its_place),
         cmocka_unit_test(deep_nesting),
