@@ -1,6 +1,7 @@
 /* Memory and messages. */
 #include "core/metric_value.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -34,7 +35,8 @@ static uint32_t pow2_at_least(uint32_t n)
     X(rule, l->rules)                                                                                        \
     X(ident_slot, l->rules)                                                                                  \
     X(ident_hash, (size_t)pow2_at_least(2 * l->rules))                                                       \
-    X(node, l->metrics)                                                                                      \
+    X(asked, l->asked)                                                                                       \
+    X(node, l->metrics + l->asked)                                                                           \
     X(scope_hash, (size_t)pow2_at_least(2 * l->rules))                                                       \
     X(fire, l->fires)                                                                                        \
     X(fire_hash, (size_t)pow2_at_least(2 * l->fires))                                                        \
@@ -43,7 +45,8 @@ static uint32_t pow2_at_least(uint32_t n)
     X(old_stamp, l->metrics *CURSORS_PER_METRIC)                                                             \
     X(close_cursor, l->metrics *CURSORS_PER_METRIC)                                                          \
     X(touched, l->metrics *CURSORS_PER_METRIC *EXPR_LEVELS)                                                  \
-    X(fired, l->rules)
+    X(fired, l->rules)                                                                                       \
+    X(windows, l->symbols)
 
 /* Memory for what rules need beside their slots: as parsed, and as indexed. */
 static size_t kept_bytes(const struct engine_limits *l)
@@ -52,7 +55,8 @@ static size_t kept_bytes(const struct engine_limits *l)
 }
 static size_t built_bytes(const struct engine_limits *l)
 {
-    return rules_built_bytes(l) + (1 << 16) + (size_t)(l->metrics + 1) * 8; /* the market's plan, alignment */
+    return rules_built_bytes(l) + (1 << 16) +
+           (size_t)(l->metrics + l->asked + 1) * 8; /* the market's plan, alignment */
 }
 
 static size_t align64(size_t n)
@@ -72,7 +76,8 @@ size_t engine_hot_bytes(const struct engine_limits *l)
 size_t engine_footprint(const struct engine_limits *l)
 {
     size_t bars = (1 + SERIES_MAX) * bars_stride(l) + DAILY_BARS;
-    return engine_hot_bytes(l) + l->symbols * bars * sizeof(struct bar);
+    return engine_hot_bytes(l) +
+           l->symbols * (bars * sizeof(struct bar) + ANOMALY_DAYS * sizeof(struct anomaly_day));
 }
 
 struct engine *engine_new(void *mem, const struct engine_limits *l, struct rule_stats *stats)
@@ -90,8 +95,10 @@ struct engine *engine_new(void *mem, const struct engine_limits *l, struct rule_
     e->built = (struct arena){.at = at + align64(kept_bytes(l)), .size = built_bytes(l)};
     e->bar = (struct bar *)((uint8_t *)mem + engine_hot_bytes(l));
     e->series_bar = e->bar + l->symbols * bars_stride(l);
-    e->daily_bar = e->series_bar + SERIES_MAX * l->symbols * bars_stride(l);
+    e->daily_bar = e->series_bar + (size_t)SERIES_MAX * l->symbols * bars_stride(l);
+    e->day = (struct anomaly_day *)(e->daily_bar + (size_t)l->symbols * DAILY_BARS);
     e->limits = *l;
+    anomaly_settings_default(&e->watching);
     e->stats = stats;
     e->lateness_ns = SECOND_NS;
     e->keep = 500;
@@ -102,7 +109,7 @@ struct engine *engine_new(void *mem, const struct engine_limits *l, struct rule_
     e->epoch = 1;
     e->stamp = 1;
     e->sub_symbol = NONE;
-    e->step_slots = STEP_SLOTS_BARS;
+    e->step_slots = STEP_SLOTS_BARS + STEP_SLOTS_ANOMALIES;
     for (int b = 0; b < BUCKET_ALL; b++)
         e->bucket[b] =
             (struct bucket){.clock_ns = INT64_MIN, .next_ns = NEVER_NS, .first = NONE, .last = NONE};
@@ -166,6 +173,20 @@ struct engine_view engine_view(const struct engine *e, uint32_t symbol)
         v.live_trades = b->trades;
     }
     return v;
+}
+
+void engine_values(const struct engine *e, uint32_t symbol, uint32_t first, uint32_t n, double *value)
+{
+    const struct symbol *s = symbol_of(e, symbol);
+    assert(first + n <= e->n_asked);
+    for (uint32_t i = 0; i < n; i++) {
+        const struct node *nd = &e->node[e->asked[first + i]];
+        bool there = s && s->bound == e->epoch && !e->rules_changed;
+        int64_t key = there ? node_key(e, s, e->asked[first + i]) : KEY_UNKNOWN;
+        value[i] = key == KEY_UNKNOWN                       ? NAN
+                   : metric_unit(&nd->metric) == UNIT_PRICE ? (double)key / 1e9
+                                                            : key_to_double(key);
+    }
 }
 
 /* ---- messages */
@@ -298,14 +319,15 @@ SELDOM static void bar_begin_after(struct symbol *s, int64_t p)
     s->live_range = false;
 }
 
-static inline void apply_trade(struct engine *e, const struct msg *m)
+/* What it did, for those who look for anomalies. */
+ALWAYS_INLINE enum applied apply_trade(struct engine *e, const struct msg *m)
 {
     struct symbol *s = symbol_of(e, m->symbol);
     int64_t ev = m->event_ns, p = m->trade.price_e9;
     uint64_t size = m->trade.size;
     if (unlikely(!s || !time_sound(ev) || p <= 0)) {
         e->count.unknown_symbol++;
-        return;
+        return APPLIED_NOT;
     }
     arrive(e, s, ev);
     unsigned updates = updates_of(e, s, m);
@@ -314,18 +336,18 @@ static inline void apply_trade(struct engine *e, const struct msg *m)
     if (unlikely(!sums_add(s, ev, size, pv))) {
         e->count.sum_overflow++;
         evaluate(e, s, EVAL_SILENT); /* its time has come all the same, and with it new rules and minutes */
-        return;
+        return APPLIED_NOT;
     }
     e->count.trades++;
     bool moved = true;
     if (unlikely(updates == 0)) {
         evaluate(e, s, EVAL_TICK);
-        return;
+        return APPLIED_NOT;
     }
     if (unlikely(ev < s->live_start_ns)) {
         if (print_into_past(e, s, ev, p, size, updates)) {
             evaluate(e, s, EVAL_SILENT);
-            return;
+            return APPLIED_NOT;
         }
     } else if (unlikely(!(updates & UPDATES_LAST))) {
         print_beside(e, s, p, size, (__int128)pv, updates);
@@ -359,14 +381,16 @@ static inline void apply_trade(struct engine *e, const struct msg *m)
     if (s->drive + moved >= 2 && likely(!s->stale))
         rules_touch_trade(e, s, moved);
     evaluate(e, s, EVAL_TICK);
+    return updates & UPDATES_LAST ? APPLIED_LAST : APPLIED;
 }
 
-static inline void apply_quote(struct engine *e, const struct msg *m)
+/* False if it is refused. */
+ALWAYS_INLINE bool apply_quote(struct engine *e, const struct msg *m)
 {
     struct symbol *s = symbol_of(e, m->symbol);
     if (unlikely(!s || !time_sound(m->event_ns) || m->quote.bid_e9 < 0 || m->quote.ask_e9 < 0)) {
         e->count.unknown_symbol++;
-        return;
+        return false;
     }
     e->count.quotes++;
     arrive(e, s, m->event_ns);
@@ -375,6 +399,7 @@ static inline void apply_quote(struct engine *e, const struct msg *m)
     if (!s->stale)
         rules_touch_quote(e, s);
     evaluate(e, s, EVAL_TICK);
+    return true;
 }
 
 /* When the symbol next has something to do by itself. Minutes in which no window changes any more are passed
@@ -391,6 +416,8 @@ static int64_t next_event(const struct engine *e, const struct symbol *s)
         roll_at = s->time_ns + 1;
     if (s->span_ns < roll_at)
         roll_at = s->span_ns;
+    if (unlikely(e->watched) && watch_silent_ns(e, s) < roll_at)
+        roll_at = watch_silent_ns(e, s);
     return roll_at < s->final_ns ? roll_at : s->final_ns;
 }
 
@@ -411,6 +438,8 @@ static bool clock_symbol(struct engine *e, struct symbol *s, int64_t t)
             rules_touch_time(e, s);
         if (s->stale || e->n_changes || s->span_ns <= s->time_ns)
             evaluate(e, s, EVAL_CLOCK);
+        if (unlikely(e->watched))
+            watch_clock(e, s);
     }
     return true;
 }
@@ -547,6 +576,8 @@ static void apply_symbol(struct engine *e, const struct msg *m)
     msg_get(m, MSG_FIRST_BYTES, name, m->sym.name_len);
     if (!symbol_add(e, m->symbol, name, m->sym.bucket, m->sym.calendar, m->sym.size_scale))
         e->count.symbols_full++;
+    else
+        symbol_of(e, m->symbol)->tick_e9 = m->sym.tick_e9;
 }
 
 /* Metrics changed by no message of the symbol's own: what that flips takes its truth silently. */
@@ -630,7 +661,7 @@ static bool setting(struct engine *e, const char *text)
              v[3] % MINUTE_NS == 0 && v[4] % MINUTE_NS == 0)
         calendar_add(e, (uint32_t)v[0], &(struct trading_day){{v[1], v[2], v[3], v[4]}});
     else
-        return false;
+        return watch_setting(e, text);
     return true;
 }
 
@@ -657,12 +688,24 @@ static void apply_part(struct engine *e, const struct msg *m)
     }
 }
 
-/* Everything but trades, which are by far the most. False if the message has to come again. */
-SELDOM static bool apply_other(struct engine *e, const struct msg *m)
+/* Ticks where anomalies are looked for. */
+SELDOM static void apply_watched(struct engine *e, const struct msg *m)
+{
+    enum applied what = m->type == MSG_TRADE ? apply_trade(e, m) : APPLIED_NOT;
+    if (what != APPLIED_NOT)
+        watch_trade(e, symbol_of(e, m->symbol), what);
+    else if (m->type == MSG_QUOTE && apply_quote(e, m))
+        watch_quote(e, symbol_of(e, m->symbol));
+}
+
+/* Everything but ticks and clocks, and all of it where anomalies are looked for. False if the message has to
+ * come again. */
+SELDOM static bool apply_seldom(struct engine *e, const struct msg *m)
 {
     switch (m->type) {
+    case MSG_TRADE:
     case MSG_QUOTE:
-        apply_quote(e, m);
+        apply_watched(e, m);
         break;
     case MSG_CLOCK:
         return apply_clock(e, m);
@@ -687,6 +730,20 @@ SELDOM static bool apply_other(struct engine *e, const struct msg *m)
         e->count.ignored++;
     }
     return true;
+}
+
+/* Everything but trades, which are by far the most. As apply_seldom. */
+SELDOM static bool apply_other(struct engine *e, const struct msg *m)
+{
+    switch (m->type | e->watched) {
+    case MSG_QUOTE:
+        apply_quote(e, m);
+        return true;
+    case MSG_CLOCK:
+        return apply_clock(e, m);
+    default:
+        return apply_seldom(e, m);
+    }
 }
 
 /* With more symbols than the second-level cache holds, what a message will touch is asked for ahead: its
@@ -745,7 +802,7 @@ size_t engine_apply(struct engine *e, const struct msg *m, size_t n, struct engi
             prefetch_near(e, next + PREFETCH_NEAR);
         }
         e->seq = next->seq;
-        if (likely(next->type == MSG_TRADE))
+        if (likely((next->type | e->watched) == MSG_TRADE))
             apply_trade(e, next);
         else if (!clock_alone(e, next)) {
             if (unlikely(!apply_other(e, next))) {

@@ -182,6 +182,8 @@ static void roll(struct engine *e, struct symbol *s, int64_t t)
     if (unlikely(s->fors != NONE))
         spans_bar_end(e, s, was_ns);
     s->stale = true;
+    if (e->watched)
+        watch_minute(e, s, pushed);
 }
 
 void advance(struct engine *e, struct symbol *s, int64_t t)

@@ -1,11 +1,13 @@
 /* The engine's inside, shared by engine.c (messages), engine_bars.c (time, sessions, bars), engine_days.c
- * (daily bars), engine_events.c, metric_state.c and metric_days.c (values) and rule_load.c, rule_index.c,
- * rule_span.c and rule_fire.c (rules). */
+ * (daily bars), engine_events.c, engine_anomaly.c (anomalies), metric_state.c and metric_days.c (values) and
+ * rule_load.c, rule_index.c, rule_span.c and rule_fire.c (rules).
+ */
 #ifndef CORE_ENGINE_INT_H
 #define CORE_ENGINE_INT_H
 
 #include <assert.h>
 
+#include "core/anomaly.h"
 #include "core/bar.h"
 #include "core/bucket.h"
 #include "core/condition.h"
@@ -17,6 +19,9 @@
 
 /* keeps the tick's path short: registers, cache lines */
 #define SELDOM __attribute__((noinline))
+
+/* has two callers, of which one is the tick's path */
+#define ALWAYS_INLINE static inline __attribute__((always_inline))
 
 #define NONE        UINT32_MAX
 #define NEVER_NS    INT64_MAX
@@ -31,7 +36,10 @@ enum {
     SERIES_WORDS = 2,
     SERIES_DAILY = UINT8_MAX, /* the daily bars: no series of those */
     CURSORS_PER_METRIC = 2,
-    STEP_SLOTS_BARS = 256 /* two for each bar that an hour of lateness may close at once */
+    STEP_SLOTS_BARS = 256, /* two for each bar that an hour of lateness may close at once */
+    STEP_SLOTS_ANOMALIES = 2 * ANOMALY_KINDS,
+    /* beside the type of a message where anomalies are looked for */
+    WATCHED = 0x100,
 };
 
 /* A trading day of a calendar: four UTC times, premarket, market, postmarket, closed; the next day's start
@@ -97,12 +105,32 @@ struct symbol {
     uint32_t provisional; /* how many bars at the end are not final */
     uint32_t bound;       /* epoch of the rules that its cursors are of */
     uint64_t saved;       /* bars before it are in the checkpoint as they are */
+    int64_t tick_e9;      /* smallest price step, 0 = unknown */
     /* what seldom matters: the market session's extent, KEY_UNKNOWN and INT64_MAX before; the last prices of
      * today's other sessions once they are over, KEY_UNKNOWN if they did not trade */
     int64_t market_high_e9, market_low_e9, premarket_close_e9, postmarket_close_e9;
     uint32_t n_daily, daily_end; /* daily bars, and those of them that are before today */
     bool daily_saved;            /* they are in the checkpoint as they are */
 } __attribute__((aligned(64)));
+
+/* What the detectors of anomalies keep of a symbol (engine_anomaly.c). */
+struct watch {
+    int64_t session_ns, day_ns; /* whose windows these are */
+    struct anomaly_prices prices;
+    int64_t trade_ns[ANOMALY_TRADES]; /* the symbol's time at each of the prices */
+    double spread[ANOMALY_QUOTES];
+    uint32_t spreads; /* of them ever, in this session */
+    uint8_t begun, wide, is_crossed, pad;
+    int64_t spread_ns;                                                    /* when the last was taken */
+    struct anomaly_norm spread_norm, range_norm, volume_norm, burst_norm; /* the last three of this minute */
+    uint8_t range_told, volume_told, burst_told, more_pad[5];             /* in this minute */
+    struct anomaly_drift drift;
+    int64_t silent_ns; /* when the symbol has been silent for long; NEVER_NS */
+    int64_t last_ns[ANOMALY_KINDS];
+    uint32_t k[ANOMALY_KINDS]; /* anomalies at last_ns - 1 */
+    uint32_t days;             /* rows of volumes ever; the last ANOMALY_DAYS are kept */
+    uint32_t days_saved;       /* rows before it are in the checkpoint */
+};
 
 /* A metric or a computed value in use. Its state lies at state_at in each symbol's block, in words. */
 struct node {
@@ -263,6 +291,13 @@ struct engine {
     uint32_t n_symbols;
     struct bar *bar, *series_bar; /* series_bar: SERIES_MAX rings for each symbol */
     struct bar *daily_bar;        /* DAILY_BARS for each symbol, by date */
+
+    /* anomalies; the memory is touched only where they are looked for */
+    unsigned watched; /* 0 or WATCHED */
+    struct anomaly_settings watching;
+    struct watch *windows;   /* by place */
+    struct anomaly_day *day; /* ANOMALY_DAYS for each place */
+
     /* A block of words for each symbol, as small as the rules in force allow: the state of every metric, from
      * cursor_at the cursors. */
     int64_t *block;
@@ -278,6 +313,8 @@ struct engine {
     uint32_t *ident_hash; /* of ids: open addressing, 1 + ident */
     struct node *node;
     uint32_t n_nodes, state_words;
+    uint32_t n_asked;
+    uint32_t *asked; /* nodes of the values asked for */
     struct series series[SERIES_MAX];
     uint32_t n_series;
     bool rules_changed;
@@ -369,7 +406,7 @@ static inline struct bar *series_ring(const struct engine *e, const struct symbo
 
 static inline uint32_t block_words_max(const struct engine_limits *l)
 {
-    return l->metrics * (STATE_WORDS_PER_METRIC + CURSORS_PER_METRIC / 2) + 2 * LINE_WORDS;
+    return (l->metrics + l->asked) * (STATE_WORDS_PER_METRIC + CURSORS_PER_METRIC / 2) + 2 * LINE_WORDS;
 }
 
 static inline int64_t *block_of(const struct engine *e, const struct symbol *s)
@@ -488,6 +525,36 @@ uint32_t span_cursor(const struct engine *e, const struct symbol *s, uint32_t no
 void emit_bar(struct engine *e, const struct symbol *s, const struct bar *b);
 /* What fired at this message, in the order of the rules. */
 SELDOM void emit_fired(struct engine *e, const struct symbol *s);
+
+/* id: its type, 0, symbol, 0, symbol's time (i64), k (u32), as an alert's. */
+void emit_anomaly(struct engine *e, const struct symbol *s, enum anomaly_kind kind, uint32_t k,
+                  const struct anomaly *a);
+
+/* engine_anomaly.c */
+static inline struct watch *watch_of(const struct engine *e, const struct symbol *s)
+{
+    return &e->windows[place_of(e, s)];
+}
+/* When a clock has to look whether the symbol is silent. */
+static inline int64_t watch_silent_ns(const struct engine *e, const struct symbol *s)
+{
+    const struct watch *w = watch_of(e, s);
+    return w->begun ? w->silent_ns : NEVER_NS;
+}
+static inline struct anomaly_day *watch_day(const struct engine *e, const struct symbol *s, uint32_t row)
+{
+    return &e->day[(size_t)place_of(e, s) * ANOMALY_DAYS + row % ANOMALY_DAYS];
+}
+/* "anomalies.KEY=VALUE"; false if it is unknown or out of bounds. */
+bool watch_setting(struct engine *e, const char *text);
+/* What a trade did, once it is applied. */
+enum applied { APPLIED_NOT, APPLIED, APPLIED_LAST };
+SELDOM void watch_trade(struct engine *e, struct symbol *s, enum applied what);
+SELDOM void watch_quote(struct engine *e, struct symbol *s);
+/* After the roll to a new minute: `pushed` if the last ended bar is new. */
+SELDOM void watch_minute(struct engine *e, struct symbol *s, bool pushed);
+/* At a clock, the symbol being at its time. */
+SELDOM void watch_clock(struct engine *e, struct symbol *s);
 
 /* engine_bars.c */
 struct session_at {

@@ -9,17 +9,17 @@ struct piece_head {
     uint32_t piece; /* enum engine_piece */
     uint32_t bucket;
     uint32_t symbols; /* that follow */
-    uint32_t pad;
+    uint32_t watched; /* of a bucket's piece: 1 if each symbol has a struct watch */
     int64_t clock_ns; /* of a bucket's piece */
 };
 
-/* A symbol in a piece; its bars and fires follow. */
+/* A symbol in a piece; its bars and fires follow, or its day of volumes. */
 struct symbol_head {
     uint32_t id;
     uint32_t bars, fires;
     uint8_t calendar, size_scale;
     uint8_t pad[2];
-    uint64_t first_bar; /* number of the first bar, as symbol.bars_end counts */
+    uint64_t first_bar; /* number of the first bar, as symbol.bars_end counts; of a day, as watch.days */
     char name[64];
 };
 
@@ -37,7 +37,7 @@ enum { BARS_IN_BUCKET = 4 }; /* of a symbol, that go with the bucket itself */
 
 uint64_t engine_save_layout(void)
 {
-    const uint64_t sizes[] = {4, /* changes when fields do that keep their size */
+    const uint64_t sizes[] = {5, /* changes when fields do that keep their size */
                               sizeof(struct piece_head),
                               sizeof(struct symbol_head),
                               sizeof(struct symbol),
@@ -46,14 +46,16 @@ uint64_t engine_save_layout(void)
                               sizeof(struct bar),
                               DAILY_BARS,
                               sizeof(struct saved_fire),
+                              sizeof(struct watch),
+                              sizeof(struct anomaly_day),
                               BUCKET_COUNT};
     return XXH3_64bits(sizes, sizeof sizes);
 }
 
 size_t engine_save_max(const struct engine_limits *l)
 {
-    return sizeof(struct piece_head) +
-           l->symbols * (sizeof(struct symbol_head) + sizeof(struct symbol) +
+    return sizeof(struct piece_head) + sizeof(struct anomaly_day) +
+           l->symbols * (sizeof(struct symbol_head) + sizeof(struct symbol) + sizeof(struct watch) +
                          (BARS_IN_BUCKET + ENGINE_SAVE_BARS) * sizeof(struct bar)) +
            DAILY_BARS * sizeof(struct bar) + (size_t)l->fires * sizeof(struct saved_fire);
 }
@@ -64,6 +66,8 @@ void engine_save_anew(struct engine *e)
         e->symbol[i].saved = 0;
         e->symbol[i].daily_saved = false;
     }
+    for (uint32_t i = 0; e->watched && i < e->n_symbols; i++)
+        e->windows[i].days_saved = 0;
 }
 
 static uint64_t first_unsaved(const struct engine *e, const struct symbol *s)
@@ -164,6 +168,29 @@ static uint32_t put_fires(struct writer *w, const struct engine *e, const struct
     return rules == UINT32_MAX || withins == UINT32_MAX ? UINT32_MAX : rules + withins + fors;
 }
 
+/* The first day of volumes that no piece had; watch.days if there is none. */
+static uint32_t first_unsaved_day(const struct watch *w)
+{
+    uint32_t oldest = w->days > ANOMALY_DAYS ? w->days - ANOMALY_DAYS : 0;
+    return w->days_saved > oldest ? w->days_saved : oldest;
+}
+
+/* A piece of such a day; 0 if it does not fit. */
+static size_t put_day(struct writer *w, const struct engine *e, const struct symbol *s, uint8_t *out)
+{
+    struct watch *watch = watch_of(e, s);
+    uint32_t day = first_unsaved_day(watch);
+    const struct piece_head h = {.piece = ENGINE_PIECE_DAY, .bucket = s->bucket, .symbols = 1};
+    struct symbol_head head = {
+        .id = s->id, .calendar = s->calendar, .size_scale = s->size_scale, .first_bar = day};
+    memcpy(head.name, e->name[place_of(e, s)], sizeof head.name);
+    memcpy(out, &h, sizeof h);
+    if (!put(w, &head, sizeof head) || !put(w, watch_day(e, s, day), sizeof(struct anomaly_day)))
+        return 0;
+    watch->days_saved = day + 1;
+    return (size_t)(w->at - out);
+}
+
 static bool put_symbol(struct writer *w, const struct engine *e, const struct symbol *s)
 {
     uint8_t *head = w->at;
@@ -174,15 +201,17 @@ static bool put_symbol(struct writer *w, const struct engine *e, const struct sy
     if (fires == UINT32_MAX)
         return false;
     memcpy(head + offsetof(struct symbol_head, fires), &fires, sizeof fires);
-    return true;
+    return !e->watched || put(w, watch_of(e, s), sizeof(struct watch));
 }
 
 size_t engine_save(struct engine *e, uint32_t bucket, void *out, size_t max, enum engine_piece *piece)
 {
     assert(bucket < BUCKET_COUNT);
     struct writer w = {out, (uint8_t *)out + max};
-    struct piece_head h = {
-        .piece = ENGINE_PIECE_BUCKET, .bucket = bucket, .clock_ns = e->bucket[bucket].clock_ns};
+    struct piece_head h = {.piece = ENGINE_PIECE_BUCKET,
+                           .bucket = bucket,
+                           .watched = e->watched != 0,
+                           .clock_ns = e->bucket[bucket].clock_ns};
     *piece = ENGINE_PIECE_BUCKET;
     if (!put(&w, &h, sizeof h))
         return 0;
@@ -205,6 +234,11 @@ size_t engine_save(struct engine *e, uint32_t bucket, void *out, size_t max, enu
             s->saved = first_unsaved(e, s) + n;
         return (size_t)(w.at - (uint8_t *)out);
     }
+    for (uint32_t i = e->bucket[bucket].first; e->watched && i != NONE; i = e->next_in_bucket[i])
+        if (first_unsaved_day(&e->windows[i]) < e->windows[i].days) {
+            *piece = ENGINE_PIECE_DAY;
+            return put_day(&w, e, &e->symbol[i], out);
+        }
     for (uint32_t i = e->bucket[bucket].first; i != NONE; i = e->next_in_bucket[i], h.symbols++)
         if (!put_symbol(&w, e, &e->symbol[i]))
             return 0;
@@ -342,9 +376,48 @@ static bool skip(struct reader *r, size_t n)
     return ok;
 }
 
-/* If it is the last piece, the symbol as it was; what the rules make of it is made anew. */
-static bool get_symbol(struct reader *r, struct engine *e, uint32_t bucket, bool last)
+static bool moment_sound(int64_t t, int64_t none)
 {
+    return t == none || (t >= 0 && t <= TIME_MAX_NS);
+}
+
+/* Whatever is computed with does not overflow; wrong values make wrong anomalies, no more. */
+static bool watch_sound(const struct watch *w)
+{
+    bool ok = moment_sound(w->silent_ns, NEVER_NS) && moment_sound(w->spread_ns, 0);
+    uint32_t prices = w->prices.n < ANOMALY_TRADES ? w->prices.n : ANOMALY_TRADES;
+    for (uint32_t i = 0; i < prices; i++)
+        ok = ok && w->prices.ring[i] > 0 && moment_sound(w->trade_ns[i], 0);
+    for (uint32_t i = 0; i < ANOMALY_KINDS; i++)
+        ok = ok && (!w->begun || moment_sound(w->last_ns[i], INT64_MIN));
+    return ok && w->begun <= 1 && (w->silent_ns == NEVER_NS || w->prices.n >= ANOMALY_TRADES || !w->begun);
+}
+
+static bool get_watch(struct reader *r, struct engine *e, const struct symbol *s)
+{
+    struct watch *w = watch_of(e, s);
+    if (!get(r, w, sizeof *w) || !watch_sound(w))
+        return false;
+    w->days_saved = 0;
+    anomaly_prices_sort(&w->prices);
+    return true;
+}
+
+static bool get_day(struct reader *r, struct engine *e, const struct symbol *s, const struct symbol_head *h)
+{
+    struct anomaly_day *d = watch_day(e, s, (uint32_t)h->first_bar);
+    if (!get(r, d, sizeof *d))
+        return false;
+    for (unsigned m = 0; m < ANOMALY_DAY_MINUTES; m++)
+        if (!(d->volume[m] == ANOMALY_NO_VOLUME || (d->volume[m] >= 0 && d->volume[m] - d->volume[m] == 0)))
+            return false;
+    return true;
+}
+
+/* If it is the last piece, the symbol as it was; what the rules make of it is made anew. */
+static bool get_symbol(struct reader *r, struct engine *e, const struct piece_head *p, bool last)
+{
+    uint32_t bucket = p->bucket;
     struct symbol_head h;
     struct symbol x, *s;
     if (!get(r, &h, sizeof h) || !head_sound(&h) || !get(r, &x, sizeof x) ||
@@ -352,7 +425,8 @@ static bool get_symbol(struct reader *r, struct engine *e, uint32_t bucket, bool
         s->within != NONE || s->fors != NONE || (last && x.n_daily != s->n_daily))
         return false;
     if (!last)
-        return get_bars(r, e, s, &h) && skip(r, h.fires * sizeof(struct saved_fire));
+        return get_bars(r, e, s, &h) &&
+               skip(r, h.fires * sizeof(struct saved_fire) + (p->watched ? sizeof(struct watch) : 0));
     *s = x;
     s->heap = s->within = s->fors = s->scope = NONE;
     s->due_ns = s->span_ns = NEVER_NS;
@@ -360,7 +434,7 @@ static bool get_symbol(struct reader *r, struct engine *e, uint32_t bucket, bool
     s->bound = 0;
     s->saved = 0;
     s->daily_saved = false;
-    if (!get_bars(r, e, s, &h) || !get_fires(r, e, s, h.fires))
+    if (!get_bars(r, e, s, &h) || !get_fires(r, e, s, h.fires) || (p->watched && !get_watch(r, e, s)))
         return false;
     final_update(e, s);
     rules_bind(e, s);
@@ -373,20 +447,24 @@ int engine_load(struct engine *e, const void *piece, size_t bytes, bool last, st
     struct piece_head h;
     if (e->rules_changed)
         rules_build(e);
-    bool ok = get(&r, &h, sizeof h) && h.bucket < BUCKET_COUNT &&
-              (h.piece == ENGINE_PIECE_BUCKET ||
-               ((h.piece == ENGINE_PIECE_BARS || h.piece == ENGINE_PIECE_DAILY) && h.symbols == 1)) &&
-              h.clock_ns <= TIME_MAX_NS;
+    bool ok =
+        get(&r, &h, sizeof h) && h.bucket < BUCKET_COUNT &&
+        (h.piece == ENGINE_PIECE_BUCKET ||
+         ((h.piece == ENGINE_PIECE_BARS || h.piece == ENGINE_PIECE_DAILY || h.piece == ENGINE_PIECE_DAY) &&
+          h.symbols == 1)) &&
+        h.clock_ns <= TIME_MAX_NS && h.watched <= 1 && (!last || h.watched == (e->watched != 0));
     if (ok && h.piece != ENGINE_PIECE_BUCKET) {
         struct symbol_head x;
         struct symbol *s;
         ok = get(&r, &x, sizeof x) && head_sound(&x) && (s = symbol_for(e, &x, h.bucket)) &&
-             (h.piece == ENGINE_PIECE_BARS ? get_bars : get_daily)(&r, e, s, &x);
+             (h.piece == ENGINE_PIECE_BARS    ? get_bars(&r, e, s, &x)
+              : h.piece == ENGINE_PIECE_DAILY ? get_daily(&r, e, s, &x)
+                                              : get_day(&r, e, s, &x));
     } else if (ok) {
         e->bucket[h.bucket].clock_ns = h.clock_ns;
         e->bucket[h.bucket].next_ns = INT64_MIN;
         for (uint32_t i = 0; ok && i < h.symbols; i++)
-            ok = get_symbol(&r, e, h.bucket, last);
+            ok = get_symbol(&r, e, &h, last);
     }
     if (ok && r.at == r.end)
         return 0;
@@ -405,8 +483,8 @@ void engine_piece_symbols(const void *piece, size_t bytes, void (*f)(void *ctx, 
     if (!get(&r, &h, sizeof h) || h.piece != ENGINE_PIECE_BUCKET)
         return;
     for (uint32_t i = 0; i < h.symbols && get(&r, &x, sizeof x); i++) {
-        size_t rest =
-            sizeof(struct symbol) + x.bars * sizeof(struct bar) + x.fires * sizeof(struct saved_fire);
+        size_t rest = sizeof(struct symbol) + x.bars * sizeof(struct bar) +
+                      x.fires * sizeof(struct saved_fire) + (h.watched ? sizeof(struct watch) : 0);
         if ((size_t)(r.end - r.at) < rest)
             return;
         r.at += rest;

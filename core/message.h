@@ -32,7 +32,8 @@
     X(ORDER, "order")                                                                                        \
     X(END, "end")                                                                                            \
     X(BAR, "bar")                                                                                            \
-    X(ALERT, "alert")
+    X(ALERT, "alert")                                                                                        \
+    X(ANOMALY, "anomaly")
 
 #define X(name, text) MSG_##name,
 enum msg_type { MSG_TYPES(X) MSG_TYPE_COUNT };
@@ -127,6 +128,20 @@ struct msg_alert {
 #define ALERT_UNKNOWN      INT64_MIN /* an operand without value */
 #define ALERT_OPERANDS_MAX 64
 
+/* ANOMALY, emitted by the engine where anomalies.enabled (core/anomaly.h): event_ns is the symbol's time, seq
+ * that of the message that showed it. Values of prices are at 1e-9. */
+struct msg_anomaly {
+    uint32_t sub;     /* order among the events of one (seq, symbol) */
+    uint8_t kind;     /* enum anomaly_kind */
+    uint8_t severity; /* enum anomaly_severity */
+    uint8_t pad[2];
+    int64_t price_e9; /* the symbol's price, ALERT_UNKNOWN if it has none */
+    double value, expected;
+    /* continuation: */
+    double score, threshold;
+    uint64_t id_hi, id_lo;
+};
+
 struct msg {
     uint64_t seq;
     union {
@@ -159,7 +174,8 @@ _Static_assert(offsetof(struct msg, word) == 8, "the publication word is the slo
 _Static_assert(offsetof(struct msg, first) == 32 && offsetof(struct msg, body) == 16, "payload places");
 _Static_assert(sizeof(struct msg_trade) == 32 && sizeof(struct msg_quote) == 32, "ticks fit one slot");
 _Static_assert(offsetof(struct msg_bar, volume) == 32 && offsetof(struct msg_alert, price_e9) == 32 &&
-                   offsetof(struct msg_history_bar, volume) == 32,
+                   offsetof(struct msg_history_bar, volume) == 32 &&
+                   offsetof(struct msg_anomaly, score) == 32,
                "continuations start where the first slot ends");
 
 /* Slots of a record that starts with `m`: 1 .. MSG_SLOTS_MAX for a valid one. */

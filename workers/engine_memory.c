@@ -26,6 +26,7 @@ int engine_memory_open(struct engine_memory *m, const struct settings *s, struct
 {
     struct engine_limits l;
     engine_limits_from(s, &l);
+    l.asked = m->asked;
     size_t engine = align(engine_footprint(&l)),
            out = align((size_t)engine_out_capacity(&l) * sizeof(struct msg)),
            own = stats ? 0 : align(l.rules * sizeof *stats);

@@ -40,13 +40,20 @@ static void *must(void *p)
     return p;
 }
 
+/* Does the engine have the setting? Of anomalies only where they are looked for. */
+static bool is_of_engine(const struct settings *s, int id)
+{
+    const char *section = setting_table[id].section;
+    return !strcmp(section, "bars") || (s->anomalies_enabled && !strcmp(section, "anomalies"));
+}
+
 /* The settings that change results, as messages. */
 static int settings_messages(const struct settings *s, const struct conditions *conditions, struct msg *out)
 {
     int used = 0;
     for (int id = 0; id < SETTING_COUNT; id++) {
         char text[CONDITIONS_TEXT_MAX + 80], value[SETTING_TEXT_MAX];
-        if (strcmp(setting_table[id].section, "bars") || id == SETTING_ID_bars_conditions)
+        if (!is_of_engine(s, id) || id == SETTING_ID_bars_conditions)
             continue;
         setting_value(s, (enum setting_id)id, value);
         snprintf(text, sizeof text, "%s=%s", setting_table[id].name, value);
@@ -63,7 +70,8 @@ static int settings_messages(const struct settings *s, const struct conditions *
 static int check_settings(const struct stream_options *o, struct error *err)
 {
     for (int id = 0; id < SETTING_COUNT; id++)
-        if ((!strcmp(setting_table[id].section, "bars") || id == SETTING_ID_calendar_file) &&
+        if ((!strcmp(setting_table[id].section, "bars") || !strcmp(setting_table[id].section, "anomalies") ||
+             id == SETTING_ID_calendar_file) &&
             o->settings->from[id].origin == SETTING_FROM_COMMAND)
             return error_set(err,
                              "%s: a capture brings its own %s; to use the command line's, add --override",
@@ -93,7 +101,7 @@ static int open_opening(struct stream *s, const struct stream_options *o, struct
     if (o->rules && !o->opening_rules &&
         !(rules = rules_file_read(o->rules, (double)o->settings->rules_cooldown_default, err)))
         return -1;
-    size_t room = 256 + (o->opening_rules ? o->opening_rules->n : 0);
+    size_t room = 256 + SETTING_COUNT + (o->opening_rules ? o->opening_rules->n : 0);
     for (uint32_t i = 0; rules && i < rules->n; i++)
         room += (sizeof(struct rule) + rules->rule[i].expr_len + rules->rule[i].symbols_len) /
                     (MSG_PAYLOAD_MAX - MSG_FIRST_BYTES) * MSG_SLOTS_MAX +
