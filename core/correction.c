@@ -117,11 +117,11 @@ static void live_recount(struct symbol *s, const struct tally *t)
     s->live_range = !t->priced && t->ranged;
 }
 
-/* High and low of the day's ended bars, of those that are kept. */
+/* High and low of the day's ended bars, and of its market session's, of those that are kept. */
 static void day_range_recount(const struct engine *e, struct symbol *s)
 {
-    s->day_high_e9 = KEY_UNKNOWN;
-    s->day_low_e9 = INT64_MAX;
+    s->day_high_e9 = s->market_high_e9 = KEY_UNKNOWN;
+    s->day_low_e9 = s->market_low_e9 = INT64_MAX;
     for (uint64_t i = s->bars_end, oldest = bars_oldest(e, s); i > oldest; i--) {
         const struct bar *b = bar_at(e, s, i - 1);
         if ((int64_t)b->minute * MINUTE_NS < s->day_start_ns)
@@ -130,6 +130,10 @@ static void day_range_recount(const struct engine *e, struct symbol *s)
             continue;
         s->day_high_e9 = b->high_e9 > s->day_high_e9 ? b->high_e9 : s->day_high_e9;
         s->day_low_e9 = b->low_e9 < s->day_low_e9 ? b->low_e9 : s->day_low_e9;
+        if (b->session != SESSION_MARKET)
+            continue;
+        s->market_high_e9 = b->high_e9 > s->market_high_e9 ? b->high_e9 : s->market_high_e9;
+        s->market_low_e9 = b->low_e9 < s->market_low_e9 ? b->low_e9 : s->market_low_e9;
     }
 }
 
@@ -253,6 +257,21 @@ static void market_close_recount(const struct engine *e, struct symbol *s)
         s->market_close_e9 = t->price_e9;
 }
 
+/* The last price of one of today's sessions that is over, told by when its prints came. */
+static void session_close_recount(const struct engine *e, const struct symbol *s, enum session_kind kind,
+                                  int64_t *close_e9)
+{
+    for (uint32_t i = s->trades.last; i != NONE; i = e->trades[i].before)
+        for (uint32_t n = e->trades[i].n; n-- > 0;) {
+            const struct kept_trade *t = &e->trades[i].trade[n];
+            if (!trade_sets_price(t) || session_find(&e->calendar[s->calendar], t->time_ns).kind != kind)
+                continue;
+            *close_e9 = t->price_e9;
+            return;
+        }
+    *close_e9 = KEY_UNKNOWN;
+}
+
 /* A print of the symbol's, number `no`, has come or gone. */
 static void recount(struct engine *e, struct symbol *s, const struct kept_trade *k, uint64_t no)
 {
@@ -270,6 +289,11 @@ static void recount(struct engine *e, struct symbol *s, const struct kept_trade 
         open_recount(e, s, no);
     if ((k->flags & KEPT_MARKET) && s->session != SESSION_MARKET)
         market_close_recount(e, s);
+    enum session_kind came = session_find(&e->calendar[s->calendar], k->time_ns).kind;
+    if (came == SESSION_PREMARKET && s->session != SESSION_PREMARKET)
+        session_close_recount(e, s, SESSION_PREMARKET, &s->premarket_close_e9);
+    if (came == SESSION_POSTMARKET && s->session != SESSION_POSTMARKET)
+        session_close_recount(e, s, SESSION_POSTMARKET, &s->postmarket_close_e9);
     s->trades.saved = no < s->trades.saved ? no : s->trades.saved;
     s->stale = true;
 }

@@ -80,7 +80,7 @@ size_t engine_hot_bytes(const struct engine_limits *l)
 
 static size_t bars_bytes(const struct engine_limits *l)
 {
-    return align64((1 + SERIES_MAX) * l->symbols * bars_stride(l) * sizeof(struct bar));
+    return align64(l->symbols * ((1 + SERIES_MAX) * bars_stride(l) + DAILY_BARS) * sizeof(struct bar));
 }
 
 static size_t days_bytes(const struct engine_limits *l)
@@ -109,6 +109,7 @@ struct engine *engine_new(void *mem, const struct engine_limits *l, struct rule_
     e->built = (struct arena){.at = at + align64(kept_bytes(l)), .size = built_bytes(l)};
     e->bar = (struct bar *)((uint8_t *)mem + engine_hot_bytes(l));
     e->series_bar = e->bar + l->symbols * bars_stride(l);
+    e->daily_bar = e->series_bar + (size_t)SERIES_MAX * l->symbols * bars_stride(l);
     e->day = (struct anomaly_day *)((uint8_t *)e->bar + bars_bytes(l));
     e->limits = *l;
     anomaly_settings_default(&e->watching);
@@ -553,7 +554,7 @@ static bool clock_symbol(struct engine *e, struct symbol *s, int64_t t)
 
 static inline void prefetch_symbol(const struct symbol *s)
 {
-    for (unsigned line = 0; line < (offsetof(struct symbol, bars_base) + 63) / 64; line++)
+    for (unsigned line = 0; line < (offsetof(struct symbol, market_high_e9) + 63) / 64; line++)
         __builtin_prefetch((const char *)s + 64 * line, 1);
 }
 
@@ -647,6 +648,10 @@ bool symbol_add(struct engine *e, uint32_t id, const char *name, uint32_t bucket
                                        .market_close_e9 = KEY_UNKNOWN,
                                        .day_high_e9 = KEY_UNKNOWN,
                                        .day_low_e9 = INT64_MAX,
+                                       .market_high_e9 = KEY_UNKNOWN,
+                                       .market_low_e9 = INT64_MAX,
+                                       .premarket_close_e9 = KEY_UNKNOWN,
+                                       .postmarket_close_e9 = KEY_UNKNOWN,
                                        .wake_ns = INT64_MIN,
                                        .final_ns = NEVER_NS,
                                        .due_ns = NEVER_NS,
@@ -705,11 +710,11 @@ static void apply_history(struct engine *e, const struct msg *m)
         return;
     }
     msg_get(m, 0, &h, sizeof h);
-    if (h.length_ns != 24 * 60 * MINUTE_NS || h.close_e9 <= 0) {
+    if (h.length_ns != 24 * 60 * MINUTE_NS || !daily_put(e, s, m->event_ns, &h)) {
         e->count.ignored++;
         return;
     }
-    s->prev_close_e9 = h.close_e9;
+    daily_settle(e, s);
     refresh(e, s);
 }
 
@@ -801,8 +806,9 @@ static bool setting(struct engine *e, const char *text)
         return condition_table_parse(&e->conditions, text + strlen(condition_key));
     else if (sscanf(text, "calendar.%lld=%lld,%lld,%lld,%lld%c", &v[0], &v[1], &v[2], &v[3], &v[4], &end) ==
                  5 &&
-             v[0] >= 0 && v[0] < CALENDARS && v[1] <= v[2] && v[2] <= v[3] && v[3] <= v[4] &&
-             v[1] % MINUTE_NS == 0 && v[2] % MINUTE_NS == 0 && v[3] % MINUTE_NS == 0 && v[4] % MINUTE_NS == 0)
+             v[0] >= 0 && v[0] < CALENDARS && v[1] >= 0 && v[4] <= TIME_MAX_NS && v[1] <= v[2] &&
+             v[2] <= v[3] && v[3] <= v[4] && v[1] % MINUTE_NS == 0 && v[2] % MINUTE_NS == 0 &&
+             v[3] % MINUTE_NS == 0 && v[4] % MINUTE_NS == 0)
         calendar_add(e, (uint32_t)v[0], &(struct trading_day){{v[1], v[2], v[3], v[4]}});
     else
         return watch_setting(e, text);

@@ -40,17 +40,23 @@ static void split_size(uint64_t *size, const struct split *x)
     *size = v > UINT64_MAX ? UINT64_MAX : (uint64_t)v;
 }
 
+static void split_bar(struct bar *b, const struct split *x)
+{
+    split_price(&b->open_e9, x);
+    split_price(&b->high_e9, x);
+    split_price(&b->low_e9, x);
+    split_price(&b->close_e9, x);
+    split_size(&b->volume, x);
+}
+
 /* Sums of price x size are what they were. Of the day that begins there is nothing yet. */
 static void split_symbol(struct engine *e, struct symbol *s, const struct split *x)
 {
-    for (uint64_t i = bars_oldest(e, s); i < s->bars_end; i++) {
-        struct bar *b = bar_at(e, s, i);
-        split_price(&b->open_e9, x);
-        split_price(&b->high_e9, x);
-        split_price(&b->low_e9, x);
-        split_price(&b->close_e9, x);
-        split_size(&b->volume, x);
-    }
+    for (uint64_t i = bars_oldest(e, s); i < s->bars_end; i++)
+        split_bar(bar_at(e, s, i), x);
+    for (uint32_t i = 0; i < s->daily_end; i++)
+        split_bar(&daily_of(e, s)[i], x);
+    s->daily_saved = false;
     split_price(&s->price_e9, x);
     split_price(&s->bid_e9, x);
     split_price(&s->ask_e9, x);
@@ -99,6 +105,14 @@ static void session_switch(struct engine *e, struct symbol *s)
         return;
     if (s->session == SESSION_MARKET && s->day_open_e9 != KEY_UNKNOWN) /* it has traded there */
         s->market_close_e9 = s->price_e9;
+    if (s->price_e9 != KEY_UNKNOWN && s->trade_ns >= s->session_start_ns) {
+        if (s->session == SESSION_PREMARKET)
+            s->premarket_close_e9 = s->price_e9;
+        else if (s->session == SESSION_POSTMARKET)
+            s->postmarket_close_e9 = s->price_e9;
+    }
+    if (at.day_ns != s->day_start_ns)
+        daily_finish(e, s);
     s->session_start_ns = at.start_ns;
     s->session = (uint8_t)at.kind;
     s->session_pv = 0;
@@ -109,17 +123,17 @@ static void session_switch(struct engine *e, struct symbol *s)
         return;
     s->day_start_ns = at.day_ns;
     s->day_volume = 0;
-    if (s->market_close_e9 != KEY_UNKNOWN)
-        s->prev_close_e9 = s->market_close_e9;
-    s->market_close_e9 = s->day_open_e9 = s->day_high_e9 = KEY_UNKNOWN;
-    s->day_low_e9 = INT64_MAX;
+    s->market_close_e9 = s->day_open_e9 = s->day_high_e9 = s->market_high_e9 = KEY_UNKNOWN;
+    s->premarket_close_e9 = s->postmarket_close_e9 = KEY_UNKNOWN;
+    s->day_low_e9 = s->market_low_e9 = INT64_MAX;
     s->day_pv = 0;
     memset(s->volume_of, 0, sizeof s->volume_of);
+    daily_settle(e, s);
     if (s->n_splits)
         splits_apply(e, s);
     if (e->corrections)
         trades_forget(e, s);
-    s->rebuild = s->restart = true;
+    s->restart = true;
 }
 
 int64_t bar_end(const struct engine *e, const struct symbol *s, int64_t t, uint32_t minutes)
@@ -136,6 +150,10 @@ static void day_add(struct symbol *s, enum session_kind session, int64_t high_e9
 {
     s->day_high_e9 = high_e9 > s->day_high_e9 ? high_e9 : s->day_high_e9;
     s->day_low_e9 = low_e9 < s->day_low_e9 ? low_e9 : s->day_low_e9;
+    if (session == SESSION_MARKET) {
+        s->market_high_e9 = high_e9 > s->market_high_e9 ? high_e9 : s->market_high_e9;
+        s->market_low_e9 = low_e9 < s->market_low_e9 ? low_e9 : s->market_low_e9;
+    }
     s->volume_of[session] += volume;
     s->day_pv += pv;
 }
@@ -346,11 +364,12 @@ bool print_into_past(struct engine *e, struct symbol *s, int64_t ev, int64_t p, 
     }
     struct bar *b = found ? bar_at(e, s, i) : NULL;
     bool traded = found && b->trades;
-    if (ev >= s->day_start_ns) {
-        bool ranges = traded ? updates & UPDATES_HIGH_LOW : updates & UPDATES_LAST;
+    bool ranges = traded ? updates & UPDATES_HIGH_LOW : updates & UPDATES_LAST;
+    if (ev < s->day_start_ns)
+        daily_late(e, s, ev, p, size, ranges);
+    else
         day_add(s, session_find(&e->calendar[s->calendar], ev).kind, ranges ? p : KEY_UNKNOWN,
                 ranges ? p : INT64_MAX, size, (__int128)p * size);
-    }
     if (traded) {
         bar_add(b, p, size, updates);
         b->revision += late;

@@ -1,6 +1,7 @@
-/* The engine's inside, shared by engine.c (messages), engine_bars.c (time, sessions, bars), engine_events.c,
- * engine_anomaly.c (anomalies), trade_pool.c and correction.c (what is cancelled), metric_state.c (values)
- * and rule_load.c, rule_index.c, rule_span.c and rule_fire.c (rules).
+/* The engine's inside, shared by engine.c (messages), engine_bars.c (time, sessions, bars), engine_days.c
+ * (daily bars), engine_events.c, engine_anomaly.c (anomalies), trade_pool.c and correction.c (what is
+ * cancelled), metric_state.c and metric_days.c (values) and rule_load.c, rule_index.c, rule_span.c and
+ * rule_fire.c (rules).
  */
 #ifndef CORE_ENGINE_INT_H
 #define CORE_ENGINE_INT_H
@@ -34,6 +35,7 @@ enum {
     STATE_WORDS_PER_METRIC = 16, /* on average, at most */
     SERIES_MAX = 8,              /* timeframes beyond one minute that rules in force name */
     SERIES_WORDS = 2,
+    SERIES_DAILY = UINT8_MAX, /* the daily bars: no series of those */
     CURSORS_PER_METRIC = 2,
     STEP_SLOTS_BARS = 256, /* two for each bar that an hour of lateness may close at once */
     STEP_SLOTS_ANOMALIES = 2 * ANOMALY_KINDS,
@@ -164,6 +166,11 @@ struct symbol {
     uint32_t bound;       /* epoch of the rules that its cursors are of */
     uint64_t saved;       /* bars before it are in the checkpoint as they are */
     int64_t tick_e9;      /* smallest price step, 0 = unknown */
+    /* what seldom matters: the market session's extent, KEY_UNKNOWN and INT64_MAX before; the last prices of
+     * today's other sessions once they are over, KEY_UNKNOWN if they did not trade */
+    int64_t market_high_e9, market_low_e9, premarket_close_e9, postmarket_close_e9;
+    uint32_t n_daily, daily_end; /* daily bars, and those of them that are before today */
+    bool daily_saved;            /* they are in the checkpoint as they are */
     /* corrections */
     uint64_t bars_base;        /* the ring has none before: a cancelled bar's place was taken from there */
     uint32_t emptied_revision; /* 1 + the highest revision of a final bar that lost all its prints; 0 */
@@ -200,7 +207,7 @@ struct node {
     struct expr_term term; /* its sides are nodes; of a METRIC they are 0 */
     uint32_t state_at;
     unsigned inputs;
-    uint8_t series;  /* of bars: 0 = those of one minute, else 1 + the place of its timeframe */
+    uint8_t series;  /* of bars: 0 = those of one minute, SERIES_DAILY, else 1 + the place of its timeframe */
     uint32_t keeper; /* … the node that keeps its state: itself, or one that differs in the output alone */
 };
 
@@ -353,6 +360,7 @@ struct engine {
     uint32_t *next_in_bucket; /* by place; NONE at the end */
     uint32_t n_symbols;
     struct bar *bar, *series_bar; /* series_bar: SERIES_MAX rings for each symbol */
+    struct bar *daily_bar;        /* DAILY_BARS for each symbol, by date */
 
     /* anomalies; the memory is touched only where they are looked for */
     unsigned watched; /* 0 or WATCHED */
@@ -462,6 +470,11 @@ static inline struct bar *bar_at(const struct engine *e, const struct symbol *s,
     return &e->bar[(size_t)place_of(e, s) * bars_stride(&e->limits) + (i & (e->limits.bars - 1))];
 }
 
+static inline struct bar *daily_of(const struct engine *e, const struct symbol *s)
+{
+    return &e->daily_bar[(size_t)place_of(e, s) * DAILY_BARS];
+}
+
 static inline struct bar *series_ring(const struct engine *e, const struct symbol *s, uint32_t series)
 {
     return &e->series_bar[((size_t)series * e->limits.symbols + place_of(e, s)) * bars_stride(&e->limits)];
@@ -516,6 +529,14 @@ void metrics_rebuild(const struct engine *e, struct symbol *s);
 /* The value of an indicator, in its unit. */
 int64_t metric_indicator(const struct engine *e, const struct symbol *s, const struct node *nd);
 int64_t metric_relative_volume(const struct engine *e, const struct symbol *s, const struct node *nd);
+
+/* metric_days.c */
+/* Makes a metric of daily bars anew from those that are kept; does nothing to another. */
+void metric_days(const struct engine *e, const struct symbol *s, const struct node *nd);
+/* What relative_volume_same_time is compared with in the live minute. */
+void metric_same_time(const struct engine *e, const struct symbol *s, const struct node *nd);
+/* The value of a metric of days or of today's sessions. */
+SELDOM int64_t metric_days_key(const struct engine *e, const struct symbol *s, const struct node *nd);
 
 /* computed.c */
 /* The key of a term that is no metric; its sides are nodes. Stated in rule.h. */
@@ -650,6 +671,20 @@ void bar_changed(struct engine *e, struct symbol *s, uint64_t i);
 /* A print of a minute that has ended: it joins that minute's bar, or makes it. True if the bar was final. */
 SELDOM bool print_into_past(struct engine *e, struct symbol *s, int64_t ev, int64_t p, uint64_t size,
                             unsigned updates);
+
+/* engine_days.c */
+/* The trading day so far as a daily bar; false if its market session has not traded. */
+bool daily_live(const struct symbol *s, struct bar *b);
+/* The trading day is over: keeps its bar. Before anything of the symbol's is the next day's. */
+void daily_finish(struct engine *e, struct symbol *s);
+/* A HISTORY_BAR: the bar of its date from here on. False if it cannot be one. */
+bool daily_put(struct engine *e, struct symbol *s, int64_t date_ns, const struct msg_history_bar *h);
+/* The daily bars or the trading day have changed: which of them are before today, what closed yesterday. */
+void daily_settle(struct engine *e, struct symbol *s);
+/* A print of an earlier trading day; range: it counts for high and low. */
+void daily_late(struct engine *e, struct symbol *s, int64_t ev, int64_t p, uint64_t size, bool range);
+/* What a checkpoint may give as daily bars. */
+bool daily_sound(const struct bar *b, uint32_t n);
 
 /* trade_pool.c */
 static inline uint32_t trades_blocks(const struct engine_limits *l)

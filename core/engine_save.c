@@ -40,7 +40,7 @@ enum { BARS_IN_BUCKET = 4, TRADES_IN_BUCKET = 16 }; /* of a symbol, that go with
 
 uint64_t engine_save_layout(void)
 {
-    const uint64_t sizes[] = {3, /* changes when fields do that keep their size */
+    const uint64_t sizes[] = {5, /* changes when fields do that keep their size */
                               sizeof(struct piece_head),
                               sizeof(struct symbol_head),
                               sizeof(struct symbol),
@@ -48,6 +48,7 @@ uint64_t engine_save_layout(void)
                               offsetof(struct symbol, saved),
                               sizeof(struct bar),
                               sizeof(struct kept_trade),
+                              DAILY_BARS,
                               sizeof(struct saved_fire),
                               sizeof(struct watch),
                               sizeof(struct anomaly_day),
@@ -61,13 +62,15 @@ size_t engine_save_max(const struct engine_limits *l)
            l->symbols * (sizeof(struct symbol_head) + sizeof(struct symbol) + sizeof(struct watch) +
                          (BARS_IN_BUCKET + ENGINE_SAVE_BARS) * sizeof(struct bar) +
                          (TRADES_IN_BUCKET + ENGINE_SAVE_TRADES) * sizeof(struct kept_trade)) +
-           (size_t)l->fires * sizeof(struct saved_fire);
+           DAILY_BARS * sizeof(struct bar) + (size_t)l->fires * sizeof(struct saved_fire);
 }
 
 void engine_save_anew(struct engine *e)
 {
-    for (uint32_t i = 0; i < e->n_symbols; i++)
+    for (uint32_t i = 0; i < e->n_symbols; i++) {
         e->symbol[i].saved = e->symbol[i].trades.saved = 0;
+        e->symbol[i].daily_saved = false;
+    }
     for (uint32_t i = 0; e->watched && i < e->n_symbols; i++)
         e->windows[i].days_saved = 0;
 }
@@ -251,15 +254,26 @@ size_t engine_save(struct engine *e, uint32_t bucket, void *out, size_t max, enu
         struct symbol *s = &e->symbol[i];
         uint64_t unsaved = s->bars_end - first_unsaved(e, s);
         uint64_t trades = s->trades.end - first_unsaved_trade(e, s);
-        if (unsaved <= BARS_IN_BUCKET && trades <= TRADES_IN_BUCKET)
+        bool daily = s->n_daily && !s->daily_saved; /* all of them: they change once a day */
+        if (!daily && unsaved <= BARS_IN_BUCKET && trades <= TRADES_IN_BUCKET)
             continue;
-        uint32_t n = unsaved < ENGINE_SAVE_BARS ? (uint32_t)unsaved : ENGINE_SAVE_BARS,
-                 n_trades = trades < ENGINE_SAVE_TRADES ? (uint32_t)trades : ENGINE_SAVE_TRADES;
-        *piece = ENGINE_PIECE_PART;
-        h = (struct piece_head){.piece = ENGINE_PIECE_PART, .bucket = bucket, .symbols = 1};
+        uint32_t n = daily                        ? s->n_daily
+                     : unsaved < ENGINE_SAVE_BARS ? (uint32_t)unsaved
+                                                  : ENGINE_SAVE_BARS,
+                 n_trades = daily                         ? 0
+                            : trades < ENGINE_SAVE_TRADES ? (uint32_t)trades
+                                                          : ENGINE_SAVE_TRADES;
+        *piece = daily ? ENGINE_PIECE_DAILY : ENGINE_PIECE_PART;
+        h = (struct piece_head){.piece = *piece, .bucket = bucket, .symbols = 1};
         memcpy(out, &h, sizeof h);
-        if (!put_head(&w, e, s, n, n_trades) || !put_bars(&w, e, s, n) || !put_trades(&w, e, s, n_trades))
+        if (!put_head(&w, e, s, n, n_trades) ||
+            !(daily ? put(&w, daily_of(e, s), n * sizeof(struct bar))
+                    : put_bars(&w, e, s, n) && put_trades(&w, e, s, n_trades)))
             return 0;
+        if (daily) {
+            s->daily_saved = true;
+            return (size_t)(w.at - (uint8_t *)out);
+        }
         s->saved = first_unsaved(e, s) + n;
         s->trades.saved = first_unsaved_trade(e, s) + n_trades;
         return (size_t)(w.at - (uint8_t *)out);
@@ -359,6 +373,15 @@ static bool take_kept(struct engine *e, struct symbol *s, const struct symbol *x
            (!replaced || (t && (t->flags & KEPT_CANCELLED)));
 }
 
+static bool get_daily(struct reader *r, struct engine *e, struct symbol *s, const struct symbol_head *h)
+{
+    if (h->bars > DAILY_BARS || !get(r, daily_of(e, s), h->bars * sizeof(struct bar)) ||
+        !daily_sound(daily_of(e, s), h->bars))
+        return false;
+    s->n_daily = h->bars;
+    return true;
+}
+
 /* A span's memory names its node of its rule, and counts no more bars than that asks for. */
 static bool memory_sound(const struct loaded_rule *r, const struct saved_fire *f)
 {
@@ -414,6 +437,12 @@ static bool splits_sound(const struct symbol *x)
     return true;
 }
 
+/* A time, or that nothing has been yet. */
+static bool time_or_none(int64_t t)
+{
+    return t == INT64_MIN || t == INT64_MIN / 2 || (t >= 0 && t <= TIME_MAX_NS);
+}
+
 static bool state_sound(const struct engine *e, const struct symbol *x, const struct symbol_head *h,
                         uint32_t bucket)
 {
@@ -422,12 +451,16 @@ static bool state_sound(const struct engine *e, const struct symbol *x, const st
            is_bool(x, offsetof(struct symbol, stale)) && is_bool(x, offsetof(struct symbol, rebuild)) &&
            is_bool(x, offsetof(struct symbol, restart)) && is_bool(x, offsetof(struct symbol, live_range)) &&
            is_bool(x, offsetof(struct symbol, timed)) && is_bool(x, offsetof(struct symbol, spans_moved)) &&
+           is_bool(x, offsetof(struct symbol, daily_saved)) && x->daily_end <= x->n_daily &&
            x->bars_first <= x->bars_end && x->bars_end - x->bars_first <= e->limits.bars &&
            x->provisional <= x->bars_end - bars_oldest(e, x) && x->provisional < STEP_SLOTS_BARS / 2 &&
            x->bars_base <= x->bars_end && splits_sound(x) && is_bool(x, offsetof(struct symbol, halted)) &&
            h->first_trade + h->trades == x->trades.end && time_sound(x->trades.trade_ns) &&
-           h->first_bar + h->bars == x->bars_end && x->time_ns <= TIME_MAX_NS &&
-           x->live_start_ns <= TIME_MAX_NS && x->epoch <= e->epoch;
+           h->first_bar + h->bars == x->bars_end && time_or_none(x->time_ns) &&
+           time_or_none(x->live_start_ns) && time_or_none(x->trade_ns) &&
+           (x->session == SESSION_CLOSED ||
+            (x->session_start_ns >= 0 && x->session_start_ns <= TIME_MAX_NS)) &&
+           x->epoch <= e->epoch;
 }
 
 static bool skip(struct reader *r, size_t n)
@@ -483,7 +516,7 @@ static bool get_symbol(struct reader *r, struct engine *e, const struct piece_he
     struct symbol x, *s;
     if (!get(r, &h, sizeof h) || !head_sound(&h) || !get(r, &x, sizeof x) ||
         !state_sound(e, &x, &h, bucket) || !(s = symbol_for(e, &h, bucket)) || s->heap != NONE ||
-        s->within != NONE || s->fors != NONE)
+        s->within != NONE || s->fors != NONE || (last && x.n_daily != s->n_daily))
         return false;
     if (!last)
         return get_bars(r, e, s, &h) && get_trades(r, e, s, &h) &&
@@ -496,6 +529,7 @@ static bool get_symbol(struct reader *r, struct engine *e, const struct piece_he
     s->spans_moved = false;
     s->bound = 0;
     s->saved = 0;
+    s->daily_saved = false;
     if (!get_bars(r, e, s, &h) || !get_trades(r, e, s, &h) || !take_kept(e, s, &x, &h) ||
         !get_fires(r, e, s, h.fires) || (p->watched && !get_watch(r, e, s)))
         return false;
@@ -510,16 +544,19 @@ int engine_load(struct engine *e, const void *piece, size_t bytes, bool last, st
     struct piece_head h;
     if (e->rules_changed)
         rules_build(e);
-    bool ok = get(&r, &h, sizeof h) && h.bucket < BUCKET_COUNT &&
-              (h.piece == ENGINE_PIECE_BUCKET ||
-               ((h.piece == ENGINE_PIECE_PART || h.piece == ENGINE_PIECE_DAY) && h.symbols == 1)) &&
-              h.clock_ns <= TIME_MAX_NS && h.watched <= 1 && (!last || h.watched == (e->watched != 0));
+    bool ok =
+        get(&r, &h, sizeof h) && h.bucket < BUCKET_COUNT &&
+        (h.piece == ENGINE_PIECE_BUCKET ||
+         ((h.piece == ENGINE_PIECE_PART || h.piece == ENGINE_PIECE_DAILY || h.piece == ENGINE_PIECE_DAY) &&
+          h.symbols == 1)) &&
+        h.clock_ns <= TIME_MAX_NS && h.watched <= 1 && (!last || h.watched == (e->watched != 0));
     if (ok && h.piece != ENGINE_PIECE_BUCKET) {
         struct symbol_head x;
         struct symbol *s;
         ok = get(&r, &x, sizeof x) && head_sound(&x) && (s = symbol_for(e, &x, h.bucket)) &&
-             (h.piece == ENGINE_PIECE_PART ? get_bars(&r, e, s, &x) && get_trades(&r, e, s, &x)
-                                           : get_day(&r, e, s, &x));
+             (h.piece == ENGINE_PIECE_PART    ? get_bars(&r, e, s, &x) && get_trades(&r, e, s, &x)
+              : h.piece == ENGINE_PIECE_DAILY ? get_daily(&r, e, s, &x)
+                                              : get_day(&r, e, s, &x));
     } else if (ok) {
         e->bucket[h.bucket].clock_ns = h.clock_ns;
         e->bucket[h.bucket].next_ns = INT64_MIN;

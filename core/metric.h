@@ -2,8 +2,9 @@
  * in core/indicator.h, feeds the rule parser, the engine, `ringtape metrics` and the docs.
  *
  * A metric is named `name`, `name_5m` (clock minutes: the live one and the 4 before it), `vwap(5m)` (the
- * same), `name(14)@5m` (an indicator over bars of a timeframe: the ended ones and the live one). A metric
- * without enough history has no value: it is unknown.
+ * same), `name_5d` (trading days: today and the 4 before it that have a daily bar), `name(14)@5m` (an
+ * indicator over bars of a timeframe: the ended ones and the live one). A metric without enough history has
+ * no value: it is unknown.
  */
 #ifndef CORE_METRIC_H
 #define CORE_METRIC_H
@@ -24,6 +25,8 @@ enum metric_unit {
 enum metric_form {
     FORM_PLAIN,     /* price */
     FORM_WINDOW,    /* volume_5m: 1 to 240 clock minutes */
+    FORM_DAYS,      /* range_5d: 1 to 252 trading days; 252 are 1y */
+    FORM_MONTHS,    /* biggest_range_3m: trading days, 21 in a month */
     FORM_TIMEFRAME, /* relative_volume_5m: bars of that length */
     FORM_SPAN,      /* vwap(5m), vwap(1h): the same */
     FORM_INDICATOR, /* rsi(14)@5m, rsi_14_5m: see core/indicator.h */
@@ -108,6 +111,40 @@ enum metric_input {
       "the market session's first price - close of the trading day before")                                  \
     X(GAP_FROM_CLOSE_PCT, "gap_from_close_pct", PLAIN, PERCENT, INPUT_TRADE, 0,                              \
       "gap_from_close in percent of that close")                                                             \
+    X(CLOSE_PREMARKET, "change_from_close_premarket", PLAIN, PRICE, INPUT_PRICE, 0,                          \
+      "today's last price of the premarket - close of the trading day before")                               \
+    X(CLOSE_PREMARKET_PCT, "change_from_close_premarket_pct", PLAIN, PERCENT, INPUT_PRICE, 0,                \
+      "change_from_close_premarket in percent of that close")                                                \
+    X(CLOSE_POSTMARKET, "change_from_close_postmarket", PLAIN, PRICE, INPUT_PRICE, 0,                        \
+      "today's last price of the postmarket - the last one of today's market session")                       \
+    X(CLOSE_POSTMARKET_PCT, "change_from_close_postmarket_pct", PLAIN, PERCENT, INPUT_PRICE, 0,              \
+      "change_from_close_postmarket in percent of the latter")                                               \
+    X(CHANGE_PCT_DAYS, "change_pct", DAYS, PERCENT, INPUT_PRICE, 1,                                          \
+      "price - close of the N-th daily bar before today, in percent of that close")                          \
+    X(AVG_VOLUME, "avg_volume", DAYS, NUMBER, INPUT_BAR, 1,                                                  \
+      "mean volume of the last N daily bars before today")                                                   \
+    X(RELATIVE_VOLUME_DAILY, "relative_volume_daily", PLAIN, PERCENT, INPUT_TRADE, 1,                        \
+      "volume_daily in percent of the mean of the last 10 daily bars before today (or as many as there "     \
+      "are)")                                                                                                \
+    X(RELATIVE_VOLUME_SAME_TIME, "relative_volume_same_time", PLAIN, PERCENT,                                \
+      INPUT_TRADE | INPUT_QUOTE | INPUT_TIME, 2,                                                             \
+      "100 x (volume + (1 - elapsed) x minute) / mean: volume since the session's start, its live minute "   \
+      "forecast to its end, to the mean at the end of that minute in earlier sessions of this kind (those "  \
+      "that "                                                                                                \
+      "the bars of bars.keep have from their start); minute: their mean in that minute")                     \
+    X(RANGE_DAYS, "range", DAYS, PRICE, INPUT_PRICE, 2,                                                      \
+      "highest high - lowest low of today (all sessions) and the N - 1 daily bars before")                   \
+    X(RANGE_PCT_DAYS, "range_pct", DAYS, PERCENT, INPUT_PRICE, 2, "range_Nd in percent of its low")          \
+    X(POSITION_DAYS, "position_in_range", DAYS, PERCENT, INPUT_PRICE, 2,                                     \
+      "where the price is in range_Nd: 0 at its low, 100 at its high; unknown where they are the same")      \
+    X(BIGGEST_RANGE, "biggest_range", MONTHS, PRICE, INPUT_BAR, 1,                                           \
+      "the largest high - low of one of the last 21 N daily bars before today; 1y is 12m")                   \
+    X(RELATIVE_RANGE, "relative_range_pct", PLAIN, PERCENT, INPUT_PRICE, 1,                                  \
+      "range_today in percent of the atr(14) of the daily bars before today")                                \
+    X(VWAP_DIST_DAY, "vwap_dist_1d", PLAIN, VWAP, INPUT_TRADE, 0,                                            \
+      "price - VWAP of the trading day, all sessions")                                                       \
+    X(VWAP_DIST_PCT_DAY, "vwap_dist_pct_1d", PLAIN, PERCENT, INPUT_TRADE, 0,                                 \
+      "vwap_dist_1d in percent of the VWAP")                                                                 \
     X(SESSION, "session", PLAIN, NUMBER, INPUT_BAR, 0,                                                       \
       "\"closed\", \"premarket\", \"market\" or \"postmarket\"")                                             \
     X(INDICATOR, "", INDICATOR, NUMBER, INPUT_PRICE, 0, "an indicator over bars of a timeframe")             \
@@ -117,6 +154,36 @@ enum metric_input {
 #define X(name, text, form, unit, inputs, words, help) METRIC_##name,
 enum metric_kind { METRICS(X) METRIC_KIND_COUNT };
 #undef X
+
+/* What a metric is made of and what it waits for, where it is not what moves it: enum suffix, made of,
+ * warm-up.
+ */
+#define METRIC_ORIGINS(X)                                                                                    \
+    X(CHANGE, "minute bars", "a bar from before the window")                                                 \
+    X(CHANGE_PCT, "minute bars", "a bar from before the window")                                             \
+    X(CHANGE_FROM_OPEN, "trades", "a trade of today's market session")                                       \
+    X(CHANGE_FROM_OPEN_PCT, "trades", "a trade of today's market session")                                   \
+    X(RELATIVE_VOLUME, "bars of N minutes", "an ended bar of the session's kind")                            \
+    X(SECONDS_SINCE_TRADE, "trades, clock", "a trade; an open session")                                      \
+    X(MINUTES_IN_MARKET, "clock, calendar", "the market session")                                            \
+    X(CHANGE_FROM_CLOSE, "daily bars", "1 daily bar")                                                        \
+    X(CHANGE_FROM_CLOSE_PCT, "daily bars", "1 daily bar")                                                    \
+    X(GAP_FROM_CLOSE, "daily bars", "1 daily bar, a trade of today's market session")                        \
+    X(GAP_FROM_CLOSE_PCT, "daily bars", "1 daily bar, a trade of today's market session")                    \
+    X(CLOSE_PREMARKET, "daily bars", "1 daily bar, a trade of today's premarket")                            \
+    X(CLOSE_PREMARKET_PCT, "daily bars", "1 daily bar, a trade of today's premarket")                        \
+    X(CLOSE_POSTMARKET, "trades", "trades of today's market session and postmarket")                         \
+    X(CLOSE_POSTMARKET_PCT, "trades", "trades of today's market session and postmarket")                     \
+    X(CHANGE_PCT_DAYS, "daily bars", "N daily bars")                                                         \
+    X(AVG_VOLUME, "daily bars", "N daily bars")                                                              \
+    X(RELATIVE_VOLUME_DAILY, "daily bars", "1 daily bar")                                                    \
+    X(RELATIVE_VOLUME_SAME_TIME, "minute bars", "an earlier session of the kind, kept from its start")       \
+    X(RANGE_DAYS, "daily bars", "N - 1 daily bars")                                                          \
+    X(RANGE_PCT_DAYS, "daily bars", "N - 1 daily bars")                                                      \
+    X(POSITION_DAYS, "daily bars", "N - 1 daily bars")                                                       \
+    X(BIGGEST_RANGE, "daily bars", "21 N daily bars")                                                        \
+    X(RELATIVE_RANGE, "daily bars", "15 daily bars")                                                         \
+    X(SESSION, "clock, calendar", "none")
 
 enum session_kind {
     SESSION_CLOSED,
@@ -132,8 +199,8 @@ extern const char *const session_names[SESSION_KIND_COUNT];
  */
 struct metric {
     uint16_t kind;      /* enum metric_kind */
-    uint16_t period;    /* minutes, 0 where it takes none */
-    uint16_t timeframe; /* INDICATOR: minutes of a bar */
+    uint16_t period;    /* minutes or days, 0 where it takes none */
+    uint16_t timeframe; /* INDICATOR: minutes of a bar, METRIC_DAY for daily ones */
     struct indicator indicator;
 };
 _Static_assert(sizeof(struct metric) == 16, "no padding: metrics are compared as bytes");
@@ -161,12 +228,18 @@ extern const struct metric_row metric_rows[METRIC_KIND_COUNT];
 
 enum {
     METRIC_WINDOW_MAX = 240,
+    METRIC_DAYS_MAX = 252, /* a year */
+    METRIC_MONTH_DAYS = 21,
+    METRIC_DAY = 24 * 60, /* the timeframe @1d: bars of trading days, however long those are */
     METRIC_NAME_MAX = INDICATOR_NAME_MAX + 8,
 };
 
 /* Parses text[0..len), a canonical name or an alias. 0, or -1 with err (what was found, the nearest known
  * name). */
 int metric_parse(const char *text, size_t len, struct metric *m, struct error *err);
+
+/* The timeframe text[0..len), such as 5m, 1h, 1d, daily: its minutes; -1 if it is none. */
+int metric_timeframe(const char *text, size_t len);
 
 /* The canonical name, as in an alert's metadata: `rsi(14)@1m`, `change_pct_5m`, `vwap(session)`. */
 void metric_name(const struct metric *m, char out[METRIC_NAME_MAX]);
@@ -179,8 +252,17 @@ static inline enum metric_unit metric_unit(const struct metric *m)
                                                                              : UNIT_NUMBER;
     return metric_rows[m->kind].unit;
 }
-/* The minutes of text[0..len) if it is a timeframe ("5m", "1h"), else -1. */
-int metric_timeframe(const char *text, size_t len);
+/* True for one over daily bars or a number of trading days. */
+static inline bool metric_of_days(const struct metric *m)
+{
+    return m->timeframe == METRIC_DAY || metric_rows[m->kind].form == FORM_DAYS ||
+           metric_rows[m->kind].form == FORM_MONTHS;
+}
+/* What a row's metrics are made of, and what must have been for a first value. */
+struct metric_origin {
+    const char *made_of, *warm_up;
+};
+struct metric_origin metric_origin(enum metric_kind kind);
 
 /* What moves it between two minutes, as of enum metric_input; not of a DIFFERENCE. */
 unsigned metric_inputs(const struct metric *m);

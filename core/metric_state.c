@@ -61,6 +61,8 @@ static struct bar_series series_of(const struct engine *e, const struct symbol *
                                    uint64_t end)
 {
     struct bar_series b = {.mask = e->limits.bars - 1, .end = end};
+    if (series == SERIES_DAILY)
+        return (struct bar_series){.ring = daily_of(e, s), .mask = UINT64_MAX, .end = end};
     if (series == 0) {
         b.ring = bar_at(e, s, 0);
         b.first = s->bars_first;
@@ -126,6 +128,8 @@ static void plan_means(const struct engine *e, const struct symbol *s, const str
         const struct node *nd = &e->node[p->node[i]];
         if (nd->metric.kind == METRIC_RELATIVE_VOLUME)
             mean_volume(e, s, nd, series_ended(e, s, nd->series));
+        else if (nd->metric.kind == METRIC_RELATIVE_VOLUME_SAME_TIME)
+            metric_same_time(e, s, nd);
     }
 }
 
@@ -194,7 +198,10 @@ int64_t metric_indicator(const struct engine *e, const struct symbol *s, const s
                        .trades = s->live_trades};
     bool has_live = s->live_trades != 0;
     uint64_t end = s->bars_end;
-    if (nd->series) {
+    if (nd->series == SERIES_DAILY) {
+        has_live = daily_live(s, &live);
+        end = s->daily_end;
+    } else if (nd->series) {
         const int64_t *w = block_of(e, s) + e->series[nd->series - 1].state_at;
         end = (uint64_t)w[0];
         if (w[1]) {
@@ -248,6 +255,15 @@ void metrics_roll(const struct engine *e, struct symbol *s, bool pushed)
     plan_means(e, s, q);
 }
 
+/* What is made of the daily bars before today. */
+static void plan_days(const struct engine *e, const struct symbol *s, const struct plan *p)
+{
+    for (uint32_t i = 1; i <= s->daily_end; i++)
+        plan_push(e, s, p, SERIES_DAILY, i);
+    for (uint32_t i = 0; p && i < p->n_nodes; i++)
+        metric_days(e, s, &e->node[p->node[i]]);
+}
+
 /* Indicators start from the trading day's start, with the bars.keep bars of one minute before it. */
 void metrics_rebuild(const struct engine *e, struct symbol *s)
 {
@@ -260,6 +276,8 @@ void metrics_rebuild(const struct engine *e, struct symbol *s)
     plan_clear(e, s, q);
     plan_windows(e, s, &e->market);
     plan_windows(e, s, q);
+    plan_days(e, s, &e->market);
+    plan_days(e, s, q);
     unsigned series = series_in_use(e, s);
     for (unsigned left = series; left; left &= left - 1)
         memset(block_of(e, s) + e->series[__builtin_ctz(left)].state_at, 0, SERIES_WORDS * sizeof(int64_t));

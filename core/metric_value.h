@@ -225,6 +225,22 @@ static inline int64_t node_key(const struct engine *e, const struct symbol *s, u
         return open != KEY_UNKNOWN && prev != KEY_UNKNOWN ? percent_key(open - prev, prev) : KEY_UNKNOWN;
     case METRIC_SESSION:
         return key_of_double(s->session);
+    case METRIC_CLOSE_PREMARKET:
+    case METRIC_CLOSE_PREMARKET_PCT:
+    case METRIC_CLOSE_POSTMARKET:
+    case METRIC_CLOSE_POSTMARKET_PCT:
+    case METRIC_CHANGE_PCT_DAYS:
+    case METRIC_AVG_VOLUME:
+    case METRIC_RELATIVE_VOLUME_DAILY:
+    case METRIC_RELATIVE_VOLUME_SAME_TIME:
+    case METRIC_RANGE_DAYS:
+    case METRIC_RANGE_PCT_DAYS:
+    case METRIC_POSITION_DAYS:
+    case METRIC_BIGGEST_RANGE:
+    case METRIC_RELATIVE_RANGE:
+    case METRIC_VWAP_DIST_DAY:
+    case METRIC_VWAP_DIST_PCT_DAY:
+        return metric_days_key(e, s, nd);
     case METRIC_DIFFERENCE:
         return computed_key(e, s, &nd->term);
     case METRIC_KIND_COUNT:

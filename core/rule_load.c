@@ -26,6 +26,10 @@ static bool series_take(struct engine *e, uint32_t minutes, uint8_t *series)
     *series = 0;
     if (minutes == 1)
         return true;
+    if (minutes == METRIC_DAY) {
+        *series = SERIES_DAILY;
+        return true;
+    }
     while (k < e->n_series && e->series[k].minutes != minutes)
         k++;
     if (k == SERIES_MAX)
@@ -466,7 +470,7 @@ static void need_node(const struct engine *e, struct plan *p, uint8_t *seen, uin
     seen[node] = 1;
     p->n_nodes++;
     const struct expr_term *t = &e->node[node].term;
-    if (e->node[node].series)
+    if (e->node[node].series && e->node[node].series != SERIES_DAILY)
         p->series |= (uint8_t)(1u << (e->node[node].series - 1));
     if (e->node[node].metric.kind == METRIC_INDICATOR)
         need_node(e, p, seen, e->node[node].keeper);

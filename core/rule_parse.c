@@ -541,7 +541,7 @@ static int for_bars(struct parser *p, struct expr_node *n)
     next(p);
     if (p->token.kind == T_NUMBER) {
         minutes = metric_timeframe(p->token.at, p->token.len);
-        if (minutes < 0)
+        if (minutes < 0 || minutes == METRIC_DAY)
             return expected(p, "'bars' or a timeframe: 1m 2m 5m 10m 15m 30m 1h 2h 4h");
         next(p);
     }

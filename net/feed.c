@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "core/bar.h"
 #include "core/bucket.h"
 #include "net/history.h"
 #include "net/splits.h"
@@ -132,7 +133,7 @@ static int put_symbol(const struct feed *f, uint32_t id, struct msg *out)
     return (int)n;
 }
 
-enum { HISTORY_BARS = 260, SPLITS = 4, SYMBOL_ROOM = 2 * HISTORY_BARS + SPLITS + MSG_SLOTS_MAX + 1 };
+enum { SPLITS = 4, SYMBOL_ROOM = 2 * DAILY_BARS + SPLITS + MSG_SLOTS_MAX + 1 };
 
 /* The daily bars that were over when the symbol's first tick came. */
 static int put_history(const struct feed *f, uint32_t id, int64_t now_ns, struct msg *out)
@@ -144,7 +145,7 @@ static int put_history(const struct feed *f, uint32_t id, int64_t now_ns, struct
         f->history ? history_find(f->history, f->symbol[id].name, f->symbol[id].name_len, &n) : NULL;
     while (n && bar[n - 1].start_ns + day_ns > now_ns)
         n--;
-    from = n > HISTORY_BARS ? n - HISTORY_BARS : 0;
+    from = n > DAILY_BARS ? n - DAILY_BARS : 0;
     for (; from < n; from++) {
         struct msg_history_bar h = {bar[from].open_e9,  bar[from].high_e9, bar[from].low_e9,
                                     bar[from].close_e9, bar[from].volume,  day_ns};

@@ -93,7 +93,12 @@ static int apply_timeframe(struct metric *m, const char *text, const char *tf, c
 {
     char expected[32] = "1m", hours[32] = "", name[METRIC_NAME_MAX], with[2 * METRIC_NAME_MAX];
     unsigned minutes = m->timeframe ? m->timeframe : m->period; /* of the bars, or of the window */
-    if (minutes) {
+    bool days = metric_of_days(m);
+    if (days) {
+        metric_name(m, name);
+        snprintf(expected, sizeof expected, "%s", m->timeframe ? "1d" : strrchr(name, '_') + 1);
+        snprintf(hours, sizeof hours, "%s", m->timeframe ? "daily" : "");
+    } else if (minutes) {
         snprintf(expected, sizeof expected, "%um", minutes);
         if (minutes % 60 == 0)
             snprintf(hours, sizeof hours, "%uh", minutes / 60);

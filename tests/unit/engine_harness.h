@@ -131,13 +131,19 @@ static inline void put_symbol(struct tape *t, uint32_t id, const char *name, uin
     msg_put(m, MSG_FIRST_BYTES, name, len);
 }
 
+static inline void put_history(struct tape *t, uint32_t symbol, int64_t start_ns,
+                               const struct msg_history_bar *h)
+{
+    struct msg *m = tape_room(t, MSG_SLOTS_MAX);
+    t->n += msg_begin(m, MSG_HISTORY_BAR, symbol, sizeof *h);
+    m->event_ns = start_ns;
+    msg_put(m, 0, h, sizeof *h);
+}
+
 static inline void put_daily(struct tape *t, uint32_t symbol, int64_t start_ns, int64_t close_e9)
 {
-    struct msg_history_bar h = {close_e9, close_e9, close_e9, close_e9, 1, DAY};
-    struct msg *m = tape_room(t, MSG_SLOTS_MAX);
-    t->n += msg_begin(m, MSG_HISTORY_BAR, symbol, sizeof h);
-    m->event_ns = start_ns;
-    msg_put(m, 0, &h, sizeof h);
+    put_history(t, symbol, start_ns,
+                &(struct msg_history_bar){close_e9, close_e9, close_e9, close_e9, 1, DAY});
 }
 
 /* RULE and SETTING, in parts as they travel. */

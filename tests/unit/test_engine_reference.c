@@ -85,7 +85,9 @@ struct sym {
     uint32_t bucket;
     unsigned calendar, scale;
     int64_t time; /* -1 before its first message */
-    int64_t bid, ask, history;
+    int64_t bid, ask;
+    struct minute *history; /* daily bars from before, by date */
+    size_t n_history;
     bool halted;
     int64_t ex, split_day; /* of the split that waits, 0: none; of the last one */
     uint32_t to, from;
@@ -162,7 +164,7 @@ struct world {
     uint64_t trade_id;
     struct sym sym[SYMBOLS];
     int n_syms;
-    char metric[VALUES][32];
+    char metric[VALUES][40];
     int n_metrics;
     bool timed;  /* it has metrics that every clock changes */
     bool spans;  /* … or `within`, which every clock may end */
@@ -256,7 +258,7 @@ static struct value day_before(const struct sym *s)
         if (!s->tick[i].late && !s->tick[i].cancelled && at.kind == SESSION_MARKET && at.day == day)
             return price_value(s->tick[i].price);
     }
-    return s->history ? price_value(s->history) : unknown;
+    return s->n_history ? price_value(s->history[s->n_history - 1].close) : unknown;
 }
 
 /* When the bar of `length` minutes that holds time t ends: they begin with the session, and end with it. */
@@ -267,6 +269,56 @@ static int64_t span_end(const struct sym *s, int64_t t, unsigned length)
     while (at < end && session_of(s->calendar, at * MIN).start == start)
         at++;
     return at;
+}
+
+/* A trading day as a bar: prices of its market session, volume of all its sessions. False if its market
+ * session has not traded. */
+static bool day_bar(const struct sym *s, int64_t day, struct minute *b)
+{
+    bool any = false;
+    *b = (struct minute){.low = INT64_MAX};
+    for (size_t i = 0; i < s->n_ticks; i++) {
+        const struct tick *t = &s->tick[i];
+        struct session now = session_of(s->calendar, t->now);
+        if (!any && is_open_of(s, t, day)) {
+            b->open = t->price;
+            any = true;
+        }
+        if (!t->late && !t->cancelled && now.kind == SESSION_MARKET && now.day == day)
+            b->close = t->price;
+        if (session_of(s->calendar, t->ev).day == day && !t->cancelled)
+            b->volume += t->size;
+    }
+    for (size_t i = 0; i < s->n_bars; i++) {
+        const struct minute *x = &s->bar[i];
+        struct session at = session_of(s->calendar, x->minute * MIN);
+        if (at.kind != SESSION_MARKET || at.day != day || x->trades == 0)
+            continue;
+        b->high = x->high > b->high ? x->high : b->high;
+        b->low = x->low < b->low ? x->low : b->low;
+    }
+    for (int i = 0; i < 2; i++) {
+        int64_t p = i ? b->close : b->open;
+        b->high = p > b->high ? p : b->high;
+        b->low = p < b->low ? p : b->low;
+    }
+    return any;
+}
+
+enum { DAYS_MAX = 200 };
+
+/* Daily bars of the days before today; the live one is out[n] if *live. */
+static size_t days_of(const struct sym *s, struct minute out[DAYS_MAX + 1], bool *live)
+{
+    int64_t today = session_of(s->calendar, s->time).day;
+    size_t n = s->n_history;
+    memcpy(out, s->history, n * sizeof *out);
+    for (int64_t day = s->split_day > T0 ? s->split_day : T0; day < today; day += day_length_ns) {
+        assert_true(n < DAYS_MAX); /* those before a split are in the history */
+        n += day_bar(s, day, &out[n]);
+    }
+    *live = today != INT64_MIN && day_bar(s, today, &out[n]);
+    return n;
 }
 
 /* Bars for indicators: those ended from the anchor on, then the live one, joined to `length` minutes. */
@@ -293,11 +345,27 @@ static size_t bars_of(const struct sym *s, unsigned length, struct minute *out)
     return n;
 }
 
+/* Wilder's mean of true ranges. */
+static struct value average_range(const struct minute *bar, size_t count, unsigned n)
+{
+    double mean = 0;
+    for (size_t i = 1; i < count; i++) {
+        int64_t before = bar[i - 1].close, high = bar[i].high > before ? bar[i].high : before,
+                low = bar[i].low < before ? bar[i].low : before;
+        double range = (double)(high - low) / 1e9;
+        mean = i <= n ? mean + range / n : (mean * (n - 1) + range) / n;
+    }
+    return count > n ? number_value(mean) : unknown;
+}
+
 static struct value indicator(const struct sym *s, const char *name, unsigned n, unsigned length)
 {
     static struct minute bar[20000];
     static double c[20000];
-    size_t count = bars_of(s, length, bar);
+    bool live;
+    size_t count = length ? bars_of(s, length, bar) : days_of(s, bar, &live);
+    if (!length)
+        count += live;
     assert_true(count < sizeof c / sizeof *c);
     double high = 0, low = 1e300, volume = 0, sum = 0, unit = 1;
     for (size_t i = 0; i < count; i++) {
@@ -315,6 +383,8 @@ static struct value indicator(const struct sym *s, const char *name, unsigned n,
         return unknown;
     if (!strcmp(name, "sma"))
         return number_value(sum / n);
+    if (!strcmp(name, "atr"))
+        return average_range(bar, count, n);
     if (!strcmp(name, "volume_avg"))
         return number_value(volume / n / unit);
     if (!strcmp(name, "willr"))
@@ -403,6 +473,38 @@ static struct value relative_volume(const struct sym *s, unsigned length)
     return number_value((live + (1 - elapsed) * mean) / mean * 100);
 }
 
+/* Volume since the session's start, its live minute forecast to its end, to the mean at the end of that
+ * minute in earlier sessions of the kind that the bars for indicators have whole. */
+static struct value same_time(const struct sym *s)
+{
+    static struct minute bar[20000];
+    size_t n = bars_of(s, 1, bar);
+    struct session now = session_of(s->calendar, s->time);
+    int64_t minute = (s->time - now.start) / MIN;
+    double volume = 0, at = 0, sum = 0, sessions = 0;
+    if (now.kind == SESSION_CLOSED || n == 0)
+        return unknown;
+    for (int64_t day = T0; day < now.day; day += day_length_ns) {
+        int64_t start = day + (now.start - now.day);
+        if (start < bar[0].minute * MIN)
+            continue;
+        sessions++;
+        for (size_t i = 0; i < n; i++) {
+            if (session_of(s->calendar, bar[i].minute * MIN).start != start)
+                continue;
+            int64_t offset = bar[i].minute - start / MIN;
+            sum += offset <= minute ? (double)bar[i].volume : 0;
+            at += offset == minute ? (double)bar[i].volume : 0;
+        }
+    }
+    for (size_t i = 0; i < s->n_ticks; i++)
+        volume += s->tick[i].ev >= now.start && !s->tick[i].cancelled ? (double)s->tick[i].size : 0;
+    if (sum == 0)
+        return unknown;
+    double elapsed = (double)(s->time % MIN) / (double)MIN;
+    return number_value((volume + (1 - elapsed) * at / sessions) / (sum / sessions) * 100);
+}
+
 /* Those that every clock changes; false: another one. */
 static bool timed(const struct sym *s, const char *name, struct value *v)
 {
@@ -411,6 +513,8 @@ static bool timed(const struct sym *s, const char *name, struct value *v)
     *v = unknown;
     if (sscanf(name, "relative_volume_%um", &n) == 1) {
         *v = relative_volume(s, n);
+    } else if (!strcmp(name, "relative_volume_same_time")) {
+        *v = same_time(s);
     } else if (!strcmp(name, "minutes_in_market")) {
         if (now.kind == SESSION_MARKET)
             *v = number_value((double)((s->time - now.start) / MIN));
@@ -428,7 +532,7 @@ static bool timed(const struct sym *s, const char *name, struct value *v)
 static bool spanned(const struct sym *s, const char *name, struct value price, double unit, struct value *v)
 {
     unsigned n;
-    char head[32], rest;
+    char head[40], rest;
     struct extent x;
     if (sscanf(name, "vwap(%um%c", &n, &rest) == 2) {
         x = extent_from(s, s->time / MIN - n + 1, true);
@@ -524,10 +628,108 @@ static struct value of_close(struct value a, struct value b, bool percent)
     return percent ? number_value((double)(a.e9 - b.e9) / (double)b.e9 * 100) : price_value(a.e9 - b.e9);
 }
 
+/* Today's last price of one kind of session. */
+static struct value price_in(const struct sym *s, enum session_kind kind)
+{
+    int64_t day = session_of(s->calendar, s->time).day;
+    for (size_t i = s->n_ticks; i-- > 0;) {
+        struct session at = session_of(s->calendar, s->tick[i].now);
+        if (!s->tick[i].late && !s->tick[i].cancelled && at.kind == kind && at.day == day)
+            return price_value(s->tick[i].price);
+    }
+    return unknown;
+}
+
+/* change_from_close_premarket, _postmarket */
+static bool is_of_other_session(const char *name)
+{
+    return !strncmp(name, "change_from_close_p", 19) && strstr(name, "market");
+}
+
+static struct value mean_volume(const struct minute *day, size_t n)
+{
+    double sum = 0;
+    for (size_t i = 0; i < n; i++)
+        sum += (double)day[i].volume;
+    return n && sum > 0 ? number_value(sum / (double)n) : unknown;
+}
+
+/* Those of trading days; false: another one. */
+static bool of_days(const struct sym *s, const char *name, struct value price, double unit, struct value *v)
+{
+    static struct minute day[DAYS_MAX + 1];
+    unsigned n;
+    char head[40], rest;
+    bool live;
+    *v = unknown;
+    if (is_of_other_session(name)) {
+        bool before = name[19] == 'r';
+        struct value from = before ? day_before(s) : price_in(s, SESSION_MARKET);
+        if (!before && !day_open(s).known)
+            from = unknown;
+        *v = of_close(price_in(s, before ? SESSION_PREMARKET : SESSION_POSTMARKET), from,
+                      strstr(name, "_pct"));
+        return true;
+    }
+    size_t days = days_of(s, day, &live);
+    int64_t today = session_of(s->calendar, s->time).day;
+    struct extent x = extent_from(s, today == INT64_MIN ? INT64_MIN : today / MIN, false);
+    if (sscanf(name, "change_pct_%ud%c", &n, &rest) == 1 && strchr(name, 'd')) {
+        if (n <= days)
+            *v = of_close(price, price_value(day[days - n].close), true);
+    } else if (sscanf(name, "avg_volume_%u", &n) == 1) {
+        *v = n <= days ? mean_volume(day + days - n, n) : unknown;
+        v->number /= unit;
+    } else if (sscanf(name, "biggest_range_%u", &n) == 1) {
+        int64_t most = 0;
+        for (size_t i = days < 21 * n ? days : days - 21 * n; i < days; i++)
+            most = day[i].high - day[i].low > most ? day[i].high - day[i].low : most;
+        *v = days < 21 * n ? unknown : price_value(most);
+    } else if (!strcmp(name, "relative_range_pct")) {
+        struct value atr = average_range(day, days, 14);
+        if (atr.known && atr.number != 0 && x.any)
+            *v = number_value((double)(x.high - x.low) / 1e9 / atr.number * 100);
+    } else if (!strcmp(name, "relative_volume_daily")) {
+        struct value mean = mean_volume(day + (days < 10 ? 0 : days - 10), days < 10 ? days : 10);
+        if (mean.known && price.known)
+            *v = number_value(sums(s, false).number * unit / mean.number * 100);
+    } else if (sscanf(name, "range_%ud%c", &n, &rest) == 1 ||
+               sscanf(name, "range_pct_%ud%c", &n, &rest) == 1 ||
+               sscanf(name, "position_in_range_%ud%c", &n, &rest) == 1) {
+        for (unsigned i = 1; i < n && i <= days; i++) {
+            const struct minute *b = &day[days - i];
+            x.high = !x.any || b->high > x.high ? b->high : x.high;
+            x.low = !x.any || b->low < x.low ? b->low : x.low;
+            x.any = true;
+        }
+        snprintf(head, sizeof head, "%.*s", (int)(strrchr(name, '_') - name), name);
+        if (n <= days + 1)
+            *v = range_value(&x, head, price);
+    } else if (!strncmp(name, "vwap_dist", 9) && strstr(name, "_1d")) {
+        struct value q = quotient(x.pv, x.volume);
+        double d = (double)price.e9 / 1e9 - q.number;
+        if (q.known && price.known)
+            *v = number_value(name[10] == 'p' ? d * 100 / q.number : d);
+    } else {
+        return false;
+    }
+    return true;
+}
+
+static bool is_of_days(const char *name)
+{
+    unsigned n;
+    const char *last = strrchr(name, '_');
+    char unit = 0;
+    return is_of_other_session(name) || !strncmp(name, "biggest", 7) || !strcmp(name, "relative_range_pct") ||
+           !strcmp(name, "relative_volume_daily") ||
+           (last && sscanf(last, "_%u%c", &n, &unit) == 2 && unit == 'd');
+}
+
 static struct value metric_value(const struct sym *s, const char *name)
 {
     unsigned n, length;
-    char head[32];
+    char head[40];
     int64_t now = s->time / MIN, p;
     struct value v;
     const struct minute *live = NULL, *last = NULL;
@@ -540,7 +742,9 @@ static struct value metric_value(const struct sym *s, const char *name)
         last = s->bar[i].minute < now ? &s->bar[i] : last;
     }
     if (sscanf(name, "%15[a-z_](%u)@%um", head, &n, &length) == 3)
-        return indicator(s, head, n, length);
+        return indicator(s, head, n, strstr(name, "@1d") ? 0 : length);
+    if (is_of_days(name) && of_days(s, name, price, unit, &v))
+        return v;
     if (timed(s, name, &v) || spanned(s, name, price, unit, &v))
         return v;
     if (sscanf(name, "%15[a-z]_%um", head, &n) == 2 || sscanf(name, "%10[a-z_]t_%um", head, &n) == 2 ||
@@ -821,6 +1025,20 @@ static int64_t scaled(int64_t v, uint32_t by, uint32_t over)
 static void split(struct world *w, struct sym *s, int64_t day)
 {
     uint32_t to = s->to, from = s->from;
+    struct minute days[DAYS_MAX + 1];
+    bool live;
+    size_t n = days_of(s, days, &live);
+    free(s->history);
+    s->history = calloc(n + 1, sizeof *s->history);
+    s->n_history = n;
+    for (size_t i = 0; i < n; i++) {
+        struct minute *b = &days[i];
+        s->history[i] = (struct minute){.open = scaled(b->open, from, to),
+                                        .high = scaled(b->high, from, to),
+                                        .low = scaled(b->low, from, to),
+                                        .close = scaled(b->close, from, to),
+                                        .volume = (uint64_t)scaled((int64_t)b->volume, to, from)};
+    }
     for (size_t i = 0; i < s->n_bars; i++) {
         struct minute *b = &s->bar[i];
         if (!b->final)
@@ -836,7 +1054,6 @@ static void split(struct world *w, struct sym *s, int64_t day)
         s->tick[i].price = scaled(s->tick[i].price, from, to);
         s->tick[i].size = (uint64_t)scaled((int64_t)s->tick[i].size, to, from);
     }
-    s->history = scaled(s->history, from, to);
     s->bid = s->bid > 0 ? scaled(s->bid, from, to) : s->bid;
     s->ask = s->ask > 0 ? scaled(s->ask, from, to) : s->ask;
     s->split_day = day;
@@ -1104,24 +1321,40 @@ static int pick_metric(struct world *w)
                                         "high_today",
                                         "low_today",
                                         "size",
-                                        "halted"};
+                                        "halted",
+                                        "change_from_close_premarket",
+                                        "change_from_close_premarket_pct",
+                                        "change_from_close_postmarket",
+                                        "change_from_close_postmarket_pct",
+                                        "relative_volume_daily",
+                                        "relative_range_pct",
+                                        "vwap_dist_1d",
+                                        "vwap_dist_pct_1d",
+                                        "biggest_range_3m"};
+    static const char *const by_days[] = {"change_pct_%ud", "avg_volume_%ud", "range_%ud", "range_pct_%ud",
+                                          "position_in_range_%ud"};
     static const char *const of_minutes[] = {
         "change_%um",    "change_%um",        "change_pct_%um", "change_pct_%um",  "volume_%um",
         "volume_%um",    "trade_count_%um",   "vwap(%um)",      "volume_avg(%um)", "dollar_volume_%um",
         "vwap_dist_%um", "vwap_dist_pct_%um", "range_%um",      "range_pct_%um",   "position_in_range_%um"};
-    static const char *const of_bars[] = {"sma", "ema", "ema", "rsi", "rsi", "willr", "volume_avg"};
+    static const char *const of_bars[] = {"sma", "ema", "ema", "rsi", "rsi", "willr", "volume_avg", "atr"};
     static const unsigned lengths[] = {1, 1, 2, 5, 15, 60};
-    enum { PLAIN = sizeof plain / sizeof *plain, MINUTES = 15, BARS = 7 };
-    static const char *const of_time[] = {"relative_volume_%um", "seconds_since_trade", "minutes_in_market"};
-    char name[32];
-    uint32_t k = random_below(&w->random, PLAIN + MINUTES + BARS + (w->timed ? 6 : 0)),
+    enum { PLAIN = sizeof plain / sizeof *plain, MINUTES = 15, BARS = 8, DAYS = 5 };
+    static const char *const of_time[] = {"relative_volume_%um", "seconds_since_trade", "minutes_in_market",
+                                          "relative_volume_same_time"};
+    char name[40];
+    uint32_t k = random_below(&w->random, PLAIN + MINUTES + BARS + DAYS + (w->timed ? 8 : 0)),
              n = 1 + random_below(&w->random, one_in(&w->random, 4) ? 30 : 4);
     if (k < PLAIN)
         snprintf(name, sizeof name, "%s", plain[k]);
     else if (k < PLAIN + MINUTES)
         snprintf(name, sizeof name, of_minutes[k - PLAIN], n);
+    else if (k >= PLAIN + MINUTES + BARS + DAYS)
+        snprintf(name, sizeof name, of_time[k % 4], lengths[random_below(&w->random, 6)]);
     else if (k >= PLAIN + MINUTES + BARS)
-        snprintf(name, sizeof name, of_time[k % 3], lengths[random_below(&w->random, 6)]);
+        snprintf(name, sizeof name, by_days[k - PLAIN - MINUTES - BARS], n);
+    else if (one_in(&w->random, 3))
+        snprintf(name, sizeof name, "%s(%u)@1d", of_bars[k - PLAIN - MINUTES], n);
     else
         snprintf(name, sizeof name, "%s(%u)@%um", of_bars[k - PLAIN - MINUTES], n,
                  lengths[random_below(&w->random, 6)]);
@@ -1146,15 +1379,18 @@ static struct value pick_constant(struct world *w, const char *name, char text[3
     char rest;
     if (price || !strcmp(name, "spread") || !strcmp(name, "change_from_close") ||
         !strcmp(name, "gap_from_close") || !strcmp(name, "change_from_open") ||
-        !strcmp(name, "range_today") || (sscanf(name, "range_%um%c", &n, &rest) == 1) ||
-        (sscanf(name, "change_%um%c", &n, &rest) == 1)) {
+        !strcmp(name, "range_today") || !strncmp(name, "biggest", 7) ||
+        (is_of_other_session(name) && !strstr(name, "_pct")) ||
+        (sscanf(name, "range_%um%c", &n, &rest) == 1) || (sscanf(name, "change_%um%c", &n, &rest) == 1)) {
         e9 = (price ? base_price : 0) + k * step_price + (one_in(&w->random, 4) ? 1 : 0);
         snprintf(text, 32, "%s%" PRId64 ".%09" PRId64, e9 < 0 ? "-" : "", (e9 < 0 ? -e9 : e9) / SEC,
                  (e9 < 0 ? -e9 : e9) % SEC);
         return price_value(e9);
     }
     double d;
-    if (!strncmp(name, "relative", 8))
+    if (!strncmp(name, "avg_volume", 10))
+        d = 0.00370001 + 1000 * (double)random_below(&w->random, 60);
+    else if (!strncmp(name, "relative", 8))
         d = 40.00370001 * (double)random_below(&w->random, 8);
     else if (!strncmp(name, "seconds", 7))
         d = 0.25 + 0.5 * random_below(&w->random, 300);
@@ -1164,6 +1400,8 @@ static struct value pick_constant(struct world *w, const char *name, char text[3
         d = 10000.00370001 * (double)random_below(&w->random, one_in(&w->random, 3) ? 300 : 15);
     else if (!strncmp(name, "position", 8))
         d = 25.00370001 * (double)random_below(&w->random, 4);
+    else if (!strncmp(name, "atr", 3))
+        d = 0.00370001 + 0.25 * (double)random_below(&w->random, 6);
     else if (!strncmp(name, "willr", 5))
         d = -20.00370001 * (double)random_below(&w->random, 5);
     else if (!strncmp(name, "vwap_dist", 9))
@@ -1194,7 +1432,7 @@ static bool is_rounded(const char *name)
 {
     return strchr(name, '@') || !strncmp(name, "relative", 8) || !strncmp(name, "seconds", 7) ||
            strstr(name, "volume_avg") || !strncmp(name, "vwap_dist", 9) || !strncmp(name, "dollar", 6) ||
-           strstr(name, "range_pct") || !strncmp(name, "position", 8);
+           strstr(name, "range_pct") || !strncmp(name, "avg_volume", 10) || !strncmp(name, "position", 8);
 }
 
 static void note_operand(struct tree *t, int m)
@@ -1375,8 +1613,19 @@ static struct sym *add_symbol(struct world *w, int i)
     w->n_syms = i + 1;
     put_symbol(&w->input, (uint32_t)i, s->name, s->bucket, s->scale, s->calendar);
     if (i % 2 == 0) {
-        s->history = base_price + step_price * ((int)random_below(&w->random, 5) - 2);
-        put_daily(&w->input, (uint32_t)i, T0 - 2 * DAY, s->history);
+        static const size_t days[] = {1, 4, 20, 70};
+        s->n_history = days[random_below(&w->random, 4)];
+        s->history = calloc(s->n_history, sizeof *s->history);
+        for (size_t k = 0; k < s->n_history; k++) {
+            struct minute *b = &s->history[k];
+            b->open = base_price + step_price * ((int)random_below(&w->random, 9) - 4);
+            b->close = base_price + step_price * ((int)random_below(&w->random, 9) - 4);
+            b->high = (b->open > b->close ? b->open : b->close) + step_price * random_below(&w->random, 3);
+            b->low = (b->open < b->close ? b->open : b->close) - step_price * random_below(&w->random, 3);
+            b->volume = random_below(&w->random, 60000) * (s->scale == 8 ? 100000000 : 1);
+            put_history(&w->input, (uint32_t)i, T0 - (int64_t)(s->n_history - k) * DAY,
+                        &(struct msg_history_bar){b->open, b->high, b->low, b->close, b->volume, DAY});
+        }
     }
     return s;
 }
@@ -1600,6 +1849,7 @@ static void run(uint64_t seed, int messages, size_t alerts[3])
     for (int i = 0; i < SYMBOLS; i++) {
         free(w->sym[i].tick);
         free(w->sym[i].bar);
+        free(w->sym[i].history);
         free(w->events[i].at);
     }
     free(w);

@@ -24,6 +24,10 @@ static const struct rule_spec specs[] = {
     {"scoped", "price < 101", .symbols = "S3,S7,S20", .cooldown_ns = 5 * SEC},
     {"level", "price > 99.5", .version = 2, .cooldown_ns = 15 * SEC},
     {"gap", "gap_from_close > 0 or change_from_close_pct > 0.1", .trigger = TRIGGER_CROSS},
+    {"days", "change_pct_3d > -0.2 and range_2d > 0.5 and avg_volume_2d > 100", .cooldown_ns = 5 * SEC},
+    {"daily", "sma(3)@1d > price or rsi(2)@1d > 60", .trigger = TRIGGER_CROSS, .cooldown_ns = SEC},
+    {"sessions", "change_from_close_premarket > 0 or change_from_close_postmarket > 0", .cooldown_ns = SEC},
+    {"relative", "relative_volume_daily > 40 and relative_range_pct > 50", .cooldown_ns = 2 * SEC},
     {"off", "price > 1", .disabled = true},
     {"within", "price crosses above 100 within 90s and bid > 99", .cooldown_ns = 15 * SEC},
     {"since", "not (price > 100.1 within 5m)", .trigger = TRIGGER_CROSS},
@@ -45,6 +49,10 @@ static void add_symbol(struct tape *t, uint32_t id)
     char name[16];
     snprintf(name, sizeof name, "S%u", id);
     put_symbol(t, id, name, bucket_for(id), id % 3 ? 0 : 2, id % 2);
+    for (int k = 0; k < (int)(id % 5 * 4); k++)
+        put_history(t, id, T0 - ((int)(id % 5 * 4) - k) * DAY,
+                    &(struct msg_history_bar){PX(100), PX(101 + k % 3), PX(99), PX(100.5) - PX(0.1) * (k % 4),
+                                              (uint64_t)(1000 + 100 * k), DAY});
 }
 
 /* Some hours over a day's switch; rules, symbols and settings come in the middle too. */
@@ -104,7 +112,7 @@ static void market(struct tape *t, uint64_t *seed, int messages)
         } else if (u == 994) {
             put_status(t, s, now, one_in(seed, 2) ? STATUS_HALTED : STATUS_TRADING);
         } else if (u == 997) {
-            put_daily(t, s, T0, price[s] - PX(0.3));
+            put_daily(t, s, T0 - (int64_t)random_below(seed, 4) * DAY + DAY, price[s] - PX(0.3));
         }
     }
     put_end(t);

@@ -300,6 +300,25 @@ static void test_operands(void **state)
         metric_name(&e.operand[i], name);
         assert_string_equal(name, expected[i]);
     }
+    static const struct {
+        const char *alias, *name;
+    } days[] = {{"rsi_14_1d", "rsi(14)@1d"},
+                {"rsi_14_daily", "rsi(14)@1d"},
+                {"macd(12,26,9).hist@daily", "macd(12,26,9).hist@1d"},
+                {"price_change_10d_pct", "change_pct_10d"},
+                {"range_5d_pct", "range_pct_5d"},
+                {"position_in_range_252d", "position_in_range_1y"},
+                {"biggest_range_12m", "biggest_range_1y"},
+                {"biggest_range_3m", "biggest_range_3m"},
+                {"vwap_dist_1d_pct", "vwap_dist_pct_1d"},
+                {"avg_volume_20d", "avg_volume_20d"}};
+    for (unsigned i = 0; i < sizeof days / sizeof *days; i++) {
+        char text[64];
+        snprintf(text, sizeof text, "%s > 1", days[i].alias);
+        assert_int_equal(parse(text), 0);
+        metric_name(&e.operand[0], name);
+        assert_string_equal(name, days[i].name);
+    }
     assert_int_equal(parse("session == \"market\""), 0);
     assert_true(compares(&e.node[0], key_of_double(SESSION_MARKET)));
     assert_false(compares(&e.node[0], key_of_double(SESSION_POSTMARKET)));
@@ -358,7 +377,15 @@ static void test_refusals(void **state)
          "column 1: unknown metric 'prise': did you mean 'price'?; `ringtape metrics` lists all"},
         {"price > 5 and rsi(14)@7m < 3",
          "column 15: metric 'rsi(14)@7m': '@7m', expected a timeframe: @1m @2m @5m @10m @15m @30m @1h @2h "
-         "@4h"},
+         "@4h @1d"},
+        {"rsi(14)@24h < 3",
+         "column 1: metric 'rsi(14)@24h': '@24h', expected a timeframe: @1m @2m @5m @10m @15m @30m @1h @2h "
+         "@4h @1d"},
+        {"range_0d < 3", "column 1: metric 'range': 0 days, expected 1 to 252"},
+        {"avg_volume_2y < 3", "column 1: metric 'avg_volume': 504 days, expected 1 to 252"},
+        {"biggest_range_5d < 3",
+         "column 1: unknown metric 'biggest_range_5d': did you mean 'biggest_range_3m'?; "
+         "`ringtape metrics` lists all"},
         {"rsi(0) < 3",
          "column 1: indicator 'rsi': parameter 1 is '0', expected a whole number of bars, 1 to 400"},
         {"volume_300m < 3", "column 1: metric 'volume': 300 minutes, expected 1 to 240"},
