@@ -295,7 +295,7 @@ static void recount(struct engine *e, struct symbol *s, const struct kept_trade 
     if (came == SESSION_POSTMARKET && s->session != SESSION_POSTMARKET)
         session_close_recount(e, s, SESSION_POSTMARKET, &s->postmarket_close_e9);
     s->trades.saved = no < s->trades.saved ? no : s->trades.saved;
-    s->stale = true;
+    s->rebuild = s->stale = true;
 }
 
 void correction_cancel(struct engine *e, struct symbol *s, struct kept_trade *k, uint64_t no)

@@ -485,6 +485,8 @@ ALWAYS_INLINE enum applied apply_trade(struct engine *e, const struct msg *m)
             s->day_open_e9 = p;
             s->trades.open_no = kept ? s->trades.end : 0;
         }
+        if (unlikely(kept && !s->rebuild))
+            prints_push(e, s);
     }
     if (s->drive + moved >= 2 && likely(!s->stale))
         rules_touch_trade(e, s, moved);

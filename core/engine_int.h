@@ -243,7 +243,9 @@ struct plan {
     struct index *index;
     uint32_t *on_quote, *on_time; /* numbers of indexes */
     uint32_t *instance;           /* by rule */
-    uint32_t *on_close;           /* the instances that bars' ends alone evaluate */
+    uint32_t *on_print;           /* nodes made of kept prints */
+    uint32_t n_on_print;
+    uint32_t *on_close; /* the instances that bars' ends alone evaluate */
     uint32_t n_on_close;
     uint32_t *span; /* the instances of conditions in spans, the innermost of a rule first */
     uint32_t n_spans;
@@ -537,6 +539,12 @@ void metric_days(const struct engine *e, const struct symbol *s, const struct no
 void metric_same_time(const struct engine *e, const struct symbol *s, const struct node *nd);
 /* The value of a metric of days or of today's sessions. */
 SELDOM int64_t metric_days_key(const struct engine *e, const struct symbol *s, const struct node *nd);
+
+/* metric_prints.c */
+/* The newest kept print, a last sale, joins the windows of prints. */
+SELDOM void prints_push(const struct engine *e, const struct symbol *s);
+void prints_rebuild(const struct engine *e, const struct symbol *s, const struct plan *p);
+int64_t metric_prints(const struct engine *e, const struct symbol *s, const struct node *nd);
 
 /* computed.c */
 /* The key of a term that is no metric; its sides are nodes. Stated in rule.h. */

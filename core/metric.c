@@ -80,6 +80,12 @@ void metric_name(const struct metric *m, char out[METRIC_NAME_MAX])
     case FORM_SESSION:
         snprintf(out, METRIC_NAME_MAX, "%s(session)", row->name);
         break;
+    case FORM_TRADES:
+        snprintf(out, METRIC_NAME_MAX, "%s(%u trades)", row->name, m->period);
+        break;
+    case FORM_SECONDS:
+        snprintf(out, METRIC_NAME_MAX, "%s(%us)", row->name, m->period);
+        break;
     }
 }
 
@@ -100,6 +106,23 @@ static int window_minutes(const char *text, size_t len, size_t at)
     if (n < 0 || at + 1 != len)
         return -1;
     return text[at] == 'm' ? n : text[at] == 'h' ? n * 60 : -1;
+}
+
+/* The seconds of "60s", "5m", "1h", else -1. */
+static int window_seconds(const char *text, size_t len, size_t at)
+{
+    size_t end = at;
+    int n = digits(text, len, &end), minutes = window_minutes(text, len, at);
+    if (n >= 0 && end + 1 == len && text[end] == 's')
+        return n;
+    return minutes < 0 ? -1 : minutes * 60;
+}
+
+/* The number of "20 trades", else -1. */
+static int window_trades(const char *text, size_t len, size_t at)
+{
+    int n = digits(text, len, &at);
+    return n >= 0 && len - at == 7 && !memcmp(text + at, " trades", 7) ? n : -1;
 }
 
 /* The trading days of a length "5d", "1y" that is text[at..len) whole, where months count also "3m"; else -1.
@@ -144,6 +167,8 @@ static int unknown_metric(const char *text, size_t len, struct error *err)
                                         "vwap(session)",
                                         "vwap(5m)",
                                         "volume_avg(5m)",
+                                        "dev(20 trades)",
+                                        "change_over(60s)",
                                         "change_pct_5d",
                                         "avg_volume_10d",
                                         "range_5d",
@@ -185,6 +210,10 @@ static int parse_call(const char *text, size_t len, struct metric *m, struct err
         }
         if (row->form == FORM_SPAN && (value = window_minutes(text, end, at)) >= 0)
             return in_range(m, k, value, METRIC_WINDOW_MAX, "minutes", err);
+        if (row->form == FORM_TRADES && (value = window_trades(text, end, at)) >= 0)
+            return in_range(m, k, value, METRIC_TRADES_MAX, "trades", err);
+        if (row->form == FORM_SECONDS && (value = window_seconds(text, end, at)) >= 0)
+            return in_range(m, k, value, METRIC_SECONDS_MAX, "seconds", err);
     }
     return 1;
 }

@@ -31,6 +31,8 @@ enum metric_form {
     FORM_SPAN,      /* vwap(5m), vwap(1h): the same */
     FORM_INDICATOR, /* rsi(14)@5m, rsi_14_5m: see core/indicator.h */
     FORM_SESSION,   /* vwap(session) */
+    FORM_TRADES,    /* dev(20 trades): the last 1 to 10,000 prints */
+    FORM_SECONDS,   /* change_over(60s), change_over(5m): 1 s to 4 h */
 };
 
 /* What changes a metric between two minutes: so the engine looks at it only then. */
@@ -102,6 +104,10 @@ enum metric_input {
     X(HALTED, "halted", PLAIN, TRUTH, INPUT_BAR, 0,                                                          \
       "1 while trading in the symbol is halted, else 0; a condition by itself: `not halted`")                \
     X(SIZE, "size", PLAIN, NUMBER, INPUT_TRADE, 0, "size of the last trade")                                 \
+    X(DEV, "dev", TRADES, NUMBER, INPUT_TRADE, 5,                                                            \
+      "price against the mean price of the day's last N last sales, this one included: 0.01 is 1 % above")   \
+    X(CHANGE_OVER, "change_over", SECONDS, NUMBER, INPUT_TRADE, 5,                                           \
+      "price against the first last sale of the day less than N before this one: 0.01 is 1 % above")         \
     X(VWAP_SESSION, "vwap", SESSION, VWAP, INPUT_TRADE, 0, "VWAP since the session's start")                 \
     X(CHANGE_FROM_CLOSE, "change_from_close", PLAIN, PRICE, INPUT_PRICE, 0,                                  \
       "price - close of the trading day before")                                                             \
@@ -167,6 +173,8 @@ enum metric_kind { METRICS(X) METRIC_KIND_COUNT };
     X(SECONDS_SINCE_TRADE, "trades, clock", "a trade; an open session")                                      \
     X(MINUTES_IN_MARKET, "clock, calendar", "the market session")                                            \
     X(HALTED, "halts", "none")                                                                               \
+    X(DEV, "kept prints", "N last sales of the day")                                                         \
+    X(CHANGE_OVER, "kept prints", "a last sale of the day")                                                  \
     X(CHANGE_FROM_CLOSE, "daily bars", "1 daily bar")                                                        \
     X(CHANGE_FROM_CLOSE_PCT, "daily bars", "1 daily bar")                                                    \
     X(GAP_FROM_CLOSE, "daily bars", "1 daily bar, a trade of today's market session")                        \
@@ -229,6 +237,8 @@ extern const struct metric_row metric_rows[METRIC_KIND_COUNT];
 
 enum {
     METRIC_WINDOW_MAX = 240,
+    METRIC_TRADES_MAX = 10000,
+    METRIC_SECONDS_MAX = 4 * 3600,
     METRIC_DAYS_MAX = 252, /* a year */
     METRIC_MONTH_DAYS = 21,
     METRIC_DAY = 24 * 60, /* the timeframe @1d: bars of trading days, however long those are */
@@ -267,6 +277,11 @@ struct metric_origin metric_origin(enum metric_kind kind);
 
 /* What moves it between two minutes, as of enum metric_input; not of a DIFFERENCE. */
 unsigned metric_inputs(const struct metric *m);
+/* Is it made of kept prints, so that bars.corrections must be on? */
+static inline bool metric_of_prints(const struct metric *m)
+{
+    return metric_rows[m->kind].form == FORM_TRADES || metric_rows[m->kind].form == FORM_SECONDS;
+}
 /* Words of state per symbol. */
 unsigned metric_words(const struct metric *m);
 

@@ -291,5 +291,7 @@ void metrics_rebuild(const struct engine *e, struct symbol *s)
         series_end(e, s, (uint32_t)__builtin_ctz(left));
     plan_means(e, s, &e->market);
     plan_means(e, s, q);
+    prints_rebuild(e, s, &e->market);
+    prints_rebuild(e, s, q);
     s->rebuild = false;
 }

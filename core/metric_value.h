@@ -209,6 +209,9 @@ static inline int64_t node_key(const struct engine *e, const struct symbol *s, u
                    : KEY_UNKNOWN;
     case METRIC_HALTED:
         return key_of_double(s->halted);
+    case METRIC_DEV:
+    case METRIC_CHANGE_OVER:
+        return metric_prints(e, s, nd);
     case METRIC_SIZE:
         return priced ? size_key(s, s->size) : KEY_UNKNOWN;
     case METRIC_INDICATOR:

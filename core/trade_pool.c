@@ -42,6 +42,7 @@ static void drop(struct engine *e, uint32_t block)
     const struct trades_block *b = &e->trades[block];
     struct symbol *s = &e->symbol[b->symbol];
     struct kept *k = &s->trades;
+    s->rebuild = s->stale = true; /* windows of prints may have begun in it */
     for (uint32_t i = 0; i < b->n; i++) {
         const struct kept_trade *t = &b->trade[i];
         if (!trade_sets_price(t))

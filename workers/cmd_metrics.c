@@ -20,9 +20,15 @@ static const char *const unit_names[] = {[UNIT_PRICE] = "price",
 /* As it is written in a rule, N standing for the parameter. */
 static void form_of(const struct metric_row *m, char out[METRIC_NAME_MAX])
 {
-    static const char *const after[] = {
-        [FORM_PLAIN] = "",        [FORM_WINDOW] = "_Nm", [FORM_DAYS] = "_Nd",         [FORM_MONTHS] = "_Nm",
-        [FORM_TIMEFRAME] = "_Nm", [FORM_SPAN] = "(Nm)",  [FORM_SESSION] = "(session)"};
+    static const char *const after[] = {[FORM_PLAIN] = "",
+                                        [FORM_WINDOW] = "_Nm",
+                                        [FORM_DAYS] = "_Nd",
+                                        [FORM_MONTHS] = "_Nm",
+                                        [FORM_TIMEFRAME] = "_Nm",
+                                        [FORM_SPAN] = "(Nm)",
+                                        [FORM_SESSION] = "(session)",
+                                        [FORM_TRADES] = "(N trades)",
+                                        [FORM_SECONDS] = "(Ns)"};
     snprintf(out, METRIC_NAME_MAX, "%s%s", m->name, after[m->form]);
 }
 
@@ -31,8 +37,10 @@ static bool parameter_of(const struct metric_row *m, int *max, const char **unit
 {
     bool days = m->form == FORM_DAYS, months = m->form == FORM_MONTHS;
     *max = days ? METRIC_DAYS_MAX : months ? METRIC_DAYS_MAX / METRIC_MONTH_DAYS : METRIC_WINDOW_MAX;
-    *unit = days ? "trading days" : months ? "months" : "minutes";
-    return days || months || m->form == FORM_WINDOW || m->form == FORM_SPAN;
+    bool trades = m->form == FORM_TRADES, seconds = m->form == FORM_SECONDS;
+    *unit = days ? "trading days" : months ? "months" : trades ? "trades" : seconds ? "seconds" : "minutes";
+    *max = trades ? METRIC_TRADES_MAX : seconds ? METRIC_SECONDS_MAX : *max;
+    return days || months || trades || seconds || m->form == FORM_WINDOW || m->form == FORM_SPAN;
 }
 
 static void range_of(const struct metric_row *m, char out[64])
