@@ -195,7 +195,7 @@ static bool admit(struct engine *e, uint32_t slot, const struct rule *r, const s
                             .live = r->enabled};
     size_t kept = e->kept.used;
     for (unsigned i = 0; i < x->n_operands; i++)
-        l.recursive |= x->operand[i].kind == METRIC_INDICATOR;
+        l.recursive |= metric_of_bars(&x->operand[i]);
     l.id = keep(e, r->id, l.id_len);
     l.symbols = keep(e, r->symbols, l.symbols_len);
     l.node = keep(e, x->node, x->n_nodes * sizeof *x->node);

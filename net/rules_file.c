@@ -100,7 +100,7 @@ static int apply_timeframe(struct metric *m, const char *text, const char *tf, c
         if (minutes % 60 == 0)
             snprintf(hours, sizeof hours, "%uh", minutes / 60);
     }
-    if (m->kind == METRIC_INDICATOR && !strchr(text, '@')) { /* rsi(14) and rsi_14 become rsi(14)@5m */
+    if (metric_of_bars(m) && !strchr(text, '@')) { /* rsi(14) and rsi_14 become rsi(14)@5m */
         int n = snprintf(with, sizeof with, "%s@%s", text, tf);
         if (*tf && n < (int)sizeof with && metric_parse(with, (size_t)n, m, NULL) == 0)
             return 0;
@@ -139,6 +139,7 @@ static int check_value_type(const struct metric *m, const char *type, const char
         return wrong(err, p, "%s.value_type: '%.8s', but %s is %s", where, type, name,
                      price               ? "in \"$\""
                      : u == UNIT_PERCENT ? "in \"%\""
+                     : u == UNIT_TRUTH   ? "true or false"
                                          : "a plain number");
     return 0;
 }
