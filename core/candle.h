@@ -1,5 +1,5 @@
-/* Candles: what the last bars of a series show, and the names of such metrics (the rows of CANDLE_METRICS in
- * core/metric.h, which define each). Pure. */
+/* Candles: what the last bars of a series show, and the names of such metrics. The rows of CANDLE_METRICS in
+ * core/metric.h define each. Pure. */
 #ifndef CORE_CANDLE_H
 #define CORE_CANDLE_H
 
