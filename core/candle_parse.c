@@ -80,17 +80,16 @@ static bool take_parameters(const char *text, size_t len, struct metric *m, int 
     return given == (given || call ? p->count : 0);
 }
 
-static int parse_percent(const char *text, size_t len, struct metric *m, struct error *err)
+/* "", "(0.5)" into m. */
+static bool take_percent(const char *text, size_t len, struct metric *m)
 {
     const struct metric_parameters *p = &metric_parameters[m->kind];
-    size_t n = strlen(metric_rows[m->kind].name);
     int64_t v = p->standard[0];
-    bool bare = n == len, call = len > n + 2 && text[n] == '(' && text[len - 1] == ')';
-    if (!bare &&
-        !(call && decimal_parse(text + n + 1, len - n - 2, 2, &v) == DECIMAL_OK && v >= 1 && v <= p->max))
-        return bad_form((enum metric_kind)m->kind, text, len, err);
+    if (len > 0 && (len < 3 || *text != '(' || text[len - 1] != ')' ||
+                    decimal_parse(text + 1, len - 2, 2, &v) != DECIMAL_OK || v < 1 || v > p->max))
+        return false;
     m->indicator.hundredths = (uint16_t)v;
-    return 0;
+    return true;
 }
 
 static bool is_average(const struct metric *m)
@@ -129,7 +128,9 @@ static int parse_average(const char *text, size_t len, struct metric *m, struct 
     } else {
         return 1;
     }
-    if (metric_parse(name, n, m, NULL) == 0 && is_average(m)) {
+    struct metric x;
+    if (metric_parse(name, n, &x, NULL) == 0 && is_average(&x)) {
+        *m = x;
         m->kind = METRIC_MA_DIST;
         return 0;
     }
@@ -148,12 +149,14 @@ int candle_parse(const char *text, size_t len, struct metric *m, struct error *e
     if (kind == METRIC_KIND_COUNT)
         return parse_average(text, len, m, err);
     n = strlen(metric_rows[kind].name);
-    *m = (struct metric){.kind = (uint16_t)kind};
-    if (metric_rows[kind].form == FORM_PERCENT)
-        return parse_percent(text, len, m, err);
-    if ((sign && timeframe < 0) || !take_parameters(text + n, base - n, m, &timeframe))
+    struct metric x = {.kind = (uint16_t)kind};
+    if (metric_rows[kind].form == FORM_PERCENT
+            ? !take_percent(text + n, len - n, &x)
+            : (sign && timeframe < 0) || !take_parameters(text + n, base - n, &x, &timeframe))
         return bad_form(kind, text, len, err);
-    m->timeframe = (uint16_t)(timeframe < 0 ? 1 : timeframe);
+    if (metric_rows[kind].form == FORM_BARS)
+        x.timeframe = (uint16_t)(timeframe < 0 ? 1 : timeframe);
+    *m = x;
     return 0;
 }
 

@@ -42,6 +42,7 @@ static uint32_t pow2_at_least(uint32_t n)
     X(old_cursor, l->metrics *CURSORS_PER_METRIC)                                                            \
     X(old_stamp, l->metrics *CURSORS_PER_METRIC)                                                             \
     X(close_cursor, l->metrics *CURSORS_PER_METRIC)                                                          \
+    X(touched, l->metrics *CURSORS_PER_METRIC *EXPR_LEVELS)                                                  \
     X(fired, l->rules)
 
 /* Memory for what rules need beside their slots: as parsed, and as indexed. */
@@ -195,12 +196,12 @@ static inline void arrive(struct engine *e, struct symbol *s, int64_t ev)
 
 static inline void evaluate(struct engine *e, struct symbol *s, enum eval what)
 {
-    bool due = what == EVAL_TICK && s->time_ns >= s->due_ns;
+    bool due = s->time_ns >= (what == EVAL_TICK ? s->due_ns : s->span_ns);
     if (unlikely(s->stale)) {
         rules_touch_all(e, s);
         s->restart &=
             e->n_changes != 0; /* else there is nothing to settle: the next message's crossings count */
-        due |= e->bind_epoch != 0;
+        due |= (e->bind_epoch != 0) | s->spans_moved | e->arrived;
     }
     if (unlikely(due | (e->n_changes != 0))) {
         rules_settle(e, s, what);
@@ -388,6 +389,8 @@ static int64_t next_event(const struct engine *e, const struct symbol *s)
         roll_at = s->session_end_ns;
     if (s->timed && s->session != SESSION_CLOSED)
         roll_at = s->time_ns + 1;
+    if (s->span_ns < roll_at)
+        roll_at = s->span_ns;
     return roll_at < s->final_ns ? roll_at : s->final_ns;
 }
 
@@ -406,7 +409,7 @@ static bool clock_symbol(struct engine *e, struct symbol *s, int64_t t)
         advance(e, s, time_at(e, s, grid < t ? grid : t));
         if (s->timed && !s->stale)
             rules_touch_time(e, s);
-        if (s->stale || e->n_changes)
+        if (s->stale || e->n_changes || s->span_ns <= s->time_ns)
             evaluate(e, s, EVAL_CLOCK);
     }
     return true;
@@ -414,7 +417,7 @@ static bool clock_symbol(struct engine *e, struct symbol *s, int64_t t)
 
 static inline void prefetch_symbol(const struct symbol *s)
 {
-    for (unsigned line = 0; line < sizeof *s / 64; line++)
+    for (unsigned line = 0; line < (offsetof(struct symbol, market_high_e9) + 63) / 64; line++)
         __builtin_prefetch((const char *)s + 64 * line, 1);
 }
 
@@ -514,7 +517,10 @@ bool symbol_add(struct engine *e, uint32_t id, const char *name, uint32_t bucket
                                        .wake_ns = INT64_MIN,
                                        .final_ns = NEVER_NS,
                                        .due_ns = NEVER_NS,
+                                       .span_ns = NEVER_NS,
                                        .heap = NONE,
+                                       .within = NONE,
+                                       .fors = NONE,
                                        .scope = NONE,
                                        .id = id,
                                        .bucket = (uint16_t)bucket,
@@ -619,8 +625,9 @@ static bool setting(struct engine *e, const char *text)
         return condition_table_parse(&e->conditions, text + strlen(condition_key));
     else if (sscanf(text, "calendar.%lld=%lld,%lld,%lld,%lld%c", &v[0], &v[1], &v[2], &v[3], &v[4], &end) ==
                  5 &&
-             v[0] >= 0 && v[0] < CALENDARS && v[1] <= v[2] && v[2] <= v[3] && v[3] <= v[4] &&
-             v[1] % MINUTE_NS == 0 && v[2] % MINUTE_NS == 0 && v[3] % MINUTE_NS == 0 && v[4] % MINUTE_NS == 0)
+             v[0] >= 0 && v[0] < CALENDARS && v[1] >= 0 && v[4] <= TIME_MAX_NS && v[1] <= v[2] &&
+             v[2] <= v[3] && v[3] <= v[4] && v[1] % MINUTE_NS == 0 && v[2] % MINUTE_NS == 0 &&
+             v[3] % MINUTE_NS == 0 && v[4] % MINUTE_NS == 0)
         calendar_add(e, (uint32_t)v[0], &(struct trading_day){{v[1], v[2], v[3], v[4]}});
     else
         return false;
@@ -701,7 +708,7 @@ static inline void prefetch_far(const struct engine *e, const struct msg *m)
 static inline void prefetch_near(const struct engine *e, const struct msg *m)
 {
     const struct symbol *s = symbol_of(e, m->symbol);
-    if (s && m->event_ns >= s->due_ns)
+    if (s && m->event_ns >= s->due_ns && s->heap != NONE)
         __builtin_prefetch(&e->fire[s->heap], 1);
 }
 

@@ -52,7 +52,7 @@ extern const struct engine_limits engine_limits_default;
     X(symbols_full, "symbols refused: limits.symbols")                                                       \
     X(rules_full, "rules refused: limits.rules, or the memory for rules")                                    \
     X(metrics_full, "rules refused: limits.metrics")                                                         \
-    X(fires_full, "alerts not made: limits.fires")                                                           \
+    X(fires_full, "alerts not made, and `for` or `within` that forgot: limits.fires")                        \
     X(rules_refused, "rules refused: they do not parse")                                                     \
     X(settings_refused, "settings refused: unknown or out of bounds")
 #define X(name, help) uint64_t name;

@@ -152,6 +152,7 @@ SELDOM static void unpriced_drop(struct engine *e, struct symbol *s)
 static void roll(struct engine *e, struct symbol *s, int64_t t)
 {
     bool pushed = s->live_trades != 0;
+    int64_t was_ns = s->live_start_ns;
     if (pushed) {
         if (s->bars_end - s->bars_first >= e->limits.bars)
             s->rebuild = true; /* a day of more minutes than are kept: start from the oldest that is */
@@ -178,6 +179,8 @@ static void roll(struct engine *e, struct symbol *s, int64_t t)
         session_switch(e, s);
     if (!s->rebuild)
         metrics_roll(e, s, pushed);
+    if (unlikely(s->fors != NONE))
+        spans_bar_end(e, s, was_ns);
     s->stale = true;
 }
 

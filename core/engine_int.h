@@ -1,6 +1,6 @@
 /* The engine's inside, shared by engine.c (messages), engine_bars.c (time, sessions, bars), engine_days.c
- * (daily bars), engine_events.c, metric_state.c and metric_days.c (values) and rule_load.c, rule_index.c and
- * rule_fire.c (rules). */
+ * (daily bars), engine_events.c, metric_state.c and metric_days.c (values) and rule_load.c, rule_index.c,
+ * rule_span.c and rule_fire.c (rules). */
 #ifndef CORE_ENGINE_INT_H
 #define CORE_ENGINE_INT_H
 
@@ -59,7 +59,7 @@ struct symbol {
     uint64_t day_volume;
     uint32_t live_trades;
     uint32_t epoch; /* of the rules that a message of its own has evaluated */
-    int64_t due_ns; /* when the next fire is to be looked at; NEVER_NS */
+    int64_t due_ns; /* when the next fire or WITHIN is to be looked at; NEVER_NS */
     int64_t session_start_ns, day_start_ns;
     int64_t day_open_e9; /* first price of today's market session; KEY_UNKNOWN */
     uint32_t scope;      /* rules of this symbol alone; NONE */
@@ -88,16 +88,20 @@ struct symbol {
     bool timed;       /* it has metrics that every clock changes */
     uint32_t heap;    /* root of the fires by due time */
     uint32_t id;
-    /* the market session's extent, KEY_UNKNOWN and INT64_MAX before; the last prices of today's other
-     * sessions once they are over, KEY_UNKNOWN if they did not trade */
-    int64_t market_high_e9, market_low_e9, premarket_close_e9, postmarket_close_e9;
-    uint32_t n_daily, daily_end; /* daily bars, and those of them that are before today */
-    bool daily_saved;            /* they are in the checkpoint as they are */
-    bool live_range;             /* live_unpriced prints have given high_e9 and low_e9 */
+    bool live_range;      /* live_unpriced prints have given high_e9 and low_e9 */
     bool restart;         /* the trading day switched: crossings of recursive metrics restart from unknown */
+    bool spans_moved;     /* a bar has ended for its FORs */
+    uint32_t within;      /* root of its WITHINs by due time */
+    uint32_t fors;        /* its FORs, a list by sibling */
+    int64_t span_ns;      /* when the next WITHIN is due; NEVER_NS */
     uint32_t provisional; /* how many bars at the end are not final */
     uint32_t bound;       /* epoch of the rules that its cursors are of */
     uint64_t saved;       /* bars before it are in the checkpoint as they are */
+    /* what seldom matters: the market session's extent, KEY_UNKNOWN and INT64_MAX before; the last prices of
+     * today's other sessions once they are over, KEY_UNKNOWN if they did not trade */
+    int64_t market_high_e9, market_low_e9, premarket_close_e9, postmarket_close_e9;
+    uint32_t n_daily, daily_end; /* daily bars, and those of them that are before today */
+    bool daily_saved;            /* they are in the checkpoint as they are */
 } __attribute__((aligned(64)));
 
 /* A metric or a computed value in use. Its state lies at state_at in each symbol's block, in words. */
@@ -128,6 +132,7 @@ struct index {
     const int64_t *bound;
     const uint32_t *up_at, *up; /* by bound: instances with a comparison that becomes true going up over it */
     const uint32_t *down_at, *down; /* … going down under it */
+    uint32_t span; /* 1 + the instance whose truth over time this is; 0: of a metric or computed value */
 };
 
 /* What a symbol computes: its metrics and indexes, by what drives them. One for the market, one for each
@@ -143,6 +148,8 @@ struct plan {
     uint32_t *instance;           /* by rule */
     uint32_t *on_close;           /* the instances that bars' ends alone evaluate */
     uint32_t n_on_close;
+    uint32_t *span; /* the instances of conditions in spans, the innermost of a rule first */
+    uint32_t n_spans;
 };
 
 /* A comparison of a rule with its place in an index. */
@@ -153,9 +160,10 @@ struct atom {
     bool event; /* … only at the evaluation that makes it so */
 };
 
-/* A rule as it applies to the market or to one scope. */
+/* A rule, or the condition of a span in it, as it applies to the market or to one scope. */
 struct instance {
     uint32_t rule;
+    uint32_t span; /* 1 + the span's node in the rule; 0: the rule itself */
     uint32_t atom_at, n_atoms;
     uint32_t code_at, n_code; /* postfix over atoms; none: all atoms must hold */
     uint64_t seen;            /* the stamp of the evaluation that last looked at it */
@@ -169,10 +177,11 @@ struct loaded_rule {
     bool live;
     bool recursive; /* names a metric that starts anew from the trading day's start */
     bool shadow;
+    bool events;
     uint8_t trigger;
     uint8_t sessions; /* bits 1 << enum session_kind */
     uint8_t n_operands;
-    uint16_t n_nodes, n_terms;
+    uint16_t n_nodes, n_terms, n_spans;
     int64_t cooldown_ns, expires_ns;
     uint32_t instance; /* the market's, NONE if it names symbols */
     const char *id;
@@ -183,17 +192,27 @@ struct loaded_rule {
     const uint32_t *operand;
 };
 
-/* A rule that holds or has fired for a symbol. In the hash by (symbol, ident), in the symbol's heap by due
- * time. */
+struct explain_watch;
+
+enum fire_kind { FIRE_RULE, FIRE_WITHIN, FIRE_FOR };
+
+/* A rule that holds or has fired for a symbol, or what is to be remembered there of a span. In the hash by
+ * (symbol, ident), in the symbol's heap by due time. */
 struct fire {
-    int64_t last_ns; /* of its last alert; INT64_MIN before */
-    int64_t due_ns;  /* when to look at it again */
-    uint32_t symbol, ident;
-    uint32_t rule; /* the slot whose alert that was */
-    uint32_t k;    /* alerts at last_ns - 1 */
+    int64_t last_ns;        /* of its last alert, INT64_MIN before; WITHIN: when it last was true */
+    int64_t due_ns;         /* when to look at it again */
+    uint32_t symbol, ident; /* of a span: SPAN_IDENT | its node of the engine */
+    uint32_t rule;          /* the slot whose alert that was; of a span: of its rule */
+    uint32_t k;             /* alerts at last_ns - 1; of a span: its node of the rule */
     uint32_t hash_next;
-    uint32_t child, sibling; /* pairing heap */
+    uint32_t child, sibling; /* pairing heap; FOR: sibling is the next in the list */
+    uint16_t
+        ended; /* FOR: bars that ended since the condition was last false at an end, at most those asked */
+    uint16_t sound; /* … and since it was last unknown at one */
+    uint8_t now;    /* of a span: enum truth of its condition at the last evaluation */
+    uint8_t kind;   /* enum fire_kind */
 } __attribute__((aligned(64)));
+enum { SPAN_IDENT = 1 << 30 };
 
 struct scope {
     const char *name;
@@ -288,6 +307,10 @@ struct engine {
     struct fired *fired;
     uint32_t n_fired;
     uint32_t *close_cursor; /* where values stand at a bar's end */
+    uint32_t n_spans;       /* conditions in spans, of all rules in force */
+    uint32_t *touched;      /* those to be looked at in this evaluation, by level */
+    uint32_t n_touched[EXPR_LEVELS];
+    bool arrived; /* … of which those newer than bind_epoch, 0 included, are new to the symbol */
 
     /* the event being written */
     struct engine_out *out;
@@ -299,6 +322,8 @@ struct engine {
     uint32_t out_full;   /* out->used from which there may be no room for that, or something to prepare */
 
     struct parts rule_parts, setting_parts;
+
+    struct explain_watch *watch; /* NULL: nobody asks */
 
     /* sale conditions */
     uint32_t condition_mask; /* of a trade's four codes: 0 = they are not looked at */
@@ -358,6 +383,26 @@ static inline uint64_t bars_oldest(const struct engine *e, const struct symbol *
     return s->bars_end > e->limits.bars ? s->bars_end - e->limits.bars : 0;
 }
 
+/* The engine's node of the span whose condition an instance is. */
+static inline uint32_t span_node(const struct engine *e, const struct instance *in)
+{
+    return (uint32_t)e->rule[in->rule].node[in->span - 1].bound_hi;
+}
+
+/* A plan's index of a node that no tick moves, such as a span's; NULL if it has none. */
+static inline struct index *span_index(const struct plan *p, uint32_t node)
+{
+    uint32_t lo = p->n_on_move, hi = p->n_indexes;
+    while (lo < hi) {
+        uint32_t mid = (lo + hi) / 2;
+        if (p->index[mid].node < node)
+            lo = mid + 1;
+        else
+            hi = mid;
+    }
+    return lo < p->n_indexes && p->index[lo].node == node ? &p->index[lo] : NULL;
+}
+
 static inline const struct plan *scope_plan(const struct engine *e, const struct symbol *s)
 {
     return s->scope == NONE ? NULL : &e->scope[s->scope].plan;
@@ -414,6 +459,10 @@ void rules_touch_all(struct engine *e, struct symbol *s);
 /* Where the values stand at a bar's end: e->close_cursor. */
 void rules_seek_close(struct engine *e, struct symbol *s);
 
+/* explain.c */
+/* A minute of the symbol ends: what bar_close rules see, for who watches it. */
+SELDOM void explain_close(const struct engine *e, const struct symbol *s);
+
 /* rule_fire.c */
 void rules_bind(struct engine *e, struct symbol *s);
 void rules_arrive(struct engine *e, struct symbol *s);
@@ -425,10 +474,27 @@ static inline bool rules_on_close(const struct engine *e, const struct symbol *s
     const struct plan *q = scope_plan(e, s);
     return e->market.n_on_close || (q && q->n_on_close);
 }
-/* A fire as it was saved: its ident, rule, last_ns, due_ns, k. 0; 1 if there is no room, which is counted; -1
- * if the symbol has one of this rule.
- */
+/* The instance of a rule for a symbol, NULL if it has none (another version, other symbols). */
+const struct instance *rule_instance_of(const struct engine *e, const struct symbol *s, uint32_t ident);
+/* What is kept of a rule that holds or has fired for a symbol, NULL if nothing is. */
+const struct fire *fire_find(const struct engine *e, const struct symbol *s, uint32_t ident);
+/* From when on a rule may fire again, sessions aside. */
+int64_t fire_ready_ns(const struct engine *e, const struct fire *f, const struct loaded_rule *r);
+/* A fire as it was saved: all but its symbol and links. 0; 1 if there is no room, which is counted; -1 if the
+ * symbol has it already. */
 int fire_restore(struct engine *e, struct symbol *s, const struct fire *saved);
+
+/* rule_span.c */
+/* All cursors of metrics stand where the message puts them: spans follow, as further changes. */
+SELDOM void spans_settle(struct engine *e, struct symbol *s, enum eval what);
+/* The cursors of spans made anew, from what is remembered of them. */
+void spans_bind(struct engine *e, struct symbol *s);
+/* A minute of the symbol has ended, which began at was_ns: what its FORs make of the bar that did. */
+SELDOM void spans_bar_end(struct engine *e, struct symbol *s, int64_t was_ns);
+/* The spans of bar_close rules at a bar's end, into e->close_cursor. */
+void spans_close(struct engine *e, struct symbol *s);
+/* The cursor of a span, `at_close` that of the bar's end at hand: CURSOR_NONE unknown, 1 false, 2 true. */
+uint32_t span_cursor(const struct engine *e, const struct symbol *s, uint32_t node, bool at_close);
 
 /* engine_events.c */
 void emit_bar(struct engine *e, const struct symbol *s, const struct bar *b);

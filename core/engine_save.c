@@ -25,17 +25,19 @@ struct symbol_head {
 
 struct saved_fire {
     int64_t last_ns, due_ns;
-    uint32_t rule; /* slot of the version in force */
+    uint32_t rule; /* slot of the version in force; of a span: of its rule */
     uint32_t fired_rule;
     uint32_t k;
-    uint32_t pad;
+    uint16_t ended, sound;
+    uint8_t now, kind;
+    uint8_t pad[6];
 };
 
 enum { BARS_IN_BUCKET = 4 }; /* of a symbol, that go with the bucket itself */
 
 uint64_t engine_save_layout(void)
 {
-    const uint64_t sizes[] = {3, /* changes when fields do that keep their size */
+    const uint64_t sizes[] = {4, /* changes when fields do that keep their size */
                               sizeof(struct piece_head),
                               sizeof(struct symbol_head),
                               sizeof(struct symbol),
@@ -113,13 +115,26 @@ static bool put_bars(struct writer *w, const struct engine *e, const struct symb
     return ok;
 }
 
-/* All fires of a symbol are in its heap: breadth first, the fires written being the queue. Returns how many;
- * UINT32_MAX if they do not fit. */
-static uint32_t put_fires(struct writer *w, const struct engine *e, const struct symbol *s)
+static struct saved_fire saved_of(const struct engine *e, const struct fire *f)
+{
+    return (struct saved_fire){.last_ns = f->last_ns,
+                               .due_ns = f->due_ns,
+                               .rule = f->kind == FIRE_RULE ? e->ident_slot[f->ident] : f->rule,
+                               .fired_rule = f->rule,
+                               .k = f->k,
+                               .ended = f->ended,
+                               .sound = f->sound,
+                               .now = f->now,
+                               .kind = f->kind};
+}
+
+/* All fires of a heap: breadth first, the fires written being the queue. Returns how many; UINT32_MAX if they
+ * do not fit. */
+static uint32_t put_heap(struct writer *w, const struct engine *e, uint32_t root)
 {
     uint8_t *first = w->at;
     uint32_t n = 0;
-    for (uint32_t f = s->heap, next = 0; f != NONE;) {
+    for (uint32_t f = root, next = 0; f != NONE;) {
         struct saved_fire x = {.rule = f};
         if (!put(w, &x, sizeof x))
             return UINT32_MAX;
@@ -130,15 +145,23 @@ static uint32_t put_fires(struct writer *w, const struct engine *e, const struct
             memcpy(&x, at, sizeof x);
             const struct fire *y = &e->fire[x.rule];
             f = y->child;
-            x = (struct saved_fire){.last_ns = y->last_ns,
-                                    .due_ns = y->due_ns,
-                                    .rule = e->ident_slot[y->ident],
-                                    .fired_rule = y->rule,
-                                    .k = y->k};
+            x = saved_of(e, y);
             memcpy(at, &x, sizeof x);
         }
     }
     return n;
+}
+
+/* Both heaps and the list of a symbol. As above. */
+static uint32_t put_fires(struct writer *w, const struct engine *e, const struct symbol *s)
+{
+    uint32_t rules = put_heap(w, e, s->heap), withins = put_heap(w, e, s->within), fors = 0;
+    for (uint32_t f = s->fors; f != NONE; f = e->fire[f].sibling, fors++) {
+        struct saved_fire x = saved_of(e, &e->fire[f]);
+        if (!put(w, &x, sizeof x))
+            return UINT32_MAX;
+    }
+    return rules == UINT32_MAX || withins == UINT32_MAX ? UINT32_MAX : rules + withins + fors;
 }
 
 static bool put_symbol(struct writer *w, const struct engine *e, const struct symbol *s)
@@ -243,18 +266,41 @@ static bool get_daily(struct reader *r, struct engine *e, struct symbol *s, cons
     return true;
 }
 
+/* A span's memory names its node of its rule, and counts no more bars than that asks for. */
+static bool memory_sound(const struct loaded_rule *r, const struct saved_fire *f)
+{
+    if (f->k >= r->n_nodes || f->now > 2 || f->fired_rule != f->rule)
+        return false;
+    const struct expr_node *x = &r->node[f->k];
+    return f->kind == FIRE_WITHIN ? x->op == EXPR_WITHIN
+                                  : x->op == EXPR_FOR && f->ended < x->bound_lo && f->sound <= f->ended;
+}
+
+static bool fire_sound(const struct engine *e, const struct saved_fire *f)
+{
+    return f->rule < e->n_rules && e->rule[f->rule].id && f->kind <= FIRE_FOR &&
+           (f->last_ns == INT64_MIN || (f->last_ns >= 0 && f->last_ns <= TIME_MAX_NS)) &&
+           (f->kind == FIRE_RULE || memory_sound(&e->rule[f->rule], f));
+}
+
 static bool get_fires(struct reader *r, struct engine *e, struct symbol *s, uint32_t n)
 {
     for (uint32_t i = 0; i < n; i++) {
         struct saved_fire f;
-        if (!get(r, &f, sizeof f) || f.rule >= e->n_rules || !e->rule[f.rule].id ||
-            (f.last_ns != INT64_MIN && (f.last_ns < 0 || f.last_ns > TIME_MAX_NS)) ||
-            fire_restore(e, s,
-                         &(struct fire){.ident = e->rule[f.rule].ident,
-                                        .rule = f.fired_rule,
-                                        .last_ns = f.last_ns,
-                                        .due_ns = f.due_ns,
-                                        .k = f.k}) < 0)
+        if (!get(r, &f, sizeof f) || !fire_sound(e, &f))
+            return false;
+        const struct loaded_rule *of = &e->rule[f.rule];
+        struct fire x = {.ident =
+                             f.kind == FIRE_RULE ? of->ident : SPAN_IDENT | (uint32_t)of->node[f.k].bound_hi,
+                         .rule = f.fired_rule,
+                         .last_ns = f.last_ns,
+                         .due_ns = f.due_ns,
+                         .k = f.k,
+                         .ended = f.ended,
+                         .sound = f.sound,
+                         .now = f.now,
+                         .kind = f.kind};
+        if (fire_restore(e, s, &x) < 0)
             return false;
     }
     return true;
@@ -265,6 +311,12 @@ static bool is_bool(const struct symbol *x, size_t at)
     return ((const uint8_t *)x)[at] <= 1;
 }
 
+/* A time, or that nothing has been yet. */
+static bool time_or_none(int64_t t)
+{
+    return t == INT64_MIN || t == INT64_MIN / 2 || (t >= 0 && t <= TIME_MAX_NS);
+}
+
 static bool state_sound(const struct engine *e, const struct symbol *x, const struct symbol_head *h,
                         uint32_t bucket)
 {
@@ -272,12 +324,15 @@ static bool state_sound(const struct engine *e, const struct symbol *x, const st
            x->size_scale == h->size_scale && x->session <= SESSION_POSTMARKET &&
            is_bool(x, offsetof(struct symbol, stale)) && is_bool(x, offsetof(struct symbol, rebuild)) &&
            is_bool(x, offsetof(struct symbol, restart)) && is_bool(x, offsetof(struct symbol, live_range)) &&
-           is_bool(x, offsetof(struct symbol, timed)) && is_bool(x, offsetof(struct symbol, daily_saved)) &&
-           x->daily_end <= x->n_daily && x->bars_first <= x->bars_end &&
-           x->bars_end - x->bars_first <= e->limits.bars &&
+           is_bool(x, offsetof(struct symbol, timed)) && is_bool(x, offsetof(struct symbol, spans_moved)) &&
+           is_bool(x, offsetof(struct symbol, daily_saved)) && x->daily_end <= x->n_daily &&
+           x->bars_first <= x->bars_end && x->bars_end - x->bars_first <= e->limits.bars &&
            x->provisional <= x->bars_end - bars_oldest(e, x) && x->provisional < STEP_SLOTS_BARS / 2 &&
-           h->first_bar + h->bars == x->bars_end && x->time_ns <= TIME_MAX_NS &&
-           x->live_start_ns <= TIME_MAX_NS && x->epoch <= e->epoch;
+           h->first_bar + h->bars == x->bars_end && time_or_none(x->time_ns) &&
+           time_or_none(x->live_start_ns) && time_or_none(x->trade_ns) &&
+           (x->session == SESSION_CLOSED ||
+            (x->session_start_ns >= 0 && x->session_start_ns <= TIME_MAX_NS)) &&
+           x->epoch <= e->epoch;
 }
 
 static bool skip(struct reader *r, size_t n)
@@ -294,13 +349,14 @@ static bool get_symbol(struct reader *r, struct engine *e, uint32_t bucket, bool
     struct symbol x, *s;
     if (!get(r, &h, sizeof h) || !head_sound(&h) || !get(r, &x, sizeof x) ||
         !state_sound(e, &x, &h, bucket) || !(s = symbol_for(e, &h, bucket)) || s->heap != NONE ||
-        (last && x.n_daily != s->n_daily))
+        s->within != NONE || s->fors != NONE || (last && x.n_daily != s->n_daily))
         return false;
     if (!last)
         return get_bars(r, e, s, &h) && skip(r, h.fires * sizeof(struct saved_fire));
     *s = x;
-    s->heap = s->scope = NONE;
-    s->due_ns = NEVER_NS;
+    s->heap = s->within = s->fors = s->scope = NONE;
+    s->due_ns = s->span_ns = NEVER_NS;
+    s->spans_moved = false;
     s->bound = 0;
     s->saved = 0;
     s->daily_saved = false;

@@ -21,6 +21,17 @@
  * B and A >= B. At a version's first evaluation nothing crosses, nor, where the rule names a recursive
  * metric, at the first of a trading day. An event cannot be negated: it would be true nearly always.
  *
+ * Spans, behind a comparison or a parenthesis. Their history is the rule version's and the symbol's own: it
+ * begins at the version's first evaluation there. The truth of E lasts from one evaluation to the next, that
+ * of a crossing for its moment; a silent evaluation (a late print, a correction) knows no crossings.
+ *   E within T            true at time t iff E was true at a moment later than t - T; else what E is, false
+ * or unknown. T is 1 s to 24 h of the symbol's time. E for N [Mm] bars     E now and at the ends of the last
+ * N - 1 bars (of M minutes, 1 if not given), as of the last evaluation before each: false if any is, else
+ * unknown if any is, else true. Bars are those in which the symbol traded, N is 2 to 500. What was before the
+ *                         first evaluation is false if E is there, else unknown. E has no events.
+ * With the trigger bar_close the moments are the bars' ends alone, the one at hand being now, and what was
+ * before the first is false.
+ *
  * Triggers. `t` is the symbol's time, a rule's cooldown is per symbol, `fired` its last alert there.
  *   level         fires at a TRADE or QUOTE at which the expression is true and fired + cooldown <= t; at a
  *                 CLOCK only where the expression became true by it.
@@ -80,7 +91,15 @@ int rule_encode(const struct rule *r, uint8_t *out, size_t max);
 int rule_decode(const uint8_t *bytes, size_t len, struct rule *r, struct error *err);
 
 /* What a comparison looks at: a metric, or what is computed of terms and a number. */
-enum term_op { TERM_METRIC, TERM_ADD, TERM_SUBTRACT, TERM_MULTIPLY, TERM_DIVIDE, TERM_ORDER };
+enum term_op {
+    TERM_METRIC,
+    TERM_ADD,
+    TERM_SUBTRACT,
+    TERM_MULTIPLY,
+    TERM_DIVIDE,
+    TERM_ORDER,
+    TERM_SPAN /* the engine's own: the truth of a FOR or WITHIN */
+};
 enum { EXPR_TERMS_MAX = 256, TERM_NUMBER = 0xffff };
 
 struct expr_term {
@@ -91,24 +110,47 @@ struct expr_term {
     int64_t number; /* as a key: a price if `price`, else a double */
 };
 
-/* A parsed expression, in negation normal form: only AND, OR and comparisons with a number are left (of A >
- * B: that of their ORDER with 0). */
-enum expr_op { EXPR_GT, EXPR_GE, EXPR_LT, EXPR_LE, EXPR_EQ, EXPR_NE, EXPR_AND, EXPR_OR };
-enum { EXPR_NODES_MAX = 256, EXPR_DEPTH_MAX = 64 };
+/* A parsed expression, in negation normal form: only AND, OR, spans and comparisons with a number are left
+ * (of A > B: that of their ORDER with 0). A span may be negated, what is in it is in normal form by itself.
+ */
+enum expr_op {
+    EXPR_GT,
+    EXPR_GE,
+    EXPR_LT,
+    EXPR_LE,
+    EXPR_EQ,
+    EXPR_NE,
+    EXPR_AND,
+    EXPR_OR,
+    EXPR_FOR,
+    EXPR_WITHIN
+};
+enum { EXPR_NODES_MAX = 256, EXPR_DEPTH_MAX = 64, EXPR_LEVELS = 4 };
+enum { EXPR_BARS_MAX = 500, EXPR_SECONDS_MAX = 86400 };
+
+static inline bool expr_is_span(unsigned op)
+{
+    return op >= EXPR_FOR;
+}
 
 struct expr_node {
     uint8_t op;       /* enum expr_op */
     bool event;       /* GT, LT: only at the evaluation that makes it so */
-    uint16_t left;    /* comparison: term; AND, OR: node */
-    uint16_t right;   /* AND, OR: node */
+    bool negated;     /* FOR, WITHIN */
+    uint8_t level;    /* FOR, WITHIN: how many of them are nested in it at most, below EXPR_LEVELS */
+    uint16_t left;    /* comparison: term; AND, OR, FOR, WITHIN: node */
+    uint16_t right;   /* AND, OR: node; FOR: minutes of a bar */
     int64_t bound_lo; /* comparison with a number c, as keys of the term: the least key >= c … */
     int64_t bound_hi; /* … and the least key > c */
+    /* FOR: bound_lo bars; WITHIN: bound_lo nanoseconds; bound_hi is the engine's */
 };
 
 struct expr {
     uint16_t n_nodes; /* the last one is the root; children come before parents */
     uint16_t n_operands, n_terms;
-    bool events; /* there is a crossing */
+    uint16_t n_spans;
+    bool events;    /* there is a crossing */
+    bool long_bars; /* … a FOR over bars of more than a minute */
     struct expr_node node[EXPR_NODES_MAX];
     struct metric operand[ALERT_OPERANDS_MAX]; /* distinct, in order of appearance: an alert's metadata */
     struct expr_term term[EXPR_TERMS_MAX];     /* distinct */

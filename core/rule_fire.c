@@ -1,10 +1,10 @@
 /* When a rule that has become true, or holds, fires: triggers, cooldowns, sessions. What holds or cools waits
  * in its symbol's heap by the time at which it is to be looked at again. */
 #include "core/metric_value.h"
+#include "core/rule_pool.h"
 #include "core/rule_truth.h"
 
-/* The instance of a rule for a symbol, NULL if it has none (another version, other symbols). */
-static const struct instance *instance_of(const struct engine *e, const struct symbol *s, uint32_t ident)
+const struct instance *rule_instance_of(const struct engine *e, const struct symbol *s, uint32_t ident)
 {
     uint32_t rule = e->ident_slot[ident];
     const struct loaded_rule *r = &e->rule[rule];
@@ -26,64 +26,19 @@ static const struct instance *instance_of(const struct engine *e, const struct s
                : NULL;
 }
 
-static uint32_t *fire_cell(const struct engine *e, uint32_t symbol, uint32_t ident)
+static void fire_wait(struct engine *e, struct symbol *s, uint32_t f, int64_t due_ns)
 {
-    uint64_t h = symbol * UINT64_C(0x9e3779b97f4a7c15); /* rules that flip together are neighbours */
-    uint32_t *cell = &e->fire_hash[((h >> 32) + ident) & e->fire_mask];
-    while (*cell && (e->fire[*cell - 1].symbol != symbol || e->fire[*cell - 1].ident != ident))
-        cell = &e->fire[*cell - 1].hash_next;
-    return cell;
+    heap_push(e, &s->heap, f, due_ns);
+    due_update(e, s);
 }
 
-static uint32_t heap_meld(struct engine *e, uint32_t a, uint32_t b)
+const struct fire *fire_find(const struct engine *e, const struct symbol *s, uint32_t ident)
 {
-    if (a == NONE || b == NONE)
-        return a == NONE ? b : a;
-    if (e->fire[b].due_ns < e->fire[a].due_ns) {
-        uint32_t t = a;
-        a = b;
-        b = t;
-    }
-    e->fire[b].sibling = e->fire[a].child;
-    e->fire[a].child = b;
-    return a;
+    uint32_t f = *fire_cell(e, place_of(e, s), ident);
+    return f ? &e->fire[f - 1] : NULL;
 }
 
-static void heap_push(struct engine *e, struct symbol *s, uint32_t f, int64_t due_ns)
-{
-    e->fire[f].due_ns = due_ns;
-    e->fire[f].child = e->fire[f].sibling = NONE;
-    s->heap = heap_meld(e, s->heap, f);
-    s->due_ns = e->fire[s->heap].due_ns;
-}
-
-/* Takes the fire that is due first: melds its children in pairs, then the pairs. */
-static uint32_t heap_pop(struct engine *e, struct symbol *s)
-{
-    uint32_t top = s->heap, list = e->fire[top].child, pairs = NONE, root = NONE;
-    while (list != NONE) {
-        uint32_t a = list, b = e->fire[a].sibling;
-        list = b == NONE ? NONE : e->fire[b].sibling;
-        e->fire[a].sibling = NONE;
-        if (b != NONE)
-            e->fire[b].sibling = NONE;
-        uint32_t pair = heap_meld(e, a, b);
-        e->fire[pair].sibling = pairs;
-        pairs = pair;
-    }
-    while (pairs != NONE) {
-        uint32_t next = e->fire[pairs].sibling;
-        e->fire[pairs].sibling = NONE;
-        root = heap_meld(e, root, pairs);
-        pairs = next;
-    }
-    s->heap = root;
-    s->due_ns = root == NONE ? NEVER_NS : e->fire[root].due_ns;
-    return top;
-}
-
-/* From when on a rule may fire again, sessions aside. */
-static int64_t ready_ns(const struct engine *e, const struct fire *f, const struct loaded_rule *r)
+int64_t fire_ready_ns(const struct engine *e, const struct fire *f, const struct loaded_rule *r)
 {
     if (f->last_ns == INT64_MIN)
         return INT64_MIN;
@@ -101,48 +56,17 @@ static void fires_redue(struct engine *e, struct symbol *s)
 {
     uint32_t list = NONE; /* by sibling */
     while (s->heap != NONE) {
-        uint32_t f = heap_pop(e, s);
+        uint32_t f = heap_pop(e, &s->heap);
         e->fire[f].sibling = list;
         list = f;
     }
     while (list != NONE) {
         uint32_t f = list;
         struct fire *x = &e->fire[f];
-        int64_t due_ns = ready_ns(e, x, &e->rule[e->ident_slot[x->ident]]);
+        int64_t due_ns = fire_ready_ns(e, x, &e->rule[e->ident_slot[x->ident]]);
         list = x->sibling;
-        heap_push(e, s, f, due_ns < x->due_ns ? due_ns : x->due_ns);
+        fire_wait(e, s, f, due_ns < x->due_ns ? due_ns : x->due_ns);
     }
-}
-
-/* The fire of a rule for a symbol, new or known; NONE if limits.fires is reached. New ones are in no heap
- * yet. */
-static uint32_t fire_take(struct engine *e, const struct symbol *s, uint32_t ident, bool *fresh)
-{
-    uint32_t place = place_of(e, s), *cell = fire_cell(e, place, ident), f;
-    *fresh = *cell == 0;
-    if (*cell)
-        return *cell - 1;
-    if (e->fire_free != NONE) {
-        f = e->fire_free;
-        e->fire_free = e->fire[f].hash_next;
-    } else if (e->fire_used < e->limits.fires) {
-        f = e->fire_used++;
-    } else {
-        e->count.fires_full++;
-        return NONE;
-    }
-    e->fire[f] =
-        (struct fire){.last_ns = INT64_MIN, .symbol = place, .ident = ident, .child = NONE, .sibling = NONE};
-    *cell = f + 1;
-    return f;
-}
-
-static void fire_give(struct engine *e, uint32_t f)
-{
-    uint32_t *cell = fire_cell(e, e->fire[f].symbol, e->fire[f].ident);
-    *cell = e->fire[f].hash_next;
-    e->fire[f].hash_next = e->fire_free;
-    e->fire_free = f;
 }
 
 int fire_restore(struct engine *e, struct symbol *s, const struct fire *saved)
@@ -153,16 +77,27 @@ int fire_restore(struct engine *e, struct symbol *s, const struct fire *saved)
         return 1; /* counted, as where it had come by itself */
     if (!fresh)
         return -1;
-    e->fire[f].last_ns = saved->last_ns;
-    e->fire[f].rule = saved->rule;
-    e->fire[f].k = saved->k;
-    heap_push(e, s, f, saved->due_ns);
+    struct fire *x = &e->fire[f];
+    x->last_ns = saved->last_ns;
+    x->rule = saved->rule;
+    x->k = saved->k;
+    x->ended = saved->ended;
+    x->sound = saved->sound;
+    x->now = saved->now;
+    x->kind = saved->kind;
+    if (x->kind == FIRE_FOR) {
+        x->sibling = s->fors;
+        s->fors = f;
+        return 0;
+    }
+    heap_push(e, x->kind == FIRE_WITHIN ? &s->within : &s->heap, f, saved->due_ns);
+    due_update(e, s);
     return 0;
 }
 
 static bool cooled(const struct engine *e, const struct fire *f, const struct loaded_rule *r, int64_t t)
 {
-    return t >= ready_ns(e, f, r);
+    return t >= fire_ready_ns(e, f, r);
 }
 
 static inline bool in_session(const struct symbol *s, const struct loaded_rule *r)
@@ -181,7 +116,7 @@ static void fire_now(struct engine *e, struct fire *f, uint32_t rule, int64_t t)
 /* When what neither holds nor cools may go. It outlives its time by 1 ns at least, for k. */
 static int64_t gone_ns(const struct engine *e, const struct fire *f, const struct loaded_rule *r)
 {
-    int64_t ready = ready_ns(e, f, r);
+    int64_t ready = fire_ready_ns(e, f, r);
     return ready > f->last_ns ? ready : f->last_ns + 1;
 }
 
@@ -190,7 +125,7 @@ static int64_t gone_ns(const struct engine *e, const struct fire *f, const struc
 static int64_t again_ns(const struct engine *e, const struct symbol *s, const struct fire *f,
                         const struct loaded_rule *r)
 {
-    int64_t ready = ready_ns(e, f, r);
+    int64_t ready = fire_ready_ns(e, f, r);
     if (ready > s->time_ns || in_session(s, r))
         return ready;
     return s->live_start_ns + MINUTE_NS;
@@ -218,6 +153,8 @@ void rules_bind(struct engine *e, struct symbol *s)
         return; /* its first message */
     fires_redue(e, s);
     rules_touch_all(e, s);
+    if (e->n_spans)
+        spans_bind(e, s);
     e->n_changes = 0;
     e->stamp++;
 }
@@ -228,15 +165,9 @@ void rules_arrive(struct engine *e, struct symbol *s)
     if (s->bound != e->epoch)
         rules_bind(e, s);
     e->bind_epoch = s->epoch;
+    e->arrived = e->n_spans != 0;
     s->epoch = e->epoch;
     s->stale = true;
-}
-
-/* Whether a crossing by this message is one: not of a version that has not been evaluated before, nor where
- * the trading day's switch has made values anew. */
-static inline bool events_count(const struct engine *e, const struct symbol *s, const struct loaded_rule *r)
-{
-    return !(e->bind_epoch && r->epoch > e->bind_epoch) && !(s->restart && r->recursive);
 }
 
 static void candidate_cross(struct engine *e, struct symbol *s, const struct instance *in, enum truth before,
@@ -263,7 +194,7 @@ static void candidate_cross(struct engine *e, struct symbol *s, const struct ins
     else
         st->held_cooldown++;
     if (fresh)
-        heap_push(e, s, f, gone_ns(e, &e->fire[f], r));
+        fire_wait(e, s, f, gone_ns(e, &e->fire[f], r));
 }
 
 /* level, once, once_per_bar: at a tick fire_due fires it, with what was true before. */
@@ -281,7 +212,7 @@ static void candidate_level(struct engine *e, struct symbol *s, const struct ins
     if (what == EVAL_CLOCK && cool && open)
         fire_now(e, &e->fire[f], in->rule, s->time_ns);
     if (fresh)
-        heap_push(e, s, f, open ? s->time_ns : again_ns(e, s, &e->fire[f], r));
+        fire_wait(e, s, f, open ? s->time_ns : again_ns(e, s, &e->fire[f], r));
 }
 
 /* An instance that may have become true by this message. */
@@ -336,12 +267,12 @@ static void fire_due(struct engine *e, struct symbol *s, const uint32_t *cursor)
 {
     int64_t t = s->time_ns;
     uint32_t again = NONE; /* list by sibling: into the heap when all are out */
-    while (s->due_ns <= t) {
-        uint32_t f = heap_pop(e, s);
+    while (heap_due_ns(e, s->heap) <= t) {
+        uint32_t f = heap_pop(e, &s->heap);
         struct fire *x = &e->fire[f];
         const struct loaded_rule *r = &e->rule[e->ident_slot[x->ident]];
         bool level = r->trigger != TRIGGER_CROSS && r->trigger != TRIGGER_BAR_CLOSE && t < r->expires_ns;
-        const struct instance *in = level ? instance_of(e, s, x->ident) : NULL;
+        const struct instance *in = level ? rule_instance_of(e, s, x->ident) : NULL;
         if (!(in && due_level(e, s, cursor, in, x)) && (x->last_ns == INT64_MIN || t >= gone_ns(e, x, r))) {
             fire_give(e, f);
             continue;
@@ -349,10 +280,11 @@ static void fire_due(struct engine *e, struct symbol *s, const uint32_t *cursor)
         x->sibling = again;
         again = f;
     }
+    due_update(e, s);
     while (again != NONE) {
         uint32_t f = again;
         again = e->fire[f].sibling;
-        heap_push(e, s, f, again_ns(e, s, &e->fire[f], &e->rule[e->ident_slot[e->fire[f].ident]]));
+        fire_wait(e, s, f, again_ns(e, s, &e->fire[f], &e->rule[e->ident_slot[e->fire[f].ident]]));
     }
 }
 
@@ -385,7 +317,7 @@ static void close_plan(struct engine *e, struct symbol *s, const struct plan *p)
         else
             st->held_cooldown++;
         if (fresh)
-            heap_push(e, s, f, gone_ns(e, &e->fire[f], r));
+            fire_wait(e, s, f, gone_ns(e, &e->fire[f], r));
     }
 }
 
@@ -395,6 +327,10 @@ void rules_close(struct engine *e, struct symbol *s)
     if (s->rebuild)
         metrics_rebuild(e, s);
     rules_seek_close(e, s);
+    if (e->n_spans)
+        spans_close(e, s);
+    if (unlikely(e->watch))
+        explain_close(e, s);
     close_plan(e, s, &e->market);
     if (q)
         close_plan(e, s, q);
@@ -433,6 +369,8 @@ static void new_rules(struct engine *e, struct symbol *s, const uint32_t *cursor
 void rules_settle(struct engine *e, struct symbol *s, enum eval what)
 {
     const uint32_t *cursor = cursors_of(e, s);
+    if (unlikely(e->n_spans))
+        spans_settle(e, s, what);
     for (uint32_t i = 0; i < e->n_changes; i++) {
         const struct change *c = &e->change[i];
         const struct index *ix = c->index;
@@ -455,6 +393,7 @@ void rules_settle(struct engine *e, struct symbol *s, enum eval what)
     if (what == EVAL_TICK && s->due_ns <= s->time_ns)
         fire_due(e, s, cursor);
     e->bind_epoch = 0;
+    e->arrived = false;
     e->n_changes = 0;
     e->stamp++;
     s->restart = false;

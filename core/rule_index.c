@@ -84,9 +84,11 @@ void rules_touch_all(struct engine *e, struct symbol *s)
     if (s->rebuild)
         metrics_rebuild(e, s);
     for (uint32_t i = 0; i < e->market.n_indexes; i++)
-        touch(e, s, cursor, &e->market.index[i]);
+        if (!e->market.index[i].span)
+            touch(e, s, cursor, &e->market.index[i]);
     for (uint32_t i = 0; q && i < q->n_indexes; i++)
-        touch(e, s, cursor, &q->index[i]);
+        if (!q->index[i].span)
+            touch(e, s, cursor, &q->index[i]);
     s->stale = false;
 }
 
@@ -94,7 +96,8 @@ static void close_cursors(struct engine *e, const struct symbol *s, const struct
 {
     for (uint32_t i = 0; i < p->n_indexes; i++) {
         const struct index *ix = &p->index[i];
-        e->close_cursor[ix->slot] = cursor_seek(ix, CURSOR_NONE, node_key(e, s, ix->node));
+        if (!ix->span)
+            e->close_cursor[ix->slot] = cursor_seek(ix, CURSOR_NONE, node_key(e, s, ix->node));
     }
 }
 

@@ -90,8 +90,29 @@ static uint32_t node_of(struct engine *e, struct metric m, struct expr_term t)
     return e->n_nodes++;
 }
 
+/* A span's truth is a node of its own, the same for every version of the rule. */
+static bool span_nodes(struct engine *e, struct expr *x, uint32_t ident)
+{
+    unsigned n = 0;
+    for (unsigned i = 0; i < x->n_nodes; i++) {
+        unsigned op = x->node[i].op;
+        struct expr_term t = {.op = TERM_SPAN,
+                              .left = TERM_NUMBER,
+                              .right = TERM_NUMBER,
+                              .number = ((int64_t)ident << 8 | op) << 16 | n};
+        if (!expr_is_span(op))
+            continue;
+        uint32_t node = node_of(e, (struct metric){.kind = METRIC_DIFFERENCE}, t);
+        if (node == NONE)
+            return false;
+        x->node[i].bound_hi = node;
+        n++;
+    }
+    return true;
+}
+
 /* Gives each term its node, and each comparison the node that it looks at. */
-static bool nodes_of(struct engine *e, struct expr *x, uint32_t operand[])
+static bool nodes_of(struct engine *e, struct expr *x, uint32_t ident, uint32_t operand[])
 {
     uint16_t node_at[EXPR_TERMS_MAX];
     for (unsigned i = 0; i < x->n_terms; i++) {
@@ -114,7 +135,7 @@ static bool nodes_of(struct engine *e, struct expr *x, uint32_t operand[])
     for (unsigned i = 0; i < x->n_nodes; i++)
         if (x->node[i].op < EXPR_AND)
             x->node[i].left = node_at[x->node[i].left];
-    return true;
+    return span_nodes(e, x, ident);
 }
 
 static int refuse(struct engine *e, uint64_t *counter, const struct rule *r, const char *why)
@@ -159,6 +180,12 @@ static void count_symbol(void *ctx, const char *name, uint32_t len)
     ++*(uint32_t *)ctx;
 }
 
+/* Comparisons in spans are looked at also where they cease to hold: twice in their index. */
+static size_t comparisons_of(const struct loaded_rule *r)
+{
+    return (size_t)r->n_nodes * (r->n_spans ? 2 : 1);
+}
+
 /* What rules_build needs at most for a rule, so that what is refused does not depend on what comes with it.
  */
 static size_t built_bytes_of(const struct loaded_rule *r)
@@ -168,7 +195,8 @@ static size_t built_bytes_of(const struct loaded_rule *r)
         4 * sizeof(struct edge) + 2 * sizeof(struct atom) + 3 * sizeof(uint16_t) +
         2 * (sizeof(struct index) + 3 * sizeof(int64_t) + 15 * sizeof(uint32_t) + 6 * align);
     const size_t names =
-        sizeof(struct instance) + 4 * sizeof(uint32_t) + r->n_nodes * comparison +
+        (1u + r->n_spans) * (sizeof(struct instance) + 4 * sizeof(uint32_t)) +
+        comparisons_of(r) * comparison +
         (r->symbols_len ? sizeof(struct scope) + sizeof(struct index) + metrics + 8 * align : 0);
     uint32_t n = 0;
     if (r->symbols_len)
@@ -187,6 +215,8 @@ static bool admit(struct engine *e, uint32_t slot, const struct rule *r, const s
                             .n_operands = (uint8_t)x->n_operands,
                             .n_nodes = x->n_nodes,
                             .n_terms = x->n_terms,
+                            .n_spans = x->n_spans,
+                            .events = x->events,
                             .cooldown_ns = r->cooldown_ns,
                             .expires_ns = r->expires_ns ? r->expires_ns : NEVER_NS,
                             .instance = NONE,
@@ -240,7 +270,8 @@ int rules_load(struct engine *e, uint32_t slot, const struct rule *r)
         return refuse(e, &e->count.rules_refused, r, err.text);
     uint32_t operand[ALERT_OPERANDS_MAX], n_nodes = e->n_nodes, state_words = e->state_words,
                                           n_series = e->n_series;
-    bool metrics = nodes_of(e, &x, operand);
+    uint32_t *cell = ident_cell(e, r->id, (uint32_t)strlen(r->id));
+    bool metrics = nodes_of(e, &x, *cell ? *cell - 1 : e->n_idents, operand);
     if (metrics && admit(e, slot, r, &x, operand))
         return 0;
     e->n_nodes = n_nodes;
@@ -320,22 +351,41 @@ static void add_comparison(struct build *b, uint64_t scope, const struct expr_no
     b->code[b->n_code++] = n->op == EXPR_EQ ? CODE_AND : CODE_OR;
 }
 
-/* Postfix code in the order of evaluation, without recursion: children come before parents in the node list,
- * but not always next to them, so the tree is walked with a bounded stack. */
-static void add_instance(struct build *b, uint32_t rule, uint64_t scope)
+/* A span's atom: its node's keys are 0 and 1. */
+static void add_span(struct build *b, uint64_t scope, const struct expr_node *n, uint32_t first)
+{
+    b->code[b->n_code++] = (uint16_t)(b->n_atoms - first);
+    add_atom(b, scope << 32 | (uint64_t)n->bound_hi, 1, n->negated, false);
+}
+
+/* What a span looks at is news also where it ceases to hold. */
+static void watch_both_ways(struct build *b, uint32_t first)
+{
+    for (uint32_t i = first, end = b->n_edges; i < end; i++) {
+        b->edge[b->n_edges] = b->edge[i];
+        b->edge[b->n_edges++].down = !b->edge[i].down;
+    }
+}
+
+/* The condition whose root is the rule's node `root`, or that of its span. Postfix code in the order of
+ * evaluation, without recursion: children come before parents in the node list, but not always next to them,
+ * so the tree is walked with a bounded stack. */
+static void add_condition(struct build *b, uint32_t rule, uint64_t scope, uint16_t root, uint32_t span)
 {
     const struct loaded_rule *r = &b->e->rule[rule];
-    uint32_t first = b->n_atoms, code_at = b->n_code;
+    uint32_t first = b->n_atoms, code_at = b->n_code, first_edge = b->n_edges;
     uint16_t stack[2 * EXPR_NODES_MAX];
     int n = 0;
     bool plain = true;
-    stack[n++] = (uint16_t)(r->n_nodes - 1);
+    stack[n++] = root;
     while (n) {
         uint16_t top = stack[--n];
         const struct expr_node *x = &r->node[top & 0x7fff];
         if (x->op < EXPR_AND) {
             add_comparison(b, scope, x, first);
             plain &= x->op != EXPR_NE;
+        } else if (expr_is_span(x->op)) {
+            add_span(b, scope, x, first);
         } else if (top & 0x8000) {
             b->code[b->n_code++] = x->op == EXPR_AND ? CODE_AND : CODE_OR;
             plain &= x->op == EXPR_AND;
@@ -347,12 +397,25 @@ static void add_instance(struct build *b, uint32_t rule, uint64_t scope)
     }
     if (plain)
         b->n_code = code_at;
+    if (span)
+        watch_both_ways(b, first_edge);
     b->instance_scope[b->n_instances] = (uint32_t)scope;
     b->instance[b->n_instances++] = (struct instance){.rule = rule,
+                                                      .span = span,
                                                       .atom_at = first,
                                                       .n_atoms = b->n_atoms - first,
                                                       .code_at = code_at,
                                                       .n_code = b->n_code - code_at};
+}
+
+/* A rule: what its spans look at, the innermost first, then itself. */
+static void add_instance(struct build *b, uint32_t rule, uint64_t scope)
+{
+    const struct loaded_rule *r = &b->e->rule[rule];
+    for (uint16_t i = 0; r->n_spans && i < r->n_nodes; i++)
+        if (expr_is_span(r->node[i].op))
+            add_condition(b, rule, scope, r->node[i].left, i + 1u);
+    add_condition(b, rule, scope, (uint16_t)(r->n_nodes - 1), 0);
 }
 
 static void add_scope(void *ctx, const char *name, uint32_t len)
@@ -534,8 +597,8 @@ static uint32_t count_pairs(const struct engine *e, size_t *comparisons)
             each_symbol(r, count_symbol, &n);
         else
             n = 1;
-        instances += n;
-        *comparisons += (size_t)n * r->n_nodes;
+        instances += n * (1u + r->n_spans);
+        *comparisons += n * comparisons_of(r);
     }
     return instances;
 }
@@ -547,6 +610,10 @@ static bool list_instances(struct build *b)
     for (uint32_t i = 0; i < b->n_instances; i++) {
         uint32_t sc = b->instance_scope[i];
         struct plan *p = sc ? &e->scope[sc - 1].plan : &e->market;
+        if (b->instance[i].span) {
+            p->n_spans++;
+            continue;
+        }
         p->n_instances++;
         p->n_on_close += e->rule[b->instance[i].rule].trigger == TRIGGER_BAR_CLOSE;
     }
@@ -554,13 +621,20 @@ static bool list_instances(struct build *b)
         struct plan *p = sc ? &e->scope[sc - 1].plan : &e->market;
         p->instance = take_u32(e, p->n_instances);
         p->on_close = take_u32(e, p->n_on_close);
-        if (!p->instance || !p->on_close)
+        p->span = take_u32(e, p->n_spans);
+        if (!p->instance || !p->on_close || !p->span)
             return false;
-        p->n_instances = p->n_on_close = 0;
+        p->n_instances = p->n_on_close = p->n_spans = 0;
     }
     for (uint32_t i = 0; i < b->n_instances; i++) {
         uint32_t sc = b->instance_scope[i];
         struct plan *p = sc ? &e->scope[sc - 1].plan : &e->market;
+        if (b->instance[i].span) {
+            span_index(p, span_node(e, &b->instance[i]))->span = i + 1;
+            p->span[p->n_spans++] = i;
+            e->n_spans++;
+            continue;
+        }
         p->instance[p->n_instances++] = i;
         if (e->rule[b->instance[i].rule].trigger == TRIGGER_BAR_CLOSE)
             p->on_close[p->n_on_close++] = i;
@@ -593,7 +667,7 @@ static bool try_build(struct engine *e)
     e->built.used = 0;
     memset(&e->market, 0, sizeof e->market);
     memset(e->scope_hash, 0, (e->hash_mask + 1) * sizeof *e->scope_hash);
-    e->n_scopes = 0;
+    e->n_scopes = e->n_spans = 0;
     for (uint32_t i = 0; i < e->n_rules; i++)
         if (e->rule[i].live)
             each_symbol(&e->rule[i], count_symbol, &names);

@@ -1,6 +1,7 @@
 /* The expression's parser: recursive descent, bounded in depth and size, straight to negation normal form.
  * Whether a parenthesis holds a condition or a value shows only behind it, so both are parsed by one grammar
  * and each user of a value checks its kind. */
+#include "core/bucket.h"
 #include "core/rule.h"
 #include "core/rule_number.h"
 
@@ -19,6 +20,8 @@ enum token_kind {
     T_OR,
     T_NOT,
     T_CROSSES,
+    T_FOR,
+    T_WITHIN,
     T_BAD
 };
 
@@ -35,6 +38,10 @@ struct parser {
     struct expr *e;
     struct error *err;
     int depth;
+    /* of each node */
+    struct token at[EXPR_NODES_MAX]; /* of an event: its `crosses` */
+    bool negated[EXPR_NODES_MAX];    /* of an event: a `not` stands before it */
+    bool closed[EXPR_NODES_MAX];     /* it belongs to a span: what is outside does not change it */
 };
 
 /* What a part of the text is. */
@@ -47,8 +54,8 @@ struct value {
     struct rule_number number;
 };
 
-static const char *const words[] = {"and", "or", "not", "crosses"};
-static const enum token_kind word_kinds[] = {T_AND, T_OR, T_NOT, T_CROSSES};
+static const char *const words[] = {"and", "or", "not", "crosses", "for", "within"};
+static const enum token_kind word_kinds[] = {T_AND, T_OR, T_NOT, T_CROSSES, T_FOR, T_WITHIN};
 enum { WORDS = sizeof words / sizeof *words };
 
 static const char want_condition[] = "a metric, a number, 'not' or '('";
@@ -330,7 +337,7 @@ static int compare(struct parser *p, struct expr_node n, bool negate, struct val
             n.op = mirrored(n.op);
         rule_number_bounds(number->number, p->e->term[n.left].price, &n.bound_lo, &n.bound_hi);
     }
-    if (negate)
+    if (negate && !n.event)
         n.op = negated(n.op);
     p->e->events |= n.event;
     left->kind = V_TRUTH;
@@ -341,18 +348,6 @@ static int compare(struct parser *p, struct expr_node n, bool negate, struct val
 /* ---- the grammar, from the loosest down; `want` is what may stand here */
 
 static int disjunction(struct parser *p, bool negate, struct value *v, const char *want);
-
-/* What may stand behind a condition is not there. */
-static int no_connective(struct parser *p, const char *what)
-{
-    const struct token *t = &p->token;
-    if (token_is(t, "for") || token_is(t, "within"))
-        return error_set(p->err,
-                         "column %u: found '%.*s', expected %s; `for N bars` and `within T` are not in this "
-                         "version",
-                         column(p, t), (int)t->len, t->at, what);
-    return expected(p, what);
-}
 
 static int primary(struct parser *p, bool negate, struct value *v, const char *want)
 {
@@ -365,7 +360,7 @@ static int primary(struct parser *p, bool negate, struct value *v, const char *w
         if (disjunction(p, negate, v, want) < 0)
             return -1;
         if (p->token.kind != T_CLOSE)
-            return no_connective(p, v->kind == V_TRUTH ? "'and', 'or' or ')'" : "an operator or ')'");
+            return expected(p, v->kind == V_TRUTH ? "'and', 'or' or ')'" : "an operator or ')'");
         v->at = p->token; /* … if it is refused, where it ends */
         p->depth--;
         break;
@@ -441,10 +436,8 @@ static int sum(struct parser *p, bool negate, struct value *v, const char *want)
 }
 
 /* `crosses above`, `crosses below`: in view is `crosses`. */
-static int crossing(struct parser *p, bool negate, struct expr_node *n)
+static int crossing(struct parser *p, struct expr_node *n)
 {
-    if (negate)
-        return expected(p, "no 'not' before a crossing, which is true for a moment only");
     next(p);
     if (!token_is(&p->token, "above") && !token_is(&p->token, "below"))
         return expected(p, "'above' or 'below'");
@@ -474,15 +467,134 @@ static int comparison(struct parser *p, bool negate, struct value *v, const char
     }
     if (v->kind == V_TRUTH || (p->token.kind != T_CMP && p->token.kind != T_CROSSES))
         return 0;
-    n.op = p->token.cmp;
-    if (p->token.kind == T_CROSSES && crossing(p, negate, &n) < 0)
+    struct token op = p->token;
+    n.op = op.cmp;
+    if (op.kind == T_CROSSES && crossing(p, &n) < 0)
         return -1;
     next(p);
     if (sum(p, false, &right, want_value) < 0)
         return -1;
     if (right.kind == V_TRUTH)
         return expected_at(p, &right.at, want_value);
-    return compare(p, n, negate, v, &right);
+    if (compare(p, n, negate, v, &right) < 0)
+        return -1;
+    p->at[v->node] = op;
+    p->negated[v->node] = negate;
+    return 0;
+}
+
+/* ---- spans */
+
+/* The events of the nodes [first, end) that belong to no span: none may be negated, in a FOR none may be. */
+static int check_events(struct parser *p, int first, int end, bool none)
+{
+    for (int i = first; i < end; i++) {
+        if (!p->e->node[i].event || p->closed[i])
+            continue;
+        if (none)
+            return expected_at(
+                p, &p->at[i], "no crossing under 'for', as it is true for a moment only; 'within' takes one");
+        if (p->negated[i])
+            return expected_at(p, &p->at[i], "no 'not' before a crossing, which is true for a moment only");
+    }
+    return 0;
+}
+
+/* What a `not` before a span has negated in it before the span was seen: back again. */
+static void negate_back(struct parser *p, int first, int end)
+{
+    for (int i = first; i < end; i++) {
+        struct expr_node *n = &p->e->node[i];
+        if (p->closed[i])
+            continue;
+        if (expr_is_span(n->op))
+            n->negated = !n->negated;
+        else if (n->op >= EXPR_AND)
+            n->op = n->op == EXPR_AND ? EXPR_OR : EXPR_AND;
+        else if (!n->event)
+            n->op = negated(n->op);
+        p->negated[i] = !p->negated[i];
+    }
+}
+
+/* The whole number that the token in view begins with; -1: none, or a long one. *rest is behind it. */
+static int64_t whole_number(const struct token *t, const char **rest)
+{
+    int64_t v = 0;
+    const char *s = t->at, *end = s + t->len;
+    if (t->kind != T_NUMBER || !isdigit((unsigned char)*s))
+        return -1;
+    for (; s < end && isdigit((unsigned char)*s) && v < 1000000; s++)
+        v = 10 * v + (*s - '0');
+    *rest = s;
+    return v;
+}
+
+/* `N bars`, `N 5m bars`: in view is N. */
+static int for_bars(struct parser *p, struct expr_node *n)
+{
+    const char *rest;
+    int minutes = 1;
+    n->bound_lo = whole_number(&p->token, &rest);
+    if (n->bound_lo < 2 || n->bound_lo > EXPR_BARS_MAX || rest != p->token.at + p->token.len)
+        return expected(p, "a whole number of bars, 2 to 500");
+    next(p);
+    if (p->token.kind == T_NUMBER) {
+        minutes = metric_timeframe(p->token.at, p->token.len);
+        if (minutes < 0 || minutes == METRIC_DAY)
+            return expected(p, "'bars' or a timeframe: 1m 2m 5m 10m 15m 30m 1h 2h 4h");
+        next(p);
+    }
+    if (!token_is(&p->token, "bars") && !token_is(&p->token, "bar"))
+        return expected(p, p->token.kind == T_NUMBER || minutes > 1 ? "'bars'" : "'bars' or a timeframe");
+    n->right = (uint16_t)minutes;
+    p->e->long_bars |= minutes > 1;
+    return 0;
+}
+
+/* `5m`: in view. */
+static int within_time(struct parser *p, struct expr_node *n)
+{
+    const char *unit;
+    int64_t v = whole_number(&p->token, &unit);
+    if (v > 0 && unit + 1 == p->token.at + p->token.len) {
+        v *= *unit == 's' ? 1 : *unit == 'm' ? 60 : *unit == 'h' ? 3600 : 0;
+        n->bound_lo = v * SECOND_NS;
+        if (v >= 1 && v <= EXPR_SECONDS_MAX)
+            return 0;
+    }
+    return expected(p, "a time such as 30s, 5m or 1h, 1s to 24h");
+}
+
+/* `for` and `within` behind a condition whose nodes begin with `first`. */
+static int spans(struct parser *p, bool negate, int first, struct value *v)
+{
+    while (p->token.kind == T_FOR || p->token.kind == T_WITHIN) {
+        bool bars = p->token.kind == T_FOR;
+        struct expr_node n = {
+            .op = bars ? EXPR_FOR : EXPR_WITHIN, .negated = negate, .left = (uint16_t)v->node};
+        int end = p->e->n_nodes;
+        if (negate)
+            negate_back(p, first, end);
+        if (check_events(p, first, end, bars) < 0)
+            return -1;
+        for (int i = first; i < end; i++) {
+            const struct expr_node *x = &p->e->node[i];
+            p->closed[i] = true;
+            if (expr_is_span(x->op) && x->level >= n.level)
+                n.level = x->level + 1;
+        }
+        if (n.level == EXPR_LEVELS)
+            return expected(p, "at most 4 nested 'for' and 'within'");
+        next(p);
+        if ((bars ? for_bars : within_time)(p, &n) < 0)
+            return -1;
+        next(p);
+        if ((v->node = add_node(p, n)) < 0)
+            return -1;
+        p->e->n_spans++;
+    }
+    return 0;
 }
 
 /* A condition is asked for, and there is but a value. */
@@ -494,13 +606,16 @@ static int no_truth(struct parser *p)
 static int factor(struct parser *p, bool negate, struct value *v, const char *want)
 {
     bool any = false;
+    int first = p->e->n_nodes;
     for (; p->token.kind == T_NOT; next(p)) {
         negate = !negate;
         any = true;
     }
     if (comparison(p, negate, v, any ? want_condition : want) < 0)
         return -1;
-    return any && v->kind != V_TRUTH ? no_truth(p) : 0;
+    if (v->kind == V_TRUTH)
+        return spans(p, negate, first, v);
+    return any ? no_truth(p) : 0;
 }
 
 static int chain(struct parser *p, bool negate, struct value *v, const char *want, part_fn *part,
@@ -548,12 +663,15 @@ int expr_parse(const char *text, size_t len, struct expr *e, struct error *err)
     if (root.kind != V_TRUTH)
         return no_truth(&p);
     if (p.token.kind != T_END)
-        return no_connective(&p, "'and', 'or' or the end");
-    return 0;
+        return expected(&p, "'and', 'or' or the end");
+    return check_events(&p, 0, p.e->n_nodes, false);
 }
 
 int expr_check_trigger(const struct expr *e, enum rule_trigger trigger, struct error *err)
 {
+    if (e->long_bars && trigger == TRIGGER_BAR_CLOSE)
+        return error_set(err, "trigger: found \"bar_close\" with `for` over bars of more than a minute, "
+                              "expected bars of a minute: such a rule is evaluated at their ends");
     if (e->events && trigger == TRIGGER_BAR_CLOSE)
         return error_set(err,
                          "trigger: found \"bar_close\" with a crossing, expected another trigger: a rule "

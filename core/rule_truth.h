@@ -83,4 +83,11 @@ static inline bool holds(const struct engine *e, const uint32_t *cursor, const s
     return true;
 }
 
+/* Whether a crossing by this message is one: not of a version that has not been evaluated before, nor where
+ * the trading day's switch has made values anew. */
+static inline bool events_count(const struct engine *e, const struct symbol *s, const struct loaded_rule *r)
+{
+    return !(e->bind_epoch && r->epoch > e->bind_epoch) && !(s->restart && r->recursive);
+}
+
 #endif

@@ -258,6 +258,12 @@ size_t sequencer_apply(struct sequencer *q, const struct msg *in, size_t n, stru
     return (size_t)(m - in);
 }
 
+void sequencer_pass(struct sequencer *q, enum msg_type type, uint64_t n)
+{
+    q->seq += n;
+    q->count[type] += n;
+}
+
 /* When the CLOCK of the source's end is due for a bucket, INT64_MIN for none: its bars are final already. */
 static int64_t end_clock(const struct sequencer *q, const struct bucket_clock *c)
 {

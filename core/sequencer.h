@@ -44,6 +44,10 @@ void sequencer_end(struct sequencer *q, bool clocks, struct msg *out, size_t cap
  * and times stay where they are. */
 void sequencer_take_back(struct sequencer *q, const struct msg *m, size_t n);
 
+/* n messages of a type come from elsewhere, before some that it gave already: all seqs to come are n higher.
+ */
+void sequencer_pass(struct sequencer *q, enum msg_type type, uint64_t n);
+
 uint64_t sequencer_next_seq(const struct sequencer *q);
 /* The running maximum of event time; INT64_MIN before the first tick. */
 int64_t sequencer_time(const struct sequencer *q);

@@ -81,10 +81,24 @@ static int segment_fits(struct journal_reader *r, uint64_t number, struct error 
     return 0;
 }
 
+/* The segments that are there now, from the one after number `done`. */
+static void list_from(struct journal_reader *r, uint64_t done)
+{
+    uint64_t *numbers;
+    int n = segment_list(r->path, JOURNAL_SUFFIX, &numbers, NULL);
+    if (n <= 0)
+        return;
+    free(r->numbers);
+    r->numbers = numbers;
+    r->count = n;
+    for (r->next = 0; r->next < n && numbers[r->next] <= done;)
+        r->next++;
+}
+
 /* Opens the directory's next segment with content. 1, 0 if there is none, -1 with err. */
 static int open_next(struct journal_reader *r, struct error *err)
 {
-    for (; r->next < r->count; r->next++) {
+    while (r->next < r->count) {
         char path[4200];
         int i = r->next;
         if (i && r->numbers[i] != r->numbers[i - 1] + 1) {
@@ -99,8 +113,11 @@ static int open_next(struct journal_reader *r, struct error *err)
         struct journal_file f;
         file_path(r, i, path, sizeof path);
         if (r->options.live && access(path, F_OK)) {
-            if (i < r->count - 1 && !(r->started && r->seq)) { /* retention took it away meanwhile */
+            if (i < r->count - 1 &&
+                !(r->started && r->seq)) { /* retention took it, or recovery made it anew */
                 r->seq = 0;
+                r->next = r->count = 0;
+                list_from(r, 0);
                 continue;
             }
             r->count = i; /* its writer made it ready, and took it away when nothing came */
@@ -118,6 +135,7 @@ static int open_next(struct journal_reader *r, struct error *err)
         }
         if (r->options.live)
             break; /* its writer made it ready and has not yet come to it */
+        r->next++;
     }
     return 0;
 }
@@ -125,17 +143,8 @@ static int open_next(struct journal_reader *r, struct error *err)
 /* Takes in segments that came since. */
 static void list_again(struct journal_reader *r)
 {
-    if (r->ends_there)
-        return;
-    uint64_t *numbers, done = r->next ? r->numbers[r->next - 1] : 0;
-    int n = segment_list(r->path, JOURNAL_SUFFIX, &numbers, NULL);
-    if (n <= 0)
-        return;
-    free(r->numbers);
-    r->numbers = numbers;
-    r->count = n;
-    for (r->next = 0; r->next < n && numbers[r->next] <= done;)
-        r->next++;
+    if (!r->ends_there)
+        list_from(r, r->next ? r->numbers[r->next - 1] : 0);
 }
 
 /* The time and a name of none of these is wanted. Records that have no time in the head, but END, have more

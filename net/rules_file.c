@@ -9,11 +9,13 @@
 
 #include "core/decimal.h"
 
-/* Where an error lies: file, rule number from 1, its id. */
+/* Where an error lies: file, rule (or watchlist) number from 1, its id. */
 struct place {
     const char *file;
     size_t rule;
     const char *id;
+    bool is_watchlist;
+    const json_t *watchlists; /* of the file; NULL: it has none */
 };
 
 static int wrong(struct error *err, const struct place *p, const char *format, ...)
@@ -26,8 +28,8 @@ static int wrong(struct error *err, const struct place *p, const char *format, .
     va_start(ap, format);
     vsnprintf(text, sizeof text, format, ap);
     va_end(ap);
-    return error_set(err, "%s: rule %zu%s%s%s: %s", p->file, p->rule, p->id ? " '" : "", p->id ? p->id : "",
-                     p->id ? "'" : "", text);
+    return error_set(err, "%s: %s %zu%s%s%s: %s", p->file, p->is_watchlist ? "watchlist" : "rule", p->rule,
+                     p->id ? " '" : "", p->id ? p->id : "", p->id ? "'" : "", text);
 }
 
 static const char *kind_of(const json_t *v)
@@ -95,6 +97,7 @@ static int apply_timeframe(struct metric *m, const char *text, const char *tf, c
     if (days) {
         metric_name(m, name);
         snprintf(expected, sizeof expected, "%s", m->timeframe ? "1d" : strrchr(name, '_') + 1);
+        snprintf(hours, sizeof hours, "%s", m->timeframe ? "daily" : "");
     } else if (minutes) {
         snprintf(expected, sizeof expected, "%um", minutes);
         if (minutes % 60 == 0)
@@ -254,13 +257,49 @@ static char *expression(const json_t *o, struct rule *r, const struct place *p, 
     return NULL;
 }
 
+static bool is_called(const json_t *list, const char *name)
+{
+    const char *id = json_string_value(json_object_get(list, "id")),
+               *own = json_string_value(json_object_get(list, "name"));
+    return (id && !strcmp(id, name)) || (own && !strcmp(own, name));
+}
+
+/* The symbols of the watchlist of that id or name; NULL with err. */
+static const json_t *watchlist(const char *name, const struct place *p, struct error *err)
+{
+    size_t n = json_array_size(p->watchlists);
+    const char **names = malloc((2 * n + 1) * sizeof *names);
+    unsigned known = 0;
+    if (!names)
+        abort();
+    for (size_t i = 0; i < n; i++) {
+        const json_t *list = json_array_get(p->watchlists, i);
+        const char *own = json_string_value(json_object_get(list, "name"));
+        if (is_called(list, name)) {
+            free(names);
+            return json_object_get(list, "symbols");
+        }
+        names[known++] = json_string_value(json_object_get(list, "id"));
+        if (own)
+            names[known++] = own;
+    }
+    const char *near = error_nearest(name, names, known);
+    wrong(err, p, "symbols: there is no watchlist '%.64s'%s%s%s%s", name, n ? "" : ": the file has none",
+          near ? "; did you mean '" : "", near ? near : "", near ? "'?" : "");
+    free(names);
+    return NULL;
+}
+
 /* Symbols as a comma-separated list; "" for none; allocated. */
 static char *symbol_list(const json_t *v, const struct place *p, struct error *err)
 {
     char *text = NULL;
     size_t len = 0;
+    if (json_is_string(v) && !p->is_watchlist && !(v = watchlist(json_string_value(v), p, err)))
+        return NULL;
     if (v && !json_is_array(v)) {
-        wrong(err, p, "symbols: %s, expected an array of names", kind_of(v));
+        wrong(err, p, "symbols: %s, expected an array of names%s", kind_of(v),
+              p->is_watchlist ? "" : " or the name of a watchlist");
         return NULL;
     }
     FILE *out = open_memstream(&text, &len);
@@ -375,10 +414,49 @@ static int read_rule(const json_t *o, double cooldown_s, struct rule *r, struct 
     return 0;
 }
 
-static int add_rule(struct rules_file *f, const json_t *o, const char *file, double cooldown_s,
-                    struct error *err)
+/* A watchlist with its number: {id, name, symbols}. */
+static int check_watchlist(const json_t *lists, size_t i, struct place *p, struct error *err)
 {
-    struct place p = {.file = file, .rule = f->n + 1u};
+    static const char *const fields[] = {"id",      "name",       "description", "user_id",
+                                         "symbols", "created_at", "updated_at"};
+    const json_t *o = json_array_get(lists, i), *symbols = json_object_get(o, "symbols");
+    char id[RULE_ID_MAX + 1], name[RULE_NAME_MAX + 1];
+    *p = (struct place){.file = p->file, .rule = i + 1, .is_watchlist = true};
+    if (!json_is_object(o))
+        return wrong(err, p, "%s, expected an object", kind_of(o));
+    if (text_field(o, "id", id, sizeof id, NULL, p, err) < 0)
+        return -1;
+    if (!id[0])
+        return wrong(err, p, "id: empty");
+    p->id = json_string_value(json_object_get(o, "id"));
+    if (known_fields(o, fields, sizeof fields / sizeof *fields, "watchlist", p, err) < 0 ||
+        text_field(o, "name", name, sizeof name, id, p, err) < 0)
+        return -1;
+    for (size_t k = 0; k < i; k++)
+        if (is_called(json_array_get(lists, k), id) || is_called(json_array_get(lists, k), name))
+            return wrong(err, p, "another watchlist is called so too");
+    if (!json_is_array(symbols))
+        return wrong(err, p, "symbols: %s, expected an array of names", kind_of(symbols));
+    char *list = symbol_list(symbols, p, err);
+    free(list);
+    return list ? 0 : -1;
+}
+
+static int check_watchlists(const json_t *lists, const char *file, struct error *err)
+{
+    struct place p = {.file = file};
+    if (!json_is_array(lists))
+        return error_set(err, "%s: watchlists: %s, expected an array", file, kind_of(lists));
+    for (size_t i = 0; i < json_array_size(lists); i++)
+        if (check_watchlist(lists, i, &p, err) < 0)
+            return -1;
+    return 0;
+}
+
+static int add_rule(struct rules_file *f, const json_t *o, const json_t *watchlists, const char *file,
+                    double cooldown_s, struct error *err)
+{
+    struct place p = {.file = file, .rule = f->n + 1u, .watchlists = watchlists};
     if ((f->n & (f->n - 1)) == 0) {
         f->rule = realloc(f->rule, (f->n ? 2 * f->n : 1) * sizeof *f->rule);
         if (!f->rule)
@@ -436,7 +514,7 @@ static int parse_lines(struct rules_file *f, const char *text, size_t len, const
                 return error_set(err, "%s:%d:%d: %s", name, whole->line, whole->column, whole->text);
             if (!o)
                 return error_set(err, "%s:%u:%d: %s", name, line, je.column, je.text);
-            int bad = add_rule(f, o, name, cooldown_s, err);
+            int bad = add_rule(f, o, NULL, name, cooldown_s, err);
             json_decref(o);
             if (bad)
                 return -1;
@@ -460,13 +538,19 @@ struct rules_file *rules_file_parse(const char *text, size_t len, const char *na
     } else if (!root) {
         bad = error_set(err, "%s:%d:%d: %s", name, je.line, je.column, je.text);
     } else {
-        if (json_is_object(root) && json_object_get(root, "rules"))
+        const json_t *watchlists = NULL;
+        if (json_is_object(root) && json_object_get(root, "rules")) {
             list = json_object_get(root, "rules");
-        if (json_is_array(list))
+            watchlists = json_object_get(root, "watchlists");
+            bad = watchlists ? check_watchlists(watchlists, name, err) : 0;
+        }
+        if (bad)
+            list = NULL;
+        else if (json_is_array(list))
             for (size_t i = 0; !bad && i < json_array_size(list); i++)
-                bad = add_rule(f, json_array_get(list, i), name, cooldown_s, err);
+                bad = add_rule(f, json_array_get(list, i), watchlists, name, cooldown_s, err);
         else if (list == root && json_is_object(root))
-            bad = add_rule(f, root, name, cooldown_s, err);
+            bad = add_rule(f, root, NULL, name, cooldown_s, err);
         else
             bad = error_set(err, "%s: %s, expected an array of rules, {\"rules\":[…]} or one rule a line",
                             name, kind_of(list));

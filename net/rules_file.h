@@ -1,5 +1,6 @@
-/* Rule files: JSON as in a rule store. An array, {"rules":[…]}, or one rule a line. JSON conditions become
- * the canonical expression here; core knows only that. What is wrong is refused with file, rule, field, what
+/* Rule files: JSON as in a rule store. An array, {"rules":[…],"watchlists":[…]}, or one rule a line. JSON
+ * conditions become the canonical expression here, and the name of a watchlist its symbols; core knows only
+ * that. What is wrong is refused with file, rule, field, what
  * was found, what was expected.
  */
 #ifndef NET_RULES_FILE_H

@@ -45,6 +45,10 @@
     C(INGEST_RING_FULL_WAITS, "ring_full_waits", counter, "", "waits for room in a scanner's ring")          \
     C(INGEST_SYMBOLS, "symbols", gauge, "symbols", "symbols known")                                          \
     C(INGEST_RULES, "rules", gauge, "rules", "versions of rules put in the rule table")                      \
+    C(INGEST_RELOADS, "rule_reloads", counter, "",                                                           \
+      "files of rules read again, those that changed nothing included")                                      \
+    C(INGEST_RELOADS_REFUSED, "rule_reloads_refused", counter, "",                                           \
+      "files of rules that were no good: nothing changed")                                                   \
     C(INGEST_LAST_SEQ, "last_seq", gauge, "", "sequence number of the last message stamped")                 \
     C(INGEST_DURABLE_SEQ, "durable_seq", gauge, "", "sequence number up to which the journal is on disk")    \
     C(INGEST_JOURNAL_FAILING, "journal_failing", gauge, "", "1 while the journal cannot be written")         \

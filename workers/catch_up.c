@@ -275,6 +275,9 @@ int catch_up_next(struct catch_up *c, struct engine *e, const struct msg **m, st
     for (; c->raw_at < c->raw_n; c->raw_at += slots) {
         const struct msg *x = &c->raw[c->raw_at];
         slots = msg_slot_count(x);
+        if (x->seq > c->at_seq + 1)
+            return error_set(err, "%s goes on with message %llu after %llu: those between are gone",
+                             c->options.capture, (unsigned long long)x->seq, (unsigned long long)c->at_seq);
         if (x->seq > c->options.to_seq) { /* it is in the ring */
             c->at_seq = c->options.to_seq;
             break;

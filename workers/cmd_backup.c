@@ -228,6 +228,12 @@ static int copy_outbox(struct backup *b, struct error *err)
     return rc || copy_segments(b, "outbox", ".rto", err) ? -1 : settle_outbox(b, err);
 }
 
+/* Behind the journal: what that has of rules is in it. A run of an older version has none. */
+static int copy_rules_log(struct backup *b, struct error *err)
+{
+    return copy(b, "rules.log", err) < 0 ? -1 : 0;
+}
+
 /* Waits until the journal's files hold what the outbox is made of: while the instance runs they may be a
  * moment behind. */
 static int wait_for_journal(struct backup *b, struct error *err)
@@ -450,7 +456,8 @@ static int copy_all(struct backup *b, struct error *err)
 {
     return read_id(b, err) || copy_checkpoints(b, err) || copy_dead_letters(b, err) || copy_jsonl(b, err) ||
                    copy_outbox(b, err) || wait_for_journal(b, err) || make_dir(b, "capture", err) ||
-                   copy_segments(b, "capture", JOURNAL_SUFFIX, err) || settle_journal(b, err)
+                   copy_segments(b, "capture", JOURNAL_SUFFIX, err) || copy_rules_log(b, err) ||
+                   settle_journal(b, err)
                ? -1
                : 0;
 }

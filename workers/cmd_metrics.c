@@ -44,13 +44,15 @@ static void form_of(const struct metric_row *m, char out[METRIC_NAME_MAX])
 /* What N may be; false if there is none. */
 static bool parameter_of(const struct metric_row *m, int *max, const char **unit)
 {
-    bool bars = m->form == FORM_AVERAGE || (m->form == FORM_BARS && parameters_of(m)->count);
-    *max = m->form == FORM_DAYS      ? METRIC_DAYS_MAX
-           : m->form == FORM_AVERAGE ? INDICATOR_PERIOD_MAX
-           : bars                    ? parameters_of(m)->max
-                                     : METRIC_WINDOW_MAX;
-    *unit = m->form == FORM_DAYS ? "trading days" : bars ? "bars" : "minutes";
-    return bars || m->form == FORM_DAYS || m->form == FORM_WINDOW || m->form == FORM_SPAN;
+    bool days = m->form == FORM_DAYS, months = m->form == FORM_MONTHS, average = m->form == FORM_AVERAGE,
+         bars = average || (m->form == FORM_BARS && parameters_of(m)->count);
+    *max = days      ? METRIC_DAYS_MAX
+           : months  ? METRIC_DAYS_MAX / METRIC_MONTH_DAYS
+           : average ? INDICATOR_PERIOD_MAX
+           : bars    ? parameters_of(m)->max
+                     : METRIC_WINDOW_MAX;
+    *unit = days ? "trading days" : months ? "months" : bars ? "bars" : "minutes";
+    return days || months || bars || m->form == FORM_WINDOW || m->form == FORM_SPAN;
 }
 
 static void range_of(const struct metric_row *m, char out[64])
@@ -69,8 +71,6 @@ static void range_of(const struct metric_row *m, char out[64])
         snprintf(out, 64, "P 0.01 to %u percent, %g if not given", p->max / 100u, p->standard[0] / 100.0);
     else if (parameter_of(m, &max, &unit))
         snprintf(out, 64, "N 1 to %d %s", max, unit);
-    else if (m->form == FORM_MONTHS)
-        snprintf(out, 64, "3m, 6m, 1y; any N 1 to %d", METRIC_DAYS_MAX / METRIC_MONTH_DAYS);
     for (size_t i = 0; m->form == FORM_TIMEFRAME && i < sizeof minutes / sizeof *minutes; i++)
         n += snprintf(out + n, 64 - (size_t)n, "%s%d", i ? ", " : "N ", minutes[i]);
 }

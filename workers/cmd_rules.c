@@ -1,14 +1,22 @@
-/* ringtape rules check FILE [--against SOURCE]: are these rules good, and how often would they fire? */
+/* ringtape rules check FILE [--against SOURCE]: are these rules good, and how often would they fire?
+ * ringtape rules reload --dir DIR [--rules FILE]: a running instance takes them. */
 #include "workers/cmd_rules.h"
 
+#include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
+#include <time.h>
+#include <unistd.h>
 
 #include <jansson.h>
 
 #include "core/bucket.h"
 #include "workers/engine_memory.h"
+#include "workers/instance.h"
 #include "workers/stream.h"
 
 const struct cli_option cmd_rules_options[] = {
@@ -24,6 +32,11 @@ const struct cli_option cmd_rules_options[] = {
      .min = 1,
      .max = 1000000},
     {.name = "json", .help = "print it as JSON", .kind = CLI_FLAG},
+    {.name = "dir", .arg = "DIR", .help = "reload: the running instance's directory", .kind = CLI_TEXT},
+    {.name = "rules",
+     .arg = "FILE",
+     .help = "reload: the rules (JSON); the instance's own file if not given",
+     .kind = CLI_TEXT},
     {0},
 };
 
@@ -122,12 +135,69 @@ static int report(const struct cli_args *a, const struct rules_file *f, const st
     return CLI_OK;
 }
 
+/* ---- reload */
+
+enum { RELOAD_WAIT_MS = 30000 };
+
+/* Asks ingest, and waits for its answer. */
+static int ask_ingest(const struct cli_args *a, struct control *c, const char *file)
+{
+    uint64_t asked = c->rules_asked + 1;
+    snprintf(c->rules_file, sizeof c->rules_file, "%s", file);
+    atomics_store_release_u64(&c->rules_asked, asked);
+    for (int ms = 0; ms < RELOAD_WAIT_MS; ms += 10) {
+        struct timespec wait = {0, 10000000};
+        if (atomics_load_acquire_u64(&c->rules_done) >= asked) {
+            if (c->rules_refused)
+                return cli_fail(a, CLI_USAGE, "%.*s; nothing has changed", (int)sizeof c->rules_said,
+                                c->rules_said);
+            fprintf(a->out, "%.*s\n", (int)sizeof c->rules_said, c->rules_said);
+            return CLI_OK;
+        }
+        nanosleep(&wait, NULL);
+    }
+    return cli_fail(a, CLI_FAILED,
+                    "ingest has not answered in 30 s: see the instance's log and `ringtape top`");
+}
+
+static int reload(const struct cli_args *a)
+{
+    const char *dir = cli_text(a, "dir", NULL), *rules = cli_text(a, "rules", NULL);
+    char file[PATH_MAX] = "", lock[PATH_MAX];
+    struct error err;
+    if (!dir)
+        return cli_fail(a, CLI_USAGE, "no --dir; expected the directory of a running instance");
+    if (rules && !realpath(rules, file))
+        return cli_fail(a, CLI_USAGE, "%s: %s", rules, strerror(errno));
+    if (strlen(file) >= sizeof((struct control *)0)->rules_file)
+        return cli_fail(a, CLI_USAGE, "%s: a name of %zu bytes, expected at most %zu", file, strlen(file),
+                        sizeof((struct control *)0)->rules_file - 1);
+    struct workspace *ws = workspace_join(dir, WORKSPACE_WRITE, instance_schema_hash(), &err);
+    if (!ws)
+        return cli_fail(a, CLI_USAGE, "%s", err.text);
+    snprintf(lock, sizeof lock, "%s/reload.lock", dir);
+    int fd = open(lock, O_RDWR | O_CREAT | O_CLOEXEC, 0644), code;
+    if (!workspace_alive(ws))
+        code = cli_fail(a, CLI_USAGE, "%s: the instance is not running", dir);
+    else if (fd < 0 || flock(fd, LOCK_EX | LOCK_NB) < 0)
+        code = cli_fail(a, CLI_FAILED, "%s: %s: another `rules reload` is under way?", lock, strerror(errno));
+    else
+        code = ask_ingest(a, workspace_object(ws, "control", 0, NULL), file);
+    if (fd >= 0)
+        close(fd);
+    workspace_leave(ws);
+    return code;
+}
+
 int cmd_rules(const struct cli_args *args)
 {
     struct error err;
     struct trial t = {0};
-    if (strcmp(args->positional[0], "check"))
-        return cli_fail(args, CLI_USAGE, "'%s', expected: rules check FILE", args->positional[0]);
+    if (!strcmp(args->positional[0], "reload") && args->positional_count == 1)
+        return reload(args);
+    if (strcmp(args->positional[0], "check") || args->positional_count != 2)
+        return cli_fail(args, CLI_USAGE, "'%s', expected: rules check FILE, or rules reload --dir DIR",
+                        args->positional[0]);
     struct rules_file *f =
         rules_file_read(args->positional[1], (double)args->settings.rules_cooldown_default, &err);
     if (!f)

@@ -267,15 +267,15 @@ static void start_waiting(struct supervisor *s)
     }
 }
 
-/* SIGHUP asks to read the settings again, which is the publisher's to do; but from a terminal that was closed
- * it means the end. */
+/* SIGHUP asks to read the settings again, which is the publisher's to do, and the rules, which is ingest's;
+ * but from a terminal that was closed it means the end. */
 static void pass_hangup(struct supervisor *s, bool had_terminal)
 {
     hangup = 0;
     if (had_terminal && !isatty(STDERR_FILENO))
         stop_all(s, SIGHUP);
     for (unsigned i = 0; i < s->n; i++)
-        if (s->child[i].kind == ROLE_PUBLISHER && s->child[i].pid)
+        if (s->child[i].kind != ROLE_SCANNER && s->child[i].pid)
             kill(s->child[i].pid, SIGHUP);
 }
 

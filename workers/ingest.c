@@ -6,6 +6,7 @@
  * tells. Then the stream is made again from its beginning, as sources, settings and rules alone decide it,
  * and what the journal has is left out; both must be the same, or the sources are not what they were. */
 #include <errno.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -20,6 +21,7 @@
 #include "shm/ruletab.h"
 #include "shm/symtab.h"
 #include "workers/instance.h"
+#include "workers/reload.h"
 #include "workers/stream.h"
 
 #define XXH_INLINE_ALL
@@ -62,6 +64,9 @@ struct ingest {
     struct msg *in_force;             /* all that were journaled: for the start of a segment */
     size_t in_force_n, in_force_room;
     struct journal_keep_state kept; /* what was logged of it */
+    struct reload *rules;           /* in force */
+    struct rules_log *rules_log;    /* NULL without a journal */
+    bool whole_start;               /* the instance starts, not only this role */
     bool stopped, ended, interrupted, failing, failed;
     const char *told; /* the source failure that was logged */
 };
@@ -105,6 +110,7 @@ static void announce(struct ingest *g, const struct msg *m)
         if (ruletab_put(g->ruletab, m->part.id, g->parts.bytes, g->parts.len, 0) < 0)
             instance_log(&g->in, SET_LOG_LEVEL_ERROR,
                          "rule slot %u: the rule table is full; raise limits.rules", m->part.id);
+        reload_see(g->rules, m->part.id, g->parts.bytes, g->parts.len);
     }
 }
 
@@ -205,13 +211,14 @@ static bool read_batch(struct ingest *g)
 {
     if (g->phase == PHASE_PUT_AGAIN)
         return read_before(g);
+    bool again = stream_is_inserting(g->stream) || stream_is_holding(g->stream);
     g->n = g->had_end ? 0 : stream_read(g->stream, g->batch, STREAM_ROOM);
     const uint64_t *count = stream_counts(g->stream);
     g->journaled = g->pushed = 0;
     if (g->phase == PHASE_MAKE_AGAIN && !leave_out(g))
         return false;
     uint64_t to_announce = count[MSG_SYMBOL] + count[MSG_RULE] + count[MSG_SETTING];
-    g->special = g->announced != to_announce;
+    g->special = again || g->announced != to_announce;
     for (int at = 0; g->special && at < g->n; at += (int)msg_slot_count(&g->batch[at]))
         if (g->batch[at].type == MSG_SYMBOL || g->batch[at].type == MSG_RULE)
             announce(g, &g->batch[at]);
@@ -309,12 +316,120 @@ static void poll_journal(struct ingest *g)
     atomics_store_release_u64(&g->in.control->durable_seq, journal_state(g->journal)->durable_seq);
 }
 
+/* ---- rules that change */
+
+static volatile sig_atomic_t hangup;
+
+static void on_hangup(int signal)
+{
+    (void)signal;
+    hangup = 1;
+}
+
+/* A run of an older version has no log yet. */
+static int log_change(struct ingest *g, uint64_t seq, const struct reload_change *c, struct error *err)
+{
+    uint32_t n;
+    const struct msg *m = stream_opening_rules(g->stream, &n);
+    if (g->rules_log->n == 0 && rules_log_add(g->rules_log, 0, m, n, err) < 0)
+        return -1;
+    return rules_log_add(g->rules_log, seq, c->m, c->n, err);
+}
+
+/* Reads a file of rules and makes what it changes the next messages. 0, or -1 with err: nothing changes. */
+static int reload_rules(struct ingest *g, const char *file, struct reload_change *c, struct error *err)
+{
+    if (stream_is_capture(g->stream))
+        return error_set(err, "a capture's messages have their places already: rules do not change");
+    if (g->had_end || g->stopped || g->ended)
+        return error_set(err, "the stream has ended: rules do not change any more");
+    struct rules_file *f = rules_file_read(file, (double)g->in.settings->rules_cooldown_default, err);
+    if (!f)
+        return -1;
+    int bad = reload_compare(g->rules, f, (uint32_t)g->in.settings->limits_rules, c, err);
+    rules_file_free(f);
+    if (bad || c->n == 0)
+        return bad;
+    int rest = g->n - g->journaled;
+    uint64_t seq = rest ? g->batch[g->journaled].seq : stream_next_seq(g->stream);
+    if (g->rules_log && log_change(g, seq, c, err) < 0) {
+        reload_change_free(c);
+        return -1;
+    }
+    stream_insert(g->stream, &(struct rules_batch){.seq = seq, .n = c->n, .m = c->m}, g->batch + g->journaled,
+                  rest);
+    g->n = g->journaled;
+    return 0;
+}
+
+/* By SIGHUP the run's own file, by `rules reload` that which it names. */
+static void reload_asked(struct ingest *g, bool by_command)
+{
+    struct control *c = g->in.control;
+    struct reload_change change = {0};
+    struct error err = {""};
+    char file[sizeof c->rules_file];
+    uint64_t asked = atomics_load_acquire_u64(&c->rules_asked);
+    snprintf(file, sizeof file, "%.*s", (int)sizeof file - 1,
+             by_command && c->rules_file[0] ? c->rules_file
+             : g->in.options->rules         ? g->in.options->rules
+                                            : "");
+    if (!file[0] && !by_command)
+        return; /* a run without rules */
+    bool bad = file[0] ? reload_rules(g, file, &change, &err) < 0
+                       : error_set(&err, "the run has no file of rules; expected --rules FILE") < 0;
+    counter_add(g->in.counters, bad ? INGEST_RELOADS_REFUSED : INGEST_RELOADS, 1);
+    if (bad)
+        instance_log(&g->in, SET_LOG_LEVEL_ERROR, "rules: %s; they stay as they were", err.text);
+    else
+        instance_log(&g->in, SET_LOG_LEVEL_INFO, "rules: %u added, %u changed, %u removed, %u unchanged (%s)",
+                     change.added, change.changed, change.removed, change.unchanged, file);
+    if (!by_command)
+        return;
+    if (bad)
+        snprintf(c->rules_said, sizeof c->rules_said, "%.*s", (int)sizeof c->rules_said - 1, err.text);
+    else
+        snprintf(c->rules_said, sizeof c->rules_said, "%u added, %u changed, %u removed, %u unchanged",
+                 change.added, change.changed, change.removed, change.unchanged);
+    c->rules_refused = bad;
+    atomics_store_release_u64(&c->rules_done, asked);
+}
+
+/* Not between the parts of a rule. */
+static bool reload_can_wait(const struct ingest *g)
+{
+    bool wait = g->phase != PHASE_GO_ON || stream_is_inserting(g->stream);
+    for (int at = g->journaled; !wait && at < g->n; at += (int)msg_slot_count(&g->batch[at]))
+        wait = g->batch[at].type == MSG_RULE;
+    return wait;
+}
+
+static bool reload_is_asked(const struct ingest *g)
+{
+    return hangup || atomics_load_relaxed_u64(&g->in.control->rules_asked) != g->in.control->rules_done;
+}
+
+static void reload_step(struct ingest *g)
+{
+    struct control *c = g->in.control;
+    if (instance_stopping(&g->in) || reload_can_wait(g))
+        return; /* SIGHUP may tell of the supervisor's end */
+    if (hangup) {
+        hangup = 0;
+        reload_asked(g, false);
+    }
+    if (atomics_load_acquire_u64(&c->rules_asked) != c->rules_done)
+        reload_asked(g, true);
+}
+
 static int step(void *ctx, uint64_t ticks)
 {
     struct ingest *g = ctx;
     (void)ticks;
     if (g->behind)
         resume_rings(g);
+    if (__builtin_expect(reload_is_asked(g), 0))
+        reload_step(g);
     if (g->ended)
         return 0;
     bool stopping = !g->stopped && instance_stopping(&g->in);
@@ -466,6 +581,11 @@ static void housekeeping(void *ctx, int64_t mono_ns)
         g->in.finished = journal_done(g);
 }
 
+static bool sources_are_capture(const struct run_options *o)
+{
+    return o->n_sources == 1 && !strncmp(o->sources[0], "capture:", 8);
+}
+
 /* The journal, unless it is switched off or the source is a capture already. What it has from before comes
  * first. */
 static int open_journal(struct ingest *g, struct error *err)
@@ -488,7 +608,7 @@ static int open_journal(struct ingest *g, struct error *err)
                                 .in_force = give_in_force,
                                 .in_force_ctx = g};
     g->phase = PHASE_GO_ON;
-    g->write_journal = s->journal_enabled && !stream_is_capture(g->stream);
+    g->write_journal = s->journal_enabled && !sources_are_capture(g->in.options);
     if (!g->write_journal)
         return 0;
     g->may_lag = s->rings_when_full == SET_RINGS_WHEN_FULL_LAG;
@@ -567,6 +687,68 @@ static int settle(struct ingest *g, struct error *err)
     return 0;
 }
 
+/* A run that goes on takes its rules from its log: their file may be another one by now. */
+static int open_rules_log(struct ingest *g, struct stream_options *o, struct error *err)
+{
+    if (!g->write_journal)
+        return 0;
+    if (!(g->rules_log = rules_log_open(g->in.options->dir, g->last_seq == 0, err)))
+        return -1;
+    if (g->rules_log->n)
+        o->opening_rules = &g->rules_log->batch[0];
+    return 0;
+}
+
+/* An instance that is started again with other rules than those in force is another run. */
+static int check_rules(struct ingest *g, struct error *err)
+{
+    struct reload *in_force = reload_new();
+    struct reload_change c = {0};
+    struct parts *parts = calloc(1, sizeof *parts);
+    struct rules_file *f = NULL;
+    const char *file = g->in.options->rules;
+    if (!parts)
+        abort();
+    for (uint32_t i = 0; i < g->rules_log->n; i++) {
+        const struct rules_batch *b = &g->rules_log->batch[i];
+        for (uint32_t at = 0; at < b->n; at += msg_slot_count(&b->m[at]))
+            if (parts_add(parts, &b->m[at]) > 0)
+                reload_see(in_force, b->m[at].part.id, parts->bytes, parts->len);
+    }
+    int bad =
+        file && !(f = rules_file_read(file, (double)g->in.settings->rules_cooldown_default, err)) ? -1 : 0;
+    struct rules_file none = {0};
+    if (!bad)
+        bad = reload_compare(in_force, f ? f : &none, UINT32_MAX, &c, err);
+    if (!bad && c.n)
+        bad =
+            error_set(err,
+                      "the rules are not those of the run that was interrupted in this directory (%u added, "
+                      "%u changed, %u removed): give it the same again and then `ringtape rules reload`, or "
+                      "start a new run with another --dir",
+                      c.added, c.changed, c.removed);
+    reload_change_free(&c);
+    rules_file_free(f);
+    reload_free(in_force);
+    free(parts);
+    return bad;
+}
+
+/* The log of a new run begins with the rules that open it; that of one that goes on says what came later. */
+static int begin_rules_log(struct ingest *g, struct error *err)
+{
+    uint32_t n;
+    if (!g->rules_log)
+        return 0;
+    if (g->rules_log->n) {
+        for (uint32_t i = 1; i < g->rules_log->n; i++)
+            stream_insert(g->stream, &g->rules_log->batch[i], NULL, 0);
+        return g->whole_start ? check_rules(g, err) : 0;
+    }
+    const struct msg *m = stream_opening_rules(g->stream, &n);
+    return g->last_seq ? 0 : rules_log_add(g->rules_log, 0, m, n, err);
+}
+
 static int open_ingest(struct instance *in)
 {
     struct ingest *g = (struct ingest *)in;
@@ -581,9 +763,13 @@ static int open_ingest(struct instance *in)
                                 .settings = o->settings,
                                 .log = log_line,
                                 .log_ctx = in};
+    struct sigaction on = {.sa_handler = on_hangup};
+    sigaction(SIGHUP, &on, NULL);
+    g->rules = reload_new();
+    g->whole_start = !atomics_load_acquire_u64(&in->control->ready);
     errno = 0;
-    if (open_rings(g, &err) == 0 && (g->stream = stream_open(&so, &err)) && open_journal(g, &err) == 0 &&
-        settle(g, &err) == 0)
+    if (open_rings(g, &err) == 0 && open_journal(g, &err) == 0 && open_rules_log(g, &so, &err) == 0 &&
+        (g->stream = stream_open(&so, &err)) && begin_rules_log(g, &err) == 0 && settle(g, &err) == 0)
         return 0;
     return instance_open_failed(in, errno, &err);
 }

@@ -45,10 +45,15 @@ struct control {
     /* CLOCK_MONOTONIC: first stamp and END in the last ring (ingest), every END at the publisher and stored
      */
     int64_t first_stamp_ns, ingest_end_ns, end_ns;
+    /* `rules reload`: who asks writes the file's name, then one more to rules_asked; ingest writes what came
+     * of it, then that number to rules_done */
+    uint64_t rules_asked, rules_done, rules_refused;
+    char rules_file[512];
+    char rules_said[512];
     struct source_stats stats; /* ingest */
     uint64_t count[MSG_TYPE_COUNT];
 };
-_Static_assert(sizeof(struct control) <= 4096, "the control object is one page");
+_Static_assert(sizeof(struct control) <= 8192, "the control object is two pages");
 
 /* A role cannot go on: the others end without an END, so that the next run in this directory goes on. */
 enum { STOP_INTERRUPTED = 1000 };

@@ -6,6 +6,7 @@
 #include "workers/cmd_backup.h"
 #include "workers/cmd_capture.h"
 #include "workers/cmd_config.h"
+#include "workers/cmd_explain.h"
 #include "workers/cmd_import.h"
 #include "workers/cmd_indicators.h"
 #include "workers/cmd_metrics.h"
@@ -50,10 +51,26 @@ static const struct cli_command commands[] = {
      .positional_max = 65,
      .options = cmd_backtest_options,
      .run = cmd_backtest},
+    {.name = "explain",
+     .help = "make an alert again from the capture, and show what decided it",
+     .details = cmd_explain_details,
+     .positional = "ID [SOURCE…]",
+     .positional_min = 1,
+     .positional_max = 65,
+     .options = cmd_explain_options,
+     .run = cmd_explain},
+    {.name = "why-not",
+     .help = "show what kept a rule from firing for a symbol at a time",
+     .details = cmd_why_not_details,
+     .positional = "RULE SYMBOL TIME [SOURCE…]",
+     .positional_min = 3,
+     .positional_max = 67,
+     .options = cmd_explain_options,
+     .run = cmd_why_not},
     {.name = "rules",
-     .help = "check a file of rules, alone or against a source",
-     .positional = "check FILE",
-     .positional_min = 2,
+     .help = "check a file of rules, alone or against a source; give a running instance a changed one",
+     .positional = "check FILE | reload",
+     .positional_min = 1,
      .positional_max = 2,
      .options = cmd_rules_options,
      .run = cmd_rules},

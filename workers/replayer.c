@@ -66,8 +66,13 @@ static void say_refusals(struct replayer *r)
 static int apply(struct replayer *r, const struct msg *m, int n)
 {
     struct engine_out *out = &r->memory.out;
-    for (int at = 0; at < n;) {
-        int done = (int)engine_apply(r->memory.engine, m + at, (size_t)(n - at), out);
+    for (int at = 0; at < n && !r->stop;) {
+        int upto = r->before ? (int)msg_slot_count(&m[at]) : n - at;
+        if (r->before && r->before(r->ctx, &m[at]) < 0)
+            return -1;
+        if (r->stop)
+            return 0;
+        int done = (int)engine_apply(r->memory.engine, m + at, (size_t)upto, out);
         if (r->applied && r->applied(r->ctx, m + at, done, out) < 0)
             return -1;
         at += done;
@@ -80,7 +85,7 @@ static int apply(struct replayer *r, const struct msg *m, int n)
 int replayer_run(struct replayer *r)
 {
     static struct msg batch[STREAM_ROOM];
-    for (int n; (n = stream_read(r->stream, batch, STREAM_ROOM)) > 0;) {
+    for (int n; !r->stop && (n = stream_read(r->stream, batch, STREAM_ROOM)) > 0;) {
         uint64_t rules = stream_counts(r->stream)[MSG_RULE];
         if (rules != r->rules_seen)
             see_rules(r, batch, n);
@@ -89,6 +94,15 @@ int replayer_run(struct replayer *r)
             return -1;
     }
     return 0;
+}
+
+/* Has the command such an option? */
+static bool takes(const struct cli_args *a, const char *option)
+{
+    for (const struct cli_option *o = a->command->options; o && o->name; o++)
+        if (!strcmp(o->name, option))
+            return true;
+    return false;
 }
 
 int replayer_open(struct replayer *r, const struct cli_args *a, const char *rules, const char *const *sources,
@@ -104,10 +118,10 @@ int replayer_open(struct replayer *r, const struct cli_args *a, const char *rule
                                .log = log_line,
                                .log_ctx = (void *)a};
     r->args = a;
-    r->symbols = cli_text(a, "symbols", NULL);
+    r->symbols = takes(a, "symbols") ? cli_text(a, "symbols", NULL) : NULL;
     r->from_ns = INT64_MIN;
     r->to_ns = INT64_MAX;
-    if (cli_time(a, "from", &r->from_ns) || cli_time(a, "to", &r->to_ns))
+    if (takes(a, "from") && (cli_time(a, "from", &r->from_ns) || cli_time(a, "to", &r->to_ns)))
         return CLI_USAGE;
     if (!(r->stream = stream_open(&o, &r->err)))
         return cli_fail(a, CLI_USAGE, "%s", r->err.text);

@@ -23,8 +23,11 @@ struct replayer {
     uint64_t refused, rules_seen;
     struct error err;
 
-    /* What the command does with it; -1 with err ends the replay. Either may be NULL. */
+    /* What the command does with it; -1 with err ends the replay, as does `stop`. Each may be NULL. */
     void *ctx;
+    bool stop;
+    /* A record is about to be applied, or to be gone on with: records then are applied one at a time. */
+    int (*before)(void *ctx, const struct msg *m);
     /* Whole records as they are about to be applied. */
     int (*batch)(void *ctx, const struct msg *m, int n);
     /* m[0..n), whole records, was applied; `out` is what came of it and of the record behind, if that is done

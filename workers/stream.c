@@ -17,7 +17,12 @@ struct stream {
     struct conditions conditions;
     struct calendars *calendars;
     struct msg *opening; /* settings and rules, not yet stamped */
-    int opening_at, opening_n;
+    int opening_at, opening_n, opening_rules;
+    struct rules_batch *insert; /* rules that come later, by seq */
+    uint32_t inserts, insert_next, insert_at;
+    uint64_t insert_seq;
+    struct msg *held; /* read before, and to come behind them */
+    int held_at, held_n;
     struct msg *fed; /* what the feed gave and the sequencer has not taken */
     int fed_at, fed_n;
     bool journal, drop_rules, drop_settings;
@@ -85,9 +90,10 @@ static int open_opening(struct stream *s, const struct stream_options *o, struct
 {
     struct rules_file *rules = NULL;
     bool settings = !s->journal || o->override;
-    if (o->rules && !(rules = rules_file_read(o->rules, (double)o->settings->rules_cooldown_default, err)))
+    if (o->rules && !o->opening_rules &&
+        !(rules = rules_file_read(o->rules, (double)o->settings->rules_cooldown_default, err)))
         return -1;
-    size_t room = 256;
+    size_t room = 256 + (o->opening_rules ? o->opening_rules->n : 0);
     for (uint32_t i = 0; rules && i < rules->n; i++)
         room += (sizeof(struct rule) + rules->rule[i].expr_len + rules->rule[i].symbols_len) /
                     (MSG_PAYLOAD_MAX - MSG_FIRST_BYTES) * MSG_SLOTS_MAX +
@@ -99,6 +105,11 @@ static int open_opening(struct stream *s, const struct stream_options *o, struct
     if (rules && rules->n > o->settings->limits_rules)
         bad = error_set(err, "%s: %u rules, but limits.rules is %lld", o->rules, rules->n,
                         (long long)o->settings->limits_rules);
+    s->opening_rules = s->opening_n;
+    if (o->opening_rules) {
+        memcpy(s->opening + s->opening_n, o->opening_rules->m, o->opening_rules->n * sizeof *s->opening);
+        s->opening_n += (int)o->opening_rules->n;
+    }
     for (uint32_t i = 0; !bad && rules && i < rules->n; i++)
         s->opening_n += rule_messages(&rules->rule[i], i, s->opening + s->opening_n);
     assert((size_t)s->opening_n <= room);
@@ -185,6 +196,115 @@ static int read_opening(struct stream *s, struct msg *out, int max)
     return n;
 }
 
+const struct msg *stream_opening_rules(const struct stream *s, uint32_t *n)
+{
+    *n = (uint32_t)(s->opening_n - s->opening_rules);
+    return s->opening + s->opening_rules;
+}
+
+static uint64_t records(const struct msg *m, uint32_t n)
+{
+    uint64_t count = 0;
+    for (uint32_t at = 0; at < n; at += msg_slot_count(&m[at]))
+        count++;
+    return count;
+}
+
+/* m[0..n) comes again, before what is held already. */
+static void hold(struct stream *s, const struct msg *m, int n)
+{
+    int left = s->held_n - s->held_at;
+    if (n == 0)
+        return;
+    struct msg *held = must(aligned_alloc(64, (size_t)(n + left) * sizeof *held));
+    memcpy(held, m, (size_t)n * sizeof *held);
+    if (left)
+        memcpy(held + n, s->held + s->held_at, (size_t)left * sizeof *held);
+    free(s->held);
+    s->held = held;
+    s->held_at = 0;
+    s->held_n = n + left;
+}
+
+uint64_t stream_next_seq(const struct stream *s)
+{
+    return s->held_at < s->held_n ? s->held[s->held_at].seq : sequencer_next_seq(s->sequencer);
+}
+
+void stream_insert(struct stream *s, const struct rules_batch *batch, const struct msg *rest, int n)
+{
+    assert(!s->journal);
+    s->insert = must(realloc(s->insert, (s->inserts + 1u) * sizeof *s->insert));
+    s->insert[s->inserts++] = *batch;
+    hold(s, rest, n);
+}
+
+bool stream_is_inserting(const struct stream *s)
+{
+    return s->insert_next < s->inserts;
+}
+
+bool stream_is_holding(const struct stream *s)
+{
+    return s->held_at < s->held_n;
+}
+
+static bool insert_is_due(const struct stream *s)
+{
+    return s->insert_next < s->inserts &&
+           (s->insert_at || stream_next_seq(s) >= s->insert[s->insert_next].seq);
+}
+
+/* Rules that come here: what is held moves on by as many. */
+static int read_inserted(struct stream *s, struct msg *out, int max)
+{
+    const struct rules_batch *b = &s->insert[s->insert_next];
+    int n = 0;
+    if (s->insert_at == 0) {
+        uint64_t more = records(b->m, b->n);
+        s->insert_seq = stream_next_seq(s);
+        for (int at = s->held_at; at < s->held_n; at += (int)msg_slot_count(&s->held[at]))
+            msg_set_seq(&s->held[at], s->held[at].seq + more);
+        sequencer_pass(s->sequencer, MSG_RULE, more);
+    }
+    while (s->insert_at < b->n && n + MSG_SLOTS_MAX <= max) {
+        uint32_t slots = msg_slot_count(&b->m[s->insert_at]);
+        memcpy(out + n, b->m + s->insert_at, slots * sizeof *out);
+        msg_set_seq(out + n, s->insert_seq++);
+        s->insert_at += slots;
+        n += (int)slots;
+    }
+    if (s->insert_at == b->n) {
+        s->insert_next++;
+        s->insert_at = 0;
+    }
+    return n;
+}
+
+static int read_held(struct stream *s, struct msg *out, int max)
+{
+    int n = 0;
+    while (s->held_at < s->held_n && n + MSG_SLOTS_MAX <= max) {
+        uint32_t slots = msg_slot_count(&s->held[s->held_at]);
+        memcpy(out + n, s->held + s->held_at, slots * sizeof *out);
+        s->held_at += (int)slots;
+        n += (int)slots;
+    }
+    return n;
+}
+
+/* Of what was read, all from the place on where rules come is held. */
+static int hold_behind(struct stream *s, const struct msg *out, int n)
+{
+    int at = 0;
+    if (s->journal || s->insert_next == s->inserts || s->insert_at)
+        return n;
+    while (at < n && out[at].seq < s->insert[s->insert_next].seq)
+        at += (int)msg_slot_count(&out[at]);
+    hold(s, out + at, n - at);
+    return at;
+}
+
 /* Does the command line replace it? */
 static bool replaced(const struct stream *s, const struct msg *m)
 {
@@ -228,15 +348,14 @@ static int read_capture(struct stream *s, struct msg *out, int max)
     return kept;
 }
 
-int stream_read(struct stream *s, struct msg *out, int max)
+static int read_next(struct stream *s, struct msg *out, int max)
 {
-    assert(max >= STREAM_ROOM);
-    if (s->ended)
-        return 0;
-    if (s->stop)
-        return put_end(s, out, max, false);
     if (s->opening_at < s->opening_n)
         return read_opening(s, out, max);
+    if (s->held_at < s->held_n)
+        return read_held(s, out, max);
+    if (s->ended)
+        return 0;
     if (s->journal) {
         int n = read_capture(s, out, max);
         return n ? n : put_end(s, out, max, true);
@@ -253,10 +372,39 @@ int stream_read(struct stream *s, struct msg *out, int max)
     return (int)used;
 }
 
+int stream_read(struct stream *s, struct msg *out, int max)
+{
+    assert(max >= STREAM_ROOM);
+    if (s->stop)
+        return s->ended ? 0 : put_end(s, out, max, false);
+    for (;;) {
+        if (insert_is_due(s))
+            return read_inserted(s, out, max);
+        int n = read_next(s, out, max), kept = hold_behind(s, out, n);
+        if (kept || n == 0)
+            return kept;
+    }
+}
+
+/* What has not been read of rules that come, and of what they hold up. */
+static void take_back_inserted(struct stream *s)
+{
+    sequencer_take_back(s->sequencer, s->held + s->held_at, (size_t)(s->held_n - s->held_at));
+    s->held_at = s->held_n;
+    if (s->insert_at == 0)
+        return;
+    struct rules_batch *b = &s->insert[s->insert_next];
+    struct msg *left = b->m + s->insert_at;
+    for (uint32_t at = 0; at < b->n - s->insert_at; at += msg_slot_count(&left[at]))
+        msg_set_seq(&left[at], s->insert_seq++);
+    sequencer_take_back(s->sequencer, left, b->n - s->insert_at);
+}
+
 void stream_stop(struct stream *s, const struct msg *rest, int n)
 {
     s->stop = true;
     if (!s->journal) {
+        take_back_inserted(s);
         sequencer_take_back(s->sequencer, rest, (size_t)n);
         return;
     }
@@ -309,5 +457,7 @@ void stream_close(struct stream *s)
     free(s->sequencer);
     free(s->opening);
     free(s->fed);
+    free(s->insert);
+    free(s->held);
     free(s);
 }

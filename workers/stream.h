@@ -11,13 +11,15 @@
 #include "net/feed.h"
 #include "net/history.h"
 #include "net/rules_file.h"
+#include "net/rules_log.h"
 #include "net/settings.h"
 
 struct stream_options {
     const char *const *sources;
     unsigned n_sources;
-    const char *rules;   /* file; NULL: none, or the capture's */
-    const char *history; /* file or NULL */
+    const char *rules;                       /* file; NULL: none, or the capture's */
+    const struct rules_batch *opening_rules; /* RULE messages instead of a file's; or NULL */
+    const char *history;                     /* file or NULL */
     bool override;
     uint64_t first_seq; /* of what is stamped here: 1, or 1 + the journal's last */
     const struct settings *settings;
@@ -34,6 +36,18 @@ enum { STREAM_ROOM = 8192 }; /* `max` must be at least this */
 /* The next stamped records: how many slots, 0 after END. What it gives at once stays in the nearest caches.
  */
 int stream_read(struct stream *s, struct msg *out, int max);
+
+/* The RULE messages that open it, n slots. */
+const struct msg *stream_opening_rules(const struct stream *s, uint32_t *n);
+/* The batch's messages take the seqs from batch->seq on; what would have had them comes behind. Of what was
+ * read, rest[0..n) (whole records, up to the last read) is taken back and comes again. Each batch comes
+ * behind the one before; what it points to must last. Not for a capture. */
+void stream_insert(struct stream *s, const struct rules_batch *batch, const struct msg *rest, int n);
+/* A batch is still to come, or what was taken back. */
+bool stream_is_inserting(const struct stream *s);
+bool stream_is_holding(const struct stream *s);
+/* The seq of what is read next. */
+uint64_t stream_next_seq(const struct stream *s);
 
 /* The next read ends the stream: END, without the CLOCKs that would close open bars. Of what was read,
  * rest[0..n) (whole records) is taken back, as if it had not been. */

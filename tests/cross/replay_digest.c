@@ -9,7 +9,7 @@
 #include "core/engine.h"
 
 static const struct engine_limits limits = {
-    .symbols = 1000, .ids = 1000, .rules = 1000, .metrics = 64, .fires = 1 << 16, .bars = 2048};
+    .symbols = 600, .ids = 600, .rules = 10000, .metrics = 512, .fires = 1 << 16, .bars = 2048};
 
 static void print(const struct msg *m)
 {

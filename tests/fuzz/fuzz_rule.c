@@ -18,7 +18,10 @@ static void parse(const char *text, size_t len)
     unsigned referred = 0;
     for (unsigned i = 0; i < e.n_nodes; i++) {
         const struct expr_node *n = &e.node[i];
-        if (n->op >= EXPR_AND) {
+        if (expr_is_span(n->op)) {
+            assert(n->left < i && n->level < EXPR_LEVELS && n->bound_lo >= 2);
+            referred++;
+        } else if (n->op >= EXPR_AND) {
             assert(n->left < i && n->right < i); /* children come before parents */
             referred += 2;
         } else {

@@ -248,6 +248,7 @@ bool process_turn(void)
     running = f;
     f->signalled = false;
     f->wait = NULL;
+    f->wake_ns = now_ns; /* it goes on if its time is up before it waits again */
     swapcontext(&scheduler, &f->context);
     if (f->done && f->stack) {
         munmap(f->stack, STACK_BYTES);

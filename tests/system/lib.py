@@ -168,3 +168,34 @@ EVERYTHING = [
     {"id": "quiet", "trigger": "cross", "cooldown": 0, "expr": "volume_2m == 0 and volume_60m > 0"},
     {"id": "gap", "trigger": "cross", "cooldown": 60, "expr": "gap_from_close_pct > -100 or change_from_close > -1000000"},
 ]
+
+
+def every_metric(cooldown=300):
+    """Rules that between them name every metric, at several parameters, and every form of a rule: an alert's operands carry
+    the values, so that logs are equal only where all of them are."""
+    def named(form, parameters):
+        return [form.replace("N", str(n)) for n in parameters] if "N" in form else [form]
+
+    names = []
+    for m in json.loads(ringtape("metrics", "--json").stdout):
+        if m["name"] == "session":
+            continue
+        names += named(m["form"], (1, 10) if m["form"].endswith("Nd") else (3,) if "minutes" not in m.get("of", "minutes") else (2, 15))
+    for line in ringtape("indicators", "--list").stdout.splitlines()[1:]:
+        indicator, rest = line.split(None, 1)
+        outputs = [w for w in line[:56].split()[1:] if w.startswith(".")]
+        name = indicator.replace("N", "7")
+        names += [f"{name}@1m", f"{name}@5m"] + [f"{name}{o}@2m" for o in outputs]
+    some = [f"SIM{i:04d}" for i in range(24)] + ["SPY", "IBM", "BTCUSDT"]
+    rows = [{"id": f"m{i}", "expr": f"{name} != -12345.5 or price > 0", "cooldown": cooldown + i, "symbols": some} for i, name in enumerate(names)]
+    for i, trigger in enumerate(("cross", "once", "once_per_bar", "bar_close")):
+        rows.append({"id": f"t{i}", "trigger": trigger, "cooldown": 20, "symbols": some,
+                     "expr": "(close - sma(5)) / (atr(5) + 0.01) > 0.1 and not session == \"closed\""})
+    rows.append({"id": "event", "cooldown": 5, "expr": "price crosses above vwap(session) or price crosses below ema(9)@2m"})
+    rows += [{"id": "within", "cooldown": 20, "expr": "price crosses above vwap(session) within 90s and not (volume_1m < 100 within 30s)"},
+             {"id": "for", "trigger": "cross", "cooldown": 0, "expr": "rsi(14) > 50 for 3 bars or (change_pct_1m > 0.02 within 5m) for 2 5m bars"},
+             {"id": "closes", "trigger": "bar_close", "cooldown": 0, "expr": "close > open for 2 bars and volume > 1000 within 10m"}]
+    rows.append({"id": "market", "sessions": ["market"], "cooldown": 60, "expr": "-change_1m * 2 < spread + 0.001 and volume_live > 0"})
+    rows.append({"id": "shadow", "mode": "shadow", "expr": "price > 1"})
+    rows.append({"id": "expires", "expires_at": "2026-03-02T14:25:00Z", "cooldown": 30, "expr": "price > 0"})
+    return rows

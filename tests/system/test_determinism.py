@@ -58,6 +58,7 @@ def check(name, source, rule_file, ten_minutes):
 
 everything = rules("everything.json", *EVERYTHING)
 check("simulated market", SIM, everything, False)
+check("every metric and form", "sim:symbols=40,seed=11,start=2026-03-02T09:20:00-05:00,minutes=20,rate=150", rules("every.json", *every_metric()), False)
 need_data(TAPE)
 check("tape", f"csv:{TAPE}", everything, True)
 done()

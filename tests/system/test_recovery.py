@@ -9,7 +9,7 @@ KILLS = int(os.environ.get("KILLS", 10))
 SEED = int(os.environ.get("SEED", time.time()))
 print(f"# SEED={SEED} KILLS={KILLS}")
 random.seed(SEED)
-file = rules("r.json", *EVERYTHING)
+file = rules("r.json", *EVERYTHING, *every_metric(3000))
 ringtape("replay", f"csv:{TAPE}", "--rules", file, "--alerts", path("want.jsonl"), "--bars", path("want.csv"), "--summary", path("want.json"))
 WANT, BARS_WANT, COUNTS = alerts(path("want.jsonl")), open(path("want.csv")).read(), json.load(open(path("want.json")))
 

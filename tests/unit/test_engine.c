@@ -375,6 +375,95 @@ static void test_crossings(void **state)
     RUN(t, SHOW_ALERTS);
 }
 
+static void test_spans(void **state)
+{
+    (void)state;
+    static const struct example t[] = {
+        {"within: a crossing's moment, for its time",
+         "rule a 0 level : price crosses above 10 within 5s; t 0 A 9; t 1 A 11; t 2 A 9; t 5.9 A 9; t 6 A 9",
+         "a@1 a@2 a@5.9"},
+        {"within: a condition, and its time after it ceased",
+         "rule a 0 level : price > 10 within 5s; t 0 A 11; t 3 A 9; t 7 A 9; t 8 A 9", "a@0 a@3 a@7"},
+        {"within: a crossing with another condition",
+         "rule a 0 level : price crosses above 10 within 5s and bid > 1; t 0 A 9; t 1 A 11; q 4 A 2 3; q 7 A "
+         "2 3",
+         "a@4"},
+        {"within: of an or",
+         "rule a 0 level : (price crosses above 10 or bid > 5) within 3s; t 0 A 9; q 1 A 6 7; q 3 A 4 5; q 5 "
+         "A 4 5; q 6 A 4 5",
+         "a@1 a@3 a@5"},
+        {"within: it holds through and begins again",
+         "rule a 0 cross : price > 10 within 2s; t 0 A 9; t 1 A 11; t 2 A 9; t 3 A 11; t 4 A 9; c 6 A; t 7 A "
+         "11",
+         "a@1 a@7"},
+        {"within: not, at the clock by which it ends",
+         "rule a 0 level : not (price > 10 within 5s); t 0 A 11; t 1 A 9; c 30 A; t 31 A 9", "a@6 a@31"},
+        {"within: not, of a crossing",
+         "rule a 0 cross : not (price crosses above 10 within 5s); t 0 A 9; t 1 A 11; c 30 A", "a@6"},
+        {"within: unknown is no false", "rule a 0 level : not (bid > 1 within 5s); t 0 A 9; q 1 A 1 2",
+         "a@1"},
+        {"within: behind a while that was true",
+         "rule a 0 level : price > 10 within 60s and bid > 1; t 0 A 11; t 200 A 9; q 259 A 2 3; q 260 A 2 3",
+         "a@259"},
+        {"for: now and at the ends before",
+         "rule a 0 level : price > 10 for 3 bars; t 0 A 11; t 61 A 11; t 121 A 11; t 122 A 10", "a@121"},
+        {"for: an end at which it was false",
+         "rule a 0 level : price > 10 for 3 bars; t 0 A 11; t 1 A 9; t 61 A 9; t 62 A 11; t 121 A 11; t 181 "
+         "A 11",
+         "a@181"},
+        {"for: what it was between ends is no matter",
+         "rule a 0 level : price > 10 for 2 bars; t 0 A 9; t 1 A 11; t 61 A 9; t 62 A 11; t 63 A 9", "a@62"},
+        {"for: by a CLOCK", "rule a 0 level : price > 10 for 3 bars; t 0 A 11; t 61 A 11; c 120 A", "a@120"},
+        {"for: minutes without trades are no bars",
+         "rule a 0 level : price > 10 for 3 bars; t 0 A 11; t 300 A 11; c 359 A; t 400 A 11", "a@400"},
+        {"for: from what is not there nothing crosses",
+         "rule a 0 cross : price > 10 for 2 bars; t 0 A 11; t 61 A 11; t 62 A 9; t 63 A 11", "a@63"},
+        {"for: what was false before counts",
+         "rule a 0 cross : price > 10 for 2 bars; t 0 A 9; t 1 A 11; t 61 A 11", "a@61"},
+        {"for: unknown at an end",
+         "rule a 0 level : bid > 1 for 2 bars; t 0 A 9; q 61 A 2 3; t 62 A 9; q 121 A 2 3; t 181 A 9",
+         "a@121 a@181"},
+        {"for: not",
+         "rule a 0 level : not (price > 10 for 2 bars) and price > 10; t 0 A 9; t 1 A 11; t 61 A 11", "a@1"},
+        {"for: longer bars",
+         "rule a 0 level : price > 10 for 2 5m bars; t 0 A 11; t 61 A 11; t 299 A 11; t 301 A 11; t 302 A 9; "
+         "t 599 A 11; t 601 A 11",
+         "a@301 a@599 a@601"},
+        {"nested",
+         "rule a 0 level : (price crosses above 10 within 90s) for 2 bars; t 0 A 9; t 50 A 11; t 61 A 12; t "
+         "130 A 12; t 141 A 12",
+         "a@61 a@130"},
+        {"one behind the other",
+         "rule a 0 level : price > 10 for 2 bars within 30s; t 0 A 9; t 1 A 11; t 61 A 11; t 62 A 9; t 91 A "
+         "9; t 92 A 9",
+         "a@61 a@62 a@91"},
+        {"for: bar_close",
+         "rule a 0 bar_close : close > open for 2 bars; t 0 A 10; t 1 A 11; t 60 A 10; t 61 A 11; t 120 A "
+         "10; t 121 A 9; c 180 A; t 181 A 9; t 182 A 10; c 240 A",
+         "a@120"},
+        {"within: bar_close",
+         "rule a 0 bar_close : volume > 100 within 70s; t 0 A 10 200; t 60 A 10 1; t 120 A 10 1; t 180 A 10 "
+         "1",
+         "a@60 a@120"},
+        {"a version begins anew",
+         "rule a 0 level : price > 10 for 2 bars; t 0 A 11; t 61 A 11; rule a 0 level v=2 : price > 10 for 2 "
+         "bars; t 62 A 11; t 121 A 11",
+         "a@61 a@121"},
+        {"other rules that come do not matter",
+         "rule a 0 level : price > 10 for 2 bars; rule b 0 level : price < 9 within 30s; t 0 A 11; t 1 A 8; "
+         "t 2 A 11; rule c 0 level : price > 1000 within 5s; t 61 A 11",
+         "b@1 b@2 a@61"},
+        {"of named symbols",
+         "rule a 0 level sym=A : price > 10 within 5s; t 0 A 11; t 1 B 11; t 2 A 9; t 5 A 9; t 8 A 9",
+         "a@0 a@2 a@5"},
+        {"a late print crosses nothing",
+         "rule a 0 level : trade_count_5m crosses above 2 within 50s; t 0 A 9; t 1 A 9; c 62 A; t 5 A 9; t "
+         "63 A 9",
+         ""},
+    };
+    RUN(t, SHOW_ALERTS);
+}
+
 static void test_more_triggers(void **state)
 {
     (void)state;
@@ -1318,6 +1407,7 @@ int main(void)
         cmocka_unit_test(test_cross),
         cmocka_unit_test(test_arithmetic),
         cmocka_unit_test(test_crossings),
+        cmocka_unit_test(test_spans),
         cmocka_unit_test(test_more_triggers),
         cmocka_unit_test(test_late_prints),
         cmocka_unit_test(test_rules_that_change),

@@ -7,7 +7,7 @@
  * SEED=n runs one seed and prints what it does; SEEDS=n runs that many. */
 #include "tests/unit/engine_harness.h"
 
-enum { SYMBOLS = 6, RULES = 12, SLOTS = 60, TREE = 15, VALUES = 40, KEEP = 40 };
+enum { SYMBOLS = 6, RULES = 12, SLOTS = 60, TREE = 24, VALUES = 40, KEEP = 40 };
 
 /* ---- calendars: 0 has four sessions in a day of 12 hours, 1 one session without a gap, 2 is not known */
 
@@ -70,6 +70,15 @@ struct value {
     uint64_t volume;
 };
 
+/* What a `for` or `within` has seen. */
+struct memory {
+    bool begun;
+    int64_t last;      /* when what is in it last was true */
+    enum truth now;    /* what that was at the last evaluation */
+    enum truth before; /* what counts as before the first */
+    enum truth end[6]; /* what it was at the ends of bars, the latest first */
+};
+
 struct sym {
     char name[16];
     uint32_t bucket;
@@ -90,6 +99,7 @@ struct sym {
     int fired_slot[RULES];
     uint32_t k[RULES];
     enum truth side[RULES][TREE]; /* of an event: was its comparison true at the evaluation before? */
+    struct memory span[RULES][TREE];
     /* the values of `value_key` and when they were made */
     struct value value[VALUES];
     bool made[VALUES];
@@ -98,7 +108,7 @@ struct sym {
 };
 
 struct node {
-    char op; /* '&' '|' '!' or 'c': comparison */
+    char op; /* '&' '|' '!' or 'c': comparison, 'f': for, 'w': within */
     int left, right;
     int cmp;           /* index in cmp_text */
     int metric, other; /* of values; other -1: the constant */
@@ -106,6 +116,8 @@ struct node {
     int third;         /* of values */
     bool event;        /* crosses above (cmp 0), crosses below (cmp 1) */
     int at;            /* number of the node, for an event's memory */
+    int bars, length;  /* for: so many bars of so many minutes */
+    int64_t time;      /* within */
     struct value constant;
 };
 
@@ -148,7 +160,9 @@ struct world {
     int n_syms;
     char metric[VALUES][40];
     int n_metrics;
-    bool timed; /* it has metrics that every clock changes */
+    bool timed;  /* it has metrics that every clock changes */
+    bool spans;  /* … or `within`, which every clock may end */
+    bool silent; /* a late print is being evaluated */
     struct rrule rule[SLOTS];
     int n_rules;
     int in_force[RULES]; /* slot by ident, -1 */
@@ -1084,10 +1098,63 @@ static struct value compute(char op, const struct value *a, const struct value *
     return number_value(op == '+' ? x + y : op == '-' ? x - y : op == '*' ? x * y : x / y);
 }
 
+static enum truth truth_of(struct world *w, struct sym *s, const struct tree *t, int at, enum truth *memory,
+                           struct memory *span);
+
+static enum truth span_truth(struct world *w, struct sym *s, const struct tree *t, const struct node *n,
+                             enum truth *memory, struct memory *span)
+{
+    struct memory *m = &span[n->at];
+    if (memory) { /* else it is asked again, what crossed being over */
+        enum truth moment = truth_of(w, s, t, n->left, memory, span),
+                   now = truth_of(w, s, t, n->left, NULL, span);
+        if (w->silent)
+            moment = now;
+        if (!m->begun) {
+            *m = (struct memory){.begun = true, .last = INT64_MIN / 2};
+            m->before = now == FALSE ? FALSE : UNKNOWN;
+            for (int i = 0; i < 6; i++)
+                m->end[i] = m->before;
+            m->now = FALSE;
+        }
+        if (m->now == TRUE || moment == TRUE || now == TRUE)
+            m->last = s->time;
+        m->now = now;
+    }
+    if (n->op == 'w')
+        return m->now == TRUE || s->time - m->last < n->time ? TRUE : m->now;
+    enum truth all = m->now;
+    for (int i = 0; i < n->bars - 1; i++)
+        all = m->end[i] < all ? m->end[i] : all;
+    return all;
+}
+
+/* The symbol's minute ends: the bars that end with it. */
+static void spans_end(struct world *w, struct sym *s, int64_t old, int64_t t)
+{
+    for (int id = 0; id < RULES; id++) {
+        int slot = s->evaluated[id];
+        for (int k = 0; slot >= 0 && slot == w->in_force[id] && k < w->rule[slot].tree.n; k++) {
+            const struct node *n = &w->rule[slot].tree.node[k];
+            struct memory *m = &s->span[id][n->at];
+            if (n->op != 'f' || !m->begun || s->n_bars == 0)
+                continue;
+            int64_t end = span_end(s, s->bar[s->n_bars - 1].minute * MIN, (unsigned)n->length);
+            if (end <= old / MIN || end > t / MIN)
+                continue;
+            memmove(m->end + 1, m->end, sizeof m->end - sizeof *m->end);
+            m->end[0] = m->now;
+        }
+    }
+}
+
 /* memory: of the rule's events, NULL where nothing crosses. */
-static enum truth truth_of(struct world *w, struct sym *s, const struct tree *t, int at, enum truth *memory)
+static enum truth truth_of(struct world *w, struct sym *s, const struct tree *t, int at, enum truth *memory,
+                           struct memory *span)
 {
     const struct node *n = &t->node[at];
+    if (n->op == 'f' || n->op == 'w')
+        return span_truth(w, s, t, n, memory, span);
     if (n->op == 'c') {
         struct value a = *value_of(w, s, n->metric);
         const struct value *b = n->other < 0 ? &n->constant : value_of(w, s, n->other);
@@ -1105,10 +1172,10 @@ static enum truth truth_of(struct world *w, struct sym *s, const struct tree *t,
             memory[n->at] = now;
         return now == TRUE && before != FALSE ? FALSE : now;
     }
-    enum truth left = truth_of(w, s, t, n->left, memory), right;
+    enum truth left = truth_of(w, s, t, n->left, memory, span), right;
     if (n->op == '!')
         return TRUE - left;
-    right = truth_of(w, s, t, n->right, memory);
+    right = truth_of(w, s, t, n->right, memory, span);
     return (n->op == '&') == (left < right) ? left : right;
 }
 
@@ -1135,7 +1202,9 @@ static bool may_fire(const struct sym *s, int id, const struct rrule *r, int slo
 static void evaluate(struct world *w, struct sym *s, enum what what)
 {
     int fired[RULES], n = 0;
-    if (what == CLOCK && !w->timed && s->made_changes == s->changes && s->made_minute == s->time / MIN)
+    w->silent = what == LATE;
+    if (what == CLOCK && !w->timed && !w->spans && s->made_changes == s->changes &&
+        s->made_minute == s->time / MIN)
         return; /* no tick and the same minute: every value is what it was, nothing becomes true */
     for (int id = 0; id < RULES; id++) {
         int slot = w->in_force[id];
@@ -1150,12 +1219,13 @@ static void evaluate(struct world *w, struct sym *s, enum what what)
             s->truth[id] = UNKNOWN;
             for (int i = 0; i < TREE; i++)
                 s->side[id][i] = UNKNOWN;
+            memset(s->span[id], 0, sizeof s->span[id]);
             s->evaluated[id] = slot;
         }
         enum truth before = s->truth[id],
-                   now = s->truth[id] = truth_of(w, s, &r->tree, r->tree.n - 1, s->side[id]);
+                   now = s->truth[id] = truth_of(w, s, &r->tree, r->tree.n - 1, s->side[id], s->span[id]);
         if (r->tree.events) /* which are over: what held by them alone does no more */
-            s->truth[id] = truth_of(w, s, &r->tree, r->tree.n - 1, NULL);
+            s->truth[id] = truth_of(w, s, &r->tree, r->tree.n - 1, NULL, s->span[id]);
         if (what == LATE || now != TRUE || !may_fire(s, id, r, slot))
             continue;
         if (r->trigger == TRIGGER_CROSS ? before == FALSE : what == TICK || before != TRUE) {
@@ -1193,6 +1263,8 @@ static void advance(struct world *w, struct sym *s, int64_t t)
     int64_t old = s->time;
     if (t <= old)
         return;
+    if (old >= 0)
+        spans_end(w, s, old, t);
     s->time = t;
     size_t open = s->n_bars;
     while (open > 0 && !s->bar[open - 1].final)
@@ -1549,18 +1621,42 @@ static bool arithmetic_random(struct world *w, struct tree *t, struct node *n, c
     return true;
 }
 
+static int tree_random(struct world *w, struct tree *t, int depth, bool negated, char *text);
+
+/* for, within: what is behind `not` outside is no matter in it, and a `for` has no crossings. */
+static void span_random(struct world *w, struct tree *t, struct node *n, int depth, char *text)
+{
+    char left[1500];
+    static const int lengths[] = {1, 1, 2, 5, 15};
+    n->op = one_in(&w->random, 2) ? 'f' : 'w';
+    n->bars = 2 + (int)random_below(&w->random, 4);
+    n->length = lengths[random_below(&w->random, 5)];
+    n->time = (int64_t[]){SEC, 7 * SEC, 90 * SEC, 5 * MIN, 60 * MIN}[random_below(&w->random, 5)];
+    n->left = tree_random(w, t, depth - 1, n->op == 'f', left);
+    text += sprintf(text, t->node[n->left].op == 'c' && one_in(&w->random, 2) ? "%s" : "(%s)", left);
+    if (n->op == 'w')
+        sprintf(text, " within %ds", (int)(n->time / SEC));
+    else if (n->length == 1)
+        sprintf(text, " for %d bars", n->bars);
+    else
+        sprintf(text, " for %d %dm bars", n->bars, n->length);
+}
+
 static int tree_random(struct world *w, struct tree *t, int depth, bool negated, char *text)
 {
     char left[1500], right[1500];
-    struct node n = {.at = t->n};
+    struct node n = {0};
     uint32_t kind = random_below(&w->random, 8);
-    if (depth == 0 || kind < 3) {
+    if (depth > 0 && w->spans && one_in(&w->random, 3)) {
+        span_random(w, t, &n, depth, text);
+    } else if (depth == 0 || kind < 3) {
         n.op = 'c';
         n.cmp = (int)random_below(&w->random, one_in(&w->random, 3) ? 6 : 4);
         n.metric = pick_metric(w);
         n.other = -1;
         const char *name = w->metric[n.metric];
         if (arithmetic_random(w, t, &n, text)) {
+            n.at = t->n;
             t->node[t->n] = n;
             return t->n++;
         }
@@ -1599,6 +1695,7 @@ static int tree_random(struct world *w, struct tree *t, int depth, bool negated,
         sprintf(text, one_in(&w->random, 2) ? "((%s) %s (%s))" : "(%s)%s( %s)", left,
                 n.op == '&' ? "and" : "or", right);
     }
+    n.at = t->n;
     t->node[t->n] = n;
     return t->n++;
 }
@@ -1862,6 +1959,7 @@ static void run(uint64_t seed, int messages, size_t alerts[2])
     w->timed = one_in(&w->random, 4);
     if (w->timed) /* each second of each symbol is evaluated */
         messages /= 20;
+    w->spans = one_in(&w->random, 2);
     market(w, messages);
     stamp(w, &stamped);
     bench_open(&b, NULL);

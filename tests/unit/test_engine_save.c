@@ -29,6 +29,13 @@ static const struct rule_spec specs[] = {
     {"sessions", "change_from_close_premarket > 0 or change_from_close_postmarket > 0", .cooldown_ns = SEC},
     {"relative", "relative_volume_daily > 40 and relative_range_pct > 50", .cooldown_ns = 2 * SEC},
     {"off", "price > 1", .disabled = true},
+    {"within", "price crosses above 100 within 90s and bid > 99", .cooldown_ns = 15 * SEC},
+    {"since", "not (price > 100.1 within 5m)", .trigger = TRIGGER_CROSS},
+    {"for", "price > 99.9 for 3 bars", .cooldown_ns = 20 * SEC},
+    {"long", "price > 99 for 2 5m bars or (spread > 0.01 within 40s) for 2 bars", .symbols = "S1,S2,S3",
+     .cooldown_ns = 30 * SEC},
+    {"closes", "close > open for 2 bars and volume > 100 within 10m", .trigger = TRIGGER_BAR_CLOSE},
+    {"for", "price > 99.5 for 2 bars", .version = 2, .cooldown_ns = 20 * SEC},
 };
 enum { SPECS = sizeof specs / sizeof *specs };
 

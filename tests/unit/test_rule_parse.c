@@ -23,6 +23,8 @@ static int parse(const char *text)
 static bool meaning(unsigned node, const bool holds[])
 {
     const struct expr_node *n = &e.node[node];
+    if (n->op >= EXPR_FOR)
+        return meaning(n->left, holds) != n->negated; /* a span of one moment */
     if (n->op == EXPR_AND)
         return meaning(n->left, holds) && meaning(n->right, holds);
     if (n->op == EXPR_OR)
@@ -72,6 +74,12 @@ static void test_precedence(void **state)
         {"not (not (A and B) or C)", 0x08},
         {"((A))or((B))", 0xee},
         {"A and not (B or C) or not A and B and C", 0x42},
+        {"A within 5m", 0xaa},
+        {"not A for 3 bars", 0x55},
+        {"not not A for 3 5m bars", 0xaa},
+        {"not (A and not B) within 30s or C", 0xfd},
+        {"not (A or not (B within 1h) and C) for 2 bars", 0x45},
+        {"not ((A within 5m or B) for 2 bars within 1h and not (C) within 1s)", 0xf1},
     };
     static const char *const text[3] = {"price > 1", "bid > 1", "ask > 1"};
     static const enum metric_kind kind[3] = {METRIC_PRICE, METRIC_BID, METRIC_ASK};
@@ -314,6 +322,33 @@ static void test_conditions_by_themselves(void **state)
     assert_int_equal(parse("inside_bar + 1 and price > 1"), -1);
 }
 
+static void test_spans(void **state)
+{
+    (void)state;
+    assert_int_equal(parse("price > 1 and bid > 1 for 3 5m bars or not (ask crosses above 2) within 90s"), 0);
+    assert_int_equal(e.n_nodes, 7);
+    assert_int_equal(e.n_spans, 2);
+    assert_true(e.events && e.long_bars);
+    const struct expr_node *n = &e.node[2], *w = &e.node[5];
+    assert_int_equal(n->op, EXPR_FOR);
+    assert_int_equal(n->left, 1); /* what stands before it alone */
+    assert_int_equal(n->bound_lo, 3);
+    assert_int_equal(n->right, 5);
+    assert_false(n->negated);
+    assert_int_equal(w->op, EXPR_WITHIN);
+    assert_int_equal(w->bound_lo, INT64_C(90000000000));
+    assert_true(w->negated);
+    assert_int_equal(expr_check_trigger(&e, TRIGGER_LEVEL, &err), 0);
+    assert_int_equal(expr_check_trigger(&e, TRIGGER_BAR_CLOSE, &err), -1);
+    assert_string_equal(err.text, "trigger: found \"bar_close\" with `for` over bars of more than a minute, "
+                                  "expected bars of a minute: such a rule is evaluated at their ends");
+    assert_int_equal(parse("price > 1 for 2 bars within 5m for 2 1m bars within 24h"), 0);
+    for (unsigned i = 1; i < 5; i++)
+        assert_int_equal(e.node[i].level, i - 1);
+    assert_false(e.long_bars);
+    assert_int_equal(expr_check_trigger(&e, TRIGGER_BAR_CLOSE, &err), 0);
+}
+
 static void test_refusals(void **state)
 {
     (void)state;
@@ -368,10 +403,33 @@ static void test_refusals(void **state)
         {"session == \"lunch\"",
          "column 12: found '\"lunch\"', expected \"closed\", \"premarket\", \"market\" or \"postmarket\""},
         {"session == \"market", "column 12: found '\"', expected a number or a metric"},
-        {"price > 5 for 3 bars", "column 11: found 'for', expected 'and', 'or' or the end; `for N bars` and "
-                                 "`within T` are not in this version"},
-        {"(price > 5 within 5m)", "column 12: found 'within', expected 'and', 'or' or ')'; `for N bars` and "
-                                  "`within T` are not in this version"},
+        {"price > 5 for", "column 14: the expression ends, expected a whole number of bars, 2 to 500"},
+        {"price > 5 for 1 bars", "column 15: found '1', expected a whole number of bars, 2 to 500"},
+        {"price > 5 for 501 bars", "column 15: found '501', expected a whole number of bars, 2 to 500"},
+        {"price > 5 for 2.5 bars", "column 15: found '2.5', expected a whole number of bars, 2 to 500"},
+        {"price > 5 for 99999999999999999999 bars",
+         "column 15: found '99999999999999999999', expected a whole number of bars, 2 to 500"},
+        {"price > 5 for 3", "column 16: the expression ends, expected 'bars' or a timeframe"},
+        {"price > 5 for 3 minutes", "column 17: found 'minutes', expected 'bars' or a timeframe"},
+        {"price > 5 for 3 7m bars",
+         "column 17: found '7m', expected 'bars' or a timeframe: 1m 2m 5m 10m 15m 30m 1h 2h 4h"},
+        {"price > 5 for 3 5m", "column 19: the expression ends, expected 'bars'"},
+        {"price > 5 within 5", "column 18: found '5', expected a time such as 30s, 5m or 1h, 1s to 24h"},
+        {"price > 5 within 0m", "column 18: found '0m', expected a time such as 30s, 5m or 1h, 1s to 24h"},
+        {"price > 5 within 25h", "column 18: found '25h', expected a time such as 30s, 5m or 1h, 1s to 24h"},
+        {"price > 5 within 5d", "column 18: found '5d', expected a time such as 30s, 5m or 1h, 1s to 24h"},
+        {"price > 5 withn 5m",
+         "column 11: found 'withn', expected 'and', 'or' or the end; did you mean 'within'?"},
+        {"price within 5m", "column 7: found 'within', expected one of > < >= <= == != or 'crosses'"},
+        {"price crosses above 5 for 3 bars",
+         "column 7: found 'crosses', expected no crossing under 'for', as it "
+         "is true for a moment only; 'within' takes one"},
+        {"(not price crosses above 5) within 5m",
+         "column 12: found 'crosses', expected no 'not' before a crossing, which is true for a moment only"},
+        {"not (not price crosses above 5 or bid > 1) within 5m",
+         "column 16: found 'crosses', expected no 'not' before a crossing, which is true for a moment only"},
+        {"price > 5 for 2 bars within 5m for 2 bars within 5m for 2 bars",
+         "column 53: found 'for', expected at most 4 nested 'for' and 'within'"},
         {"price + > 5", "column 9: found '>', expected a number or a metric"},
         {"price * (bid > 5) > 3", "column 17: found ')', expected a number or a metric"},
         {"(price > 5) + 3 > 2", "column 13: found '+', expected 'and', 'or' or the end"},
@@ -535,17 +593,13 @@ static void test_encoding(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_precedence),
-                                       cmocka_unit_test(test_negation_reaches_the_operators),
-                                       cmocka_unit_test(test_price_literals),
-                                       cmocka_unit_test(test_literals_out_of_range),
-                                       cmocka_unit_test(test_double_literals),
-                                       cmocka_unit_test(test_operands),
-                                       cmocka_unit_test(test_terms),
-                                       cmocka_unit_test(test_conditions_by_themselves),
-                                       cmocka_unit_test(test_refusals),
-                                       cmocka_unit_test(test_limits),
-                                       cmocka_unit_test(test_prefixes_and_any_byte),
-                                       cmocka_unit_test(test_encoding)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_precedence),      cmocka_unit_test(test_negation_reaches_the_operators),
+        cmocka_unit_test(test_price_literals),  cmocka_unit_test(test_literals_out_of_range),
+        cmocka_unit_test(test_double_literals), cmocka_unit_test(test_operands),
+        cmocka_unit_test(test_terms),           cmocka_unit_test(test_conditions_by_themselves),
+        cmocka_unit_test(test_refusals),        cmocka_unit_test(test_spans),
+        cmocka_unit_test(test_limits),          cmocka_unit_test(test_prefixes_and_any_byte),
+        cmocka_unit_test(test_encoding)};
     return cmocka_run_group_tests_name("rule_parse", tests, NULL, NULL);
 }

@@ -51,6 +51,45 @@ static void refused(const char *text, size_t len, const char *parts)
 
 /* ---- the forms of a file */
 
+/* A rule's symbols may be those of a watchlist, by its id or its name. */
+static void watchlists(void **state)
+{
+    (void)state;
+#define RULES(symbols)                                                                                       \
+    "{\"rules\":[{\"id\":\"a\",\"expr\":\"price > 1\",\"symbols\":" symbols "}],\"watchlists\":["
+#define TECH "{\"id\":\"w1\",\"name\":\"Technology\",\"symbols\":[\"AAPL\",\"MSFT\"]}"
+    static const char *const good[] = {
+        RULES("\"w1\"") TECH "]}", RULES("\"Technology\"") "{\"id\":\"x\",\"symbols\":[\"X\"]}," TECH "]}",
+        RULES("[\"AAPL\",\"MSFT\"]") "]}"};
+    for (unsigned i = 0; i < 3; i++) {
+        struct rules_file *f = parse_good(good[i]);
+        assert_string_equal(f->rule[0].symbols, "AAPL,MSFT");
+        assert_int_equal(f->rule[0].symbols_len, 9);
+        rules_file_free(f);
+    }
+    static const struct {
+        const char *text, *parts;
+    } bad[] = {
+        {RULES("\"Technolgy\"") TECH "]}",
+         "rule 1 'a': symbols: there is no watchlist 'Technolgy'; did you mean 'Technology'?"},
+        {RULES("\"w1\"") "]}", "there is no watchlist 'w1': the file has none"},
+        {RULES("[]") TECH "," TECH "]}", "r.json: watchlist 2 'w1': another watchlist is called so too"},
+        {RULES("[]") TECH ",{\"id\":\"Technology\",\"symbols\":[\"X\"]}]}",
+         "watchlist 2 'Technology': another"},
+        {RULES("[\"X\"]") "{\"id\":\"w\",\"symbols\":[]}]}", "watchlist 1 'w': symbols: expected names"},
+        {RULES("[\"X\"]") "{\"id\":\"w\",\"symbols\":\"w\"}]}",
+         "watchlist 1 'w': symbols: a string, expected an array of names"},
+        {RULES("[\"X\"]") "{\"id\":\"w\"}]}", "watchlist 1 'w': symbols: nothing, expected an array"},
+        {RULES("[\"X\"]") "{\"id\":\"w\",\"simbols\":[\"X\"]}]}",
+         "unknown field 'simbols', did you mean 'symbols'?"},
+        {RULES("[\"X\"]") "{\"symbols\":[\"X\"]}]}", "watchlist 1: id"},
+        {RULES("[\"X\"]") "5]}", "watchlist 1: a number, expected an object"},
+        {"{\"rules\":[],\"watchlists\":{}}", "r.json: watchlists: an object, expected an array"},
+    };
+    for (unsigned i = 0; i < sizeof bad / sizeof *bad; i++)
+        refused(bad[i].text, strlen(bad[i].text), bad[i].parts);
+}
+
 static void forms(void **state)
 {
     (void)state;
@@ -190,6 +229,11 @@ static void conditions(void **state)
          "ma_dist_pct(ema,50)@5m > 1"},
         {"{\"metric\":\"consecutive_candles_5m\",\"operator\":\">=\",\"value\":3,\"timeframe\":\"5m\"}",
          "consecutive_candles@5m >= 3"},
+        {"{\"metric\":\"rsi(14)\",\"operator\":\">\",\"value\":1,\"timeframe\":\"daily\"}", "rsi(14)@1d > 1"},
+        {"{\"metric\":\"rsi_14_1d\",\"operator\":\">\",\"value\":1,\"timeframe\":\"daily\"}",
+         "rsi(14)@1d > 1"},
+        {"{\"metric\":\"change_pct_5d\",\"operator\":\">\",\"value\":1,\"timeframe\":\"5d\"}",
+         "change_pct_5d > 1"},
         {"{\"metric\":\"volume_1h\",\"operator\":\">\",\"value\":1,\"timeframe\":\"1h\"}", "volume_60m > 1"},
         {"{\"metric\":\"volume_60m\",\"operator\":\">\",\"value\":1,\"timeframe\":\"60m\"}",
          "volume_60m > 1"},
@@ -242,6 +286,8 @@ static void conditions_refused(void **state)
          "conditions[0].calculated_during: "},
         {"{\"metric\":\"change_pct_5m\",\"operator\":\">\",\"value\":1,\"timeframe\":\"1m\"}",
          "conditions[0].timeframe: '1m' differs from that of change_pct_5m, expected \"5m\" or none"},
+        {"{\"metric\":\"range_1y\",\"operator\":\">\",\"value\":1,\"timeframe\":\"252m\"}",
+         "conditions[0].timeframe: '252m' differs from that of range_1y, expected \"1y\" or none"},
         {"{\"metric\":\"rsi(14)@1m\",\"operator\":\">\",\"value\":1,\"timeframe\":\"5m\"}",
          "conditions[0].timeframe: '5m' differs from that of rsi(14)@1m, expected \"1m\" or none"},
         {"{\"metric\":\"inside_bar_15m\",\"operator\":\"==\",\"value\":1,\"timeframe\":\"5m\"}",
@@ -435,7 +481,8 @@ static void fields_at_their_bounds(void **state)
         {"\"expires_at\":\"soon\"", "expires_at: 'soon', expected a time such as"},
         {"\"expires_at\":7", "expires_at: 'a number', expected a time such as"},
         {"\"symbols\":[]", "symbols: expected names of 1 to 63 bytes"},
-        {"\"symbols\":\"SPY\"", "symbols: a string, expected an array of names"},
+        {"\"symbols\":\"SPY\"", "symbols: there is no watchlist 'SPY': the file has none"},
+        {"\"symbols\":5", "symbols: a number, expected an array of names or the name of a watchlist"},
         {"\"symbols\":[\"\"]", "symbols: expected names"},
         {"\"symbols\":[\"SPY\",5]", "symbols: expected names"},
         {"\"symbols\":[\"SPY,IBM\"]", "symbols: expected names"},
@@ -657,6 +704,7 @@ static void files_that_cannot_be_read(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(watchlists),
         cmocka_unit_test(forms),
         cmocka_unit_test(broken_json_has_its_place),
         cmocka_unit_test(deep_nesting),
