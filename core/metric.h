@@ -63,9 +63,9 @@ enum metric_input {
     X(BULLISH_CLOSE, "bullish_close", BARS, TRUTH, INPUT_BAR, 0, "close > open")                             \
     X(BEARISH_CLOSE, "bearish_close", BARS, TRUTH, INPUT_BAR, 0, "close < open")                             \
     X(UPPER_SHADOW, "upper_shadow", BARS, TRUTH, INPUT_BAR, 0,                                               \
-      "a long upper shadow: high - larger of open and close > |close - open| (TA-Lib's ShadowLong)")         \
+      "a long upper shadow: high - top of the body > length of the body (TA-Lib's ShadowLong)")              \
     X(LOWER_SHADOW, "lower_shadow", BARS, TRUTH, INPUT_BAR, 0,                                               \
-      "a long lower shadow: smaller of open and close - low > |close - open| (TA-Lib's ShadowLong)")         \
+      "a long lower shadow: bottom of the body - low > length of the body (TA-Lib's ShadowLong)")            \
     X(BULLISH_ENGULFING, "bullish_engulfing", BARS, TRUTH, INPUT_BAR, 0,                                     \
       "white after black, close >= open before, open <= close before, one of them strictly (TA-Lib's "       \
       "CDLENGULFING > 0)")                                                                                   \
@@ -73,8 +73,8 @@ enum metric_input {
       "black after white, open >= close before, close <= open before, one of them strictly (TA-Lib's "       \
       "CDLENGULFING < 0)")                                                                                   \
     X(BULLISH_HARAMI, "bullish_harami", BARS, TRUTH, INPUT_BAR, 0,                                           \
-      "after a long black body a short one within it: |body before| > mean of the 10 before it, |body| <= "  \
-      "mean of the 10 before, neither end beyond that body's (TA-Lib's CDLHARAMI > 0)")                      \
+      "after a long black body a short one within it: its length <= mean of the 10 before, that of the one " \
+      "before > mean of the 10 before it, neither end is beyond that one's (TA-Lib's CDLHARAMI > 0)")        \
     X(BEARISH_HARAMI, "bearish_harami", BARS, TRUTH, INPUT_BAR, 0,                                           \
       "after a long white body a short one within it, as bullish_harami (TA-Lib's CDLHARAMI < 0)")           \
     X(INSIDE_BAR, "inside_bar", BARS, TRUTH, INPUT_BAR, 0,                                                   \
