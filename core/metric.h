@@ -279,29 +279,29 @@ enum metric_kind { METRICS(X) METRIC_KIND_COUNT };
     X(POSITION_DAYS, "daily bars", "N - 1 daily bars")                                                       \
     X(BIGGEST_RANGE, "daily bars", "21 N daily bars")                                                        \
     X(RELATIVE_RANGE, "daily bars", "15 daily bars")                                                         \
-    X(MA_DIST, "bars of a timeframe", "that of the average")                                                 \
-    X(CONSECUTIVE, "bars of a timeframe", "1 bar")                                                           \
-    X(VOLUME_SPIKE, "bars of a timeframe", "N + 1 bars")                                                     \
-    X(BULLISH_CLOSE, "bars of a timeframe", "1 bar")                                                         \
-    X(BEARISH_CLOSE, "bars of a timeframe", "1 bar")                                                         \
-    X(UPPER_SHADOW, "bars of a timeframe", "1 bar")                                                          \
-    X(LOWER_SHADOW, "bars of a timeframe", "1 bar")                                                          \
-    X(NEW_CANDLE_HIGH, "bars of a timeframe", "1 bar")                                                       \
-    X(NEW_CANDLE_LOW, "bars of a timeframe", "1 bar")                                                        \
-    X(BULLISH_ENGULFING, "bars of a timeframe", "2 bars")                                                    \
-    X(BEARISH_ENGULFING, "bars of a timeframe", "2 bars")                                                    \
-    X(INSIDE_BAR, "bars of a timeframe", "2 bars")                                                           \
-    X(BULLISH_HARAMI, "bars of a timeframe", "12 bars")                                                      \
-    X(BEARISH_HARAMI, "bars of a timeframe", "12 bars")                                                      \
-    X(RUNNING_UP, "bars of a timeframe", "N + 1 bars")                                                       \
-    X(RUNNING_DOWN, "bars of a timeframe", "N + 1 bars")                                                     \
-    X(EMA_RETURN, "bars of a timeframe", "N + 1 bars")                                                       \
-    X(EMA_CROSS_UP, "bars of a timeframe", "larger of N and M + 1 bars")                                     \
-    X(EMA_CROSS_DOWN, "bars of a timeframe", "larger of N and M + 1 bars")                                   \
-    X(THROUGH_VWAP_UP, "bars of a timeframe, trades", "a trade of the session")                              \
-    X(THROUGH_VWAP_DOWN, "bars of a timeframe, trades", "a trade of the session")                            \
-    X(VWAP_SUPPORT, "bars of a timeframe, trades", "a trade of the session")                                 \
-    X(VWAP_RESISTANCE, "bars of a timeframe, trades", "a trade of the session")                              \
+    X(MA_DIST, "bars of T", "that of the average")                                                           \
+    X(CONSECUTIVE, "bars of T", "1 bar")                                                                     \
+    X(VOLUME_SPIKE, "bars of T", "N + 1 bars")                                                               \
+    X(BULLISH_CLOSE, "bars of T", "1 bar")                                                                   \
+    X(BEARISH_CLOSE, "bars of T", "1 bar")                                                                   \
+    X(UPPER_SHADOW, "bars of T", "1 bar")                                                                    \
+    X(LOWER_SHADOW, "bars of T", "1 bar")                                                                    \
+    X(NEW_CANDLE_HIGH, "bars of T", "1 bar")                                                                 \
+    X(NEW_CANDLE_LOW, "bars of T", "1 bar")                                                                  \
+    X(BULLISH_ENGULFING, "bars of T", "2 bars")                                                              \
+    X(BEARISH_ENGULFING, "bars of T", "2 bars")                                                              \
+    X(INSIDE_BAR, "bars of T", "2 bars")                                                                     \
+    X(BULLISH_HARAMI, "bars of T", "12 bars")                                                                \
+    X(BEARISH_HARAMI, "bars of T", "12 bars")                                                                \
+    X(RUNNING_UP, "bars of T", "N + 1 bars")                                                                 \
+    X(RUNNING_DOWN, "bars of T", "N + 1 bars")                                                               \
+    X(EMA_RETURN, "bars of T", "N + 1 bars")                                                                 \
+    X(EMA_CROSS_UP, "bars of T", "larger of N and M + 1 bars")                                               \
+    X(EMA_CROSS_DOWN, "bars of T", "larger of N and M + 1 bars")                                             \
+    X(THROUGH_VWAP_UP, "bars of T, trades", "a trade of the session")                                        \
+    X(THROUGH_VWAP_DOWN, "bars of T, trades", "a trade of the session")                                      \
+    X(VWAP_SUPPORT, "bars of T, trades", "a trade of the session")                                           \
+    X(VWAP_RESISTANCE, "bars of T, trades", "a trade of the session")                                        \
     X(NEAR_DAY_HIGH, "trades", "a trade of today")                                                           \
     X(NEAR_DAY_LOW, "trades", "a trade of today")                                                            \
     X(NEW_DAY_HIGH, "minute bars", "an ended bar of today")                                                  \

@@ -202,8 +202,8 @@ static unsigned series_in_use(const struct engine *e, const struct symbol *s)
     return e->market.series | (q ? q->series : 0);
 }
 
-bool metric_bars(const struct engine *e, const struct symbol *s, uint32_t series, struct bar_series *ended,
-                 struct bar *live)
+static inline bool bars_now(const struct engine *e, const struct symbol *s, uint32_t series,
+                            struct bar_series *ended, struct bar *live)
 {
     *live = (struct bar){.open_e9 = s->open_e9,
                          .high_e9 = s->high_e9,
@@ -232,11 +232,17 @@ bool metric_bars(const struct engine *e, const struct symbol *s, uint32_t series
     return has_live;
 }
 
+bool metric_bars(const struct engine *e, const struct symbol *s, uint32_t series, struct bar_series *ended,
+                 struct bar *live)
+{
+    return bars_now(e, s, series, ended, live);
+}
+
 int64_t metric_indicator(const struct engine *e, const struct symbol *s, const struct node *nd)
 {
     struct bar_series b;
     struct bar live;
-    bool has_live = metric_bars(e, s, nd->series, &b, &live);
+    bool has_live = bars_now(e, s, nd->series, &b, &live);
     double v = indicator_value(&nd->metric.indicator, state_of(e, s, nd), &b, has_live ? &live : NULL,
                                s->size_scale);
     return key_number(v);

@@ -63,12 +63,11 @@ static void range_of(const struct metric_row *m, char out[64])
     out[0] = 0;
     const struct metric_parameters *p = parameters_of(m);
     if (m->form == FORM_BARS && p->count == 2)
-        snprintf(out, 64, "N, M 1 to %d bars, %u and %u if not given", p->max, p->standard[0],
-                 p->standard[1]);
+        snprintf(out, 64, "N, M 1 to %d bars, default %u, %u", p->max, p->standard[0], p->standard[1]);
     else if (m->form == FORM_BARS && p->count)
-        snprintf(out, 64, "N 1 to %d bars, %u if not given", p->max, p->standard[0]);
+        snprintf(out, 64, "N 1 to %d bars, default %u", p->max, p->standard[0]);
     else if (m->form == FORM_PERCENT)
-        snprintf(out, 64, "P 0.01 to %u percent, %g if not given", p->max / 100u, p->standard[0] / 100.0);
+        snprintf(out, 64, "P 0.01 to %u percent, default %g", p->max / 100u, p->standard[0] / 100.0);
     else if (parameter_of(m, &max, &unit))
         snprintf(out, 64, "N 1 to %d %s", max, unit);
     for (size_t i = 0; m->form == FORM_TIMEFRAME && i < sizeof minutes / sizeof *minutes; i++)
