@@ -1,14 +1,20 @@
 /* Memory and messages. */
 #include "core/metric_value.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 
 #define XXH_INLINE_ALL
 #include <xxhash.h>
 
-const struct engine_limits engine_limits_default = {
-    .symbols = 20000, .ids = 20000, .rules = 10000, .metrics = 256, .fires = 1u << 20, .bars = 2048};
+const struct engine_limits engine_limits_default = {.symbols = 20000,
+                                                    .ids = 20000,
+                                                    .rules = 10000,
+                                                    .metrics = 256,
+                                                    .fires = 1u << 20,
+                                                    .bars = 2048,
+                                                    .trades = 1u << 20};
 
 uint16_t bucket_of(const char *name, size_t len)
 {
@@ -23,8 +29,8 @@ static uint32_t pow2_at_least(uint32_t n)
     return p;
 }
 
-/* Every pool but the bars, in the order of its place: pointer in the engine, number of elements. The bars, of
- * which few are looked at, come last. */
+/* Every pool but the bars and the kept trades, in the order of its place: pointer in the engine, number of
+ * elements. Those, of which few are looked at, come last. */
 #define POOLS(X)                                                                                             \
     X(local, l->ids)                                                                                         \
     X(symbol, l->symbols)                                                                                    \
@@ -34,7 +40,8 @@ static uint32_t pow2_at_least(uint32_t n)
     X(rule, l->rules)                                                                                        \
     X(ident_slot, l->rules)                                                                                  \
     X(ident_hash, (size_t)pow2_at_least(2 * l->rules))                                                       \
-    X(node, l->metrics)                                                                                      \
+    X(asked, l->asked)                                                                                       \
+    X(node, l->metrics + l->asked)                                                                           \
     X(scope_hash, (size_t)pow2_at_least(2 * l->rules))                                                       \
     X(fire, l->fires)                                                                                        \
     X(fire_hash, (size_t)pow2_at_least(2 * l->fires))                                                        \
@@ -43,7 +50,8 @@ static uint32_t pow2_at_least(uint32_t n)
     X(old_stamp, l->metrics *CURSORS_PER_METRIC)                                                             \
     X(close_cursor, l->metrics *CURSORS_PER_METRIC)                                                          \
     X(touched, l->metrics *CURSORS_PER_METRIC *EXPR_LEVELS)                                                  \
-    X(fired, l->rules)
+    X(fired, l->rules)                                                                                       \
+    X(windows, l->symbols)
 
 /* Memory for what rules need beside their slots: as parsed, and as indexed. */
 static size_t kept_bytes(const struct engine_limits *l)
@@ -52,7 +60,8 @@ static size_t kept_bytes(const struct engine_limits *l)
 }
 static size_t built_bytes(const struct engine_limits *l)
 {
-    return rules_built_bytes(l) + (1 << 16) + (size_t)(l->metrics + 1) * 8; /* the market's plan, alignment */
+    return rules_built_bytes(l) + (1 << 16) +
+           (size_t)(l->metrics + l->asked + 1) * 8; /* the market's plan, alignment */
 }
 
 static size_t align64(size_t n)
@@ -69,10 +78,20 @@ size_t engine_hot_bytes(const struct engine_limits *l)
     return n + align64(kept_bytes(l)) + align64(built_bytes(l));
 }
 
+static size_t bars_bytes(const struct engine_limits *l)
+{
+    return align64(l->symbols * ((1 + SERIES_MAX) * bars_stride(l) + DAILY_BARS) * sizeof(struct bar));
+}
+
+static size_t days_bytes(const struct engine_limits *l)
+{
+    return align64((size_t)l->symbols * ANOMALY_DAYS * sizeof(struct anomaly_day));
+}
+
 size_t engine_footprint(const struct engine_limits *l)
 {
-    size_t bars = (1 + SERIES_MAX) * bars_stride(l) + DAILY_BARS;
-    return engine_hot_bytes(l) + l->symbols * bars * sizeof(struct bar);
+    return engine_hot_bytes(l) + bars_bytes(l) + days_bytes(l) +
+           trades_blocks(l) * sizeof(struct trades_block);
 }
 
 struct engine *engine_new(void *mem, const struct engine_limits *l, struct rule_stats *stats)
@@ -90,8 +109,11 @@ struct engine *engine_new(void *mem, const struct engine_limits *l, struct rule_
     e->built = (struct arena){.at = at + align64(kept_bytes(l)), .size = built_bytes(l)};
     e->bar = (struct bar *)((uint8_t *)mem + engine_hot_bytes(l));
     e->series_bar = e->bar + l->symbols * bars_stride(l);
-    e->daily_bar = e->series_bar + SERIES_MAX * l->symbols * bars_stride(l);
+    e->daily_bar = e->series_bar + (size_t)SERIES_MAX * l->symbols * bars_stride(l);
+    e->day = (struct anomaly_day *)((uint8_t *)e->bar + bars_bytes(l));
     e->limits = *l;
+    anomaly_settings_default(&e->watching);
+    trades_open(e, (uint8_t *)e->day + days_bytes(l));
     e->stats = stats;
     e->lateness_ns = SECOND_NS;
     e->keep = 500;
@@ -102,7 +124,7 @@ struct engine *engine_new(void *mem, const struct engine_limits *l, struct rule_
     e->epoch = 1;
     e->stamp = 1;
     e->sub_symbol = NONE;
-    e->step_slots = STEP_SLOTS_BARS;
+    e->step_slots = STEP_SLOTS_BARS + STEP_SLOTS_ANOMALIES;
     for (int b = 0; b < BUCKET_ALL; b++)
         e->bucket[b] =
             (struct bucket){.clock_ns = INT64_MIN, .next_ns = NEVER_NS, .first = NONE, .last = NONE};
@@ -166,6 +188,20 @@ struct engine_view engine_view(const struct engine *e, uint32_t symbol)
         v.live_trades = b->trades;
     }
     return v;
+}
+
+void engine_values(const struct engine *e, uint32_t symbol, uint32_t first, uint32_t n, double *value)
+{
+    const struct symbol *s = symbol_of(e, symbol);
+    assert(first + n <= e->n_asked);
+    for (uint32_t i = 0; i < n; i++) {
+        const struct node *nd = &e->node[e->asked[first + i]];
+        bool there = s && s->bound == e->epoch && !e->rules_changed;
+        int64_t key = there ? node_key(e, s, e->asked[first + i]) : KEY_UNKNOWN;
+        value[i] = key == KEY_UNKNOWN                       ? NAN
+                   : metric_unit(&nd->metric) == UNIT_PRICE ? (double)key / 1e9
+                                                            : key_to_double(key);
+    }
 }
 
 /* ---- messages */
@@ -298,14 +334,103 @@ SELDOM static void bar_begin_after(struct symbol *s, int64_t p)
     s->live_range = false;
 }
 
-static inline void apply_trade(struct engine *e, const struct msg *m)
+/* Before it is applied: whether its bar is final shows then. */
+SELDOM static struct kept_trade *keep(struct engine *e, struct symbol *s, const struct msg *m, uint64_t size,
+                                      unsigned updates)
+{
+    int64_t ev = m->event_ns;
+    bool past = ev < s->live_start_ns, market = s->session == SESSION_MARKET;
+    struct kept_trade t = {.id = m->trade.trade_id,
+                           .event_ns = ev,
+                           .price_e9 = m->trade.price_e9,
+                           .size = size,
+                           .time_ns = s->time_ns,
+                           .session_no = ev >= s->session_start_ns ? s->session_no : 0,
+                           .updates = (uint8_t)updates,
+                           .session = s->session,
+                           .venue = m->venue,
+                           .flags = (uint8_t)((past ? KEPT_PAST : 0) | (market ? KEPT_MARKET : 0) |
+                                              (market && ev >= s->session_start_ns ? KEPT_OPENS : 0))};
+    if (past)
+        t.session = (uint8_t)session_find(&e->calendar[s->calendar], ev).kind;
+    return trade_keep(e, s, &t);
+}
+
+/* The print takes the place of the one that was cancelled: its minute, its turn. */
+SELDOM static void apply_correction(struct engine *e, const struct msg *m)
+{
+    struct symbol *s = symbol_of(e, m->symbol);
+    if (!s || !time_sound(m->event_ns) || m->trade.price_e9 <= 0) {
+        e->count.unknown_symbol++;
+        return;
+    }
+    arrive(e, s, m->event_ns);
+    if (!s->trades.cancelled_no)
+        e->count.corrections_unkept++;
+    else if (correction_replace(e, s, m, updates_of(e, s, m)))
+        e->count.corrections++;
+    else
+        e->count.sum_overflow++;
+    evaluate(e, s, EVAL_SILENT);
+}
+
+SELDOM static void apply_status(struct engine *e, const struct msg *m)
+{
+    struct symbol *s = symbol_of(e, m->symbol);
+    if (!s || !time_sound(m->event_ns)) {
+        e->count.unknown_symbol++;
+        return;
+    }
+    if (m->status.kind > STATUS_HALTED) {
+        e->count.ignored++;
+        return;
+    }
+    arrive(e, s, m->event_ns);
+    bool halted = m->status.kind == STATUS_HALTED;
+    if (halted != s->halted) {
+        e->count.halts += halted;
+        s->halted = halted;
+        s->stale = true;
+        if (!halted)
+            rules_resume(e, s);
+        wake_update(e, s); /* flat bars, minutes that need no look */
+    }
+    evaluate(e, s, EVAL_CLOCK);
+}
+
+SELDOM static void apply_cancel(struct engine *e, const struct msg *m)
+{
+    struct symbol *s = symbol_of(e, m->symbol);
+    uint64_t no;
+    if (!s || !time_sound(m->event_ns)) {
+        e->count.unknown_symbol++;
+        return;
+    }
+    arrive(e, s, m->event_ns);
+    s->trades.cancelled_no = 0;
+    struct kept_trade *k = trade_find(e, s, m, &no);
+    if (k) {
+        e->count.cancels++;
+        correction_cancel(e, s, k, no);
+    } else {
+        e->count.cancels_unkept++;
+    }
+    evaluate(e, s, EVAL_SILENT);
+}
+
+/* What it did, for those who look for anomalies. */
+ALWAYS_INLINE enum applied apply_trade(struct engine *e, const struct msg *m)
 {
     struct symbol *s = symbol_of(e, m->symbol);
     int64_t ev = m->event_ns, p = m->trade.price_e9;
     uint64_t size = m->trade.size;
     if (unlikely(!s || !time_sound(ev) || p <= 0)) {
         e->count.unknown_symbol++;
-        return;
+        return APPLIED_NOT;
+    }
+    if (unlikely(m->flags & MSG_F_CORRECTION)) {
+        apply_correction(e, m);
+        return APPLIED_NOT;
     }
     arrive(e, s, ev);
     unsigned updates = updates_of(e, s, m);
@@ -314,18 +439,21 @@ static inline void apply_trade(struct engine *e, const struct msg *m)
     if (unlikely(!sums_add(s, ev, size, pv))) {
         e->count.sum_overflow++;
         evaluate(e, s, EVAL_SILENT); /* its time has come all the same, and with it new rules and minutes */
-        return;
+        return APPLIED_NOT;
     }
     e->count.trades++;
+    struct kept_trade *kept = unlikely(e->corrections) ? keep(e, s, m, size, updates) : NULL;
     bool moved = true;
     if (unlikely(updates == 0)) {
         evaluate(e, s, EVAL_TICK);
-        return;
+        return APPLIED_NOT;
     }
     if (unlikely(ev < s->live_start_ns)) {
         if (print_into_past(e, s, ev, p, size, updates)) {
+            if (kept)
+                kept->flags |= KEPT_LATE;
             evaluate(e, s, EVAL_SILENT);
-            return;
+            return APPLIED_NOT;
         }
     } else if (unlikely(!(updates & UPDATES_LAST))) {
         print_beside(e, s, p, size, (__int128)pv, updates);
@@ -353,20 +481,24 @@ static inline void apply_trade(struct engine *e, const struct msg *m)
         if (e->condition_mask && ev > s->last_ns)
             s->last_ns = ev;
         if (unlikely(s->day_open_e9 == KEY_UNKNOWN) && s->session == SESSION_MARKET &&
-            ev >= s->session_start_ns)
+            ev >= s->session_start_ns) {
             s->day_open_e9 = p;
+            s->trades.open_no = kept ? s->trades.end : 0;
+        }
     }
     if (s->drive + moved >= 2 && likely(!s->stale))
         rules_touch_trade(e, s, moved);
     evaluate(e, s, EVAL_TICK);
+    return updates & UPDATES_LAST ? APPLIED_LAST : APPLIED;
 }
 
-static inline void apply_quote(struct engine *e, const struct msg *m)
+/* False if it is refused. */
+ALWAYS_INLINE bool apply_quote(struct engine *e, const struct msg *m)
 {
     struct symbol *s = symbol_of(e, m->symbol);
     if (unlikely(!s || !time_sound(m->event_ns) || m->quote.bid_e9 < 0 || m->quote.ask_e9 < 0)) {
         e->count.unknown_symbol++;
-        return;
+        return false;
     }
     e->count.quotes++;
     arrive(e, s, m->event_ns);
@@ -375,6 +507,7 @@ static inline void apply_quote(struct engine *e, const struct msg *m)
     if (!s->stale)
         rules_touch_quote(e, s);
     evaluate(e, s, EVAL_TICK);
+    return true;
 }
 
 /* When the symbol next has something to do by itself. Minutes in which no window changes any more are passed
@@ -382,7 +515,7 @@ static inline void apply_quote(struct engine *e, const struct msg *m)
 static int64_t next_event(const struct engine *e, const struct symbol *s)
 {
     int64_t roll_at = s->live_start_ns + MINUTE_NS;
-    bool quiet = s->live_trades == 0 && s->live_unpriced == 0 &&
+    bool quiet = !makes_flat(e, s) && s->live_trades == 0 && s->live_unpriced == 0 &&
                  (s->bars_end == 0 ||
                   roll_at / MINUTE_NS - bar_at(e, s, s->bars_end - 1)->minute > METRIC_WINDOW_MAX + 1);
     if (quiet && s->session_end_ns > roll_at)
@@ -391,6 +524,8 @@ static int64_t next_event(const struct engine *e, const struct symbol *s)
         roll_at = s->time_ns + 1;
     if (s->span_ns < roll_at)
         roll_at = s->span_ns;
+    if (unlikely(e->watched) && watch_silent_ns(e, s) < roll_at)
+        roll_at = watch_silent_ns(e, s);
     return roll_at < s->final_ns ? roll_at : s->final_ns;
 }
 
@@ -411,6 +546,8 @@ static bool clock_symbol(struct engine *e, struct symbol *s, int64_t t)
             rules_touch_time(e, s);
         if (s->stale || e->n_changes || s->span_ns <= s->time_ns)
             evaluate(e, s, EVAL_CLOCK);
+        if (unlikely(e->watched))
+            watch_clock(e, s);
     }
     return true;
 }
@@ -497,6 +634,7 @@ bool symbol_add(struct engine *e, uint32_t id, const char *name, uint32_t bucket
         return false;
     uint32_t place = e->n_symbols++;
     e->symbol[place] = (struct symbol){.live_start_ns = INT64_MIN / 2,
+                                       .split_ns = INT64_MIN,
                                        .time_ns = INT64_MIN,
                                        .price_e9 = KEY_UNKNOWN,
                                        .bid_e9 = KEY_UNKNOWN,
@@ -526,6 +664,7 @@ bool symbol_add(struct engine *e, uint32_t id, const char *name, uint32_t bucket
                                        .bucket = (uint16_t)bucket,
                                        .calendar = calendar,
                                        .size_scale = size_scale};
+    trades_symbol_new(&e->symbol[place]);
     memset(e->name[place], 0, sizeof e->name[place]);
     strcpy(e->name[place], name);
     e->local[id] = place + 1;
@@ -547,6 +686,8 @@ static void apply_symbol(struct engine *e, const struct msg *m)
     msg_get(m, MSG_FIRST_BYTES, name, m->sym.name_len);
     if (!symbol_add(e, m->symbol, name, m->sym.bucket, m->sym.calendar, m->sym.size_scale))
         e->count.symbols_full++;
+    else
+        symbol_of(e, m->symbol)->tick_e9 = m->sym.tick_e9;
 }
 
 /* Metrics changed by no message of the symbol's own: what that flips takes its truth silently. */
@@ -577,6 +718,18 @@ static void apply_history(struct engine *e, const struct msg *m)
     refresh(e, s);
 }
 
+static void apply_attr(struct engine *e, const struct msg *m)
+{
+    struct symbol *s = symbol_of(e, m->symbol);
+    const struct split x = {m->attr.ex_ns, m->attr.to, m->attr.from};
+    if (!s)
+        e->count.unknown_symbol++;
+    else if (m->attr.kind != ATTR_SPLIT)
+        e->count.ignored++;
+    else if (!x.to || !x.from || !time_sound(x.ex_ns) || !split_wait(s, &x))
+        e->count.splits_refused++;
+}
+
 /* Bars that are final stay it; those that wait do so for the new time. */
 static void lateness_set(struct engine *e, int64_t lateness_ns)
 {
@@ -603,8 +756,32 @@ static void keep_set(struct engine *e, uint32_t keep)
 static void eligibility_set(struct engine *e, bool table)
 {
     for (uint32_t i = 0; table && !e->condition_mask && i < e->n_symbols; i++)
-        e->symbol[i].last_ns = e->symbol[i].price_e9 == KEY_UNKNOWN ? INT64_MIN : e->symbol[i].time_ns;
+        e->symbol[i].last_ns = e->symbol[i].trades.last_ns =
+            e->symbol[i].price_e9 == KEY_UNKNOWN ? INT64_MIN : e->symbol[i].time_ns;
     e->condition_mask = table ? UINT32_MAX : 0;
+}
+
+/* From here on prints are kept, or no more. */
+static void corrections_set(struct engine *e, bool on)
+{
+    on = on && e->trades_blocks > 0;
+    if (on == e->corrections)
+        return;
+    e->corrections = on;
+    for (uint32_t i = 0; i < e->n_symbols; i++) {
+        struct symbol *s = &e->symbol[i];
+        trades_forget(e, s);
+        if (s->live_start_ns >= 0) /* what the live minute has traded before is not kept */
+            s->trades.whole = (uint32_t)(s->live_start_ns / MINUTE_NS) + 1;
+    }
+}
+
+/* From here on minutes without a last sale make bars, or do not. */
+static void flat_set(struct engine *e, bool on)
+{
+    e->flat = on;
+    for (uint32_t i = 0; i < e->n_symbols; i++)
+        wake_update(e, &e->symbol[i]);
 }
 
 static const char condition_key[] = "bars.condition_table=";
@@ -621,6 +798,10 @@ static bool setting(struct engine *e, const char *text)
         keep_set(e, (uint32_t)v[0]);
     else if (!strcmp(text, "bars.eligibility=all") || !strcmp(text, "bars.eligibility=table"))
         eligibility_set(e, text[strlen("bars.eligibility=")] == 't');
+    else if (!strcmp(text, "bars.corrections=true") || !strcmp(text, "bars.corrections=false"))
+        corrections_set(e, text[strlen("bars.corrections=")] == 't');
+    else if (!strcmp(text, "bars.flat=true") || !strcmp(text, "bars.flat=false"))
+        flat_set(e, text[strlen("bars.flat=")] == 't');
     else if (!strncmp(text, condition_key, strlen(condition_key)))
         return condition_table_parse(&e->conditions, text + strlen(condition_key));
     else if (sscanf(text, "calendar.%lld=%lld,%lld,%lld,%lld%c", &v[0], &v[1], &v[2], &v[3], &v[4], &end) ==
@@ -630,7 +811,7 @@ static bool setting(struct engine *e, const char *text)
              v[3] % MINUTE_NS == 0 && v[4] % MINUTE_NS == 0)
         calendar_add(e, (uint32_t)v[0], &(struct trading_day){{v[1], v[2], v[3], v[4]}});
     else
-        return false;
+        return watch_setting(e, text);
     return true;
 }
 
@@ -657,20 +838,41 @@ static void apply_part(struct engine *e, const struct msg *m)
     }
 }
 
-/* Everything but trades, which are by far the most. False if the message has to come again. */
-SELDOM static bool apply_other(struct engine *e, const struct msg *m)
+/* Ticks where anomalies are looked for. */
+SELDOM static void apply_watched(struct engine *e, const struct msg *m)
+{
+    enum applied what = m->type == MSG_TRADE ? apply_trade(e, m) : APPLIED_NOT;
+    if (what != APPLIED_NOT)
+        watch_trade(e, symbol_of(e, m->symbol), what);
+    else if (m->type == MSG_QUOTE && apply_quote(e, m))
+        watch_quote(e, symbol_of(e, m->symbol));
+}
+
+/* Everything but ticks and clocks, and all of it where anomalies are looked for. False if the message has to
+ * come again. */
+SELDOM static bool apply_seldom(struct engine *e, const struct msg *m)
 {
     switch (m->type) {
+    case MSG_TRADE:
     case MSG_QUOTE:
-        apply_quote(e, m);
+        apply_watched(e, m);
         break;
     case MSG_CLOCK:
         return apply_clock(e, m);
+    case MSG_CANCEL:
+        apply_cancel(e, m);
+        break;
+    case MSG_STATUS:
+        apply_status(e, m);
+        break;
     case MSG_SYMBOL:
         apply_symbol(e, m);
         break;
     case MSG_HISTORY_BAR:
         apply_history(e, m);
+        break;
+    case MSG_ATTR:
+        apply_attr(e, m);
         break;
     case MSG_RULE:
     case MSG_SETTING:
@@ -687,6 +889,20 @@ SELDOM static bool apply_other(struct engine *e, const struct msg *m)
         e->count.ignored++;
     }
     return true;
+}
+
+/* Everything but trades, which are by far the most. As apply_seldom. */
+SELDOM static bool apply_other(struct engine *e, const struct msg *m)
+{
+    switch (m->type | e->watched) {
+    case MSG_QUOTE:
+        apply_quote(e, m);
+        return true;
+    case MSG_CLOCK:
+        return apply_clock(e, m);
+    default:
+        return apply_seldom(e, m);
+    }
 }
 
 /* With more symbols than the second-level cache holds, what a message will touch is asked for ahead: its
@@ -745,7 +961,7 @@ size_t engine_apply(struct engine *e, const struct msg *m, size_t n, struct engi
             prefetch_near(e, next + PREFETCH_NEAR);
         }
         e->seq = next->seq;
-        if (likely(next->type == MSG_TRADE))
+        if (likely((next->type | e->watched) == MSG_TRADE))
             apply_trade(e, next);
         else if (!clock_alone(e, next)) {
             if (unlikely(!apply_other(e, next))) {

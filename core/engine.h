@@ -1,4 +1,4 @@
-/* The engine: a pure function from a sequence of messages to a sequence of events (BAR, ALERT, END).
+/* The engine: a pure function from a sequence of messages to a sequence of events (BAR, ALERT, ANOMALY, END).
  *
  * It never reads a clock, a file or a random number, and allocates nothing after engine_new: the caller gives
  * the memory, zeroed (fresh from mmap; what is not used is never touched). The result does not depend on how
@@ -25,6 +25,8 @@ struct engine_limits {
     uint32_t metrics; /* distinct metrics named by the rules in force */
     uint32_t fires;   /* pairs (rule, symbol) that hold, or fired and are in their cooldown */
     uint32_t bars;    /* kept bars of a symbol, a power of two; at least bars.keep + 1440 */
+    uint32_t asked;   /* values that engine_ask may name */
+    uint32_t trades;  /* kept for corrections, of all symbols; 0: none, and no print can be corrected */
 };
 extern const struct engine_limits engine_limits_default;
 
@@ -36,16 +38,25 @@ extern const struct engine_limits engine_limits_default;
     X(clocks, "clocks applied")                                                                              \
     X(late_prints, "trades of a bar that was final")                                                         \
     X(out_of_order_prints, "trades of a bar that had ended and was not final")                               \
-    X(late_unkept, "late prints of a minute older than the kept bars: in no bar")                            \
+    X(late_unkept, "late prints of a minute older than the kept bars, or than a split: in no bar")           \
     X(bars, "bars emitted for the first time")                                                               \
     X(revisions, "bars emitted again")                                                                       \
     X(alerts, "alerts emitted")                                                                              \
+    X(anomalies, "anomalies emitted")                                                                        \
     X(flips, "comparisons that became true")                                                                 \
     X(cond_no_high_low, "trades whose sale conditions keep them out of high and low")                        \
     X(cond_no_last, "trades whose sale conditions keep them from being the last sale")                       \
     X(cond_no_volume, "trades whose sale conditions keep them out of the volume")                            \
     X(cond_unknown, "trades with a sale condition that the table does not name, which limits nothing")       \
     X(unpriced_prints, "trades of a minute without a last sale: in the sums of session and day, in no bar")  \
+    X(halts, "times that trading in a symbol was halted")                                                    \
+    X(cancels, "prints cancelled")                                                                           \
+    X(cancels_unkept, "cancels of a print that is not kept: it stays")                                       \
+    X(corrections, "prints that took the place of a cancelled one")                                          \
+    X(corrections_unkept, "corrections of a print that is not kept: it stays, they do not count")            \
+    X(trades_dropped, "kept trades that had to go before their day was over: limits.trades")                 \
+    X(splits, "splits that scaled a symbol")                                                                 \
+    X(splits_refused, "splits refused: no ratio, or their day has begun, or four of the symbol wait")        \
     X(unknown_symbol, "messages of a symbol that has no SYMBOL message")                                     \
     X(sum_overflow, "trades refused because a volume or a sum would not fit")                                \
     X(ignored, "messages of a type that this version does not use")                                          \
@@ -102,6 +113,13 @@ struct engine_view {
     uint32_t live_trades;
 };
 struct engine_view engine_view(const struct engine *e, uint32_t symbol);
+
+/* Names values that engine_values gives, before the first message: limits.asked at most, in all. What is
+ * asked for changes no event; it is kept up at minutes' ends alone. The place of the first of them. */
+uint32_t engine_ask(struct engine *e, const struct metric *metric, uint32_t n);
+/* The values asked for, of a symbol as of its last message or clock, from place `first` on: in money, sizes,
+ * percent. NaN: unknown. */
+void engine_values(const struct engine *e, uint32_t symbol, uint32_t first, uint32_t n, double *value);
 
 /* The last error of a refused rule or setting, for the log; empty if none. */
 const char *engine_refusal(const struct engine *e);

@@ -1,4 +1,4 @@
-/* What the engine emits: bars, alerts. */
+/* What the engine emits: bars, alerts, anomalies. */
 #include "core/metric_value.h"
 
 #define XXH_INLINE_ALL
@@ -44,25 +44,29 @@ void emit_bar(struct engine *e, const struct symbol *s, const struct bar *b)
         e->count.bars++;
 }
 
-/* Alert id = xxh3_128 of: rule id, 0, version (u32), symbol, 0, symbol's time (i64), k (u32); little-endian.
- */
+/* symbol, 0, symbol's time (i64), k (u32); little-endian. Returns what follows. */
+static uint8_t *put_moment(uint8_t *p, const struct engine *e, const struct symbol *s, uint32_t k)
+{
+    const char *name = e->name[place_of(e, s)];
+    size_t n = strlen(name) + 1;
+    memcpy(p, name, n);
+    p += n;
+    memcpy(p, &s->time_ns, 8);
+    memcpy(p + 8, &k, 4);
+    return p + 12;
+}
+
+/* Alert id = xxh3_128 of: rule id, 0, version (u32), the moment. */
 static XXH128_hash_t alert_id(const struct engine *e, const struct symbol *s, const struct loaded_rule *r,
                               uint32_t k)
 {
     uint8_t text[RULE_ID_MAX + 64 + 24], *p = text;
-    const char *name = e->name[place_of(e, s)];
-    size_t n = strlen(name);
     memcpy(p, r->id, r->id_len);
     p += r->id_len;
     *p++ = 0;
     memcpy(p, &r->version, 4);
-    p += 4;
-    memcpy(p, name, n);
-    p += n;
-    *p++ = 0;
-    memcpy(p, &s->time_ns, 8);
-    memcpy(p + 8, &k, 4);
-    return XXH3_128bits(text, (size_t)(p + 12 - text));
+    p = put_moment(p + 4, e, s, k);
+    return XXH3_128bits(text, (size_t)(p - text));
 }
 
 static void emit_alert(struct engine *e, const struct symbol *s, const struct fired *f)
@@ -112,4 +116,26 @@ void emit_fired(struct engine *e, const struct symbol *s)
     for (uint32_t i = 0; i < n; i++)
         emit_alert(e, s, &f[i]);
     e->n_fired = 0;
+}
+
+void emit_anomaly(struct engine *e, const struct symbol *s, enum anomaly_kind kind, uint32_t k,
+                  const struct anomaly *a)
+{
+    uint8_t text[ANOMALY_TEXT_MAX + 64 + 12];
+    size_t n = strlen(anomaly_rows[kind].type) + 1;
+    memcpy(text, anomaly_rows[kind].type, n);
+    XXH128_hash_t id = XXH3_128bits(text, (size_t)(put_moment(text + n, e, s, k) - text));
+    struct msg_anomaly p = {.kind = (uint8_t)kind,
+                            .severity = (uint8_t)anomaly_severity(a),
+                            .price_e9 = s->price_e9,
+                            .value = a->value,
+                            .expected = a->expected,
+                            .score = a->score,
+                            .threshold = a->threshold,
+                            .id_hi = id.high64,
+                            .id_lo = id.low64};
+    struct msg *m = event_begin(e, MSG_ANOMALY, s, sizeof p, &p.sub);
+    m->event_ns = s->time_ns;
+    msg_put(m, 0, &p, sizeof p);
+    e->count.anomalies++;
 }

@@ -1,11 +1,14 @@
 /* The engine's inside, shared by engine.c (messages), engine_bars.c (time, sessions, bars), engine_days.c
- * (daily bars), engine_events.c, metric_state.c and metric_days.c (values) and rule_load.c, rule_index.c,
- * rule_span.c and rule_fire.c (rules). */
+ * (daily bars), engine_events.c, engine_anomaly.c (anomalies), trade_pool.c and correction.c (what is
+ * cancelled), metric_state.c and metric_days.c (values) and rule_load.c, rule_index.c, rule_span.c and
+ * rule_fire.c (rules).
+ */
 #ifndef CORE_ENGINE_INT_H
 #define CORE_ENGINE_INT_H
 
 #include <assert.h>
 
+#include "core/anomaly.h"
 #include "core/bar.h"
 #include "core/bucket.h"
 #include "core/condition.h"
@@ -17,6 +20,9 @@
 
 /* keeps the tick's path short: registers, cache lines */
 #define SELDOM __attribute__((noinline))
+
+/* has two callers, of which one is the tick's path */
+#define ALWAYS_INLINE static inline __attribute__((always_inline))
 
 #define NONE        UINT32_MAX
 #define NEVER_NS    INT64_MAX
@@ -31,7 +37,10 @@ enum {
     SERIES_WORDS = 2,
     SERIES_DAILY = UINT8_MAX, /* the daily bars: no series of those */
     CURSORS_PER_METRIC = 2,
-    STEP_SLOTS_BARS = 256 /* two for each bar that an hour of lateness may close at once */
+    STEP_SLOTS_BARS = 256, /* two for each bar that an hour of lateness may close at once */
+    STEP_SLOTS_ANOMALIES = 2 * ANOMALY_KINDS,
+    /* beside the type of a message where anomalies are looked for */
+    WATCHED = 0x100,
 };
 
 /* A trading day of a calendar: four UTC times, premarket, market, postmarket, closed; the next day's start
@@ -43,6 +52,65 @@ struct trading_day {
 struct calendar {
     uint32_t n;
     struct trading_day day[CALENDAR_DAYS]; /* ascending; the oldest goes first */
+};
+
+/* A print as it is kept until the trading day is over, for the one that may be cancelled. */
+enum {
+    KEPT_PAST = 1,   /* its minute had ended */
+    KEPT_LATE = 2,   /* … and its bar was final: it is no last price */
+    KEPT_OPENS = 4,  /* it could be the market session's first price */
+    KEPT_MARKET = 8, /* the symbol's time was in the market session */
+    KEPT_CANCELLED = 16
+};
+
+struct kept_trade {
+    uint64_t id;
+    int64_t event_ns, price_e9;
+    uint64_t size;       /* 0 if it updates no volume */
+    int64_t time_ns;     /* the symbol's time at it */
+    uint32_t session_no; /* of the session whose sums it is in; 0: of none */
+    uint8_t updates;     /* UPDATES_… */
+    uint8_t session;     /* enum session_kind of its minute */
+    uint8_t flags;       /* KEPT_… */
+    uint8_t venue;
+};
+
+/* Some prints of a symbol, in the order of arrival; number n of the symbol's is in its block's place n modulo
+ * TRADES_BLOCK. */
+enum { TRADES_BLOCK = 20 };
+struct trades_block {
+    uint32_t before, after; /* of the symbol */
+    uint32_t older, newer;  /* of all */
+    uint32_t symbol;        /* its place */
+    uint32_t n;
+    uint32_t minute_max;
+    uint32_t pad;
+    uint64_t first; /* number of its first */
+    uint64_t id_min, id_max;
+    uint8_t pad2[8];
+    struct kept_trade trade[TRADES_BLOCK];
+};
+_Static_assert(sizeof(struct trades_block) == 1024, "header and trades are whole lines");
+
+/* What is kept of a symbol's prints. */
+struct kept {
+    uint32_t first, last;  /* blocks; NONE */
+    uint64_t end;          /* number of the next one */
+    uint64_t saved;        /* those before it are in the checkpoint as they are */
+    uint64_t open_no;      /* 1 + number of the one that is the day's open; 0: it is not kept */
+    uint64_t cancelled_no; /* 1 + number of the one that a correction may replace; 0 */
+    /* what had been the last price when the first of them came; of what is dropped in between */
+    int64_t price_e9, trade_ns, last_ns;
+    uint64_t size;
+    uint32_t whole; /* minutes from here on have all their prints in them */
+    uint32_t pad;
+};
+
+/* Waits for the first trading day that starts at ex_ns or later. */
+enum { SPLITS_WAITING = 4 };
+struct split {
+    int64_t ex_ns;
+    uint32_t to, from;
 };
 
 struct symbol {
@@ -97,12 +165,41 @@ struct symbol {
     uint32_t provisional; /* how many bars at the end are not final */
     uint32_t bound;       /* epoch of the rules that its cursors are of */
     uint64_t saved;       /* bars before it are in the checkpoint as they are */
+    int64_t tick_e9;      /* smallest price step, 0 = unknown */
     /* what seldom matters: the market session's extent, KEY_UNKNOWN and INT64_MAX before; the last prices of
      * today's other sessions once they are over, KEY_UNKNOWN if they did not trade */
     int64_t market_high_e9, market_low_e9, premarket_close_e9, postmarket_close_e9;
     uint32_t n_daily, daily_end; /* daily bars, and those of them that are before today */
     bool daily_saved;            /* they are in the checkpoint as they are */
+    /* corrections */
+    uint64_t bars_base;        /* the ring has none before: a cancelled bar's place was taken from there */
+    uint32_t emptied_revision; /* 1 + the highest revision of a final bar that lost all its prints; 0 */
+    uint32_t session_no;       /* counts the times that the session's sums began anew */
+    struct kept trades;        /* of the trading day */
+    bool halted;
+    uint8_t n_splits;
+    struct split split[SPLITS_WAITING]; /* by ex_ns */
+    int64_t split_ns;                   /* start of the day of the last one: no bar before it takes prints */
 } __attribute__((aligned(64)));
+
+/* What the detectors of anomalies keep of a symbol (engine_anomaly.c). */
+struct watch {
+    int64_t session_ns, day_ns; /* whose windows these are */
+    struct anomaly_prices prices;
+    int64_t trade_ns[ANOMALY_TRADES]; /* the symbol's time at each of the prices */
+    double spread[ANOMALY_QUOTES];
+    uint32_t spreads; /* of them ever, in this session */
+    uint8_t begun, wide, is_crossed, pad;
+    int64_t spread_ns;                                                    /* when the last was taken */
+    struct anomaly_norm spread_norm, range_norm, volume_norm, burst_norm; /* the last three of this minute */
+    uint8_t range_told, volume_told, burst_told, more_pad[5];             /* in this minute */
+    struct anomaly_drift drift;
+    int64_t silent_ns; /* when the symbol has been silent for long; NEVER_NS */
+    int64_t last_ns[ANOMALY_KINDS];
+    uint32_t k[ANOMALY_KINDS]; /* anomalies at last_ns - 1 */
+    uint32_t days;             /* rows of volumes ever; the last ANOMALY_DAYS are kept */
+    uint32_t days_saved;       /* rows before it are in the checkpoint */
+};
 
 /* A metric or a computed value in use. Its state lies at state_at in each symbol's block, in words. */
 struct node {
@@ -177,6 +274,7 @@ struct loaded_rule {
     bool live;
     bool recursive; /* names a metric that starts anew from the trading day's start */
     bool shadow;
+    bool minds_halt; /* names `halted`: no halt holds it */
     bool events;
     uint8_t trigger;
     uint8_t sessions; /* bits 1 << enum session_kind */
@@ -263,6 +361,19 @@ struct engine {
     uint32_t n_symbols;
     struct bar *bar, *series_bar; /* series_bar: SERIES_MAX rings for each symbol */
     struct bar *daily_bar;        /* DAILY_BARS for each symbol, by date */
+
+    /* anomalies; the memory is touched only where they are looked for */
+    unsigned watched; /* 0 or WATCHED */
+    struct anomaly_settings watching;
+    struct watch *windows;   /* by place */
+    struct anomaly_day *day; /* ANOMALY_DAYS for each place */
+
+    /* corrections */
+    struct trades_block *trades;
+    uint32_t trades_blocks, trades_used, trades_free; /* how many; taken so far; list by after */
+    uint32_t trades_oldest, trades_newest;
+    bool corrections; /* prints are kept */
+    bool flat;        /* minutes without a last sale make bars too */
     /* A block of words for each symbol, as small as the rules in force allow: the state of every metric, from
      * cursor_at the cursors. */
     int64_t *block;
@@ -278,6 +389,8 @@ struct engine {
     uint32_t *ident_hash; /* of ids: open addressing, 1 + ident */
     struct node *node;
     uint32_t n_nodes, state_words;
+    uint32_t n_asked;
+    uint32_t *asked; /* nodes of the values asked for */
     struct series series[SERIES_MAX];
     uint32_t n_series;
     bool rules_changed;
@@ -369,7 +482,7 @@ static inline struct bar *series_ring(const struct engine *e, const struct symbo
 
 static inline uint32_t block_words_max(const struct engine_limits *l)
 {
-    return l->metrics * (STATE_WORDS_PER_METRIC + CURSORS_PER_METRIC / 2) + 2 * LINE_WORDS;
+    return (l->metrics + l->asked) * (STATE_WORDS_PER_METRIC + CURSORS_PER_METRIC / 2) + 2 * LINE_WORDS;
 }
 
 static inline int64_t *block_of(const struct engine *e, const struct symbol *s)
@@ -380,7 +493,8 @@ static inline int64_t *block_of(const struct engine *e, const struct symbol *s)
 /* The first bar still kept. */
 static inline uint64_t bars_oldest(const struct engine *e, const struct symbol *s)
 {
-    return s->bars_end > e->limits.bars ? s->bars_end - e->limits.bars : 0;
+    uint64_t first = s->bars_end > e->limits.bars ? s->bars_end - e->limits.bars : 0;
+    return first > s->bars_base ? first : s->bars_base;
 }
 
 /* The engine's node of the span whose condition an instance is. */
@@ -466,6 +580,8 @@ SELDOM void explain_close(const struct engine *e, const struct symbol *s);
 /* rule_fire.c */
 void rules_bind(struct engine *e, struct symbol *s);
 void rules_arrive(struct engine *e, struct symbol *s);
+/* A halt is over: what it held may fire at the next tick. */
+void rules_resume(struct engine *e, struct symbol *s);
 void rules_settle(struct engine *e, struct symbol *s, enum eval what);
 /* A minute in which the symbol traded has ended: what bar_close rules make of it fires into e->fired. */
 void rules_close(struct engine *e, struct symbol *s);
@@ -501,7 +617,39 @@ void emit_bar(struct engine *e, const struct symbol *s, const struct bar *b);
 /* What fired at this message, in the order of the rules. */
 SELDOM void emit_fired(struct engine *e, const struct symbol *s);
 
+/* id: its type, 0, symbol, 0, symbol's time (i64), k (u32), as an alert's. */
+void emit_anomaly(struct engine *e, const struct symbol *s, enum anomaly_kind kind, uint32_t k,
+                  const struct anomaly *a);
+
+/* engine_anomaly.c */
+static inline struct watch *watch_of(const struct engine *e, const struct symbol *s)
+{
+    return &e->windows[place_of(e, s)];
+}
+/* When a clock has to look whether the symbol is silent. */
+static inline int64_t watch_silent_ns(const struct engine *e, const struct symbol *s)
+{
+    const struct watch *w = watch_of(e, s);
+    return w->begun ? w->silent_ns : NEVER_NS;
+}
+static inline struct anomaly_day *watch_day(const struct engine *e, const struct symbol *s, uint32_t row)
+{
+    return &e->day[(size_t)place_of(e, s) * ANOMALY_DAYS + row % ANOMALY_DAYS];
+}
+/* "anomalies.KEY=VALUE"; false if it is unknown or out of bounds. */
+bool watch_setting(struct engine *e, const char *text);
+/* What a trade did, once it is applied. */
+enum applied { APPLIED_NOT, APPLIED, APPLIED_LAST };
+SELDOM void watch_trade(struct engine *e, struct symbol *s, enum applied what);
+SELDOM void watch_quote(struct engine *e, struct symbol *s);
+/* After the roll to a new minute: `pushed` if the last ended bar is new. */
+SELDOM void watch_minute(struct engine *e, struct symbol *s, bool pushed);
+/* At a clock, the symbol being at its time. */
+SELDOM void watch_clock(struct engine *e, struct symbol *s);
+
 /* engine_bars.c */
+/* Takes a split whose day is still to come. False if there is no room. */
+bool split_wait(struct symbol *s, const struct split *split);
 struct session_at {
     int64_t start_ns, end_ns, day_ns;
     enum session_kind kind;
@@ -518,6 +666,20 @@ int64_t bar_end(const struct engine *e, const struct symbol *s, int64_t t, uint3
 /* Brings the symbol to time t, no evaluation in between: its own message decides once, after it is applied.
  */
 SELDOM void advance(struct engine *e, struct symbol *s, int64_t t);
+/* Does the live minute make a bar also without a last sale? */
+static inline bool makes_flat(const struct engine *e, const struct symbol *s)
+{
+    return e->flat && s->price_e9 != KEY_UNKNOWN && s->session != SESSION_CLOSED && !s->halted;
+}
+/* Where the bar of a minute is, or would be. */
+uint64_t bar_find(const struct engine *e, const struct symbol *s, uint32_t minute, bool *found);
+/* Is a bar at this place final, or past its time to be provisional? */
+bool bar_is_final(const struct engine *e, const struct symbol *s, uint64_t i, uint32_t minute);
+/* Makes room for a bar at this place, NULL if it is older than what is kept; takes it out. */
+struct bar *bar_insert(struct engine *e, struct symbol *s, uint64_t i, uint32_t minute);
+void bar_remove(struct engine *e, struct symbol *s, uint64_t i);
+/* A bar that had ended has changed. */
+void bar_changed(struct engine *e, struct symbol *s, uint64_t i);
 /* A print of a minute that has ended: it joins that minute's bar, or makes it. True if the bar was final. */
 SELDOM bool print_into_past(struct engine *e, struct symbol *s, int64_t ev, int64_t p, uint64_t size,
                             unsigned updates);
@@ -535,6 +697,37 @@ void daily_settle(struct engine *e, struct symbol *s);
 void daily_late(struct engine *e, struct symbol *s, int64_t ev, int64_t p, uint64_t size, bool range);
 /* What a checkpoint may give as daily bars. */
 bool daily_sound(const struct bar *b, uint32_t n);
+
+/* trade_pool.c */
+static inline uint32_t trades_blocks(const struct engine_limits *l)
+{
+    return l->trades / TRADES_BLOCK + (l->trades % TRADES_BLOCK != 0);
+}
+/* Keeps a print, before it is applied: number s->trades.end - 1. */
+SELDOM struct kept_trade *trade_keep(struct engine *e, struct symbol *s, const struct kept_trade *t);
+/* The print of this number, NULL if it is not kept. */
+struct kept_trade *trade_at(const struct engine *e, const struct symbol *s, uint64_t no);
+void trade_rename(struct engine *e, struct symbol *s, uint64_t no, uint64_t id);
+/* Is it, as far as it goes, the last price? */
+static inline bool trade_sets_price(const struct kept_trade *t)
+{
+    return (t->updates & UPDATES_LAST) && !(t->flags & (KEPT_CANCELLED | KEPT_LATE));
+}
+/* The latest that can still be cancelled; its number. */
+struct kept_trade *trade_find(const struct engine *e, const struct symbol *s, const struct msg *m,
+                              uint64_t *no);
+/* The trading day is over, or prints are kept from here on: none of those before can be cancelled. */
+void trades_forget(struct engine *e, struct symbol *s);
+/* Before the print of number `no` is put back at its place, from a checkpoint: those from there on go. */
+void trades_cut(struct engine *e, struct symbol *s, uint64_t no);
+void trades_release_first(struct engine *e, struct symbol *s);
+void trades_symbol_new(struct symbol *s);
+void trades_open(struct engine *e, void *mem);
+
+/* correction.c */
+/* The print counts no more; or `with` takes its place. False if that does not fit the sums. */
+void correction_cancel(struct engine *e, struct symbol *s, struct kept_trade *k, uint64_t no);
+bool correction_replace(struct engine *e, struct symbol *s, const struct msg *with, unsigned updates);
 
 /* engine.c */
 /* A symbol that nothing is known of yet; name is a text of 1 to 63 bytes. False if there is no room. */

@@ -193,9 +193,11 @@ enum metric_input {
       "to "                                                                                                  \
       "its end, to the mean of the last 10 bars (or as many as there are) of the same kind of session")      \
     X(SECONDS_SINCE_TRADE, "seconds_since_trade", PLAIN, NUMBER, INPUT_TRADE | INPUT_QUOTE | INPUT_TIME, 0,  \
-      "seconds since the last trade, while a session is open")                                               \
+      "seconds since the last trade, while a session is open and the symbol is not halted")                  \
     X(MINUTES_IN_MARKET, "minutes_in_market", PLAIN, NUMBER, INPUT_TRADE | INPUT_QUOTE | INPUT_TIME, 0,      \
       "whole minutes since the market session's start, while it lasts")                                      \
+    X(HALTED, "halted", PLAIN, TRUTH, INPUT_BAR, 0,                                                          \
+      "1 while trading in the symbol is halted, else 0; a condition by itself: `not halted`")                \
     X(SIZE, "size", PLAIN, NUMBER, INPUT_TRADE, 0, "size of the last trade")                                 \
     X(VWAP_SESSION, "vwap", SESSION, VWAP, INPUT_TRADE, 0, "VWAP since the session's start")                 \
     X(CHANGE_FROM_CLOSE, "change_from_close", PLAIN, PRICE, INPUT_PRICE, 0,                                  \

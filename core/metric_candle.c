@@ -14,6 +14,8 @@ void metric_opening_range(const struct engine *e, const struct symbol *s, const 
         const struct bar *b = bar_at(e, s, i);
         if ((int64_t)b->minute * MINUTE_NS >= end_ns)
             break;
+        if (b->trades == 0)
+            continue; /* a flat bar */
         w[1] = w[0] == 0 || b->low_e9 < w[1] ? b->low_e9 : w[1];
         w[0] = b->high_e9 > w[0] ? b->high_e9 : w[0];
     }

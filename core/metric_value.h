@@ -200,13 +200,15 @@ static inline int64_t node_key(const struct engine *e, const struct symbol *s, u
     case METRIC_RELATIVE_VOLUME:
         return metric_relative_volume(e, s, nd);
     case METRIC_SECONDS_SINCE_TRADE:
-        return priced && s->session != SESSION_CLOSED
+        return priced && s->session != SESSION_CLOSED && !s->halted
                    ? key_of_double((double)(s->time_ns - s->trade_ns) / 1e9)
                    : KEY_UNKNOWN;
     case METRIC_MINUTES_IN_MARKET:
         return s->session == SESSION_MARKET
                    ? key_of_double((double)((s->live_start_ns - s->session_start_ns) / MINUTE_NS))
                    : KEY_UNKNOWN;
+    case METRIC_HALTED:
+        return key_of_double(s->halted);
     case METRIC_SIZE:
         return priced ? size_key(s, s->size) : KEY_UNKNOWN;
     case METRIC_INDICATOR:

@@ -66,7 +66,7 @@ static uint32_t node_of(struct engine *e, struct metric m, struct expr_term t)
             x->price == t.price && !memcmp(&e->node[i].metric, &m, sizeof m))
             return i;
     }
-    if (e->n_nodes == e->limits.metrics)
+    if (e->n_nodes == e->limits.metrics + e->n_asked)
         return NONE;
     struct node n = {.metric = m, .term = t, .inputs = metric_inputs(&m), .keeper = e->n_nodes};
     uint32_t words = metric_words(&m);
@@ -83,7 +83,7 @@ static uint32_t node_of(struct engine *e, struct metric m, struct expr_term t)
             words = 0;
         }
     }
-    if (e->state_words + words > e->limits.metrics * STATE_WORDS_PER_METRIC)
+    if (e->state_words + words > (e->limits.metrics + e->n_asked) * STATE_WORDS_PER_METRIC)
         return NONE;
     e->node[e->n_nodes] = n;
     e->state_words += words;
@@ -109,6 +109,19 @@ static bool span_nodes(struct engine *e, struct expr *x, uint32_t ident)
         n++;
     }
     return true;
+}
+
+uint32_t engine_ask(struct engine *e, const struct metric *metric, uint32_t n)
+{
+    uint32_t first = e->n_asked;
+    assert(e->count.messages == 0 && n <= e->limits.asked - first);
+    for (uint32_t i = 0; i < n; i++) {
+        e->n_asked++;
+        e->asked[first + i] = node_of(e, metric[i], (struct expr_term){.op = TERM_METRIC});
+        assert(e->asked[first + i] != NONE);
+    }
+    e->rules_changed = true;
+    return first;
 }
 
 /* Gives each term its node, and each comparison the node that it looks at. */
@@ -224,8 +237,10 @@ static bool admit(struct engine *e, uint32_t slot, const struct rule *r, const s
                             .symbols_len = r->symbols_len,
                             .live = r->enabled};
     size_t kept = e->kept.used;
-    for (unsigned i = 0; i < x->n_operands; i++)
+    for (unsigned i = 0; i < x->n_operands; i++) {
         l.recursive |= metric_of_bars(&x->operand[i]);
+        l.minds_halt |= x->operand[i].kind == METRIC_HALTED;
+    }
     l.id = keep(e, r->id, l.id_len);
     l.symbols = keep(e, r->symbols, l.symbols_len);
     l.node = keep(e, x->node, x->n_nodes * sizeof *x->node);
@@ -571,6 +586,8 @@ static bool plan_nodes(struct build *b, struct plan *p)
         seen[e->market.node[i]] = 2;
     for (uint32_t i = 0; i < p->n_indexes; i++)
         need_node(e, p, seen, p->index[i].node);
+    for (uint32_t i = 0; p == &e->market && i < e->n_asked; i++)
+        need_node(e, p, seen, e->asked[i]);
     for (uint32_t i = 0; i < p->n_instances; i++) {
         const struct loaded_rule *r = &e->rule[b->instance[p->instance[i]].rule];
         for (unsigned k = 0; k < r->n_operands; k++)
@@ -694,7 +711,7 @@ static bool try_build(struct engine *e)
     size_t whole = e->built.size;
     e->built.size = edges_at & ~(size_t)15;
     bool ok = true;
-    e->step_slots = STEP_SLOTS_BARS;
+    e->step_slots = STEP_SLOTS_BARS + STEP_SLOTS_ANOMALIES;
     for (uint32_t i = 0; i < e->n_rules; i++) {
         struct loaded_rule *r = &e->rule[i];
         r->instance = NONE;

@@ -1,5 +1,6 @@
 #include "net/event_json.h"
 
+#include "core/anomaly.h"
 #include "core/decimal.h"
 #include "core/metric.h"
 
@@ -233,6 +234,79 @@ int event_json_bar(const struct msg *m, const struct event_symbol *symbol, char 
     put_unsigned(&t, bar.revision, 0);
     PUT(&t, "}");
     return t.full ? EVENT_JSON_SMALL : (int)(t.at - out);
+}
+
+static void put_number(struct text *t, double value)
+{
+    char s[DECIMAL_TEXT_MAX];
+    put(t, s, decimal_format_double(value, s));
+}
+
+int event_json_anomaly(const struct msg *m, const struct event_symbol *symbol, char *out, size_t size)
+{
+    struct msg_anomaly a;
+    struct text t = {out, out + size, false};
+    assert(m->type == MSG_ANOMALY);
+    if (msg_slot_count(m) != msg_slots(sizeof a) || m->event_ns < 0)
+        return EVENT_JSON_MISMATCH;
+    msg_get(m, 0, &a, sizeof a);
+    if (a.kind >= ANOMALY_KINDS || a.severity >= ANOMALY_SEVERITY_COUNT)
+        return EVENT_JSON_MISMATCH;
+    const struct anomaly_row *row = &anomaly_rows[a.kind];
+    const char *severity = anomaly_severity_names[a.severity];
+    double unit = row->is_price ? 1e9 : 1;
+    PUT(&t, "{\"id\":");
+    put_id(&t, a.id_hi, a.id_lo);
+    PUT(&t, ",\"symbol\":\"");
+    put_escaped(&t, symbol->name, symbol->name_len);
+    PUT(&t, "\",\"timestamp\":");
+    put_time(&t, m->event_ns);
+    PUT(&t, ",\"type\":\"");
+    put(&t, row->type, strlen(row->type));
+    PUT(&t, "\",\"severity\":\"");
+    put(&t, severity, strlen(severity));
+    PUT(&t, "\",\"price\":");
+    put_price(&t, a.price_e9);
+    PUT(&t, ",\"value\":");
+    put_number(&t, a.value / unit);
+    PUT(&t, ",\"expected\":");
+    put_number(&t, a.expected / unit);
+    PUT(&t, ",\"score\":");
+    put_number(&t, a.score);
+    PUT(&t, ",\"threshold\":");
+    put_number(&t, a.threshold);
+    PUT(&t, ",\"message\":\"");
+    put_escaped(&t, symbol->name, symbol->name_len);
+    PUT(&t, " ");
+    put(&t, row->type, strlen(row->type));
+    if (a.price_e9 != ALERT_UNKNOWN) {
+        PUT(&t, " ");
+        put_price(&t, a.price_e9);
+    }
+    PUT(&t, "\",\"seq\":");
+    put_unsigned(&t, m->seq, 0);
+    PUT(&t, "}");
+    return t.full ? EVENT_JSON_SMALL : (int)(t.at - out);
+}
+
+int event_json(const struct msg *m, const struct event_rule *rule, const struct event_symbol *symbol,
+               char *out, size_t size)
+{
+    switch (m->type) {
+    case MSG_BAR:
+        return event_json_bar(m, symbol, out, size);
+    case MSG_ANOMALY:
+        return event_json_anomaly(m, symbol, out, size);
+    default:
+        return rule ? event_json_alert(m, rule, symbol, out, size) : EVENT_JSON_MISMATCH;
+    }
+}
+
+uint32_t event_sub(const struct msg *m)
+{
+    return m->type == MSG_BAR     ? msg_bar_get(m).sub
+           : m->type == MSG_ALERT ? ((const struct msg_alert *)m->first)->sub
+                                  : ((const struct msg_anomaly *)m->first)->sub;
 }
 
 /* A sum of 128 bits at 10^-scale as the shortest exact decimal. */

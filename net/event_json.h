@@ -1,4 +1,4 @@
-/* Events of the engine as JSON: the alert and the bar as clients get them (keys and their order are a
+/* Events of the engine as JSON: alert, bar and anomaly as clients get them (keys and their order are a
  * contract).
  *
  *   {"id":"32 hex digits","rule_id":…,"rule_name":…,"rule_version":1,"symbol":"SPY",
@@ -6,6 +6,9 @@
  *    "metadata":{"rsi(14)@1m":28.4},"trace_id":<id>,"seq":123,"kind":"fired","revision":0}
  *   {"symbol":"SPY","timestamp":<the bar's start>,"open":…,"high":…,"low":…,"close":…,"volume":…,"vwap":…,
  *    "trades":7,"revision":0}
+ *
+ *   {"id":"32 hex digits","symbol":"SPY","timestamp":…,"type":"spike","severity":"low","price":167.51,
+ *    "value":167.51,"expected":167.4,"score":3.2,"threshold":3,"message":"SPY spike 167.51","seq":123}
  *
  * Prices and sizes are JSON numbers, the shortest exact decimal; doubles the shortest that read back the
  * same. What has no value is null. Strings are escaped; bytes that are no UTF-8 become U+FFFD.
@@ -54,6 +57,15 @@ int event_json_alert(const struct msg *m, const struct event_rule *rule, const s
                      char *out, size_t size) __attribute__((warn_unused_result));
 int event_json_bar(const struct msg *m, const struct event_symbol *symbol, char *out, size_t size)
     __attribute__((warn_unused_result));
+
+int event_json_anomaly(const struct msg *m, const struct event_symbol *symbol, char *out, size_t size)
+    __attribute__((warn_unused_result));
+
+/* Any of them; `rule` is the alert's, NULL if it is not known (EVENT_JSON_MISMATCH), or it is no alert. */
+int event_json(const struct msg *m, const struct event_rule *rule, const struct event_symbol *symbol,
+               char *out, size_t size) __attribute__((warn_unused_result));
+/* Its place among the events of one (seq, symbol). */
+uint32_t event_sub(const struct msg *m);
 
 /* A latest price as it is published: {"symbol":…,"price":…,"size":…,"timestamp":…}. The length, or
  * EVENT_JSON_SMALL. */

@@ -24,6 +24,32 @@ const struct event_column event_bar_columns[] = {
     {"trades", EVENT_INTEGER},
 };
 
+const struct event_column event_anomaly_columns[] = {
+    {"timestamp", EVENT_TIME},
+    {"", EVENT_NS},
+    {"id", EVENT_ID},
+    {"symbol", EVENT_TEXT},
+    {"type", EVENT_TEXT},
+    {"severity", EVENT_TEXT},
+    {"price", EVENT_DECIMAL},
+    {"value", EVENT_NUMBER},
+    {"expected", EVENT_NUMBER},
+    {"score", EVENT_NUMBER},
+    {"threshold", EVENT_NUMBER},
+    {"message", EVENT_TEXT},
+    {"seq", EVENT_INTEGER},
+};
+
+/* The columns of a kind of events. */
+static const struct {
+    const struct event_column *column;
+    uint32_t n;
+} columns_of[] = {
+    [OUTBOX_ALERT] = {event_alert_columns, EVENT_ALERT_COLUMNS},
+    [OUTBOX_BAR] = {event_bar_columns, EVENT_BAR_COLUMNS},
+    [OUTBOX_ANOMALY] = {event_anomaly_columns, EVENT_ANOMALY_COLUMNS},
+};
+
 /* Behind the string whose first byte is s, at its closing quote; `end` if it has none. */
 static const char *skip_string(const char *s, const char *end)
 {
@@ -68,6 +94,15 @@ static bool is_number(const char *s, size_t n, bool fraction)
     return digits > 0 && s[n - 1] != '.';
 }
 
+/* As decimal_format_double writes it. */
+static bool is_double(const char *s, size_t n)
+{
+    const char *e = memchr(s, 'e', n);
+    size_t digits = e ? (size_t)(e - s) : n, sign = e && digits + 1 < n && (e[1] == '-' || e[1] == '+');
+    return n <= 64 && is_number(s, digits, true) &&
+           (!e || is_number(e + 1 + sign, n - digits - 1 - sign, false));
+}
+
 static bool is_id(const char *s, size_t n)
 {
     return n == 32 && strspn(s, "0123456789abcdef") >= 32;
@@ -92,6 +127,8 @@ static bool take(struct event_value *v, enum event_type type, const char *s, siz
             return true;
         }
         return is_number(s, n, true) && n <= 64;
+    case EVENT_NUMBER:
+        return is_double(s, n);
     case EVENT_OBJECT:
         return n >= 2 && s[0] == '{' && s[n - 1] == '}';
     case EVENT_NS:
@@ -121,11 +158,13 @@ static int malformed(const struct outbox_record *r, size_t at, const char *expec
 
 int event_row_read(struct event_row *row, const struct outbox_record *r, struct error *err)
 {
-    bool alert = r->kind == OUTBOX_ALERT;
     const char *s = r->json, *end = r->json + r->json_len;
     uint32_t seen = 0, hint = 0;
-    row->column = alert ? event_alert_columns : event_bar_columns;
-    row->n = alert ? EVENT_ALERT_COLUMNS : EVENT_BAR_COLUMNS;
+    if (r->kind >= sizeof columns_of / sizeof *columns_of || !columns_of[r->kind].column)
+        return error_set(err, "event %llu of the outbox is of kind %u, which has no table",
+                         (unsigned long long)r->offset, r->kind);
+    row->column = columns_of[r->kind].column;
+    row->n = columns_of[r->kind].n;
     if (s == end || *s != '{')
         return malformed(r, 0, "an object", err);
     while (*s != '}') {

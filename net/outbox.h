@@ -16,7 +16,13 @@
 #include "core/message.h"
 
 /* A trade is in no outbox: it is what a sink that reads the journal has as a record. */
-enum outbox_kind { OUTBOX_ALERT = 1, OUTBOX_BAR = 2, OUTBOX_TRADE = 3 };
+enum outbox_kind { OUTBOX_ALERT = 1, OUTBOX_BAR = 2, OUTBOX_TRADE = 3, OUTBOX_ANOMALY = 4 };
+
+/* Of an event: ALERT, BAR or ANOMALY. */
+static inline enum outbox_kind outbox_kind_of(const struct msg *event)
+{
+    return event->type == MSG_ALERT ? OUTBOX_ALERT : event->type == MSG_BAR ? OUTBOX_BAR : OUTBOX_ANOMALY;
+}
 
 struct outbox_record {
     uint64_t offset; /* 0, 1, 2 …; given by the append */
@@ -28,7 +34,7 @@ struct outbox_record {
     int64_t event_ns;
     const char *name; /* the symbol's */
     uint32_t name_len;
-    const char *json; /* the alert or bar as it is delivered; no newline */
+    const char *json; /* the event as it is delivered; no newline */
     uint32_t json_len;
 };
 

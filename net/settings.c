@@ -1,5 +1,7 @@
 #include "net/settings.h"
 
+#include "core/decimal.h"
+
 #include <arpa/inet.h>
 #include <assert.h>
 #include <ctype.h>
@@ -17,6 +19,7 @@ SETTING_ENUMS(X)
 #undef X
 
 #define VALUES_INT(name)     NULL
+#define VALUES_DECIMAL(name) NULL
 #define VALUES_POW2(name)    NULL
 #define VALUES_BOOL(name)    NULL
 #define VALUES_ENUM(name)    names_##name
@@ -113,6 +116,10 @@ void setting_expected(enum setting_id id, char *out, size_t size)
         snprintf(out, size, "a %s from %lld to %lld%s%s%s",
                  t->type == SETTING_INT ? "whole number" : "power of two", (long long)t->min,
                  (long long)t->max, open, t->unit, close);
+        return;
+    case SETTING_DECIMAL:
+        snprintf(out, size, "a number of at most 3 decimals from %g to %g%s%s%s", (double)t->min / 1000,
+                 (double)t->max / 1000, open, t->unit, close);
         return;
     case SETTING_BOOL:
         snprintf(out, size, "true or false");
@@ -274,7 +281,9 @@ static bool set_number(struct settings *s, enum setting_id id, const char *text)
 {
     const struct setting_info *t = &setting_table[id];
     int64_t v;
-    if (!parse_int(text, &v) || v < t->min || v > t->max)
+    bool number = t->type == SETTING_DECIMAL ? decimal_parse(text, strlen(text), 3, &v) == DECIMAL_OK
+                                             : parse_int(text, &v);
+    if (!number || v < t->min || v > t->max)
         return false;
     if (t->type == SETTING_POW2 && (v & (v - 1)))
         return false;
@@ -311,6 +320,7 @@ static int set_value(struct settings *s, enum setting_id id, const char *text, s
     bool good;
     switch ((enum setting_type)t->type) {
     case SETTING_INT:
+    case SETTING_DECIMAL:
     case SETTING_POW2:
         good = set_number(s, id, text);
         break;
@@ -657,6 +667,9 @@ void setting_value(const struct settings *s, enum setting_id id, char *out)
     case SETTING_INT:
     case SETTING_POW2:
         snprintf(out, SETTING_TEXT_MAX, "%lld", (long long)*(const int64_t *)at);
+        return;
+    case SETTING_DECIMAL:
+        decimal_format((uint64_t) * (const int64_t *)at, 3, out);
         return;
     case SETTING_BOOL:
         strcpy(out, *(const bool *)at ? "true" : "false");

@@ -12,7 +12,7 @@
 #ifndef NET_SETTINGS_H
 #define NET_SETTINGS_H
 
-#include "core/error.h"
+#include "core/anomaly.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -52,12 +52,13 @@ SETTING_ENUMS(X)
 
 /* X(TYPE, section, key, default, min, max, unit, alias, results, help)
  *
- * TYPE: INT (min..max), POW2 (a power of two in min..max), BOOL (true|false, also yes|no, on|off, 1|0), ENUM
- * (the names above), and texts of at most SETTING_TEXT_MAX - 1 bytes: NAME (letters, digits, . _ -), PATH,
- * TEXT, ADDRESS (an IPv4 or IPv6 address), REDIS (redis[s]://host:port/db), CHANNEL (no spaces), CPUS (auto,
- * off, or a list such as 2,4-7). A text may be empty where its default is. unit: of the number, "" if none.
- * alias: a further environment variable, "" if none. results: 1 if it changes what the engine emits, so that
- * it belongs to the journal (a SETTING message). */
+ * TYPE: INT (min..max), DECIMAL (up to 3 places; stored, as are min and max, in thousandths), POW2 (a power
+ * of two in min..max), BOOL (true|false, also yes|no, on|off, 1|0), ENUM (the names above), and texts of at
+ * most SETTING_TEXT_MAX - 1 bytes: NAME (letters, digits, . _ -), PATH, TEXT, ADDRESS (an IPv4 or IPv6
+ * address), REDIS (redis[s]://host:port/db), CHANNEL (no spaces), CPUS (auto, off, or a list such as 2,4-7).
+ * A text may be empty where its default is. unit: of the number, "" if none. alias: a further environment
+ * variable, "" if none. results: 1 if it changes what the engine emits, so that it belongs to the journal (a
+ * SETTING message). */
 #define SETTINGS(X)                                                                                          \
     X(NAME, node, name, "", 0, 63, "", "", 0,                                                                \
       "Name of this node in what it emits. Empty: generated once per directory.")                            \
@@ -72,6 +73,14 @@ SETTING_ENUMS(X)
       "How long after its end a bar takes late prints; it is final, and sent, after that.")                  \
     X(INT, bars, keep, "500", 10, 5000, "bars", "", 1,                                                       \
       "One-minute bars kept per symbol: the longest look-back of a metric.")                                 \
+    X(BOOL, bars, corrections, "false", 0, 0, "", "", 1,                                                     \
+      "Keep the trading day's prints, so that they can be cancelled and corrected. Without it cancels are "  \
+      "only counted.")                                                                                       \
+    X(BOOL, bars, flat, "false", 0, 0, "", "", 1,                                                            \
+      "A minute of an open session without a last sale makes a bar too: at the last price, volume 0.")       \
+    X(BOOL, anomalies, enabled, "false", 0, 0, "", "", 1,                                                    \
+      "Look for anomalies (docs/anomalies.md); costs nothing where it is off.")                              \
+    ANOMALY_SETTINGS(X)                                                                                      \
     X(INT, rules, cooldown_default, "10", 0, 86400, "s", "SCANNER_COOLDOWN_DEFAULT", 1,                      \
       "Cooldown per rule and symbol of a rule that names none.")                                             \
     X(INT, limits, symbols, "20000", 1, 1000000, "", "", 1, "Symbols that the engine has room for.")         \
@@ -79,6 +88,9 @@ SETTING_ENUMS(X)
     X(INT, limits, metrics, "256", 1, 4096, "", "", 1, "Distinct metrics that all rules together name.")     \
     X(INT, limits, fires, "1048576", 1024, 67108864, "", "", 1,                                              \
       "Pairs of rule and symbol that have fired (each keeps its cooldown).")                                 \
+    X(INT, limits, trades, "4194304", 0, 1073741824, "", "", 1,                                              \
+      "Prints kept for corrections (bars.corrections); the oldest go first. Each takes 51 bytes, once "      \
+      "used.")                                                                                               \
     X(POW2, rings, tick_slots, "65536", 64, 4194304, "slots", "SCANNER_BUFFER_SIZE", 0,                      \
       "Slots of 64 bytes in each ring from ingest to a scanner. 65536 (4 MiB) stays in the L3 cache.")       \
     X(POW2, rings, event_slots, "16384", 64, 4194304, "slots", "", 0,                                        \
@@ -120,6 +132,8 @@ SETTING_ENUMS(X)
     X(NAME, dbn, calendar, "utc24", 0, 31, "", "", 0, "Sessions of the symbols in dbn: sources, likewise.")  \
     X(PATH, calendar, file, "", 0, 0, "", "", 1,                                                             \
       "File of trading calendars (docs/market-rules.md). Empty: the one that this ringtape brings.")         \
+    X(PATH, splits, file, "", 0, 0, "", "", 1,                                                               \
+      "File of splits, lines DATE,SYMBOL,RATIO (docs/market-rules.md). Empty: none.")                        \
     X(NAME, source, market, "", 0, 15, "", "", 0,                                                            \
       "Added to every symbol as .MARKET (P makes BTCUSDT.P). Empty: nothing.")                               \
     X(INT, conflate, quotes_ms, "0", 0, 60000, "ms", "", 0,                                                  \
@@ -142,6 +156,8 @@ SETTING_ENUMS(X)
       "About how many entries the stream `alerts` keeps.")                                                   \
     X(INT, redis, bars_maxlen, "1000000", 1, 1000000000, "entries", "", 0,                                   \
       "About how many entries the stream `bars.finalized` keeps.")                                           \
+    X(INT, redis, anomalies_maxlen, "100000", 1, 1000000000, "entries", "", 0,                               \
+      "About how many entries the stream `anomalies:stream` keeps.")                                         \
     X(INT, redis, batch, "500", 1, 10000, "events", "", 0,                                                   \
       "Events per transaction: more is faster, fewer is sooner.")                                            \
     X(BOOL, redis, publish_prices, "true", 0, 0, "", "", 0,                                                  \
@@ -181,6 +197,7 @@ SETTING_ENUMS(X)
 
 /* The struct's fields are section_key: settings.bars_lateness_ms. */
 #define SETTING_CTYPE_INT(name)     int64_t name;
+#define SETTING_CTYPE_DECIMAL(name) int64_t name;
 #define SETTING_CTYPE_POW2(name)    int64_t name;
 #define SETTING_CTYPE_BOOL(name)    bool name;
 #define SETTING_CTYPE_ENUM(name)    enum set_##name name;
@@ -194,6 +211,7 @@ SETTING_ENUMS(X)
 
 enum setting_type {
     SETTING_INT,
+    SETTING_DECIMAL,
     SETTING_POW2,
     SETTING_BOOL,
     SETTING_ENUM,

@@ -51,8 +51,10 @@ enum {
 };
 
 /* Where a record goes, by enum outbox_kind. */
-static const char *const topic_of[] = {
-    [OUTBOX_ALERT] = "alerts", [OUTBOX_BAR] = "bars", [OUTBOX_TRADE] = "market_data"};
+static const char *const topic_of[] = {[OUTBOX_ALERT] = "alerts",
+                                       [OUTBOX_BAR] = "bars",
+                                       [OUTBOX_TRADE] = "market_data",
+                                       [OUTBOX_ANOMALY] = "anomalies"};
 enum { KINDS = sizeof topic_of / sizeof *topic_of };
 
 struct kafka {
@@ -540,18 +542,20 @@ static int put_envelope(struct kafka *k, const struct outbox_record *r, struct e
         snprintf(id, sizeof id, "%s-%" PRIu64, k->config->outbox_id, r->offset);
         return wrap(k, id, time, r->json, r->json_len, err);
     }
-    bool alert = r->kind == OUTBOX_ALERT;
+    bool has_id = r->kind != OUTBOX_BAR;
     struct span time = text_after(r->json, r->json_len, "\",\"timestamp\":\"");
-    struct span name = {0}; /* an alert's id, a bar's symbol */
-    if (alert)
+    struct span name = {0}; /* the id, a bar's symbol */
+    if (has_id)
         name = text_after(r->json, r->json_len, "{\"id\":\"");
     else if (time.at && !strncmp(r->json, "{\"symbol\":\"", 11)) /* as escaped there */
         name = (struct span){r->json + 11, (int)(time.at - r->json) - 11 - 15};
     if (!time.at || !name.at || name.len < 0)
-        return error_set(err, "event %" PRIu64 ": found %.*s, expected an alert or a bar", r->offset,
+        return error_set(err, "event %" PRIu64 ": found %.*s, expected an event", r->offset,
                          r->json_len < 200 ? (int)r->json_len : 200, r->json);
-    struct span revision = revision_suffix(r->json, r->json_len, suffix);
-    snprintf(id, sizeof id, "%.*s%s%.*s%.*s", name.len, name.at, alert ? "" : "@", alert ? 0 : time.len,
+    struct span revision = {"", 0};
+    if (r->kind != OUTBOX_ANOMALY) /* which has none */
+        revision = revision_suffix(r->json, r->json_len, suffix);
+    snprintf(id, sizeof id, "%.*s%s%.*s%.*s", name.len, name.at, has_id ? "" : "@", has_id ? 0 : time.len,
              time.at, revision.len, revision.at);
     return wrap(k, id, time, r->json, r->json_len, err);
 }

@@ -1,6 +1,6 @@
-/* PostgreSQL: alerts into alert_history, bars into bars_1m, the cursor into ringtape_cursor, one transaction
- * per batch. The tables are made by net/migrate, the partitions of a month of event time (and of the next)
- * when its first event comes.
+/* PostgreSQL: alerts into alert_history, bars into bars_1m, anomalies into anomalies, the cursor into
+ * ringtape_cursor, one transaction per batch. The tables are made by net/migrate, the partitions of a month
+ * of event time (and of the next) when its first event comes.
  *
  * A batch is one query string: BEGIN, the cursor's conditional UPDATE, COPY in binary, COMMIT. If the UPDATE
  * finds no row, the COPY behind it is ended with an error, which undoes the transaction: COMMIT is not
@@ -40,7 +40,10 @@ enum {
     "\"timestamp\", event_ns, id, rule_id, rule_name, rule_version, symbol, price, message, metadata, seq, " \
     "kind, revision"
 #define BAR_COLUMNS "symbol, start, revision, open, high, low, close, volume, vwap, trades"
-#define LOCK        "BEGIN; SELECT pg_advisory_xact_lock(1920233588, 1)" /* "rtpt" */
+#define ANOMALY_COLUMNS                                                                                      \
+    "\"timestamp\", event_ns, id, symbol, type, severity, price, value, expected, score, threshold, "        \
+    "message, seq"
+#define LOCK "BEGIN; SELECT pg_advisory_xact_lock(1920233588, 1)" /* "rtpt" */
 
 struct postgres {
     const struct sink_config *config;
@@ -419,6 +422,16 @@ static bool put_value(struct postgres *p, enum event_type type, const struct eve
     case EVENT_DECIMAL:
         put_numeric(p, v->text, v->len);
         return true;
+    case EVENT_NUMBER: {
+        char number[65];
+        double d;
+        snprintf(number, sizeof number, "%.*s", (int)v->len, v->text);
+        d = strtod(number, NULL);
+        int64_t bits;
+        memcpy(&bits, &d, sizeof bits);
+        put64(p, bits);
+        return true;
+    }
     case EVENT_OBJECT: /* version 1 of jsonb_send, then text */
         put32(p, v->len + 1);
         put(p, "\1", 1);
@@ -465,26 +478,32 @@ static int copy_rows(struct postgres *p, const struct outbox_record *record, uin
 }
 
 /* One transaction's statements. */
-static void compose(const struct postgres *p, uint64_t next_offset, bool alerts, bool bars, char *sql)
+static void compose(const struct postgres *p, uint64_t next_offset, const bool kinds[], char *sql)
 {
     int n = snprintf(
         sql, SQL_BYTES,
         "BEGIN; UPDATE ringtape_cursor SET outbox_id = '%s', next_offset = %" PRIu64
-        ", updated_at = now() WHERE node = %s AND outbox_id = '%s' AND next_offset = %" PRIu64 "; %s%s%s",
+        ", updated_at = now() WHERE node = %s AND outbox_id = '%s' AND next_offset = %" PRIu64 "; %s%s%s%s",
         p->config->outbox_id, next_offset, p->node, p->cursor.outbox_id, p->cursor.offset,
-        alerts ? "COPY alert_history (" ALERT_COLUMNS ") FROM STDIN (FORMAT binary); " : "",
-        bars ? "COPY ringtape_bars (" BAR_COLUMNS ") FROM STDIN (FORMAT binary); INSERT INTO bars_1m "
-               "(" BAR_COLUMNS ") SELECT " BAR_COLUMNS " FROM ringtape_bars ON CONFLICT DO NOTHING; "
-             : "",
+        kinds[OUTBOX_ALERT] ? "COPY alert_history (" ALERT_COLUMNS ") FROM STDIN (FORMAT binary); " : "",
+        kinds[OUTBOX_ANOMALY] ? "COPY anomalies (" ANOMALY_COLUMNS ") FROM STDIN (FORMAT binary); " : "",
+        kinds[OUTBOX_BAR]
+            ? "COPY ringtape_bars (" BAR_COLUMNS ") FROM STDIN (FORMAT binary); INSERT INTO bars_1m "
+              "(" BAR_COLUMNS ") SELECT " BAR_COLUMNS " FROM ringtape_bars ON CONFLICT DO NOTHING; "
+            : "",
         "COMMIT");
     assert(n > 0 && n < SQL_BYTES);
 }
+
+/* The order of the COPYs in a batch. */
+static const enum outbox_kind copies[] = {OUTBOX_ALERT, OUTBOX_ANOMALY, OUTBOX_BAR};
+enum { KINDS = OUTBOX_ANOMALY + 1 };
 
 /* How far a batch's statements have come. */
 struct progress {
     const struct outbox_record *record;
     uint32_t n;
-    bool alerts, bars; /* still to be copied */
+    bool kinds[KINDS]; /* by enum outbox_kind: still to be copied, in the order of copies[] */
     bool committed;
     int outcome; /* of the first failure: -1, SINK_REFUSED */
 };
@@ -504,8 +523,10 @@ static int take_result(struct postgres *p, struct progress *b, PGresult *result,
         b->committed = !strcmp(command, "COMMIT");
         return 0;
     case PGRES_COPY_IN:
-        kind = b->alerts ? OUTBOX_ALERT : OUTBOX_BAR;
-        *(b->alerts ? &b->alerts : &b->bars) = false;
+        for (kind = 0; !b->kinds[copies[kind]]; kind++)
+            ;
+        kind = copies[kind];
+        b->kinds[kind] = false;
         if (b->outcome == 0)
             b->outcome = failure = copy_rows(p, b->record, b->n, kind, err);
         else
@@ -528,8 +549,8 @@ static int transact(struct postgres *p, const struct outbox_record *record, uint
     struct progress b = {.record = record, .n = n};
     uint64_t next = record[0].offset + n;
     for (uint32_t i = 0; i < n; i++)
-        *(record[i].kind == OUTBOX_ALERT ? &b.alerts : &b.bars) = true;
-    compose(p, next, b.alerts, b.bars, sql);
+        b.kinds[record[i].kind] = true;
+    compose(p, next, b.kinds, sql);
     if (!PQsendQuery(p->conn, sql))
         return broken(p, "delivery", err);
     for (;;) {

@@ -1,5 +1,7 @@
 /* Redis: stream `alerts` {alert: json} and channel `alerts` (best effort), stream `bars.finalized` {bar:
- * json}, both bounded by an approximate MAXLEN. Latest prices are no events: they are set as they are now,
+ * json}, `anomalies:stream` {ticker, price, z, ts_ms, anomaly: json}, bounded by an approximate MAXLEN. The
+ * anomalies of a symbol are also in the ZSET `anomalies:SYM`, JSON by millisecond, the latest ones. Latest
+ * prices are no events: they are set as they are now,
  * never queued: `price:SYM` and the trade channel, the hash `quotes:latest:SYM` {price, ts_ms} and the
  * channel `quotes:pubsub`, and `livebar:SYM`, which lives for LIVE_BAR_S after its last trade.
  *
@@ -38,22 +40,24 @@
 
 enum {
     CURSOR_BYTES = SINK_OUTBOX_ID_MAX + 24,
-    ARGS_BEFORE_EVENTS = 14,
-    ARGS_OF_EVENT = 3,
+    ARGS_BEFORE_EVENTS = 16,
+    ARGS_OF_EVENT = 6, /* at most */
     MS_BYTES = 24,
     HOLDER_BYTES = 160,
 };
-#define LEASE_MS   "10000"
-#define LIVE_BAR_S "300"
+#define LEASE_MS         "10000"
+#define LIVE_BAR_S       "300"
+#define ANOMALIES_BEHIND "1001" /* the ZSET of a symbol keeps 1000 */
 
-/* KEYS: cursor, alerts, bars, lease. ARGV: the cursor expected ("?" to ask), outbox id, offset of the first
- * event, MAXLEN of alerts, of bars, who we are, for how long (ms, 0 to give the lease back); then for each
- * event 2 (alert) or 3 (bar), its millisecond, its JSON. Returns {events written, or -1 if the cursor is
+/* KEYS: cursor, alerts, bars, anomalies, lease. ARGV: the cursor expected ("?" to ask), outbox id, offset of
+ * the first event, MAXLEN of alerts, of bars, of anomalies, who we are, for how long (ms, 0 to give the lease
+ * back); then for each event 2 (alert), 3 (bar) or 4 (anomaly), its millisecond, its JSON; of an anomaly also
+ * symbol, price, score. Returns {events written, or -1 if the cursor is
  * another, -2 if the lease is; the cursor; why it stopped, or who has the lease; why channels do not hear}.
  */
 static const char script[] =
-    "local kinds, last = {'string', 'stream', 'stream', 'string'}, {}\n"
-    "for i = 1, 4 do\n"
+    "local kinds, last = {'string', 'stream', 'stream', 'stream', 'string'}, {}\n"
+    "for i = 1, 5 do\n"
     "  local found = redis.call('TYPE', KEYS[i]).ok\n"
     "  if found ~= 'none' and found ~= kinds[i] then\n"
     "    return redis.error_reply('WRONGTYPE the key ' .. KEYS[i] .. ' holds a ' .. found .. ', expected a ' "
@@ -71,16 +75,16 @@ static const char script[] =
     "  end\n"
     "end\n"
     "local cursor = redis.call('GET', KEYS[1]) or ''\n"
-    "local holder = redis.call('GET', KEYS[4])\n"
-    "if ARGV[7] == '0' then\n"
-    "  if holder == ARGV[6] then redis.call('DEL', KEYS[4]) end\n"
+    "local holder = redis.call('GET', KEYS[5])\n"
+    "if ARGV[8] == '0' then\n"
+    "  if holder == ARGV[7] then redis.call('DEL', KEYS[5]) end\n"
     "  return {0, cursor, '', ''}\n"
     "end\n"
-    "if holder and holder ~= ARGV[6] then return {-2, cursor, holder, ''} end\n"
+    "if holder and holder ~= ARGV[7] then return {-2, cursor, holder, ''} end\n"
     "if cursor ~= ARGV[1] then return {-1, cursor, '', ''} end\n"
-    "local leased = redis.pcall('SET', KEYS[4], ARGV[6], 'PX', ARGV[7])\n"
+    "local leased = redis.pcall('SET', KEYS[5], ARGV[7], 'PX', ARGV[8])\n"
     "if leased.err then return leased end\n"
-    "if #ARGV == 7 then return {0, cursor, '', ''} end\n"
+    "if #ARGV == 8 then return {0, cursor, '', ''} end\n"
     "local function set(n)\n"
     "  cursor = string.format('%s %.0f', ARGV[2], tonumber(ARGV[3]) + n)\n"
     "  return redis.pcall('SET', KEYS[1], cursor)\n"
@@ -88,16 +92,27 @@ static const char script[] =
     "local function refusal(reply) return type(reply) == 'table' and reply.err end\n"
     "local probe = set(0)\n"
     "if probe.err then return probe end\n"
-    "local fields, n, stopped, unheard = {'', 'alert', 'bar'}, 0, '', ''\n"
-    "for i = 8, #ARGV, 3 do\n"
+    "local fields, n, stopped, unheard = {'', 'alert', 'bar', 'anomaly'}, 0, '', ''\n"
+    "local i = 9\n"
+    "while i <= #ARGV do\n"
     "  local k, ms, json = tonumber(ARGV[i]), tonumber(ARGV[i + 1]), ARGV[i + 2]\n"
     "  local id = last[k]\n"
     "  if ms > id[1] then id = {ms, 0} else id = {id[1], id[2] + 1} end\n"
+    "  local entry = {fields[k], json}\n"
+    "  if k == 4 then\n"
+    "    local key = 'anomalies:' .. ARGV[i + 3]\n"
+    "    stopped = refusal(redis.pcall('ZADD', key, ARGV[i + 1], json)) or\n"
+    "              refusal(redis.pcall('ZREMRANGEBYRANK', key, 0, -" ANOMALIES_BEHIND "))\n"
+    "    if stopped then break end\n"
+    "    entry = {'ticker', ARGV[i + 3], 'price', ARGV[i + 4], 'z', ARGV[i + 5], 'ts_ms', ARGV[i + 1],\n"
+    "             fields[k], json}\n"
+    "  end\n"
     "  stopped = refusal(redis.pcall('XADD', KEYS[k], 'MAXLEN', '~', ARGV[k + 2],\n"
-    "                                string.format('%.0f-%.0f', id[1], id[2]), fields[k], json))\n"
+    "                                string.format('%.0f-%.0f', id[1], id[2]), unpack(entry)))\n"
     "  if stopped then break end\n"
     "  last[k] = id\n"
     "  n = n + 1\n"
+    "  i = i + (k == 4 and 6 or 3)\n"
     "  if k == 2 then unheard = refusal(redis.pcall('PUBLISH', 'alerts', json)) or unheard end\n"
     "end\n"
     "local moved = set(n)\n"
@@ -131,7 +146,8 @@ __attribute__((format(printf, 2, 3))) static void say(const struct redis *r, con
 }
 
 #define RIGHTS                                                                                               \
-    "~ringtape:cursor:* ~alerts ~bars.finalized ~price:* ~livebar:* ~quotes:latest:* &* +@all -@dangerous"
+    "~ringtape:cursor:* ~alerts ~bars.finalized ~anomalies:* ~price:* ~livebar:* ~quotes:latest:* &* +@all " \
+    "-@dangerous"
 
 /* What to do about an error of the server, by the word that it starts with (or has in it, where a script
  * ran). */
@@ -149,7 +165,8 @@ static const char *advice(const char *text)
         {"ACL failure", "give the user " RIGHTS},
         {"LOADING", "the server is starting; no need to do anything"},
         {"READONLY", "this is a replica: set sinks.redis to the primary"},
-        {"OOM", "raise the server's maxmemory, or lower redis.alerts_maxlen and redis.bars_maxlen"},
+        {"OOM", "raise the server's maxmemory, or lower redis.alerts_maxlen, redis.bars_maxlen and "
+                "redis.anomalies_maxlen"},
         {"MISCONF", "the server cannot save to its disk: see its log"},
         {"NOREPLICAS", "the server wants more replicas than are connected (min-replicas-to-write)"},
         {"BUSY", "another client's script runs for too long: SCRIPT KILL"},
@@ -275,13 +292,24 @@ static void put_arg(struct redis *r, int at, const char *text, size_t len)
 
 /* The arguments up to the events; the texts must live until the command is sent. */
 static void put_head(struct redis *r, const char *expected, const char *offset, const char *alerts_maxlen,
-                     const char *bars_maxlen, const char *lease_ms)
+                     const char *bars_maxlen, const char *anomalies_maxlen, const char *lease_ms)
 {
-    const char *const head[ARGS_BEFORE_EVENTS] = {"EVALSHA", r->sha,        "4",
-                                                  r->key,    "alerts",      "bars.finalized",
-                                                  r->lease,  expected,      r->config->outbox_id,
-                                                  offset,    alerts_maxlen, bars_maxlen,
-                                                  r->holder, lease_ms};
+    const char *const head[ARGS_BEFORE_EVENTS] = {"EVALSHA",
+                                                  r->sha,
+                                                  "5",
+                                                  r->key,
+                                                  "alerts",
+                                                  "bars.finalized",
+                                                  "anomalies:stream",
+                                                  r->lease,
+                                                  expected,
+                                                  r->config->outbox_id,
+                                                  offset,
+                                                  alerts_maxlen,
+                                                  bars_maxlen,
+                                                  anomalies_maxlen,
+                                                  r->holder,
+                                                  lease_ms};
     for (int i = 0; i < ARGS_BEFORE_EVENTS; i++)
         put_arg(r, i, head[i], strlen(head[i]));
 }
@@ -298,7 +326,7 @@ static int in_use(const struct redis *r, const char *holder, struct error *err)
 
 static int read_cursor(struct redis *r, struct sink_cursor *cursor, struct error *err)
 {
-    put_head(r, "?", "0", "0", "0", LEASE_MS);
+    put_head(r, "?", "0", "0", "0", "0", LEASE_MS);
     redisReply *reply = run_script(r, ARGS_BEFORE_EVENTS, err);
     if (!reply)
         return -1;
@@ -329,7 +357,7 @@ static void redis_close(void *state)
     struct redis *r = state;
     struct error ignored;
     if (r->link && r->holding && !redis_link_broken(r->link)) {
-        put_head(r, "", "0", "0", "0", "0");
+        put_head(r, "", "0", "0", "0", "0", "0");
         freeReplyObject(run_script(r, ARGS_BEFORE_EVENTS, &ignored));
     }
     if (r->link)
@@ -423,22 +451,40 @@ static int settle(struct redis *r, const redisReply *reply, uint32_t n, uint32_t
     return for_good(stopped) ? SINK_REFUSED : -1;
 }
 
+/* What stands behind the key in the event's JSON: a number, or null. */
+static void put_value(struct redis *r, int at, const struct outbox_record *record, const char *key)
+{
+    const char *end = record->json + record->json_len,
+               *v = memmem(record->json, record->json_len, key, strlen(key));
+    size_t n = 0;
+    v = v ? v + strlen(key) : end;
+    while (v + n < end && v[n] != ',' && v[n] != '}')
+        n++;
+    put_arg(r, at, v, n);
+}
+
 static int redis_deliver(void *state, const struct outbox_record *record, uint32_t n, uint32_t *accepted,
                          struct error *err)
 {
     struct redis *r = state;
-    char offset[24], alerts_maxlen[24], bars_maxlen[24];
+    char offset[24], alerts_maxlen[24], bars_maxlen[24], anomalies_maxlen[24];
     snprintf(offset, sizeof offset, "%" PRIu64, record[0].offset);
     snprintf(alerts_maxlen, sizeof alerts_maxlen, "%" PRIu64, r->config->redis_alerts_maxlen);
     snprintf(bars_maxlen, sizeof bars_maxlen, "%" PRIu64, r->config->redis_bars_maxlen);
-    put_head(r, r->cursor, offset, alerts_maxlen, bars_maxlen, LEASE_MS);
+    snprintf(anomalies_maxlen, sizeof anomalies_maxlen, "%" PRIu64, r->config->redis_anomalies_maxlen);
+    put_head(r, r->cursor, offset, alerts_maxlen, bars_maxlen, anomalies_maxlen, LEASE_MS);
     int at = ARGS_BEFORE_EVENTS;
     for (uint32_t i = 0; i < n; i++) {
         int64_t ms = record[i].event_ns > 0 ? record[i].event_ns / 1000000 : 0;
         int ms_len = snprintf(r->ms[i], MS_BYTES, "%" PRId64, ms);
-        put_arg(r, at++, record[i].kind == OUTBOX_ALERT ? "2" : "3", 1);
+        put_arg(r, at++, record[i].kind == OUTBOX_ALERT ? "2" : record[i].kind == OUTBOX_BAR ? "3" : "4", 1);
         put_arg(r, at++, r->ms[i], (size_t)ms_len);
         put_arg(r, at++, record[i].json, record[i].json_len);
+        if (record[i].kind != OUTBOX_ANOMALY)
+            continue;
+        put_arg(r, at++, record[i].name, record[i].name_len);
+        put_value(r, at++, &record[i], "\"price\":");
+        put_value(r, at++, &record[i], "\"score\":");
     }
     redisReply *reply = run_script(r, at, err);
     if (!reply)
@@ -534,7 +580,7 @@ static int redis_probe(void *state, struct error *err)
 {
     struct redis *r = state;
     uint32_t accepted;
-    put_head(r, r->cursor, "0", "0", "0", LEASE_MS);
+    put_head(r, r->cursor, "0", "0", "0", "0", LEASE_MS);
     redisReply *reply = run_script(r, ARGS_BEFORE_EVENTS, err);
     if (!reply)
         return -1;

@@ -1,5 +1,6 @@
-/* SQLite: alerts into alert_history, bars into bars_1m, the cursor into ringtape_cursor, one transaction per
- * batch that is on disk when it ends (WAL, synchronous = FULL). The tables are made by net/migrate.
+/* SQLite: alerts into alert_history, bars into bars_1m, anomalies into anomalies, the cursor into
+ * ringtape_cursor, one transaction per batch that is on disk when it ends (WAL, synchronous = FULL). The
+ * tables are made by net/migrate.
  *
  * A file that is moved, replaced or deleted while it is open would take events that nobody sees: before each
  * batch the path must still lead to the file that was opened. */
@@ -21,7 +22,15 @@
 
 enum { BUSY_TIMEOUT_MS = 3000, SCRATCH_BYTES = 1 << 18, APPLICATION_ID = 1381253456 /* "RTAP" */ };
 
-enum { STATEMENT_BEGIN, STATEMENT_CURSOR, STATEMENT_ALERT, STATEMENT_BAR, STATEMENT_COMMIT, STATEMENTS };
+enum {
+    STATEMENT_BEGIN,
+    STATEMENT_CURSOR,
+    STATEMENT_ALERT,
+    STATEMENT_BAR,
+    STATEMENT_ANOMALY,
+    STATEMENT_COMMIT,
+    STATEMENTS
+};
 static const char *const statements[STATEMENTS] = {
     [STATEMENT_BEGIN] = "BEGIN IMMEDIATE",
     [STATEMENT_CURSOR] = "UPDATE ringtape_cursor SET outbox_id = ?1, next_offset = ?2, updated_at = "
@@ -32,6 +41,9 @@ static const char *const statements[STATEMENTS] = {
     /* A bar that is there already came from an outbox of before, or from another node. */
     [STATEMENT_BAR] = "INSERT INTO bars_1m (symbol, start, revision, open, high, low, close, volume, vwap, "
                       "trades) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10) ON CONFLICT DO NOTHING",
+    [STATEMENT_ANOMALY] = "INSERT INTO anomalies (timestamp, event_ns, id, symbol, type, severity, price, "
+                          "value, expected, score, threshold, message, seq) "
+                          "VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)",
     [STATEMENT_COMMIT] = "COMMIT",
 };
 
@@ -268,7 +280,9 @@ static int move_cursor(struct sqlite *s, const struct sink_cursor *next, struct 
 /* Everything but times is bound as text: the columns' affinities make numbers of it. */
 static int insert(struct sqlite *s, const struct outbox_record *r, struct error *err)
 {
-    int which = r->kind == OUTBOX_ALERT ? STATEMENT_ALERT : STATEMENT_BAR;
+    int which = r->kind == OUTBOX_ALERT ? STATEMENT_ALERT
+                : r->kind == OUTBOX_BAR ? STATEMENT_BAR
+                                        : STATEMENT_ANOMALY;
     sqlite3_stmt *statement = s->statement[which];
     struct event_row row;
     size_t used = 0;

@@ -74,6 +74,7 @@
     C(PUBLISHER_EVENTS, "events", counter, "events", "events taken from the scanners")                       \
     C(PUBLISHER_ALERTS, "alerts", counter, "alerts", "alerts stored in the outbox")                          \
     C(PUBLISHER_BARS, "bars", counter, "bars", "bars stored in the outbox")                                  \
+    C(PUBLISHER_ANOMALIES, "anomalies", counter, "anomalies", "anomalies stored in the outbox")              \
     C(PUBLISHER_DUPLICATES_DROPPED, "duplicates_dropped", counter, "events",                                 \
       "events emitted again after a restart that were stored already")                                       \
     C(PUBLISHER_DURABLE_WAITS, "durable_waits", counter, "",                                                 \

@@ -1,6 +1,6 @@
-/* The audit of the Kafka sink: the committed records of the topics `alerts` and `bars` against what lies
- * before the cursor, which is the node's last record in `ringtape.cursors`. It consumes, and commits nothing,
- * so no group knows of it.
+/* The audit of the Kafka sink: the committed records of the topics `alerts`, `bars` and `anomalies` against
+ * what lies before the cursor, which is the node's last record in `ringtape.cursors`. It consumes, and
+ * commits nothing, so no group knows of it.
  *
  * The ends of the topics are read behind the cursor's. A transaction may be open before them: its end is
  * waited for, as every reader of committed records does. Other nodes and outboxes of before may have written
@@ -15,7 +15,7 @@
 
 #include "net/kafka_link.h"
 
-enum { ANSWER_MS = 5000, READ_MS = 30000, PARTITIONS_MAX = 1024 }; /* READ_MS: without a record */
+enum { ANSWER_MS = 5000, READ_MS = 30000, PARTITIONS_MAX = 1024, TOPICS = 3 }; /* READ_MS: without a record */
 
 /* A partition of a topic of events. */
 struct part {
@@ -26,12 +26,13 @@ struct part {
 
 struct kafka_audit {
     rd_kafka_t *consumer, *uncommitted; /* the second tells ends that are not committed yet */
-    struct part *part[2];               /* of alerts, of bars */
-    int32_t parts[2];
+    struct part *part[TOPICS];
+    int32_t parts[TOPICS];
     bool others; /* another node has a cursor */
     char why[KAFKA_WHY_BYTES];
 };
-static const char *const topics[2] = {"alerts", "bars"};
+static const char *const topics[TOPICS] = {"alerts", "bars", "anomalies"};
+static const enum outbox_kind kinds[TOPICS] = {OUTBOX_ALERT, OUTBOX_BAR, OUTBOX_ANOMALY};
 
 static const char *where(const struct settings *s)
 {
@@ -224,8 +225,8 @@ static void kafka_close(struct audit_sink *s)
         rd_kafka_destroy(k->consumer);
     if (k->uncommitted)
         rd_kafka_destroy(k->uncommitted);
-    free(k->part[0]);
-    free(k->part[1]);
+    for (int i = 0; i < TOPICS; i++)
+        free(k->part[i]);
     free(k);
     s->state = NULL;
 }
@@ -238,7 +239,7 @@ static int kafka_open(struct audit *a, struct audit_sink *s, struct error *err)
     s->state = k;
     if (kafka_link_check(s->settings, err) == 0 && (k->consumer = client(s, "read_committed", err)) &&
         (k->uncommitted = client(s, "read_uncommitted", err)) && read_cursor(a, s, err) == 0 &&
-        read_ends(s, 0, err) == 0 && read_ends(s, 1, err) == 0)
+        read_ends(s, 0, err) == 0 && read_ends(s, 1, err) == 0 && read_ends(s, 2, err) == 0)
         return 0;
     kafka_close(s);
     return -1;
@@ -248,7 +249,7 @@ struct reading {
     struct audit *a;
     struct audit_sink *s;
     struct part *part;
-    int kind; /* 0: alerts, 1: bars */
+    int kind; /* of topics[] */
 };
 
 /* The event's JSON in the sink's envelope; NULL if it is none. */
@@ -268,7 +269,7 @@ static int take_event(void *ctx, const rd_kafka_message_t *m)
     const struct reading *r = ctx;
     struct audit *a = r->a;
     const struct kafka_audit *k = r->s->state;
-    struct audit_stage *stage = r->kind ? r->s->bars_stage : r->s->stage;
+    struct audit_stage *stage = audit_sink_stage(r->s, kinds[r->kind]);
     char record[96], text[AUDIT_TEXT];
     size_t len = m->payload ? m->len : 0;
     const char *json = payload_of(m, &len);
@@ -280,11 +281,7 @@ static int take_event(void *ctx, const rd_kafka_message_t *m)
     snprintf(record, sizeof record, "record %" PRId64 " of %s, partition %d", m->offset, topics[r->kind],
              m->partition);
     bool again = e >= 0 && r->s->times[e];
-    e = audit_sink_entry(a, r->s, r->kind ? OUTBOX_BAR : OUTBOX_ALERT,
-                         json         ? json
-                         : m->payload ? m->payload
-                                      : "",
-                         len, record);
+    e = audit_sink_entry(a, r->s, kinds[r->kind], json ? json : m->payload ? m->payload : "", len, record);
     if (e < 0)
         return 0;
     const struct audit_name *name = &a->name[a->event[e].symbol];
@@ -308,8 +305,7 @@ static void trim(struct audit *a, struct audit_sink *s, rd_kafka_topic_t *topic,
     const struct kafka_audit *k = s->state;
     for (uint32_t i = 0; i < a->n && k->parts[kind]; i++) {
         const struct audit_name *name = &a->name[a->event[i].symbol];
-        if (a->event[i].kind != (kind ? OUTBOX_BAR : OUTBOX_ALERT) || s->times[i] ||
-            a->first + i >= s->cursor.offset)
+        if (a->event[i].kind != kinds[kind] || s->times[i] || a->first + i >= s->cursor.offset)
             continue;
         const struct part *p = &k->part[kind][rd_kafka_msg_partitioner_murmur2(topic, name->text, name->len,
                                                                                k->parts[kind], NULL, NULL)];
@@ -323,7 +319,7 @@ static void kafka_read(struct audit *a, struct audit_sink *s)
     struct kafka_audit *k = s->state;
     struct error err;
     int rc = 0;
-    for (int kind = 0; kind < 2 && rc == 0; kind++) {
+    for (int kind = 0; kind < TOPICS && rc == 0; kind++) {
         rd_kafka_topic_t *topic = rd_kafka_topic_new(k->consumer, topics[kind], NULL);
         for (int32_t i = 0; i < k->parts[kind] && rc == 0; i++) {
             struct part *p = &k->part[kind][i];
@@ -342,6 +338,7 @@ static void kafka_read(struct audit *a, struct audit_sink *s)
 const struct audit_sink_ops audit_kafka = {.name = "kafka",
                                            .alerts = "kafka alerts",
                                            .bars = "kafka bars",
+                                           .anomalies = "kafka anomalies",
                                            .where = where,
                                            .open = kafka_open,
                                            .read = kafka_read,

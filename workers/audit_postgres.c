@@ -1,6 +1,7 @@
-/* The audit of the PostgreSQL sink: each event before the cursor has its row in alert_history or bars_1m,
- * with the values that the event has, all read in one transaction that is read only. The server compares: it
- * gets the events' JSON, a chunk at a time, and says of each how many rows there are and what differs.
+/* The audit of the PostgreSQL sink: each event before the cursor has its row in alert_history, bars_1m or
+ * anomalies, with the values that the event has, all read in one transaction that is read only. The server
+ * compares: it gets the events' JSON, a chunk at a time, and says of each how many rows there are and what
+ * differs.
  *
  * Rows of other outboxes may stand beside them: they are no fault. An alert has the same id from every node,
  * so there may be as many rows of it as there are nodes with a cursor. */
@@ -17,8 +18,8 @@ enum { CHUNK = 500, ANSWER_MS = 30000 };
 
 struct postgres_audit {
     PGconn *conn;
-    struct text question[2]; /* of bars, of alerts */
-    int64_t nodes;           /* that have a cursor */
+    struct text question[AUDIT_KINDS];
+    int64_t nodes; /* that have a cursor */
 };
 
 /* Columns of the tables that the event's JSON has too, under the same names (but event_ns). */
@@ -35,6 +36,32 @@ static const struct column bar_columns[] = {{"symbol", "text"},    {"revision", 
                                             {"volume", "numeric"}, {"vwap", "numeric"},
                                             {"trades", "bigint"},  {NULL, NULL}};
 
+static const struct column anomaly_columns[] = {{"id", "uuid"},
+                                                {"symbol", "text"},
+                                                {"type", "text"},
+                                                {"severity", "text"},
+                                                {"price", "numeric"},
+                                                {"value", "double precision"},
+                                                {"expected", "double precision"},
+                                                {"score", "double precision"},
+                                                {"threshold", "double precision"},
+                                                {"message", "text"},
+                                                {"seq", "bigint"},
+                                                {NULL, NULL}};
+
+/* By enum outbox_kind: the row of an event e is the row r of `name` that has its symbol, its time in `at` and
+ * what `own` says. */
+static const struct {
+    const char *name, *at, *own;
+    const struct column *columns;
+    bool has_ns; /* a column event_ns */
+} tables[AUDIT_KINDS] = {
+    [OUTBOX_ALERT] = {"alert_history", "\"timestamp\"", "r.revision = e.revision AND r.id = e.id",
+                      alert_columns, true},
+    [OUTBOX_BAR] = {"bars_1m", "start", "r.revision = e.revision", bar_columns, false},
+    [OUTBOX_ANOMALY] = {"anomalies", "\"timestamp\"", "r.id = e.id", anomaly_columns, true},
+};
+
 static void append_differs(struct text *sql, const char *column)
 {
     text_printf(sql, " WHEN r.%s IS DISTINCT FROM e.%s THEN '%s is ' || coalesce(r.%s::text, 'null')", column,
@@ -44,12 +71,12 @@ static void append_differs(struct text *sql, const char *column)
 
 /* The question about a chunk of events, which are its parameter: [{"i":place,"ns":event_ns,"e":event},…]. A
  * row per event: its place, how many rows of the table are its, what differs in one of them. */
-static void make_question(struct text *sql, bool alerts)
+static void make_question(struct text *sql, enum outbox_kind kind)
 {
-    const struct column *columns = alerts ? alert_columns : bar_columns;
+    const struct column *columns = tables[kind].columns;
     text_clear(sql);
     text_printf(sql, "SELECT e.i, count(r.symbol), max(CASE WHEN r.symbol IS NULL THEN NULL");
-    if (alerts)
+    if (tables[kind].has_ns)
         append_differs(sql, "event_ns");
     for (const struct column *c = columns; c->name; c++)
         append_differs(sql, c->name);
@@ -59,11 +86,8 @@ static void make_question(struct text *sql, bool alerts)
                 "e jsonb) CROSS JOIN LATERAL jsonb_to_record(x.e) AS j(");
     for (const struct column *c = columns; c->name; c++)
         text_printf(sql, "%s%s %s", c == columns ? "" : ", ", c->name, c->type);
-    text_printf(sql,
-                ")) AS e LEFT JOIN %s r ON r.symbol = e.symbol AND r.%s = e.at AND r.revision = e.revision%s "
-                "GROUP BY e.i",
-                alerts ? "alert_history" : "bars_1m", alerts ? "\"timestamp\"" : "start",
-                alerts ? " AND r.id = e.id" : "");
+    text_printf(sql, ")) AS e LEFT JOIN %s r ON r.symbol = e.symbol AND r.%s = e.at AND %s GROUP BY e.i",
+                tables[kind].name, tables[kind].at, tables[kind].own);
     if (sql->failed)
         abort();
 }
@@ -77,8 +101,8 @@ static void postgres_close(struct audit_sink *s)
 {
     struct postgres_audit *p = s->state;
     PQfinish(p->conn);
-    text_free(&p->question[0]);
-    text_free(&p->question[1]);
+    for (int k = 0; k < AUDIT_KINDS; k++)
+        text_free(&p->question[k]);
     free(p);
     s->state = NULL;
 }
@@ -149,8 +173,9 @@ static int postgres_open(struct audit *a, struct audit_sink *s, struct error *er
     if (!p)
         abort();
     s->state = p;
-    make_question(&p->question[0], false);
-    make_question(&p->question[1], true);
+    for (int k = 0; k < AUDIT_KINDS; k++)
+        if (tables[k].name)
+            make_question(&p->question[k], k);
     if ((p->conn = postgres_link_open(s->settings, err)) && read_cursor(a, s, err) == 0)
         return 0;
     postgres_close(s);
@@ -182,7 +207,8 @@ static void take(struct audit *a, struct audit_sink *s, struct audit_stage *stag
     }
 }
 
-static int ask_chunk(struct audit *a, struct audit_sink *s, bool alerts, struct text *json, struct error *err)
+static int ask_chunk(struct audit *a, struct audit_sink *s, enum outbox_kind kind, struct text *json,
+                     struct error *err)
 {
     const struct postgres_audit *p = s->state;
     if (!json->len)
@@ -190,52 +216,57 @@ static int ask_chunk(struct audit *a, struct audit_sink *s, bool alerts, struct 
     text_append(json, "]", 1);
     if (json->failed)
         abort();
-    PGresult *result = ask(s, p->question[alerts].data, json->data, err);
+    PGresult *result = ask(s, p->question[kind].data, json->data, err);
     if (result)
-        take(a, s, alerts ? s->stage : s->bars_stage, result);
+        take(a, s, audit_sink_stage(s, kind), result);
     PQclear(result);
     text_clear(json);
     return result ? 0 : -1;
 }
 
-static int look(struct audit *a, struct audit_sink *s, struct outbox_reader *o, struct text json[2],
+static int look(struct audit *a, struct audit_sink *s, struct outbox_reader *o, struct text json[AUDIT_KINDS],
                 struct error *err)
 {
     struct outbox_record r;
-    uint32_t n[2] = {0};
+    uint32_t n[AUDIT_KINDS] = {0};
     int got;
     while ((got = outbox_read(o, &r, err)) == 1 && r.offset - a->first < a->n) {
-        bool alert = r.kind == OUTBOX_ALERT;
-        text_printf(&json[alert], "%c{\"i\":%" PRIu64 ",\"ns\":%" PRId64 ",\"e\":", n[alert] ? ',' : '[',
+        if (r.kind >= AUDIT_KINDS || !tables[r.kind].name)
+            return error_set(err, "event %" PRIu64 " of the outbox is of no kind", r.offset);
+        text_printf(&json[r.kind], "%c{\"i\":%" PRIu64 ",\"ns\":%" PRId64 ",\"e\":", n[r.kind] ? ',' : '[',
                     r.offset - a->first, r.event_ns);
-        text_append(&json[alert], r.json, r.json_len);
-        text_append(&json[alert], "}", 1);
-        if (++n[alert] < CHUNK)
+        text_append(&json[r.kind], r.json, r.json_len);
+        text_append(&json[r.kind], "}", 1);
+        if (++n[r.kind] < CHUNK)
             continue;
-        n[alert] = 0;
-        if (ask_chunk(a, s, alert, &json[alert], err) < 0)
+        n[r.kind] = 0;
+        if (ask_chunk(a, s, r.kind, &json[r.kind], err) < 0)
             return -1;
     }
     if (got < 0 && !a->broken)
         return -1;
-    return ask_chunk(a, s, false, &json[0], err) < 0 || ask_chunk(a, s, true, &json[1], err) < 0 ? -1 : 0;
+    for (int k = 0; k < AUDIT_KINDS; k++)
+        if (ask_chunk(a, s, k, &json[k], err) < 0)
+            return -1;
+    return 0;
 }
 
 static void postgres_read(struct audit *a, struct audit_sink *s)
 {
-    struct text json[2] = {{0}, {0}}; /* of bars, of alerts */
+    struct text json[AUDIT_KINDS] = {{0}};
     struct error err;
     struct outbox_reader *o = outbox_reader_open(a->outbox_dir, a->first, NULL, &err);
     if (!o || look(a, s, o, json, &err) < 0)
         audit_sink_unread(a, s, &err);
     outbox_reader_close(o);
-    text_free(&json[0]);
-    text_free(&json[1]);
+    for (int k = 0; k < AUDIT_KINDS; k++)
+        text_free(&json[k]);
 }
 
 const struct audit_sink_ops audit_postgres = {.name = "postgres",
                                               .alerts = "postgres alerts",
                                               .bars = "postgres bars",
+                                              .anomalies = "postgres anomalies",
                                               .where = where,
                                               .open = postgres_open,
                                               .read = postgres_read,

@@ -1,6 +1,6 @@
-/* The audit of the Redis sink: the streams `alerts` and `bars.finalized` against what lies before the cursor.
- * Only reading commands. The cursor and the last entry of each stream are read in one transaction; what came
- * later is not looked at. */
+/* The audit of the Redis sink: the streams `alerts`, `bars.finalized` and `anomalies:stream` against what
+ * lies before the cursor. Only reading commands. The cursor and the last entry of each stream are read in one
+ * transaction; what came later is not looked at. */
 #include "workers/audit.h"
 
 #include <errno.h>
@@ -11,13 +11,20 @@
 #include "net/redis_link.h"
 #include "net/secret.h"
 
-enum { CHUNK = 1000, ID_BYTES = 48 };
+enum { CHUNK = 1000, ID_BYTES = 48, STREAMS = 3 };
 
 struct redis_audit {
     struct redis_link *link;
-    char last[2][ID_BYTES]; /* ID of the last entry when the cursor was read; "" = the stream is empty */
+    char last[STREAMS]
+             [ID_BYTES]; /* ID of the last entry when the cursor was read; "" = the stream is empty */
 };
-static const char *const streams[2] = {"alerts", "bars.finalized"}, *const fields[2] = {"alert", "bar"};
+/* The JSON is the entry's last field. */
+static const struct {
+    const char *name, *field;
+    enum outbox_kind kind;
+} streams[STREAMS] = {{"alerts", "alert", OUTBOX_ALERT},
+                      {"bars.finalized", "bar", OUTBOX_BAR},
+                      {"anomalies:stream", "anomaly", OUTBOX_ANOMALY}};
 
 /* NULL with err for a broken connection and an error reply. */
 static redisReply *ask(struct redis_audit *r, int n, const char **arg, struct error *err)
@@ -82,8 +89,8 @@ static int read_cursor(struct redis_audit *r, struct audit_sink *s, const char *
     const char *multi[] = {"MULTI"}, *get[] = {"GET", key}, *exec[] = {"EXEC"};
     if (ask_simple(r, 1, multi, err) < 0 || ask_simple(r, 2, get, err) < 0)
         return -1;
-    for (int i = 0; i < 2; i++) {
-        const char *range[] = {"XREVRANGE", streams[i], "+", "-", "COUNT", "1"};
+    for (int i = 0; i < STREAMS; i++) {
+        const char *range[] = {"XREVRANGE", streams[i].name, "+", "-", "COUNT", "1"};
         if (ask_simple(r, 6, range, err) < 0)
             return -1;
     }
@@ -91,7 +98,7 @@ static int read_cursor(struct redis_audit *r, struct audit_sink *s, const char *
     if (!all)
         return -1;
     int rc = 0;
-    if (all->type != REDIS_REPLY_ARRAY || all->elements != 3) {
+    if (all->type != REDIS_REPLY_ARRAY || all->elements != 1 + STREAMS) {
         rc = error_set(err, "EXEC: a reply of another shape");
     } else if (all->element[0]->type == REDIS_REPLY_STRING) {
         const char *text = all->element[0]->str;
@@ -99,9 +106,9 @@ static int read_cursor(struct redis_audit *r, struct audit_sink *s, const char *
         if (!s->found)
             rc = error_set(err, "the key %s holds '%.80s', expected '<outbox id> <offset>'", key, text);
     }
-    for (int i = 0; rc == 0 && i < 2; i++) {
+    for (int i = 0; rc == 0 && i < STREAMS; i++) {
         if (all->element[i + 1]->type == REDIS_REPLY_ERROR)
-            rc = error_set(err, "%s: %s", streams[i], all->element[i + 1]->str);
+            rc = error_set(err, "%s: %s", streams[i].name, all->element[i + 1]->str);
         else
             take_last(all->element[i + 1], r->last[i]);
     }
@@ -134,43 +141,42 @@ static int redis_open(struct audit *a, struct audit_sink *s, struct error *err)
     return error_prefix(err, "%s", s->settings->sinks_redis);
 }
 
-/* The entry's only field, NULL if it has another. */
+/* The entry's last field, NULL if it has another. */
 static const redisReply *json_of(const redisReply *entry, const char *field)
 {
     const redisReply *list = entry->elements == 2 ? entry->element[1] : NULL;
-    if (!list || list->type != REDIS_REPLY_ARRAY || list->elements != 2 ||
-        strcmp(list->element[0]->str, field))
+    size_t n = list && list->type == REDIS_REPLY_ARRAY ? list->elements : 0;
+    if (n < 2 || strcmp(list->element[n - 2]->str, field))
         return NULL;
-    return list->element[1];
+    return list->element[n - 1];
 }
 
 /* Stream k, in chunks. How many entries it has, -1 if it cannot be read. */
 static int64_t read_stream(struct audit *a, struct audit_sink *s, int k, int64_t *oldest)
 {
     struct redis_audit *r = s->state;
-    struct audit_stage *stage = k ? s->bars_stage : s->stage;
+    struct audit_stage *stage = audit_sink_stage(s, streams[k].kind);
     char from[ID_BYTES + 1] = "-", count[16], where[ID_BYTES + 64];
     struct error err;
     int64_t entries = 0, last = -1;
     snprintf(count, sizeof count, "%d", CHUNK);
     for (bool more = r->last[k][0]; more;) {
-        const char *range[] = {"XRANGE", streams[k], from, r->last[k], "COUNT", count};
+        const char *range[] = {"XRANGE", streams[k].name, from, r->last[k], "COUNT", count};
         redisReply *reply = ask(r, 6, range, &err);
         if (!reply) {
             stage->unchecked = true;
             return audit_find(a, stage, "%s", err.text);
         }
         for (size_t i = 0; i < reply->elements; i++) {
-            const redisReply *entry = reply->element[i], *json = json_of(entry, fields[k]);
+            const redisReply *entry = reply->element[i], *json = json_of(entry, streams[k].field);
             const char *id = entry->element[0]->str;
-            snprintf(where, sizeof where, "entry %s of %s", id, streams[k]);
+            snprintf(where, sizeof where, "entry %s of %s", id, streams[k].name);
             snprintf(from, sizeof from, "(%s", id);
             int64_t e = json ? audit_event_of(a, json->str, json->len) : -1;
             if (*oldest < 0 || (e >= 0 && e < *oldest))
                 *oldest = e;
             bool again = e >= 0 && s->times[e];
-            audit_sink_entry(a, s, k ? OUTBOX_BAR : OUTBOX_ALERT, json ? json->str : "", json ? json->len : 0,
-                             where);
+            audit_sink_entry(a, s, streams[k].kind, json ? json->str : "", json ? json->len : 0, where);
             if (e >= 0 && e < last && !again)
                 audit_find(a, stage, "%s comes after event %" PRIu64 ", which is later", where,
                            a->first + (uint64_t)last);
@@ -185,12 +191,13 @@ static int64_t read_stream(struct audit *a, struct audit_sink *s, int k, int64_t
 
 static void redis_read(struct audit *a, struct audit_sink *s)
 {
-    const int64_t maxlen[2] = {s->settings->redis_alerts_maxlen, s->settings->redis_bars_maxlen};
-    for (int k = 0; k < 2; k++) {
+    const int64_t maxlen[STREAMS] = {s->settings->redis_alerts_maxlen, s->settings->redis_bars_maxlen,
+                                     s->settings->redis_anomalies_maxlen};
+    for (int k = 0; k < STREAMS; k++) {
         int64_t oldest = -1, entries = read_stream(a, s, k, &oldest);
         /* a stream that is full has lost its oldest: they count as there, under their own name */
         for (int64_t i = 0; entries >= maxlen[k] && i < oldest; i++)
-            if (a->event[i].kind == (k ? OUTBOX_BAR : OUTBOX_ALERT) && !s->times[i] &&
+            if (a->event[i].kind == streams[k].kind && !s->times[i] &&
                 a->first + (uint64_t)i < s->cursor.offset)
                 s->times[i] = AUDIT_TRIMMED;
     }
@@ -204,6 +211,7 @@ static const char *where(const struct settings *s)
 const struct audit_sink_ops audit_redis = {.name = "redis",
                                            .alerts = "redis alerts",
                                            .bars = "redis bars",
+                                           .anomalies = "redis anomalies",
                                            .where = where,
                                            .open = redis_open,
                                            .read = redis_read,

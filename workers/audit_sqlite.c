@@ -1,6 +1,6 @@
-/* The audit of the SQLite sink: each event before the cursor has its row in alert_history or bars_1m, all
- * read in one transaction, with the values that the event has. Rows of other outboxes may stand beside them:
- * they are no fault. */
+/* The audit of the SQLite sink: each event before the cursor has its row in alert_history, bars_1m or
+ * anomalies, all read in one transaction, with the values that the event has. Rows of other outboxes may
+ * stand beside them: they are no fault. */
 #include "workers/audit.h"
 
 #include <inttypes.h>
@@ -72,29 +72,41 @@ static int sqlite_open(struct audit *a, struct audit_sink *s, struct error *err)
 }
 
 /* Of the tables, where it is another than in the JSON. */
-static const char *column_name(const struct event_column *c, bool alert)
+static const char *column_name(const struct event_column *c, bool bar)
 {
-    return c->type == EVENT_NS ? "event_ns" : c->type == EVENT_TIME && !alert ? "start" : c->key;
+    return c->type == EVENT_NS ? "event_ns" : c->type == EVENT_TIME && bar ? "start" : c->key;
 }
+
+/* Where the row of an event is, of its columns in their order. */
+static const struct {
+    const struct event_column *column;
+    int columns;
+    const char *where;
+} tables[AUDIT_KINDS] = {
+    [OUTBOX_ALERT] = {event_alert_columns, EVENT_ALERT_COLUMNS,
+                      "alert_history WHERE symbol = ?7 AND timestamp = ?1 AND id = ?3 "
+                      "AND revision = ?13 AND seq = ?11"},
+    [OUTBOX_BAR] = {event_bar_columns, EVENT_BAR_COLUMNS,
+                    "bars_1m WHERE symbol = ?1 AND start = ?2 AND revision = ?3"},
+    [OUTBOX_ANOMALY] = {event_anomaly_columns, EVENT_ANOMALY_COLUMNS,
+                        "anomalies WHERE symbol = ?4 AND timestamp = ?1 AND id = ?3 AND seq = ?13"},
+};
 
 /* The query for an event's row: how many there are, and what differs in one of them; its parameters are the
  * event's columns in their order. The text is to be freed. */
-static char *question(bool alert)
+static char *question(enum outbox_kind kind)
 {
-    const struct event_column *column = alert ? event_alert_columns : event_bar_columns;
+    const struct event_column *column = tables[kind].column;
     struct text t = {0};
     text_printf(&t, "SELECT count(*), max(CASE");
-    for (int i = 0; i < (alert ? EVENT_ALERT_COLUMNS : EVENT_BAR_COLUMNS); i++) {
-        const char *name = column_name(&column[i], alert);
+    for (int i = 0; i < tables[kind].columns; i++) {
+        const char *name = column_name(&column[i], kind == OUTBOX_BAR);
         text_printf(
             &t,
             " WHEN %s IS NOT ?%d THEN '%s is ' || ifnull(%s, 'null') || ', expected ' || ifnull(?%d, 'null')",
             name, i + 1, name, name, i + 1);
     }
-    text_printf(&t, " END) FROM %s",
-                alert ? "alert_history WHERE symbol = ?7 AND timestamp = ?1 AND id = ?3 "
-                        "AND revision = ?13 AND seq = ?11"
-                      : "bars_1m WHERE symbol = ?1 AND start = ?2 AND revision = ?3");
+    text_printf(&t, " END) FROM %s", tables[kind].where);
     if (t.failed)
         abort();
     return t.data;
@@ -127,7 +139,7 @@ static int ask(sqlite3_stmt *q, const struct outbox_record *r, struct error *err
     return 0;
 }
 
-static int look(struct audit *a, struct audit_sink *s, sqlite3_stmt *q[2], struct outbox_reader *o,
+static int look(struct audit *a, struct audit_sink *s, sqlite3_stmt *q[AUDIT_KINDS], struct outbox_reader *o,
                 struct error *err)
 {
     struct outbox_record r;
@@ -136,14 +148,15 @@ static int look(struct audit *a, struct audit_sink *s, sqlite3_stmt *q[2], struc
     while ((got = outbox_read(o, &r, err)) == 1 && r.offset - a->first < a->n &&
            r.offset < s->cursor.offset) {
         uint32_t i = (uint32_t)(r.offset - a->first);
-        bool alert = r.kind == OUTBOX_ALERT;
-        struct audit_stage *stage = alert ? s->stage : s->bars_stage;
-        if (ask(q[alert], &r, err) < 0)
+        struct audit_stage *stage = audit_sink_stage(s, r.kind);
+        if (r.kind >= AUDIT_KINDS || !q[r.kind])
+            return error_set(err, "event %" PRIu64 " of the outbox is of no kind", r.offset);
+        if (ask(q[r.kind], &r, err) < 0)
             return -1;
-        if (sqlite3_step(q[alert]) != SQLITE_ROW)
+        if (sqlite3_step(q[r.kind]) != SQLITE_ROW)
             return failed(s, err);
-        int rows = sqlite3_column_int(q[alert], 0);
-        const char *differs = (const char *)sqlite3_column_text(q[alert], 1);
+        int rows = sqlite3_column_int(q[r.kind], 0);
+        const char *differs = (const char *)sqlite3_column_text(q[r.kind], 1);
         s->times[i] = rows > 0;
         if (differs)
             audit_find(a, stage, "the row of %s was changed: %.300s", audit_event_text(a, i, text), differs);
@@ -157,11 +170,13 @@ static int look(struct audit *a, struct audit_sink *s, sqlite3_stmt *q[2], struc
 
 static void sqlite_read(struct audit *a, struct audit_sink *s)
 {
-    sqlite3_stmt *q[2] = {NULL, NULL};
+    sqlite3_stmt *q[AUDIT_KINDS] = {NULL};
     struct error err;
     struct outbox_reader *o = NULL;
     int rc = 0;
-    for (int k = 0; k < 2 && rc == 0; k++) {
+    for (int k = 0; k < AUDIT_KINDS && rc == 0; k++) {
+        if (!tables[k].where)
+            continue;
         char *sql = question(k);
         rc = sqlite3_prepare_v2(s->state, sql, -1, &q[k], NULL) ? failed(s, &err) : 0;
         free(sql);
@@ -171,8 +186,8 @@ static void sqlite_read(struct audit *a, struct audit_sink *s)
     if (rc < 0 || look(a, s, q, o, &err) < 0)
         audit_sink_unread(a, s, &err);
     outbox_reader_close(o);
-    sqlite3_finalize(q[0]);
-    sqlite3_finalize(q[1]);
+    for (int k = 0; k < AUDIT_KINDS; k++)
+        sqlite3_finalize(q[k]);
 }
 
 static const char *where(const struct settings *s)
@@ -183,6 +198,7 @@ static const char *where(const struct settings *s)
 const struct audit_sink_ops audit_sqlite = {.name = "sqlite",
                                             .alerts = "sqlite alerts",
                                             .bars = "sqlite bars",
+                                            .anomalies = "sqlite anomalies",
                                             .where = where,
                                             .open = sqlite_open,
                                             .read = sqlite_read,

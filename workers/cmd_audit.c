@@ -39,16 +39,22 @@ struct proof {
     struct engine_memory memory;
     struct rule_names *names;
     struct parts parts;
-    struct audit_stage *journal, *applied, *alerts, *bars;
+    struct audit_stage *journal, *applied, *alerts, *bars, *anomalies;
     uint64_t count[MSG_TYPE_COUNT];
     uint64_t last_seq;
     bool damaged;                /* the journal could not be read to its end */
     uint32_t head[BUCKET_ALL];   /* the bucket's next event to be proved, index + 1; 0: none left */
     bool begun[BUCKET_ALL];      /* one was proved */
     uint64_t retention;          /* made, and before what the outbox keeps */
-    uint64_t tail[2];            /* made, and behind what the outbox has, of alerts and bars */
+    uint64_t tail[AUDIT_KINDS];  /* made, and behind what the outbox has, by enum outbox_kind */
+    bool tails;                  /* there are any */
     char tail_first[AUDIT_TEXT]; /* the first of them */
 };
+
+static struct audit_stage *stage_of(const struct proof *p, enum outbox_kind kind)
+{
+    return kind == OUTBOX_ALERT ? p->alerts : kind == OUTBOX_BAR ? p->bars : p->anomalies;
+}
 
 struct audit_stage *audit_stage_new(struct audit *a, const char *name)
 {
@@ -137,8 +143,9 @@ static struct audit_event *add_event(struct audit *a)
 }
 
 /* Names the places of all events by digest; the same JSON twice is the same event twice. */
-static void index_events(struct audit *a, struct audit_stage *alerts, struct audit_stage *bars)
+static void index_events(const struct proof *p)
 {
+    struct audit *a = p->a;
     char text[AUDIT_TEXT], other[AUDIT_TEXT];
     a->mask = 1023;
     while (a->mask < 2 * (uint64_t)a->n)
@@ -150,9 +157,8 @@ static void index_events(struct audit *a, struct audit_stage *alerts, struct aud
         while (a->places[at] && a->event[a->places[at] - 1].digest != a->event[i].digest)
             at = (at + 1) & a->mask;
         if (a->places[at])
-            audit_find(a, a->event[i].kind == OUTBOX_ALERT ? alerts : bars,
-                       "%s is the same as %s: it is there twice", audit_event_text(a, i, text),
-                       audit_event_text(a, a->places[at] - 1, other));
+            audit_find(a, stage_of(p, a->event[i].kind), "%s is the same as %s: it is there twice",
+                       audit_event_text(a, i, text), audit_event_text(a, a->places[at] - 1, other));
         else
             a->places[at] = i + 1;
     }
@@ -178,7 +184,7 @@ static int read_outbox(struct proof *p, struct error *err)
         return -1;
     snprintf(a->outbox_id, sizeof a->outbox_id, "%s", outbox_reader_id(reader));
     while ((got = outbox_read(reader, &r, err)) > 0) {
-        struct audit_stage *s = r.kind == OUTBOX_ALERT ? p->alerts : p->bars;
+        struct audit_stage *s = stage_of(p, r.kind);
         if (r.offset != a->first + a->n || a->n == UINT32_MAX - 1) {
             audit_find(a, s, "found event %" PRIu64 " after event %" PRIu64, r.offset, a->first + a->n - 1);
             break;
@@ -237,7 +243,7 @@ static void differs(struct proof *p, struct audit_stage *s, uint32_t i, const ch
 static void not_given(struct proof *p, uint32_t i)
 {
     const struct audit_event *e = &p->a->event[i];
-    struct audit_stage *s = e->kind == OUTBOX_ALERT ? p->alerts : p->bars;
+    struct audit_stage *s = stage_of(p, e->kind);
     char text[AUDIT_TEXT];
     s->unexpected++;
     audit_find(p->a, s, "%s is in the outbox, and the journal %s", audit_event_text(p->a, i, text),
@@ -248,8 +254,8 @@ static void made(struct proof *p, const struct msg *m, uint32_t sub, const char 
 {
     struct audit *a = p->a;
     uint16_t bucket = a->name[m->symbol].bucket;
-    bool alert = m->type == MSG_ALERT;
-    struct audit_stage *s = alert ? p->alerts : p->bars;
+    enum outbox_kind kind = outbox_kind_of(m);
+    struct audit_stage *s = stage_of(p, kind);
     uint32_t *head = &p->head[bucket];
     char text[AUDIT_TEXT];
     s->produced++;
@@ -263,14 +269,15 @@ static void made(struct proof *p, const struct msg *m, uint32_t sub, const char 
             continue;
         }
         s->delivered++;
-        if (e->kind != (alert ? OUTBOX_ALERT : OUTBOX_BAR) || e->digest != digest_of(json, len))
+        if (e->kind != kind || e->digest != digest_of(json, len))
             differs(p, s, i, json, len);
         return;
     }
     if (!*head) {
-        if (p->tail[0] + p->tail[1] == 0)
+        if (!p->tails)
             place_text(a, m->seq, m->symbol, p->tail_first);
-        p->tail[!alert]++;
+        p->tails = true;
+        p->tail[kind]++;
     } else if (a->first && !p->begun[bucket]) {
         p->retention++;
         audit_count(s, "retention", 1);
@@ -284,20 +291,18 @@ static void made(struct proof *p, const struct msg *m, uint32_t sub, const char 
 static int take(struct proof *p, const struct msg *m)
 {
     char json[EVENT_JSON_MAX];
-    if (m->type != MSG_ALERT && m->type != MSG_BAR)
+    if (m->type != MSG_ALERT && m->type != MSG_BAR && m->type != MSG_ANOMALY)
         return 0;
     const struct audit_name *n = &p->a->name[m->symbol];
     struct event_symbol symbol = {n->text, n->len, n->size_scale};
     bool alert = m->type == MSG_ALERT;
     uint32_t slot = alert ? ((const struct msg_alert *)m->first)->rule : 0;
     const struct event_rule *rule = alert ? rule_names_get(p->names, slot) : NULL;
-    int len = !alert ? event_json_bar(m, &symbol, json, sizeof json)
-              : rule ? event_json_alert(m, rule, &symbol, json, sizeof json)
-                     : EVENT_JSON_MISMATCH;
+    int len = event_json(m, rule, &symbol, json, sizeof json);
     if (len < 0)
         return audit_find(p->a, p->alerts,
                           "an alert of rule slot %u cannot be written: its rule is not in the journal", slot);
-    made(p, m, alert ? ((const struct msg_alert *)m->first)->sub : msg_bar_get(m).sub, json, (size_t)len);
+    made(p, m, event_sub(m), json, (size_t)len);
     return 0;
 }
 
@@ -425,7 +430,7 @@ static int open_journal(struct proof *p, struct journal_reader **r, struct error
     p->last_seq = first ? first - 1 : 0;
     audit_count(p->journal, "retention", p->last_seq);
     if (p->last_seq) {
-        p->journal->unchecked = p->alerts->unchecked = p->bars->unchecked = true;
+        p->journal->unchecked = p->alerts->unchecked = p->bars->unchecked = p->anomalies->unchecked = true;
         audit_find(p->a, p->journal,
                    "it begins with message %" PRIu64
                    ": what came before is gone, and values that depend on it cannot be proved",
@@ -441,7 +446,7 @@ static void settle(struct proof *p)
     for (unsigned b = 0; b < BUCKET_ALL; b++)
         for (uint32_t i = p->head[b]; i; i = a->event[i - 1].next) {
             const struct audit_event *e = &a->event[i - 1];
-            struct audit_stage *s = e->kind == OUTBOX_ALERT ? p->alerts : p->bars;
+            struct audit_stage *s = stage_of(p, e->kind);
             if (!p->damaged) {
                 not_given(p, i - 1);
                 continue;
@@ -450,8 +455,10 @@ static void settle(struct proof *p)
             audit_count(s, "behind the journal's damage", 1);
         }
     bool may_wait = (a->alive || !a->ended) && !a->broken;
-    for (int i = 0; i < 2; i++) {
-        struct audit_stage *s = i ? p->bars : p->alerts;
+    static const enum outbox_kind kinds[] = {OUTBOX_ALERT, OUTBOX_BAR, OUTBOX_ANOMALY};
+    for (unsigned k = 0; k < sizeof kinds / sizeof *kinds; k++) {
+        enum outbox_kind i = kinds[k];
+        struct audit_stage *s = stage_of(p, i);
         uint64_t gone = a->first > p->retention ? a->first - p->retention : 0;
         gone = gone < p->tail[i] ? gone : p->tail[i]; /* buckets of which nothing is kept */
         p->retention += gone;
@@ -521,6 +528,8 @@ void audit_sink_unread(struct audit *a, struct audit_sink *s, const struct error
     s->stage->unchecked = true;
     if (s->bars_stage)
         s->bars_stage->unchecked = true;
+    if (s->anomalies_stage)
+        s->anomalies_stage->unchecked = true;
     audit_find(a, s->stage, "%s", err->text);
 }
 
@@ -535,6 +544,7 @@ static void open_sinks(struct audit *a, struct audit_sink sinks[SINKS])
         *s = (struct audit_sink){.name = k->name, .settings = &a->args->settings};
         s->stage = audit_stage_new(a, k->alerts);
         s->bars_stage = k->bars ? audit_stage_new(a, k->bars) : NULL;
+        s->anomalies_stage = k->anomalies ? audit_stage_new(a, k->anomalies) : NULL;
         if (k->open(a, s, &err) < 0)
             audit_sink_unread(a, s, &err);
     }
@@ -544,7 +554,7 @@ int64_t audit_sink_entry(struct audit *a, struct audit_sink *s, enum outbox_kind
                          size_t len, const char *where)
 {
     int64_t i = audit_event_of(a, json, len);
-    struct audit_stage *stage = kind == OUTBOX_BAR ? s->bars_stage : s->stage;
+    struct audit_stage *stage = audit_sink_stage(s, kind);
     char text[AUDIT_TEXT];
     if (i < 0 || a->event[i].kind != kind) {
         stage->unexpected++;
@@ -590,7 +600,7 @@ static void settle_sink(struct audit *a, struct audit_sink *s)
         abort();
     read_dead_letters(a, s, dead);
     for (uint32_t i = 0; i < a->n; i++) {
-        struct audit_stage *stage = a->event[i].kind == OUTBOX_BAR ? s->bars_stage : s->stage;
+        struct audit_stage *stage = audit_sink_stage(s, a->event[i].kind);
         if (!stage)
             continue;
         stage->produced++;
@@ -707,11 +717,11 @@ static void print_text(const struct proof *p)
     for (unsigned t = 0; t < MSG_TYPE_COUNT; t++)
         if (p->count[t])
             fprintf(out, " %s %" PRIu64, msg_type_name(t), p->count[t]);
-    fprintf(out, "\n%-14s %12s %12s %12s %10s  %-14s %s\n", "stage", "produced", "delivered", "unexpected",
+    fprintf(out, "\n%-18s %12s %12s %12s %10s  %-14s %s\n", "stage", "produced", "delivered", "unexpected",
             "difference", "verdict", "counted");
     for (unsigned i = 0; i < a->n_stages; i++) {
         const struct audit_stage *s = &a->stage[i];
-        fprintf(out, "%-14s %12" PRIu64 " %12" PRIu64 " %12" PRIu64 " %10" PRId64 "  %-14s", s->name,
+        fprintf(out, "%-18s %12" PRIu64 " %12" PRIu64 " %12" PRIu64 " %10" PRId64 "  %-14s", s->name,
                 s->produced, s->delivered, s->unexpected, difference(s), verdicts[verdict_of(s)]);
         for (unsigned k = 0; k < AUDIT_REASONS && s->reason[k].name; k++)
             fprintf(out, "%s %s %" PRIu64, k ? "," : "", s->reason[k].name, s->reason[k].n);
@@ -745,7 +755,8 @@ static void check_source(struct audit *a, struct workspace *ws)
     for (unsigned k = 0; k < SOURCE_SKIP_KINDS; k++)
         skipped += s->skipped[k].count;
     stage->produced = s->rows;
-    stage->delivered = c->count[MSG_TRADE] + c->count[MSG_QUOTE];
+    stage->delivered =
+        c->count[MSG_TRADE] + c->count[MSG_QUOTE] + c->count[MSG_CANCEL] + c->count[MSG_STATUS];
     audit_count(stage, "rejected", rejected);
     audit_count(stage, "skipped", skipped);
     audit_count(stage, "conflated", s->conflated);
@@ -774,6 +785,7 @@ static int audit(struct proof *p)
     p->applied = audit_stage_new(a, "engine");
     p->alerts = audit_stage_new(a, "outbox alerts");
     p->bars = audit_stage_new(a, "outbox bars");
+    p->anomalies = audit_stage_new(a, "outbox anomalies");
     look_at_workspace(a);
     open_sinks(a, sinks);
     if (read_outbox(p, &err) < 0)
@@ -782,7 +794,7 @@ static int audit(struct proof *p)
         return cli_fail(args, CLI_FAILED, "%s", err.text);
     if (prove(p, &err) < 0)
         return cli_fail(args, CLI_USAGE, "%s", err.text);
-    index_events(a, p->alerts, p->bars);
+    index_events(p);
     check_sinks(a, sinks);
     if (cli_has(args, "json"))
         print_json(p);

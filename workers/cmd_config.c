@@ -46,6 +46,8 @@ static json_t *value_json(const struct settings *s, int id)
     case SETTING_INT:
     case SETTING_POW2:
         return json_integer(*(const int64_t *)at);
+    case SETTING_DECIMAL:
+        return json_real((double)*(const int64_t *)at / 1000);
     case SETTING_BOOL:
         return json_boolean(*(const bool *)at);
     default:

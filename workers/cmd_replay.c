@@ -4,7 +4,10 @@
 #include <stdlib.h>
 #include <time.h>
 
+#include "core/decimal.h"
+#include "core/toplist.h"
 #include "net/barlog.h"
+#include "net/text.h"
 #include "workers/replayer.h"
 #include "workers/summary.h"
 
@@ -17,7 +20,22 @@ const struct cli_option cmd_replay_options[] = {
      .arg = "FILE",
      .help = "write alerts here, one JSON object a line (- is the screen)",
      .kind = CLI_TEXT},
+    {.name = "anomalies",
+     .arg = "FILE",
+     .help = "write anomalies here, one JSON object a line (anomalies.enabled)",
+     .kind = CLI_TEXT},
     {.name = "bars", .arg = "FILE", .help = "write the bars here at the end (CSV)", .kind = CLI_TEXT},
+    {.name = "toplist",
+     .arg = "ID",
+     .help = "print this toplist as it is at the end: gainers_5m, volume_1d, rsi_high … (docs/toplists.md)",
+     .kind = CLI_TEXT},
+    {.name = "limit",
+     .arg = "N",
+     .help = "at most so many rows of it (20)",
+     .kind = CLI_NUMBER,
+     .min = 1,
+     .max = TOPLIST_LIMIT_MAX},
+    {.name = "json", .help = "print it as JSON", .kind = CLI_FLAG},
     {.name = "summary",
      .arg = "FILE",
      .help = "write what was read, refused, made here (JSON)",
@@ -43,10 +61,21 @@ const struct cli_option cmd_replay_options[] = {
 struct replay {
     struct replayer r;
     struct barlog *bars;
-    struct alertlog *alerts;
+    struct alertlog *alerts, *anomalies;
     FILE *messages;
     uint64_t n_bars, n_alerts;
+    bool has_toplist;
+    struct toplist toplist;
 };
+
+static int anomaly(struct replay *p, const struct msg *m, const struct event_symbol *symbol)
+{
+    char json[EVENT_JSON_MAX];
+    if (!p->anomalies)
+        return 0;
+    int len = event_json_anomaly(m, symbol, json, sizeof json);
+    return len < 0 ? -1 : alertlog_add(p->anomalies, json, (size_t)len, &p->r.err);
+}
 
 static int event(struct replay *p, const struct msg *m)
 {
@@ -60,6 +89,8 @@ static int event(struct replay *p, const struct msg *m)
             barlog_add(p->bars, m, &symbol);
         return 0;
     }
+    if (m->type == MSG_ANOMALY)
+        return anomaly(p, m, &symbol);
     p->n_alerts++;
     if (!p->alerts)
         return 0;
@@ -85,6 +116,69 @@ static int write_messages(void *ctx, const struct msg *m, int n)
     return error_set(&p->r.err, "%s: cannot be written", cli_text(p->r.args, "messages", NULL));
 }
 
+static void print_number(struct text *t, double v)
+{
+    char s[DECIMAL_TEXT_MAX];
+    decimal_format_double(v, s); /* null if it is unknown */
+    text_append(t, s, strlen(s));
+}
+
+/* {"toplist_id":…,"toplist_name":…,"rankings":[{"symbol","rank","value","metadata":{"price","volume"}}]} */
+static void print_json(FILE *out, const struct toplist_ranking *r)
+{
+    struct text t = {0};
+    text_printf(&t, "{\"toplist_id\":\"%s\",\"toplist_name\":\"%s\",\"rankings\":[", r->list->id,
+                r->list->id);
+    for (uint32_t i = 0; i < r->n; i++) {
+        const struct toplist_row *row = &r->row[i];
+        text_printf(&t, "%s{\"symbol\":", i ? "," : "");
+        text_json(&t, row->name);
+        text_printf(&t, ",\"rank\":%u,\"value\":", i + 1);
+        print_number(&t, row->value[RANK_VALUE]);
+        text_printf(&t, ",\"metadata\":{\"price\":");
+        print_number(&t, row->value[RANK_PRICE]);
+        text_printf(&t, ",\"volume\":");
+        print_number(&t, row->value[RANK_DAY_VOLUME]);
+        text_printf(&t, "}}");
+    }
+    text_printf(&t, "]}\n");
+    fwrite(t.data, 1, t.len, out);
+    text_free(&t);
+}
+
+static void print_rows(FILE *out, const struct toplist_ranking *r)
+{
+    fprintf(out, "%4s  %-16s %14s %14s %16s\n", "RANK", "SYMBOL", toplist_metric_names[r->list->metric],
+            "PRICE", "DAY VOLUME");
+    for (uint32_t i = 0; i < r->n; i++) {
+        const double *v = r->row[i].value;
+        fprintf(out, "%4u  %-16s %14.4f %14.4f %16.0f\n", i + 1, r->row[i].name, v[RANK_VALUE], v[RANK_PRICE],
+                v[RANK_DAY_VOLUME]);
+    }
+}
+
+/* The list as of the last message, of --symbols. */
+static void print_toplist(struct replay *p)
+{
+    static struct toplist_row rows[TOPLIST_LIMIT_MAX];
+    const struct cli_args *a = p->r.args;
+    struct toplist_ranking r = {
+        .list = &p->toplist, .row = rows, .limit = (uint32_t)cli_number(a, "limit", 20)};
+    for (uint32_t i = 0, n = stream_symbol_count(p->r.stream); i < n; i++) {
+        const struct source_symbol *s = stream_symbol(p->r.stream, i);
+        struct toplist_row row = {.name = s->name, .name_len = s->name_len, .symbol = i};
+        if (!replayer_wants_symbol(&p->r, s))
+            continue;
+        engine_values(p->r.memory.engine, i, 0, RANK_VALUES, row.value);
+        toplist_offer(&r, &row);
+    }
+    toplist_sort(&r);
+    if (cli_has(a, "json"))
+        print_json(a->out, &r);
+    else
+        print_rows(a->out, &r);
+}
+
 static int run(struct replay *p)
 {
     const struct cli_args *a = p->r.args;
@@ -95,12 +189,16 @@ static int run(struct replay *p)
         return cli_fail(a, CLI_FAILED, "%s", err->text);
     clock_gettime(CLOCK_MONOTONIC, &t1);
     double seconds = (double)(t1.tv_sec - t0.tv_sec) + (double)(t1.tv_nsec - t0.tv_nsec) / 1e9;
-    struct alertlog *alerts = p->alerts;
-    p->alerts = NULL;
+    struct alertlog *alerts = p->alerts, *anomalies = p->anomalies;
+    p->alerts = p->anomalies = NULL;
     if (alerts && alertlog_close(alerts, err) < 0)
+        return cli_fail(a, CLI_FAILED, "%s", err->text);
+    if (anomalies && alertlog_close(anomalies, err) < 0)
         return cli_fail(a, CLI_FAILED, "%s", err->text);
     if (p->bars && barlog_write(p->bars, cli_text(a, "bars", NULL), err) < 0)
         return cli_fail(a, CLI_FAILED, "%s", err->text);
+    if (p->has_toplist)
+        print_toplist(p);
     struct source_stats stats;
     stream_stats(p->r.stream, &stats);
     if (cli_has(a, "summary") && summary_write(cli_text(a, "summary", NULL), stream_counts(p->r.stream),
@@ -113,10 +211,20 @@ static int run(struct replay *p)
 
 static int prepare(struct replay *p, const struct cli_args *a)
 {
+    struct metric asked[RANK_VALUES];
+    p->has_toplist = cli_has(a, "toplist");
+    if (!p->has_toplist && (cli_has(a, "limit") || cli_has(a, "json")))
+        return cli_fail(a, CLI_USAGE, "--limit and --json are of --toplist, which is not there");
+    p->r.memory.asked = p->has_toplist ? RANK_VALUES : 0;
+    if (p->has_toplist && (toplist_find(cli_text(a, "toplist", NULL), &p->toplist, &p->r.err) < 0 ||
+                           toplist_metrics(&p->toplist, asked, &p->r.err) < 0))
+        return cli_fail(a, CLI_USAGE, "%s", p->r.err.text);
     int code =
         replayer_open(&p->r, a, cli_text(a, "rules", NULL), a->positional, (unsigned)a->positional_count);
     if (code != CLI_OK)
         return code;
+    if (p->has_toplist)
+        engine_ask(p->r.memory.engine, asked, RANK_VALUES);
     p->r.ctx = p;
     p->r.applied = applied;
     p->bars = cli_has(a, "bars") ? barlog_new() : NULL;
@@ -126,6 +234,8 @@ static int prepare(struct replay *p, const struct cli_args *a)
             return cli_fail(a, CLI_FAILED, "%s: cannot be written", cli_text(a, "messages", NULL));
     }
     if (cli_has(a, "alerts") && !(p->alerts = alertlog_open(cli_text(a, "alerts", NULL), &p->r.err)))
+        return cli_fail(a, CLI_FAILED, "%s", p->r.err.text);
+    if (cli_has(a, "anomalies") && !(p->anomalies = alertlog_open(cli_text(a, "anomalies", NULL), &p->r.err)))
         return cli_fail(a, CLI_FAILED, "%s", p->r.err.text);
     return CLI_OK;
 }
@@ -139,6 +249,8 @@ int cmd_replay(const struct cli_args *args)
     if (code == CLI_OK)
         code = run(p);
     if (p->alerts && alertlog_close(p->alerts, NULL) < 0)
+        code = code ? code : CLI_FAILED;
+    if (p->anomalies && alertlog_close(p->anomalies, NULL) < 0)
         code = code ? code : CLI_FAILED;
     if (p->messages && fclose(p->messages) != 0)
         code = code ? code

@@ -11,7 +11,8 @@ void engine_limits_from(const struct settings *s, struct engine_limits *l)
                                 .rules = (uint32_t)s->limits_rules,
                                 .metrics = (uint32_t)s->limits_metrics,
                                 .fires = (uint32_t)s->limits_fires,
-                                .bars = 2048};
+                                .bars = 2048,
+                                .trades = (uint32_t)s->limits_trades};
     while (l->bars < s->bars_keep + 1440)
         l->bars *= 2;
 }
@@ -26,6 +27,7 @@ int engine_memory_open(struct engine_memory *m, const struct settings *s, struct
 {
     struct engine_limits l;
     engine_limits_from(s, &l);
+    l.asked = m->asked;
     size_t engine = align(engine_footprint(&l)),
            out = align((size_t)engine_out_capacity(&l) * sizeof(struct msg)),
            own = stats ? 0 : align(l.rules * sizeof *stats);

@@ -7,6 +7,7 @@
 
 struct engine_memory {
     struct engine *engine;
+    uint32_t asked; /* values that engine_ask may name; set before the open */
     struct engine_out out;
     struct rule_stats *stats; /* own, or the caller's */
     void *mem;

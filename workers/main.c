@@ -1,6 +1,7 @@
 /* The table of commands. A command is a cmd_*.c with its options table and its function, and a row here. */
 #include "core/version.h"
 #include "workers/cli.h"
+#include "workers/cmd_anomalies.h"
 #include "workers/cmd_audit.h"
 #include "workers/cmd_backtest.h"
 #include "workers/cmd_backup.h"
@@ -135,6 +136,11 @@ static const struct cli_command commands[] = {
      .no_settings = true,
      .options = cmd_indicators_options,
      .run = cmd_indicators},
+    {.name = "anomalies",
+     .help = "show the detectors of anomalies",
+     .no_settings = true,
+     .options = cmd_anomalies_options,
+     .run = cmd_anomalies},
     {.name = "config",
      .help = "show the settings in force, and where each came from",
      .no_settings = true,

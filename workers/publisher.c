@@ -63,7 +63,7 @@ struct publisher {
     struct sink_place sink[SINKS];
     struct settings next; /* of the sinks that are replaced */
     struct barlog *bars;
-    struct alertlog *alerts;
+    struct alertlog *alerts, *anomalies;
     struct histogram *latency, *commit_ns;
     int64_t prune_at_ns;
     int64_t draining_since; /* 0 = not yet */
@@ -203,21 +203,20 @@ static bool take(struct publisher *p, const struct msg *m)
     struct error err = {""};
     const struct symtab_identity *id = symtab_identity(p->symtab, m->symbol);
     struct event_symbol symbol = {id->name, id->name_len, id->size_scale};
-    bool alert = m->type == MSG_ALERT;
-    uint32_t sub = alert ? ((const struct msg_alert *)m->first)->sub : msg_bar_get(m).sub;
+    enum outbox_kind kind = outbox_kind_of(m);
+    uint32_t sub = event_sub(m);
     counter_add(p->in.counters, PUBLISHER_EVENTS, 1);
     bool known = outbox_has(p->outbox, id->bucket, m->seq, m->symbol, sub), lost = is_lost(p, m->seq);
     if (known && !lost) {
         counter_add(p->in.counters, PUBLISHER_DUPLICATES_DROPPED, 1);
         return true;
     }
-    const struct event_rule *rule = alert ? rule_of(p, ((const struct msg_alert *)m->first)->rule) : NULL;
-    int len = !alert ? event_json_bar(m, &symbol, json, sizeof json)
-              : rule ? event_json_alert(m, rule, &symbol, json, sizeof json)
-                     : EVENT_JSON_MISMATCH;
+    const struct event_rule *rule =
+        kind == OUTBOX_ALERT ? rule_of(p, ((const struct msg_alert *)m->first)->rule) : NULL;
+    int len = event_json(m, rule, &symbol, json, sizeof json);
     if (len < 0) {
-        instance_log(&p->in, SET_LOG_LEVEL_ERROR, "event seq %llu of %s: its rule is not in the rule table",
-                     (unsigned long long)m->seq, id->name);
+        instance_log(&p->in, SET_LOG_LEVEL_ERROR, "event seq %llu of %s: %s", (unsigned long long)m->seq,
+                     id->name, kind == OUTBOX_ALERT ? "its rule is not in the rule table" : "it is damaged");
         return true;
     }
     uint64_t digest = lost ? digest_of(m->seq, m->symbol, sub, json, (size_t)len) : 0;
@@ -233,7 +232,7 @@ static bool take(struct publisher *p, const struct msg *m)
                               .symbol = m->symbol,
                               .sub = sub,
                               .bucket = id->bucket,
-                              .kind = alert ? OUTBOX_ALERT : OUTBOX_BAR,
+                              .kind = (uint8_t)kind,
                               .event_ns = m->event_ns,
                               .name = id->name,
                               .name_len = id->name_len,
@@ -248,10 +247,16 @@ static bool take(struct publisher *p, const struct msg *m)
     p->batch++;
     if (lost)
         add_stored(p, digest);
-    if (!alert) {
+    if (kind == OUTBOX_BAR) {
         if (p->bars)
             barlog_add(p->bars, m, &symbol);
         counter_add(p->in.counters, PUBLISHER_BARS, 1);
+        return true;
+    }
+    if (kind == OUTBOX_ANOMALY) {
+        if (p->anomalies && alertlog_add(p->anomalies, json, (size_t)len, &err) < 0)
+            instance_log(&p->in, SET_LOG_LEVEL_ERROR, "%s", err.text);
+        counter_add(p->in.counters, PUBLISHER_ANOMALIES, 1);
         return true;
     }
     if (m->recv_ns && p->n_received < PENDING)
@@ -336,7 +341,8 @@ static int take_ring(struct publisher *p, uint32_t k)
             if (m[at].type == MSG_END) {
                 p->ends += !p->ended[k];
                 p->ended[k] = true;
-            } else if ((m[at].type == MSG_ALERT || m[at].type == MSG_BAR) && !take(p, &m[at])) {
+            } else if ((m[at].type == MSG_ALERT || m[at].type == MSG_BAR || m[at].type == MSG_ANOMALY) &&
+                       !take(p, &m[at])) {
                 break;
             }
             at += msg_slot_count(&m[at]);
@@ -485,6 +491,7 @@ static struct sink_config sink_config_of(struct publisher *p, uint32_t i, const 
                             .redis_quotes = s->redis_publish_quotes,
                             .redis_alerts_maxlen = (uint64_t)s->redis_alerts_maxlen,
                             .redis_bars_maxlen = (uint64_t)s->redis_bars_maxlen,
+                            .redis_anomalies_maxlen = (uint64_t)s->redis_anomalies_maxlen,
                             .deliver_ns = workspace_histogram(p->in.ws, ROLE_SINK, i, SINK_DELIVER_NS),
                             .log = log_sink,
                             .log_ctx = &p->in};
@@ -706,7 +713,8 @@ static void housekeeping(void *ctx, int64_t mono_ns)
         start_waiting(p, i);
     }
     tell_needed(p);
-    if (p->alerts && alertlog_flush(p->alerts, &why) < 0)
+    if ((p->alerts && alertlog_flush(p->alerts, &why) < 0) ||
+        (p->anomalies && alertlog_flush(p->anomalies, &why) < 0))
         instance_log(&p->in, SET_LOG_LEVEL_ERROR, "%s", why.text);
     prune(p, mono_ns);
     bool stopping = instance_stopping(&p->in), orphan = stopping && atomics_load_relaxed_u64(&c->stop) == 0;
@@ -742,17 +750,19 @@ static void housekeeping(void *ctx, int64_t mono_ns)
     p->in.finished = true;
 }
 
-/* After a restart --alerts, --bars and the counts begin with what the outbox has: a directory holds one run.
+/* After a restart --alerts, --anomalies, --bars and the counts begin with what the outbox has: a directory
+ * holds one run.
  */
 static int restore(struct publisher *p, struct error *err)
 {
     const struct run_options *o = p->in.options;
     struct outbox_record r;
-    uint64_t first, alerts = 0, bars = 0;
+    uint64_t first, alerts = 0, bars = 0, anomalies = 0;
     int got;
     if (o->bars)
         p->bars = barlog_new();
-    if (o->alerts && !(p->alerts = alertlog_open(o->alerts, err)))
+    if ((o->alerts && !(p->alerts = alertlog_open(o->alerts, err))) ||
+        (o->anomalies && !(p->anomalies = alertlog_open(o->anomalies, err))))
         return -1;
     struct outbox_reader *reader = outbox_reader_open(p->outbox_dir, 0, &first, err);
     if (!reader)
@@ -760,8 +770,11 @@ static int restore(struct publisher *p, struct error *err)
     while ((got = outbox_read(reader, &r, err)) > 0) {
         alerts += r.kind == OUTBOX_ALERT;
         bars += r.kind == OUTBOX_BAR;
+        anomalies += r.kind == OUTBOX_ANOMALY;
         if (r.kind == OUTBOX_ALERT && p->alerts)
             got = alertlog_add(p->alerts, r.json, r.json_len, err);
+        else if (r.kind == OUTBOX_ANOMALY && p->anomalies)
+            got = alertlog_add(p->anomalies, r.json, r.json_len, err);
         else if (r.kind == OUTBOX_BAR && p->bars)
             got = barlog_add_record(p->bars, &r, err);
         if (got < 0)
@@ -770,6 +783,7 @@ static int restore(struct publisher *p, struct error *err)
     outbox_reader_close(reader);
     counter_set(p->in.counters, PUBLISHER_ALERTS, alerts);
     counter_set(p->in.counters, PUBLISHER_BARS, bars);
+    counter_set(p->in.counters, PUBLISHER_ANOMALIES, anomalies);
     return got < 0 ? -1 : 0;
 }
 
@@ -825,6 +839,7 @@ static int close_publisher(struct instance *in)
             p->code = p->code ? p->code : 4;
     }
     if ((p->alerts && alertlog_close(p->alerts, &err) < 0) ||
+        (p->anomalies && alertlog_close(p->anomalies, &err) < 0) ||
         (p->bars && barlog_write(p->bars, p->in.options->bars, &err) < 0)) {
         instance_log(&p->in, SET_LOG_LEVEL_ERROR, "%s", err.text);
         p->code = p->code ? p->code : 1;

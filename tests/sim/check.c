@@ -45,18 +45,17 @@ static void add_event(const struct msg *m, struct rule_names *names, const struc
 {
     char json[EVENT_JSON_MAX];
     struct event_symbol symbol = {s->name, s->name_len, s->size_scale};
-    bool alert = m->type == MSG_ALERT;
     const struct msg_alert *a = (const struct msg_alert *)m->first;
-    int len = alert ? event_json_alert(m, rule_names_get(names, a->rule), &symbol, json, sizeof json)
-                    : event_json_bar(m, &symbol, json, sizeof json);
+    const struct event_rule *rule = m->type == MSG_ALERT ? rule_names_get(names, a->rule) : NULL;
+    int len = event_json(m, rule, &symbol, json, sizeof json);
     if (len < 0 || m->symbol >= SYMBOLS)
         check_fail("the expected pass: an event cannot be written");
     size_t *n = &n_events[m->symbol];
     event[m->symbol] = realloc(event[m->symbol], (*n + 1) * sizeof **event);
     event[m->symbol][(*n)++] = (struct delivered){.seq = m->seq,
                                                   .symbol = m->symbol,
-                                                  .sub = alert ? a->sub : msg_bar_get(m).sub,
-                                                  .kind = alert ? OUTBOX_ALERT : OUTBOX_BAR,
+                                                  .sub = event_sub(m),
+                                                  .kind = outbox_kind_of(m),
                                                   .json = strndup(json, (size_t)len)};
     check_events++;
 }

@@ -88,4 +88,9 @@ void market_make(struct market *m)
     m->outbox_segment_bytes = (uint64_t)RANDOM_OF(20000, 60000, 1 << 20);
     snprintf(s->sinks_jsonl, sizeof s->sinks_jsonl, "the server of the simulation");
     s->redis_publish_prices = false;
+    s->anomalies_enabled = m->trades % 2; /* told at every turn, where they are */
+    s->anomalies_zscore = 500;
+    s->anomalies_suspect = 200;
+    s->anomalies_cooldown_s = 0;
+    s->anomalies_silence_min = 1;
 }

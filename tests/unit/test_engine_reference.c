@@ -49,7 +49,8 @@ static struct session session_of(unsigned calendar, int64_t t)
 struct tick {
     int64_t ev, now, price; /* now: the symbol's time at its arrival */
     uint64_t size;
-    bool late;
+    bool late, cancelled;
+    uint64_t id;
 };
 
 struct minute {
@@ -87,6 +88,10 @@ struct sym {
     int64_t bid, ask;
     struct minute *history; /* daily bars from before, by date */
     size_t n_history;
+    bool halted;
+    int64_t ex, split_day; /* of the split that waits, 0: none; of the last one */
+    uint32_t to, from;
+    uint32_t emptied; /* the next revision of a minute that has lost its bar */
     struct tick *tick;
     size_t n_ticks, room_ticks;
     struct minute *bar; /* ascending */
@@ -130,7 +135,7 @@ struct tree {
 
 struct rrule { /* a version */
     int ident, version;
-    bool enabled, recursive;
+    bool enabled, recursive, minds_halt;
     enum rule_trigger trigger;
     uint8_t sessions;          /* bits; 0 = all */
     int64_t cooldown, expires; /* 0: never */
@@ -156,6 +161,7 @@ struct events {
 struct world {
     uint64_t random;
     uint64_t seed;
+    uint64_t trade_id;
     struct sym sym[SYMBOLS];
     int n_syms;
     char metric[VALUES][40];
@@ -163,6 +169,7 @@ struct world {
     bool timed;  /* it has metrics that every clock changes */
     bool spans;  /* … or `within`, which every clock may end */
     bool silent; /* a late print is being evaluated */
+    bool flat;   /* minutes without a trade make bars */
     struct rrule rule[SLOTS];
     int n_rules;
     int in_force[RULES]; /* slot by ident, -1 */
@@ -213,7 +220,7 @@ static struct value quotient(__int128 pv, uint64_t volume)
 static bool last_price(const struct sym *s, int64_t *price)
 {
     for (size_t i = s->n_ticks; i-- > 0;)
-        if (!s->tick[i].late) {
+        if (!s->tick[i].late && !s->tick[i].cancelled) {
             *price = s->tick[i].price;
             return true;
         }
@@ -223,7 +230,7 @@ static bool last_price(const struct sym *s, int64_t *price)
 static bool is_open_of(const struct sym *s, const struct tick *t, int64_t day)
 {
     struct session at = session_of(s->calendar, t->now);
-    return !t->late && at.kind == SESSION_MARKET && at.day == day && t->ev >= at.start;
+    return !t->late && !t->cancelled && at.kind == SESSION_MARKET && at.day == day && t->ev >= at.start;
 }
 
 static struct value day_open(const struct sym *s)
@@ -248,7 +255,7 @@ static struct value day_before(const struct sym *s)
     }
     for (size_t i = s->n_ticks; i-- > 0 && day != INT64_MIN;) {
         struct session at = session_of(s->calendar, s->tick[i].now);
-        if (!s->tick[i].late && at.kind == SESSION_MARKET && at.day == day)
+        if (!s->tick[i].late && !s->tick[i].cancelled && at.kind == SESSION_MARKET && at.day == day)
             return price_value(s->tick[i].price);
     }
     return s->n_history ? price_value(s->history[s->n_history - 1].close) : unknown;
@@ -277,15 +284,15 @@ static bool day_bar(const struct sym *s, int64_t day, struct minute *b)
             b->open = t->price;
             any = true;
         }
-        if (!t->late && now.kind == SESSION_MARKET && now.day == day)
+        if (!t->late && !t->cancelled && now.kind == SESSION_MARKET && now.day == day)
             b->close = t->price;
-        if (session_of(s->calendar, t->ev).day == day)
+        if (session_of(s->calendar, t->ev).day == day && !t->cancelled)
             b->volume += t->size;
     }
     for (size_t i = 0; i < s->n_bars; i++) {
         const struct minute *x = &s->bar[i];
         struct session at = session_of(s->calendar, x->minute * MIN);
-        if (at.kind != SESSION_MARKET || at.day != day)
+        if (at.kind != SESSION_MARKET || at.day != day || x->trades == 0)
             continue;
         b->high = x->high > b->high ? x->high : b->high;
         b->low = x->low < b->low ? x->low : b->low;
@@ -306,8 +313,8 @@ static size_t days_of(const struct sym *s, struct minute out[DAYS_MAX + 1], bool
     int64_t today = session_of(s->calendar, s->time).day;
     size_t n = s->n_history;
     memcpy(out, s->history, n * sizeof *out);
-    for (int64_t day = T0; day < today; day += day_length_ns) {
-        assert_true(n < DAYS_MAX);
+    for (int64_t day = s->split_day > T0 ? s->split_day : T0; day < today; day += day_length_ns) {
+        assert_true(n < DAYS_MAX); /* those before a split are in the history */
         n += day_bar(s, day, &out[n]);
     }
     *live = today != INT64_MIN && day_bar(s, today, &out[n]);
@@ -407,12 +414,12 @@ struct extent {
     __int128 pv;
 };
 
-static struct extent extent_from(const struct sym *s, int64_t minute)
+static struct extent extent_from(const struct sym *s, int64_t minute, bool flat)
 {
     struct extent x = {0};
     for (size_t i = 0; i < s->n_bars; i++) {
         const struct minute *b = &s->bar[i];
-        if (b->minute < minute)
+        if (b->minute < minute || (b->trades == 0 && !flat))
             continue;
         x.high = x.any && x.high > b->high ? x.high : b->high;
         x.low = x.any && x.low < b->low ? x.low : b->low;
@@ -491,7 +498,7 @@ static struct value same_time(const struct sym *s)
         }
     }
     for (size_t i = 0; i < s->n_ticks; i++)
-        volume += s->tick[i].ev >= now.start ? (double)s->tick[i].size : 0;
+        volume += s->tick[i].ev >= now.start && !s->tick[i].cancelled ? (double)s->tick[i].size : 0;
     if (sum == 0)
         return unknown;
     double elapsed = (double)(s->time % MIN) / (double)MIN;
@@ -512,8 +519,8 @@ static bool timed(const struct sym *s, const char *name, struct value *v)
         if (now.kind == SESSION_MARKET)
             *v = number_value((double)((s->time - now.start) / MIN));
     } else if (!strcmp(name, "seconds_since_trade")) {
-        for (size_t i = s->n_ticks; i-- > 0 && !v->known && now.kind != SESSION_CLOSED;)
-            if (!s->tick[i].late)
+        for (size_t i = s->n_ticks; i-- > 0 && !v->known && now.kind != SESSION_CLOSED && !s->halted;)
+            if (!s->tick[i].late && !s->tick[i].cancelled)
                 *v = number_value((double)(s->time - s->tick[i].now) / 1e9);
     } else {
         return false;
@@ -528,27 +535,27 @@ static bool spanned(const struct sym *s, const char *name, struct value price, d
     char head[40], rest;
     struct extent x;
     if (sscanf(name, "vwap(%um%c", &n, &rest) == 2) {
-        x = extent_from(s, s->time / MIN - n + 1);
+        x = extent_from(s, s->time / MIN - n + 1, true);
         *v = quotient(x.pv, x.volume);
     } else if (sscanf(name, "volume_avg(%um%c", &n, &rest) == 2) {
-        x = extent_from(s, s->time / MIN - n + 1);
+        x = extent_from(s, s->time / MIN - n + 1, true);
         *v = s->n_bars ? number_value((double)x.volume / unit / n) : unknown;
     } else if (sscanf(name, "dollar_volume_%um", &n) == 1) {
-        x = extent_from(s, s->time / MIN - n + 1);
+        x = extent_from(s, s->time / MIN - n + 1, true);
         *v = s->n_bars ? number_value((double)x.pv / 1e9 / unit) : unknown;
     } else if (sscanf(name, "vwap_dist_%um", &n) == 1 || sscanf(name, "vwap_dist_pct_%um", &n) == 1) {
-        x = extent_from(s, s->time / MIN - n + 1);
+        x = extent_from(s, s->time / MIN - n + 1, true);
         struct value q = quotient(x.pv, x.volume);
         double d = (double)price.e9 / 1e9 - q.number;
         *v = !q.known || !price.known ? unknown : number_value(name[10] == 'p' ? d * 100 / q.number : d);
     } else if (sscanf(name, "position_in_range_%um", &n) == 1 || sscanf(name, "range_%um", &n) == 1 ||
                sscanf(name, "range_pct_%um", &n) == 1) {
-        x = extent_from(s, s->time / MIN - n + 1);
+        x = extent_from(s, s->time / MIN - n + 1, true);
         snprintf(head, sizeof head, "%.*s", (int)(strrchr(name, '_') - name), name);
         *v = range_value(&x, head, price);
     } else if (strlen(name) > 6 && !strcmp(name + strlen(name) - 6, "_today")) {
         int64_t day = session_of(s->calendar, s->time).day;
-        x = extent_from(s, day == INT64_MIN ? INT64_MIN : day / MIN);
+        x = extent_from(s, day == INT64_MIN ? INT64_MIN : day / MIN, false);
         snprintf(head, sizeof head, "%.*s", (int)strlen(name) - 6, name);
         *v = range_value(&x, head, price);
     } else {
@@ -564,7 +571,7 @@ static uint64_t volume_of(const struct sym *s, enum session_kind kind)
     uint64_t volume = 0;
     for (size_t i = 0; i < s->n_ticks; i++) {
         struct session at = session_of(s->calendar, s->tick[i].ev);
-        volume += at.day == day && at.kind == kind ? s->tick[i].size : 0;
+        volume += at.day == day && at.kind == kind && !s->tick[i].cancelled ? s->tick[i].size : 0;
     }
     return volume;
 }
@@ -602,7 +609,7 @@ static struct value sums(const struct sym *s, bool session)
     __int128 pv = 0;
     uint64_t volume = 0;
     for (size_t i = 0; i < s->n_ticks; i++)
-        if (s->tick[i].ev >= (session ? now.start : now.day)) {
+        if (s->tick[i].ev >= (session ? now.start : now.day) && !s->tick[i].cancelled) {
             pv += (__int128)s->tick[i].price * s->tick[i].size;
             volume += s->tick[i].size;
         }
@@ -627,7 +634,7 @@ static struct value price_in(const struct sym *s, enum session_kind kind)
     int64_t day = session_of(s->calendar, s->time).day;
     for (size_t i = s->n_ticks; i-- > 0;) {
         struct session at = session_of(s->calendar, s->tick[i].now);
-        if (!s->tick[i].late && at.kind == kind && at.day == day)
+        if (!s->tick[i].late && !s->tick[i].cancelled && at.kind == kind && at.day == day)
             return price_value(s->tick[i].price);
     }
     return unknown;
@@ -666,7 +673,7 @@ static bool of_days(const struct sym *s, const char *name, struct value price, d
     }
     size_t days = days_of(s, day, &live);
     int64_t today = session_of(s->calendar, s->time).day;
-    struct extent x = extent_from(s, today == INT64_MIN ? INT64_MIN : today / MIN);
+    struct extent x = extent_from(s, today == INT64_MIN ? INT64_MIN : today / MIN, false);
     if (sscanf(name, "change_pct_%ud%c", &n, &rest) == 1 && strchr(name, 'd')) {
         if (n <= days)
             *v = of_close(price, price_value(day[days - n].close), true);
@@ -888,7 +895,7 @@ static bool level(const struct sym *s, const char *name, struct value price, str
         return false;
     *v = unknown;
     if (near) {
-        struct extent day = extent_from(s, from);
+        struct extent day = extent_from(s, from, false);
         hundredths *= hundredths < 10 ? 10 : 1;
         if (day.any && price.known)
             *v = truth_value(high ? (day.high - p) * 10000 <= day.high * hundredths
@@ -903,7 +910,7 @@ static bool level(const struct sym *s, const char *name, struct value price, str
     }
     struct extent x = {.low = INT64_MAX};
     for (size_t i = 0; i < s->n_bars; i++)
-        if (s->bar[i].minute >= from && s->bar[i].minute < to) {
+        if (s->bar[i].minute >= from && s->bar[i].minute < to && s->bar[i].trades) {
             x.any = true;
             x.high = larger(x.high, s->bar[i].high);
             x.low = smaller(x.low, s->bar[i].low);
@@ -1018,17 +1025,19 @@ static struct value metric_value(const struct sym *s, const char *name)
                    : unknown;
     if (!strcmp(name, "dollar_volume_daily")) {
         int64_t day = session_of(s->calendar, s->time).day;
-        struct extent x = extent_from(s, day == INT64_MIN ? INT64_MIN : day / MIN);
+        struct extent x = extent_from(s, day == INT64_MIN ? INT64_MIN : day / MIN, false);
         return s->n_bars ? number_value((double)x.pv / 1e9 / unit) : unknown;
     }
     if (!strncmp(name, "change_from_open", 16))
         return of_close(price, day_open(s), name[16]);
     if (!strcmp(name, "size")) {
         for (size_t i = s->n_ticks; i-- > 0;)
-            if (!s->tick[i].late)
+            if (!s->tick[i].late && !s->tick[i].cancelled)
                 return number_value((double)s->tick[i].size / unit);
         return unknown;
     }
+    if (!strcmp(name, "halted"))
+        return number_value(s->halted);
     if (!strcmp(name, "session"))
         return number_value(session_of(s->calendar, s->time).kind);
     if (!strncmp(name, "change_from_close", 17))
@@ -1181,7 +1190,7 @@ static enum truth truth_of(struct world *w, struct sym *s, const struct tree *t,
 
 /* ---- what happens */
 
-enum what { TICK, CLOCK, LATE };
+enum what { TICK, CLOCK, LATE, STATUS };
 
 static void emit_bar(struct world *w, const struct sym *s, const struct minute *b)
 {
@@ -1193,7 +1202,8 @@ static void emit_bar(struct world *w, const struct sym *s, const struct minute *
 static bool may_fire(const struct sym *s, int id, const struct rrule *r, int slot)
 {
     bool same_bar = s->fired[id] / MIN == s->time / MIN && s->fired_slot[id] == slot;
-    return s->time - s->fired[id] >= r->cooldown && !(r->expires && s->time >= r->expires) &&
+    return s->time - s->fired[id] >= r->cooldown && (!s->halted || r->minds_halt) &&
+           !(r->expires && s->time >= r->expires) &&
            !(r->sessions && !(r->sessions >> session_of(s->calendar, s->time).kind & 1)) &&
            !(r->trigger == TRIGGER_ONCE && s->fired_slot[id] == slot) &&
            !(r->trigger == TRIGGER_ONCE_PER_BAR && same_bar);
@@ -1256,6 +1266,72 @@ static void evaluate(struct world *w, struct sym *s, enum what what)
     }
 }
 
+static int64_t scaled(int64_t v, uint32_t by, uint32_t over)
+{
+    return (int64_t)(((__int128)v * by * 2 + over) / (2 * (__int128)over)); /* halves go up */
+}
+
+/* Everything before the day is of other shares. What was not final is so now, as it was. */
+static void split(struct world *w, struct sym *s, int64_t day)
+{
+    uint32_t to = s->to, from = s->from;
+    struct minute days[DAYS_MAX + 1];
+    bool live;
+    size_t n = days_of(s, days, &live);
+    free(s->history);
+    s->history = calloc(n + 1, sizeof *s->history);
+    s->n_history = n;
+    for (size_t i = 0; i < n; i++) {
+        struct minute *b = &days[i];
+        s->history[i] = (struct minute){.open = scaled(b->open, from, to),
+                                        .high = scaled(b->high, from, to),
+                                        .low = scaled(b->low, from, to),
+                                        .close = scaled(b->close, from, to),
+                                        .volume = (uint64_t)scaled((int64_t)b->volume, to, from)};
+    }
+    for (size_t i = 0; i < s->n_bars; i++) {
+        struct minute *b = &s->bar[i];
+        if (!b->final)
+            emit_bar(w, s, b);
+        b->final = true;
+        b->open = scaled(b->open, from, to);
+        b->high = scaled(b->high, from, to);
+        b->low = scaled(b->low, from, to);
+        b->close = scaled(b->close, from, to);
+        b->volume = (uint64_t)scaled((int64_t)b->volume, to, from);
+    }
+    for (size_t i = 0; i < s->n_ticks; i++) {
+        s->tick[i].price = scaled(s->tick[i].price, from, to);
+        s->tick[i].size = (uint64_t)scaled((int64_t)s->tick[i].size, to, from);
+    }
+    s->bid = s->bid > 0 ? scaled(s->bid, from, to) : s->bid;
+    s->ask = s->ask > 0 ? scaled(s->ask, from, to) : s->ask;
+    s->split_day = day;
+    s->ex = 0;
+    s->changes++;
+}
+
+static void room_for_bar(struct sym *s)
+{
+    if (s->n_bars == s->room_bars) {
+        s->room_bars = 2 * s->room_bars + 256;
+        s->bar = realloc(s->bar, s->room_bars * sizeof *s->bar);
+        assert_non_null(s->bar);
+    }
+}
+
+/* The minute has ended. */
+static void add_flat(struct sym *s, int64_t minute)
+{
+    int64_t p;
+    if (s->halted || session_of(s->calendar, minute * MIN).kind == SESSION_CLOSED || !last_price(s, &p) ||
+        (s->n_bars && s->bar[s->n_bars - 1].minute == minute))
+        return;
+    room_for_bar(s);
+    s->bar[s->n_bars++] = (struct minute){.minute = minute, .open = p, .high = p, .low = p, .close = p};
+    s->changes++;
+}
+
 /* The symbol's time becomes t: bars become final, and at a day's switch crossings of recursive metrics start
  * anew. */
 static void advance(struct world *w, struct sym *s, int64_t t)
@@ -1263,9 +1339,13 @@ static void advance(struct world *w, struct sym *s, int64_t t)
     int64_t old = s->time;
     if (t <= old)
         return;
+    if (w->flat && old >= 0 && old / MIN != t / MIN)
+        add_flat(s, old / MIN);
     if (old >= 0)
         spans_end(w, s, old, t);
     s->time = t;
+    if (s->ex && session_of(s->calendar, t).day >= s->ex)
+        split(w, s, session_of(s->calendar, t).day);
     size_t open = s->n_bars;
     while (open > 0 && !s->bar[open - 1].final)
         open--;
@@ -1283,6 +1363,8 @@ static void advance(struct world *w, struct sym *s, int64_t t)
             s->side[id][i] = UNKNOWN;
     }
 }
+
+static const int64_t base_price = 100 * SEC, step_price = SEC / 4;
 
 static void strike(struct world *w, uint32_t bucket, int64_t t)
 {
@@ -1314,33 +1396,40 @@ static void clocks(struct world *w, int64_t ev)
         }
 }
 
-static void see_trade(struct world *w, struct sym *s, int64_t ev, int64_t price, uint64_t size)
+static void see_trade(struct world *w, struct sym *s, int64_t ev, int64_t price, uint64_t size, uint64_t id)
 {
     int64_t minute = ev / MIN;
-    bool late = (minute + 1) * MIN + SEC <= s->time;
+    bool late = (minute + 1) * MIN + SEC <= s->time || ev < s->split_day;
     if (s->n_ticks == s->room_ticks) {
         s->room_ticks = 2 * s->room_ticks + 256;
         s->tick = realloc(s->tick, s->room_ticks * sizeof *s->tick);
         assert_non_null(s->tick);
     }
-    s->tick[s->n_ticks++] = (struct tick){ev, s->time, price, size, late};
+    s->tick[s->n_ticks++] = (struct tick){ev, s->time, price, size, late, false, id};
     s->changes++;
+    w->traded[s->bucket] = ev > w->traded[s->bucket] ? ev : w->traded[s->bucket];
+    if (ev < s->split_day) {
+        evaluate(w, s, LATE);
+        return;
+    }
     size_t i = 0;
     while (i < s->n_bars && s->bar[i].minute < minute)
         i++;
     if (i == s->n_bars || s->bar[i].minute != minute) {
-        if (s->n_bars == s->room_bars) {
-            s->room_bars = 2 * s->room_bars + 256;
-            s->bar = realloc(s->bar, s->room_bars * sizeof *s->bar);
-            assert_non_null(s->bar);
-        }
+        room_for_bar(s);
         memmove(&s->bar[i + 1], &s->bar[i], (s->n_bars++ - i) * sizeof *s->bar);
-        s->bar[i] =
-            (struct minute){.minute = minute, .open = price, .high = price, .low = price, .final = late};
+        s->bar[i] = (struct minute){.minute = minute,
+                                    .open = price,
+                                    .high = price,
+                                    .low = price,
+                                    .final = late,
+                                    .revision = minute < s->time / MIN ? s->emptied : 0};
     } else if (late) {
         s->bar[i].revision++;
     }
     struct minute *b = &s->bar[i];
+    if (b->trades == 0)
+        b->open = b->high = b->low = price;
     b->high = price > b->high ? price : b->high;
     b->low = price < b->low ? price : b->low;
     b->close = price;
@@ -1350,7 +1439,88 @@ static void see_trade(struct world *w, struct sym *s, int64_t ev, int64_t price,
     if (late)
         emit_bar(w, s, b);
     evaluate(w, s, late ? LATE : TICK);
+}
+
+/* The bar of a minute out of the ticks that are left. */
+static void remake_bar(struct world *w, struct sym *s, int64_t minute)
+{
+    size_t at = 0;
+    struct minute b = {.minute = minute, .revision = minute < s->time / MIN ? s->emptied : 0};
+    for (size_t i = 0; i < s->n_ticks; i++) {
+        const struct tick *t = &s->tick[i];
+        if (t->cancelled || t->ev / MIN != minute)
+            continue;
+        b.open = b.trades ? b.open : t->price;
+        b.high = !b.trades || t->price > b.high ? t->price : b.high;
+        b.low = !b.trades || t->price < b.low ? t->price : b.low;
+        b.close = t->price;
+        b.volume += t->size;
+        b.pv += (__int128)t->price * t->size;
+        b.trades++;
+    }
+    while (at < s->n_bars && s->bar[at].minute < minute)
+        at++;
+    bool found = at < s->n_bars && s->bar[at].minute == minute;
+    b.final = found ? s->bar[at].final : (minute + 1) * MIN + SEC <= s->time;
+    if (found && b.trades) {
+        b.revision = s->bar[at].revision + b.final;
+        s->bar[at] = b;
+    } else if (b.trades) {
+        room_for_bar(s);
+        memmove(&s->bar[at + 1], &s->bar[at], (s->n_bars++ - at) * sizeof *s->bar);
+        s->bar[at] = b;
+    } else if (found) {
+        b.open = b.high = b.low = b.close = at ? s->bar[at - 1].close : s->bar[at].close;
+        b.revision = s->bar[at].revision + b.final;
+        if (w->flat && minute < s->time / MIN &&
+            session_of(s->calendar, minute * MIN).kind != SESSION_CLOSED) {
+            s->bar[at] = b;
+        } else {
+            memmove(&s->bar[at], &s->bar[at + 1], (--s->n_bars - at) * sizeof *s->bar);
+            if (b.final && b.revision >= s->emptied)
+                s->emptied = b.revision + 1;
+        }
+    }
+    if (b.final)
+        emit_bar(w, s, &b);
+    s->changes++;
+    evaluate(w, s, LATE);
+}
+
+/* A print of the trading day at hand never counted; then another one takes its place, or not. */
+static void correct(struct world *w, struct sym *s, uint32_t symbol, int64_t ev)
+{
+    int64_t day = session_of(s->calendar, s->time).day;
+    size_t back = s->n_ticks ? random_below(&w->random, one_in(&w->random, 3) ? (uint32_t)s->n_ticks : 4) : 0;
+    uint64_t id = back < s->n_ticks ? s->tick[s->n_ticks - 1 - back].id : 7;
+    struct tick *t = NULL;
+    for (size_t i = s->n_ticks; i-- > 0 && !t;)
+        if (s->tick[i].id == id && !s->tick[i].cancelled && s->tick[i].ev >= day)
+            t = &s->tick[i];
+    put_cancel(&w->input, symbol, ev, id);
+    if (t) {
+        t->cancelled = true;
+        remake_bar(w, s, t->ev / MIN);
+    } else {
+        evaluate(w, s, LATE);
+    }
+    if (one_in(&w->random, 2))
+        return;
+    int64_t price = base_price + step_price * ((int64_t)random_below(&w->random, 9) - 4);
+    uint64_t size = 100 * (1 + (uint64_t)random_below(&w->random, 9));
+    put_trade(&w->input, symbol, ev, price, size);
+    w->input.slot[w->input.n - 1].flags |= MSG_F_CORRECTION;
+    w->input.slot[w->input.n - 1].trade.trade_id = ++w->trade_id;
     w->traded[s->bucket] = ev > w->traded[s->bucket] ? ev : w->traded[s->bucket];
+    if (!t) {
+        evaluate(w, s, LATE);
+        return;
+    }
+    t->price = price;
+    t->size = size;
+    t->id = w->trade_id;
+    t->cancelled = false;
+    remake_bar(w, s, t->ev / MIN);
 }
 
 static void see_end(struct world *w)
@@ -1365,8 +1535,6 @@ static void see_end(struct world *w)
 }
 
 /* ---- random markets */
-
-static const int64_t base_price = 100 * SEC, step_price = SEC / 4;
 
 static bool is_truth(const char *name)
 {
@@ -1469,6 +1637,7 @@ static int pick_metric(struct world *w)
                                         "high_today",
                                         "low_today",
                                         "size",
+                                        "halted",
                                         "change_from_close_premarket",
                                         "change_from_close_premarket_pct",
                                         "change_from_close_postmarket",
@@ -1567,6 +1736,8 @@ static struct value pick_constant(struct world *w, const char *name, char text[3
         d = 100 * (double)random_below(&w->random, one_in(&w->random, 3) ? 300 : 15);
     else if (!strncmp(name, "trade_count", 11))
         d = random_below(&w->random, 8);
+    else if (!strcmp(name, "halted"))
+        d = random_below(&w->random, 2);
     else if (!strcmp(name, "session"))
         d = random_below(&w->random, 4);
     else if (!strncmp(name, "rsi", 3))
@@ -1665,6 +1836,10 @@ static int tree_random(struct world *w, struct tree *t, int depth, bool negated,
         } else if (n.other = -1, !strcmp(name, "session") && n.cmp > 3) {
             n.constant = number_value(random_below(&w->random, 4));
             sprintf(text, "session %s \"%s\"", cmp_text[n.cmp], session_names[(int)n.constant.number]);
+        } else if (!strcmp(name, "halted") && one_in(&w->random, 2)) {
+            n.cmp = 0;
+            n.constant = number_value(0);
+            strcpy(text, name);
         } else {
             n.constant = pick_constant(w, name, right);
             static const char *const mirrored[6] = {"<", ">", "<=", ">=", "==", "!="};
@@ -1718,8 +1893,10 @@ static void add_rule(struct world *w)
         .cooldown = cooldowns[ident % 7] * SEC,
         .symbols = UINT32_MAX};
     tree_random(w, &r->tree, (int)random_below(&w->random, 4), false, text);
-    for (int i = 0; i < r->tree.n_operands; i++)
+    for (int i = 0; i < r->tree.n_operands; i++) {
         r->recursive |= strchr(w->metric[r->tree.operand[i]], '@') != NULL;
+        r->minds_halt |= !strcmp(w->metric[r->tree.operand[i]], "halted");
+    }
     if (one_in(&w->random, 3)) {
         r->symbols = random_below(&w->random, 1 << SYMBOLS);
         strcpy(symbols, "NONE");
@@ -1787,6 +1964,8 @@ static void market(struct world *w, int messages)
     int64_t t = T0 + (int64_t)random_below(&w->random, 86400) * SEC, price[SYMBOLS], pace = 200 * MS;
     w->top = -1;
     put_setting(&w->input, "bars.keep=%d", KEEP);
+    put_setting(&w->input, "bars.corrections=true");
+    put_setting(&w->input, "bars.flat=%s", w->flat ? "true" : "false");
     for (int b = 0; b < BUCKET_COUNT; b++)
         w->struck[b] = w->traded[b] = w->clock[b] = -1;
     for (int i = 0; i < RULES; i++)
@@ -1814,6 +1993,22 @@ static void market(struct world *w, int messages)
             s = add_symbol(w, (int)(i = (uint32_t)w->n_syms));
         clocks(w, ev);
         advance(w, s, ev > w->clock[s->bucket] ? ev : w->clock[s->bucket]);
+        int64_t day = session_of(s->calendar, s->time).day;
+        if (!s->ex && day > 0 && one_in(&w->random, 300)) {
+            static const uint32_t ratio[4][2] = {{2, 1}, {3, 2}, {1, 4}, {7, 3}};
+            uint32_t k = random_below(&w->random, 4);
+            s->to = ratio[k][0];
+            s->from = ratio[k][1];
+            s->ex = day + 1 + random_below(&w->random, 2) * day_length_ns;
+            put_split(&w->input, i, s->ex, s->to, s->from);
+        }
+        if (one_in(&w->random, 60)) { /* also what it is already */
+            s->halted = one_in(&w->random, 4);
+            s->changes++;
+            put_status(&w->input, i, ev, s->halted ? STATUS_HALTED : STATUS_TRADING);
+            evaluate(w, s, STATUS);
+            continue;
+        }
         if (one_in(&w->random, 5)) {
             int64_t bid = price[i] - step_price * ((int64_t)random_below(&w->random, 3) - 0);
             s->bid = bid;
@@ -1830,7 +2025,10 @@ static void market(struct world *w, int messages)
         uint64_t size = unit * 100 * (1 + random_below(&w->random, 4)) +
                         (s->scale == 8 ? random_below(&w->random, 99999999) : 0);
         put_trade(&w->input, i, ev, price[i], size);
-        see_trade(w, s, ev, price[i], size);
+        w->input.slot[w->input.n - 1].trade.trade_id = ++w->trade_id;
+        see_trade(w, s, ev, price[i], size, w->trade_id);
+        if (one_in(&w->random, 25))
+            correct(w, s, i, ev);
     }
     see_end(w);
 }
@@ -1927,7 +2125,7 @@ static void check(const struct world *w, const struct event *v, const struct msg
              found, expected);
 }
 
-static void compare_events(struct world *w, const struct tape *events, size_t alerts[2])
+static void compare_events(struct world *w, const struct tape *events, size_t alerts[3])
 {
     size_t next[SYMBOLS] = {0};
     for (size_t at = 0; at < events->n; at += msg_slot_count(&events->slot[at])) {
@@ -1949,7 +2147,7 @@ static void compare_events(struct world *w, const struct tape *events, size_t al
         }
 }
 
-static void run(uint64_t seed, int messages, size_t alerts[2])
+static void run(uint64_t seed, int messages, size_t alerts[3])
 {
     struct world *w = calloc(1, sizeof *w);
     struct tape stamped = {0};
@@ -1957,18 +2155,22 @@ static void run(uint64_t seed, int messages, size_t alerts[2])
     assert_non_null(w);
     w->seed = w->random = seed;
     w->timed = one_in(&w->random, 4);
+    w->flat = one_in(&w->random, 3);
     if (w->timed) /* each second of each symbol is evaluated */
         messages /= 20;
     w->spans = one_in(&w->random, 2);
     market(w, messages);
     stamp(w, &stamped);
-    bench_open(&b, NULL);
+    struct engine_limits limits = bench_limits;
+    limits.trades = 1 << 16;
+    bench_open(&b, &limits);
     bench_apply(&b, &stamped, 1 + random_below(&w->random, 100));
     compare_events(w, &b.events, alerts);
     const struct engine_counters *c = engine_counters(b.e);
     if (c->rules_refused || c->rules_full || c->metrics_full || c->fires_full || c->settings_refused ||
-        c->unknown_symbol)
+        c->unknown_symbol || c->trades_dropped || !c->cancels || !c->corrections)
         fail_msg("SEED=%" PRIu64 ": refused: %s", seed, engine_refusal(b.e));
+    alerts[2] += c->splits;
     bench_close(&b);
     tape_free(&stamped);
     tape_free(&w->input);
@@ -1984,12 +2186,13 @@ static void run(uint64_t seed, int messages, size_t alerts[2])
 static void test_random_markets(void **state)
 {
     (void)state;
-    size_t seen[2] = {0};
+    size_t seen[3] = {0};
     unsigned seeds = getenv("SEED") ? 1 : getenv("SEEDS") ? (unsigned)atoi(getenv("SEEDS")) : 16;
     for (unsigned i = 0; i < seeds; i++)
         run(seed_or(1000 + i), i % 8 == 7 ? 20000 : 4000, seen);
-    print_message("%zu alerts, %zu bars\n", seen[0], seen[1]);
+    print_message("%zu alerts, %zu bars, %zu splits\n", seen[0], seen[1], seen[2]);
     assert_true(seen[0] > 1000 && seen[1] > 1000);
+    assert_true(getenv("SEED") || seen[2] > 0);
 }
 
 int main(void)

@@ -1,4 +1,6 @@
+#include "core/anomaly.h"
 #include "net/event_json.h"
+#include "net/event_row.h"
 
 #include "core/decimal.h"
 
@@ -162,6 +164,62 @@ static void bar(struct msg *m, uint64_t volume, __int128 sum, unsigned revision)
     msg_put(m, 0, &b, sizeof b);
 }
 
+static void test_anomaly(void **state)
+{
+    (void)state;
+    struct msg m[2];
+    char out[512];
+    struct msg_anomaly a = {.sub = 3,
+                            .kind = ANOMALY_DROP,
+                            .severity = ANOMALY_MEDIUM,
+                            .price_e9 = 167510000000,
+                            .value = 167510000000,
+                            .expected = 168250000000,
+                            .score = -5.25,
+                            .threshold = 3,
+                            .id_hi = 0x0123456789abcdef,
+                            .id_lo = 10};
+    static const char expected[] =
+        "{\"id\":\"0123456789abcdef000000000000000a\",\"symbol\":\"SPY\",\"timestamp\":"
+        "\"2013-10-08T08:00:00.000000000Z\",\"type\":\"drop\",\"severity\":\"medium\",\"price\":167.51,"
+        "\"value\":167.51,\"expected\":168.25,\"score\":-5.25,\"threshold\":3,\"message\":\"SPY drop "
+        "167.51\",\"seq\":77}";
+    msg_begin(m, MSG_ANOMALY, 7, sizeof a);
+    msg_set_seq(m, 77);
+    m->event_ns = 1381219200000000000;
+    msg_put(m, 0, &a, sizeof a);
+    int n = event_json(m, NULL, &spy, out, sizeof out);
+    assert_int_equal(n, sizeof expected - 1);
+    out[n] = 0;
+    assert_string_equal(out, expected);
+    assert_int_equal(event_sub(m), 3);
+    for (size_t size = 0; size < sizeof expected - 1; size++)
+        assert_int_equal(event_json_anomaly(m, &spy, out, size), EVENT_JSON_SMALL);
+
+    /* a number that is no price; no price yet */
+    a = (struct msg_anomaly){.kind = ANOMALY_SILENCE, .price_e9 = ALERT_UNKNOWN, .value = 5.5, .score = 1e-7};
+    msg_put(m, 0, &a, sizeof a);
+    n = event_json_anomaly(m, &spy, out, sizeof out);
+    out[n] = 0;
+    assert_non_null(strstr(out, "\"price\":null,\"value\":5.5,\"expected\":0,\"score\":1e-7,"));
+    assert_non_null(strstr(out, "\"message\":\"SPY silence\","));
+    struct outbox_record r = {
+        .kind = OUTBOX_ANOMALY, .event_ns = m->event_ns, .json = out, .json_len = (uint32_t)n};
+    struct event_row row;
+    struct error err;
+    assert_int_equal(event_row_read(&row, &r, &err), 0);
+    assert_int_equal(row.n, EVENT_ANOMALY_COLUMNS);
+    assert_null(row.value[6].text);
+    assert_memory_equal(row.value[9].text, "1e-7", row.value[9].len);
+
+    /* what no engine writes */
+    a.kind = ANOMALY_KINDS;
+    msg_put(m, 0, &a, sizeof a);
+    assert_int_equal(event_json_anomaly(m, &spy, out, sizeof out), EVENT_JSON_MISMATCH);
+    msg_begin(m, MSG_ANOMALY, 7, 8);
+    assert_int_equal(event_json_anomaly(m, &spy, out, sizeof out), EVENT_JSON_MISMATCH);
+}
+
 static void test_bar(void **state)
 {
     (void)state;
@@ -319,10 +377,11 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_alert),    cmocka_unit_test(test_alert_without_price),
         cmocka_unit_test(test_mismatch), cmocka_unit_test(test_strings),
-        cmocka_unit_test(test_longest),  cmocka_unit_test(test_bar),
-        cmocka_unit_test(test_price),    cmocka_unit_test(test_tick),
-        cmocka_unit_test(test_live),     cmocka_unit_test(test_quote),
-        cmocka_unit_test(test_vwap),     cmocka_unit_test(test_speed),
+        cmocka_unit_test(test_longest),  cmocka_unit_test(test_anomaly),
+        cmocka_unit_test(test_bar),      cmocka_unit_test(test_price),
+        cmocka_unit_test(test_tick),     cmocka_unit_test(test_live),
+        cmocka_unit_test(test_quote),    cmocka_unit_test(test_vwap),
+        cmocka_unit_test(test_speed),
     };
     return cmocka_run_group_tests_name("event_json", tests, NULL, NULL);
 }

@@ -51,6 +51,38 @@ static bool compares(const struct expr_node *n, int64_t key)
     }
 }
 
+/* A metric of yes and no stands for itself: above 0, or under `not` at 0. */
+static void test_truth(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text;
+        enum expr_op op;
+    } t[] = {
+        {"halted", EXPR_GT},       {"not halted", EXPR_LE},     {"(halted)", EXPR_GT},
+        {"not (halted)", EXPR_LE}, {"not not halted", EXPR_GT}, {"halted == 1", EXPR_EQ},
+    };
+    static const char *const bad[] = {"price", "halted price > 1", "-halted", "price > 1 and bid",
+                                      "halted + 1"};
+    static struct expr e;
+    struct error err;
+    for (unsigned i = 0; i < sizeof t / sizeof *t; i++) {
+        assert_int_equal(expr_parse(t[i].text, strlen(t[i].text), &e, &err), 0);
+        assert_int_equal(e.n_nodes, 1);
+        assert_int_equal(e.node[0].op, t[i].op);
+        if (t[i].op != EXPR_EQ) {
+            assert_int_equal(e.node[0].bound_lo, key_of_double(0));
+            assert_int_equal(e.node[0].bound_hi, key_of_double(0) + 1);
+        }
+    }
+    for (unsigned i = 0; i < sizeof bad / sizeof *bad; i++)
+        assert_int_equal(expr_parse(bad[i], strlen(bad[i]), &e, &err), -1);
+    static const char both[] = "price > 5 and not halted or halted and bid < 1";
+    assert_int_equal(expr_parse(both, sizeof both - 1, &e, &err), 0);
+    assert_int_equal(e.n_nodes, 7);
+    assert_int_equal(e.n_operands, 3);
+}
+
 static void test_precedence(void **state)
 {
     (void)state;
@@ -593,13 +625,19 @@ static void test_encoding(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_precedence),      cmocka_unit_test(test_negation_reaches_the_operators),
-        cmocka_unit_test(test_price_literals),  cmocka_unit_test(test_literals_out_of_range),
-        cmocka_unit_test(test_double_literals), cmocka_unit_test(test_operands),
-        cmocka_unit_test(test_terms),           cmocka_unit_test(test_conditions_by_themselves),
-        cmocka_unit_test(test_refusals),        cmocka_unit_test(test_spans),
-        cmocka_unit_test(test_limits),          cmocka_unit_test(test_prefixes_and_any_byte),
-        cmocka_unit_test(test_encoding)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_truth),
+                                       cmocka_unit_test(test_precedence),
+                                       cmocka_unit_test(test_negation_reaches_the_operators),
+                                       cmocka_unit_test(test_price_literals),
+                                       cmocka_unit_test(test_literals_out_of_range),
+                                       cmocka_unit_test(test_double_literals),
+                                       cmocka_unit_test(test_operands),
+                                       cmocka_unit_test(test_terms),
+                                       cmocka_unit_test(test_conditions_by_themselves),
+                                       cmocka_unit_test(test_refusals),
+                                       cmocka_unit_test(test_spans),
+                                       cmocka_unit_test(test_limits),
+                                       cmocka_unit_test(test_prefixes_and_any_byte),
+                                       cmocka_unit_test(test_encoding)};
     return cmocka_run_group_tests_name("rule_parse", tests, NULL, NULL);
 }

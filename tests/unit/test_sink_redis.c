@@ -111,6 +111,7 @@ static struct sink_config config(void)
                                 .redis_trade_channel = "trades",
                                 .redis_alerts_maxlen = 1000000,
                                 .redis_bars_maxlen = 1000000,
+                                .redis_anomalies_maxlen = 1000000,
                                 .log = log_line};
 }
 
@@ -370,6 +371,54 @@ static void test_late_batch(void **state)
     sink_redis.close(successor);
     free(killed);
     free(successor);
+}
+
+/* Delivered twice in one batch with a bar between: stream, fields, ZSET. */
+static void test_anomalies(void **state)
+{
+    static const char json[2][80] = {"{\"symbol\":\"S\",\"price\":167.51,\"score\":-5.25,\"seq\":1}",
+                                     "{\"symbol\":\"S\",\"price\":null,\"score\":3,\"seq\":2}"};
+    (void)state;
+    struct error err;
+    struct sink_cursor cursor = {"", 0};
+    struct sink_config c = config();
+    struct outbox_record r[3] = {{.kind = OUTBOX_ANOMALY, .json = json[0]},
+                                 {.kind = OUTBOX_BAR, .json = "{}"},
+                                 {.kind = OUTBOX_ANOMALY, .json = json[1]}};
+    void *s = calloc(1, sink_redis.state_bytes);
+    uint32_t accepted = 0;
+    for (unsigned i = 0; i < 3; i++) {
+        r[i].offset = i;
+        r[i].event_ns = INT64_C(1700000000123000000) + i * 1000000;
+        r[i].name = "S";
+        r[i].name_len = 1;
+        r[i].json_len = (uint32_t)strlen(r[i].json);
+    }
+    assert_int_equal(sink_redis.open(s, &c, &cursor, &err), 0);
+    assert_int_equal(sink_redis.deliver(s, r, 3, &accepted, &err), 0);
+    assert_int_equal(accepted, 3);
+    sink_redis.close(s);
+    free(s);
+    redisReply *all = ask("XRANGE anomalies:stream - +");
+    assert_int_equal(all->elements, 2);
+    static const char *const fields[2][10] = {
+        {"ticker", "S", "price", "167.51", "z", "-5.25", "ts_ms", "1700000000123", "anomaly", json[0]},
+        {"ticker", "S", "price", "null", "z", "3", "ts_ms", "1700000000125", "anomaly", json[1]}};
+    for (unsigned i = 0; i < 2; i++) {
+        const redisReply *entry = all->element[i]->element[1];
+        assert_int_equal(entry->elements, 10);
+        for (unsigned k = 0; k < 10; k++)
+            assert_string_equal(entry->element[k]->str, fields[i][k]);
+    }
+    freeReplyObject(all);
+    all = ask("ZRANGE anomalies:S 0 -1 WITHSCORES");
+    assert_int_equal(all->elements, 4);
+    assert_string_equal(all->element[0]->str, json[0]);
+    assert_string_equal(all->element[1]->str, "1700000000123");
+    freeReplyObject(all);
+    all = ask("XLEN bars.finalized");
+    assert_int_equal(all->integer, 1);
+    freeReplyObject(all);
 }
 
 static void test_wrong_types(void **state)
@@ -995,6 +1044,7 @@ int main(int argc, char **argv)
         cmocka_unit_test_setup(test_torn_append_only_file, setup),
         cmocka_unit_test_setup(test_sink_is_killed, setup),
         cmocka_unit_test_setup(test_late_batch, setup),
+        cmocka_unit_test_setup(test_anomalies, setup),
         cmocka_unit_test_setup(test_wrong_types, setup),
         cmocka_unit_test_setup(test_cursors_that_are_not_ours, setup),
         cmocka_unit_test_setup(test_flushed_server, setup),

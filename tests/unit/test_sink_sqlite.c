@@ -519,6 +519,35 @@ static void test_malformed_event(void **state)
     close_sink(s);
 }
 
+static void test_anomaly(void **state)
+{
+    static const char json[] =
+        "{\"id\":\"0123456789abcdef000000000000000a\",\"symbol\":\"S\",\"timestamp\":"
+        "\"2013-10-08T13:45:27.122000000Z\",\"type\":\"drop\",\"severity\":\"medium\",\"price\":167.51,"
+        "\"value\":167.51,\"expected\":168.25,\"score\":-5e-05,\"threshold\":3,\"message\":\"S drop 167.51\","
+        "\"seq\":77}";
+    struct sink_cursor cursor;
+    struct error err = {""};
+    uint32_t accepted;
+    struct outbox_record r = {.kind = OUTBOX_ANOMALY,
+                              .event_ns = INT64_C(1381239927122000000),
+                              .name = "S",
+                              .name_len = 1,
+                              .json = json,
+                              .json_len = sizeof json - 1};
+    (void)state;
+    void *s = open_sink(&cursor);
+    assert_int_equal(sink_sqlite.deliver(s, &r, 1, &accepted, &err), 0);
+    close_sink(s);
+    assert_int_equal(sql("SELECT next_offset FROM ringtape_cursor"), 1);
+    assert_int_equal(
+        sql("SELECT count(*) FROM anomalies WHERE event_ns = 1381239927122000000 AND symbol = 'S' "
+            "AND type = 'drop' AND severity = 'medium' AND price = 167.51 AND value = 167.51 AND "
+            "expected = 168.25 AND score = -0.00005 AND threshold = 3 AND seq = 77 AND "
+            "timestamp = '2013-10-08T13:45:27.122000000Z'"),
+        1);
+}
+
 static void test_migrations(void **state)
 {
     struct sink_cursor cursor;
@@ -526,7 +555,9 @@ static void test_migrations(void **state)
     sqlite3 *db;
     (void)state;
     void *a = open_sink(&cursor);
-    assert_non_null(strstr(said, "applied 1 migration"));
+    char applied[64];
+    snprintf(applied, sizeof applied, "applied %d migration", (int)MIGRATIONS_SQLITE);
+    assert_non_null(strstr(said, applied));
     *said = 0;
     void *b = open_sink(&cursor); /* finds it done */
     assert_string_equal(said, "");
@@ -563,7 +594,8 @@ static void test_migrations(void **state)
     close_sink(a);
     assert_content(8);
     sql("INSERT INTO ringtape_migrations (version, name) VALUES (99, 'later')");
-    assert_refused(TEXTS("migration 99", "up to 1", "newer ringtape"));
+    snprintf(applied, sizeof applied, "up to %d", (int)MIGRATIONS_SQLITE);
+    assert_refused(TEXTS("migration 99", applied, "newer ringtape"));
 }
 
 /* Processes that start at once on no database: whichever moment each finds it in, all of them open it. */
@@ -587,7 +619,7 @@ static void test_two_at_once(void **state)
         for (int i = 0, status; i < PROCESSES; i++)
             bad += wait(&status) < 0 || status != 0;
         assert_int_equal(bad, 0);
-        assert_int_equal(sql("SELECT count(*) FROM ringtape_migrations"), 1);
+        assert_int_equal(sql("SELECT count(*) FROM ringtape_migrations"), MIGRATIONS_SQLITE);
     }
 }
 
@@ -622,6 +654,7 @@ int main(void)
         cmocka_unit_test_setup(test_full_disk, setup),
         cmocka_unit_test_setup(test_killed, setup),
         cmocka_unit_test_setup(test_malformed_event, setup),
+        cmocka_unit_test_setup(test_anomaly, setup),
         cmocka_unit_test_setup(test_migrations, setup),
         cmocka_unit_test_setup(test_two_at_once, setup),
         cmocka_unit_test_setup(test_configuration, setup),

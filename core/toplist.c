@@ -1,0 +1,134 @@
+#include "core/toplist.h"
+
+#include <math.h>
+#include <stdio.h>
+
+#define X(name, text, ...) text,
+const char *const toplist_window_names[TOPLIST_WINDOW_COUNT] = {TOPLIST_WINDOWS(X)};
+const char *const toplist_metric_names[TOPLIST_METRIC_COUNT] = {TOPLIST_METRICS(X)};
+#undef X
+
+const struct toplist_filter toplist_no_filter = {NAN, NAN, NAN, NAN};
+
+static const char *const metric_of[TOPLIST_METRIC_COUNT][TOPLIST_WINDOW_COUNT] = {
+#define X(name, text, ...) {__VA_ARGS__},
+    TOPLIST_METRICS(X)
+#undef X
+};
+
+static const struct {
+    const char *id;
+    enum toplist_metric metric;
+    enum toplist_window window;
+    bool ascending;
+} system_lists[TOPLIST_SYSTEM_COUNT] = {
+#define X(id, metric, window, ascending) {id, TOPLIST_##metric, TOPLIST_##window, ascending},
+    TOPLIST_SYSTEM(X)
+#undef X
+};
+
+int toplist_find(const char *id, struct toplist *t, struct error *err)
+{
+    const char *ids[TOPLIST_SYSTEM_COUNT];
+    for (unsigned i = 0; i < TOPLIST_SYSTEM_COUNT; i++) {
+        ids[i] = system_lists[i].id;
+        if (strcmp(ids[i], id))
+            continue;
+        *t = (struct toplist){.metric = system_lists[i].metric,
+                              .window = system_lists[i].window,
+                              .ascending = system_lists[i].ascending,
+                              .filter = toplist_no_filter};
+        snprintf(t->id, sizeof t->id, "%s", id);
+        return 0;
+    }
+    const char *near = error_nearest(id, ids, TOPLIST_SYSTEM_COUNT);
+    return error_set(err, "there is no toplist '%.60s'%s%s%s", id, near ? ": did you mean '" : "",
+                     near ? near : "", near ? "'?" : "");
+}
+
+const char *toplist_metric_name(enum toplist_metric metric, enum toplist_window window)
+{
+    const char *name = metric_of[metric][window];
+    return *name ? name : NULL;
+}
+
+int toplist_metrics(const struct toplist *t, struct metric metric[RANK_VALUES], struct error *err)
+{
+    const char *const names[RANK_VALUES] = {[RANK_VALUE] = toplist_metric_name(t->metric, t->window),
+                                            [RANK_PRICE] = "price",
+                                            [RANK_DAY_VOLUME] = "volume_daily",
+                                            [RANK_CHANGE_PCT] =
+                                                toplist_metric_name(TOPLIST_CHANGE_PCT, t->window)};
+    for (unsigned i = 0; i < RANK_VALUES; i++) {
+        if (!names[i])
+            return error_set(err, "toplist '%s': there is no %s over %s", t->id,
+                             toplist_metric_names[t->metric], toplist_window_names[t->window]);
+        if (metric_parse(names[i], strlen(names[i]), &metric[i], err) < 0)
+            return -1;
+    }
+    return 0;
+}
+
+/* The bound is none, or the value reaches it. */
+static bool at_least(double value, double bound)
+{
+    return isnan(bound) || value >= bound;
+}
+
+bool toplist_takes(const struct toplist *t, const struct toplist_row *row)
+{
+    const struct toplist_filter *f = &t->filter;
+    const double *v = row->value;
+    return !isnan(v[RANK_VALUE]) && at_least(v[RANK_DAY_VOLUME], f->min_volume) &&
+           at_least(v[RANK_CHANGE_PCT], f->min_change_pct) && at_least(v[RANK_PRICE], f->price_min) &&
+           at_least(-v[RANK_PRICE], -f->price_max);
+}
+
+bool toplist_before(const struct toplist *t, const struct toplist_row *a, const struct toplist_row *b)
+{
+    double x = a->value[RANK_VALUE], y = b->value[RANK_VALUE];
+    if (x != y)
+        return t->ascending ? x < y : x > y;
+    uint32_t n = a->name_len < b->name_len ? a->name_len : b->name_len;
+    int order = memcmp(a->name, b->name, n);
+    return order ? order < 0 : a->name_len < b->name_len;
+}
+
+/* The last of the rows is at the top: a heap from `at` down to n. */
+static void sink_down(struct toplist_ranking *r, uint32_t at, uint32_t n)
+{
+    struct toplist_row x = r->row[at];
+    for (uint32_t child; (child = 2 * at + 1) < n; at = child) {
+        if (child + 1 < n && toplist_before(r->list, &r->row[child], &r->row[child + 1]))
+            child++;
+        if (!toplist_before(r->list, &x, &r->row[child]))
+            break;
+        r->row[at] = r->row[child];
+    }
+    r->row[at] = x;
+}
+
+void toplist_offer(struct toplist_ranking *r, const struct toplist_row *row)
+{
+    if (!toplist_takes(r->list, row) || r->limit == 0)
+        return;
+    if (r->n < r->limit) {
+        uint32_t at = r->n++;
+        for (uint32_t up; at && toplist_before(r->list, &r->row[up = (at - 1) / 2], row); at = up)
+            r->row[at] = r->row[up];
+        r->row[at] = *row;
+    } else if (toplist_before(r->list, row, &r->row[0])) {
+        r->row[0] = *row;
+        sink_down(r, 0, r->n);
+    }
+}
+
+void toplist_sort(struct toplist_ranking *r)
+{
+    for (uint32_t n = r->n; n > 1; n--) {
+        struct toplist_row last = r->row[0];
+        r->row[0] = r->row[n - 1];
+        r->row[n - 1] = last;
+        sink_down(r, 0, n - 1);
+    }
+}

@@ -1,0 +1,211 @@
+/* Toplists: the tables, the ranking against a sort of all rows, the filters; the values that the engine gives
+ * against the operands of alerts at the same messages, and that to ask for values changes no event. */
+#include "tests/unit/engine_harness.h"
+
+#include <math.h>
+
+#include "core/toplist.h"
+
+static void test_tables(void **state)
+{
+    struct toplist t;
+    struct error err = {""};
+    struct metric m[RANK_VALUES];
+    (void)state;
+#define X(id_, metric_, window_, ascending_)                                                                 \
+    assert_int_equal(toplist_find(id_, &t, &err), 0);                                                        \
+    assert_string_equal(t.id, id_);                                                                          \
+    assert_int_equal(toplist_metrics(&t, m, &err), 0);
+    TOPLIST_SYSTEM(X)
+#undef X
+    assert_int_equal(toplist_find("losers_15m", &t, &err), 0);
+    assert_true(t.ascending && t.metric == TOPLIST_CHANGE_PCT && t.window == TOPLIST_15M);
+    assert_int_equal(toplist_metrics(&t, m, &err), 0);
+    char name[METRIC_NAME_MAX];
+    metric_name(&m[RANK_VALUE], name);
+    assert_string_equal(name, "change_pct_15m");
+    assert_int_equal(toplist_find("gainer_5m", &t, &err), -1);
+    assert_non_null(strstr(err.text, "'gainers_5m'"));
+    t = (struct toplist){.id = "mine", .metric = TOPLIST_RSI, .window = TOPLIST_1D};
+    assert_int_equal(toplist_metrics(&t, m, &err), -1);
+    assert_string_equal(err.text, "toplist 'mine': there is no rsi over 1d");
+}
+
+static const struct toplist *sorting;
+static int by_place(const void *a, const void *b)
+{
+    const struct toplist_row *x = a, *y = b;
+    double v = x->value[RANK_VALUE], w = y->value[RANK_VALUE];
+    if (v != w)
+        return (v < w) == sorting->ascending ? -1 : 1;
+    return strcmp(x->name, y->name);
+}
+
+/* Few values, so that names decide; names of which one begins with another. */
+static void test_ranking(void **state)
+{
+    enum { ROWS = 300 };
+    static struct toplist_row row[ROWS], best[ROWS];
+    static char name[ROWS][8];
+    uint64_t seed = seed_or(3);
+    (void)state;
+    for (int round = 0; round < 300; round++) {
+        struct toplist t = {.ascending = one_in(&seed, 2), .filter = toplist_no_filter};
+        uint32_t n = random_below(&seed, ROWS), limit = random_below(&seed, 40), taken = 0;
+        struct toplist_ranking r = {.list = &t, .row = best, .limit = limit};
+        if (one_in(&seed, 2))
+            t.filter.min_volume = 3;
+        for (uint32_t i = 0; i < n; i++) {
+            uint32_t k = (i * 7919u + (uint32_t)round) % ROWS;
+            snprintf(name[k], sizeof name[k], "%.*s%u", (int)(k % 3), "AA", k / 3);
+            row[i] = (struct toplist_row){
+                .name = name[k],
+                .name_len = (uint32_t)strlen(name[k]),
+                .symbol = k,
+                .value = {(double)random_below(&seed, 9) / 4, 1, (double)random_below(&seed, 6), 0}};
+            if (one_in(&seed, 20))
+                row[i].value[random_below(&seed, 2) ? RANK_VALUE : RANK_DAY_VOLUME] = NAN;
+            toplist_offer(&r, &row[i]);
+        }
+        toplist_sort(&r);
+        for (uint32_t i = 0; i < n; i++)
+            if (!isnan(row[i].value[RANK_VALUE]) &&
+                (isnan(t.filter.min_volume) || row[i].value[RANK_DAY_VOLUME] >= 3))
+                row[taken++] = row[i];
+        sorting = &t;
+        qsort(row, taken, sizeof *row, by_place);
+        assert_int_equal(r.n, taken < limit ? taken : limit);
+        for (uint32_t i = 0; i < r.n; i++)
+            assert_string_equal(best[i].name, row[i].name);
+    }
+}
+
+static void test_filters(void **state)
+{
+    struct toplist t = {.filter = {1000, 2.5, 5, 50}};
+    static const struct {
+        double value[RANK_VALUES];
+        bool in;
+    } rows[] = {
+        {{1, 10, 1000, 2.5}, true},   {{1, 5, 5000, 9}, true},     {{1, 50, 5000, 9}, true},
+        {{1, 10, 999, 3}, false},     {{1, 10, 1000, 2}, false},   {{1, 4.99, 1000, 3}, false},
+        {{1, 50.01, 1000, 3}, false}, {{NAN, 10, 1000, 3}, false}, {{1, NAN, 1000, 3}, false},
+        {{1, 10, NAN, 3}, false},     {{1, 10, 1000, NAN}, false},
+    };
+    (void)state;
+    for (unsigned i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct toplist_row row = {.name = "A", .name_len = 1};
+        memcpy(row.value, rows[i].value, sizeof row.value);
+        assert_int_equal(toplist_takes(&t, &row), rows[i].in);
+    }
+    t.filter = toplist_no_filter;
+    struct toplist_row row = {.name = "A", .name_len = 1, .value = {1, NAN, NAN, NAN}};
+    assert_true(toplist_takes(&t, &row));
+}
+
+/* What a rule's operands show. */
+static const char *const names[] = {
+    "price",      "change_pct_1m", "change_pct_5m",      "volume_15m",         "volume_daily",
+    "rsi(14)@1m", "rsi(14)@5m",    "relative_volume_1m", "relative_volume_5m", "vwap_dist_pct_60m"};
+enum { NAMES = sizeof names / sizeof *names };
+
+static void market(struct tape *t, uint64_t seed, bool rule)
+{
+    int64_t now = T0 + 10 * 60 * MIN, price = PX(100);
+    char expr[600] = "price > 0";
+    put_setting(t, "calendar.0=%lld,%lld,%lld,%lld", (long long)T0, (long long)(T0 + 9 * 60 * MIN),
+                (long long)(T0 + 20 * 60 * MIN), (long long)(T0 + 24 * 60 * MIN));
+    for (unsigned i = 1; i < NAMES; i++) {
+        strcat(expr, " or ");
+        strcat(expr, names[i]);
+        strcat(expr, " > 1e9");
+    }
+    if (rule)
+        put_rule(t, 0, &(struct rule_spec){.id = "all", .expr = expr});
+    put_symbol(t, 0, "A", 0, 0, 0);
+    put_daily(t, 0, T0 - DAY, PX(99));
+    for (int i = 0; i < 3000; i++) {
+        now += random_below(&seed, 9000) * MS;
+        price += ((int64_t)random_below(&seed, 21) - 10) * PX(0.01);
+        if (one_in(&seed, 5))
+            put_clock(t, 0, bucket_grid_floor(0, now));
+        int64_t late = one_in(&seed, 20) ? random_below(&seed, 200) * SEC : 0;
+        put_trade(t, 0, now - late, price, 1 + random_below(&seed, 500));
+    }
+    tape_stamp(t, 1);
+}
+
+static void test_values(void **state)
+{
+    (void)state;
+    struct engine_limits limits = bench_limits;
+    limits.asked = NAMES;
+    for (int with_rule = 0; with_rule < 2; with_rule++) {
+        struct tape t = {0}, ruled = {0};
+        struct bench a, b; /* a: asked, b: shows all by alerts */
+        struct metric m[NAMES];
+        struct error err;
+        unsigned known = 0;
+        uint64_t seed = seed_or(11);
+        market(&t, seed, with_rule);
+        market(&ruled, seed, true);
+        bench_open(&a, &limits);
+        bench_open(&b, NULL);
+        for (unsigned i = 0; i < NAMES; i++)
+            assert_int_equal(metric_parse(names[i], strlen(names[i]), &m[i], &err), 0);
+        assert_int_equal(engine_ask(a.e, m, NAMES), 0);
+        size_t x = 0, y = 0;
+        while (x < t.n && y < ruled.n) {
+            struct tape one = {&t.slot[x], msg_slot_count(&t.slot[x]), 0};
+            struct tape two = {&ruled.slot[y], msg_slot_count(&ruled.slot[y]), 0};
+            if (two.slot->type == MSG_RULE && one.slot->type != MSG_RULE) {
+                bench_apply(&b, &two, 0);
+                y += two.n;
+                continue;
+            }
+            size_t before = b.events.n;
+            bench_apply(&a, &one, 0);
+            bench_apply(&b, &two, 0);
+            x += one.n;
+            y += two.n;
+            for (size_t at = before; at < b.events.n; at += msg_slot_count(&b.events.slot[at])) {
+                const struct msg *alert = &b.events.slot[at];
+                double value[NAMES];
+                if (alert->type != MSG_ALERT)
+                    continue;
+                engine_values(a.e, 0, 0, NAMES, value);
+                for (unsigned i = 0; i < NAMES; i++) {
+                    int64_t v = alert_operand(alert, i);
+                    double expected = v == ALERT_UNKNOWN ? NAN : i == 0 ? (double)v / 1e9 : bits_double(v);
+                    if (!(isnan(expected) && isnan(value[i])) && expected != value[i])
+                        fail_msg("seq %" PRIu64 ": %s is %.17g, expected %.17g", alert->seq, names[i],
+                                 value[i], expected);
+                    known += !isnan(value[i]);
+                }
+            }
+        }
+        assert_true(known > 20000);
+        if (with_rule) { /* what was asked for changes nothing */
+            assert_int_equal(a.events.n, b.events.n);
+            assert_memory_equal(a.events.slot, b.events.slot, a.events.n * sizeof *a.events.slot);
+        }
+        double none;
+        engine_values(a.e, 7, 0, 1, &none);
+        assert_true(isnan(none));
+        bench_close(&a);
+        bench_close(&b);
+        tape_free(&t);
+        tape_free(&ruled);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_tables),
+        cmocka_unit_test(test_ranking),
+        cmocka_unit_test(test_filters),
+        cmocka_unit_test(test_values),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
