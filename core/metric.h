@@ -264,7 +264,7 @@ enum metric_kind { METRICS(X) METRIC_KIND_COUNT };
     X(RELATIVE_VOLUME, "bars of N minutes", "an ended bar of the session's kind")                            \
     X(SECONDS_SINCE_TRADE, "trades, clock", "a trade; an open session")                                      \
     X(MINUTES_IN_MARKET, "clock, calendar", "the market session")                                            \
-    X(HALTED, "status messages", "none")                                                                     \
+    X(HALTED, "halts", "none")                                                                               \
     X(CHANGE_FROM_CLOSE, "daily bars", "1 daily bar")                                                        \
     X(CHANGE_FROM_CLOSE_PCT, "daily bars", "1 daily bar")                                                    \
     X(GAP_FROM_CLOSE, "daily bars", "1 daily bar, a trade of today's market session")                        \
