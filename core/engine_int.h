@@ -528,6 +528,9 @@ static inline const struct plan *scope_plan(const struct engine *e, const struct
 /* After the roll to a new minute: `pushed` if the last ended bar is new. */
 void metrics_roll(const struct engine *e, struct symbol *s, bool pushed);
 void metrics_rebuild(const struct engine *e, struct symbol *s);
+/* The ended bars of a node's series; true if it has a live one. */
+bool metric_bars(const struct engine *e, const struct symbol *s, uint32_t series, struct bar_series *ended,
+                 struct bar *live);
 /* The value of an indicator, in its unit. */
 int64_t metric_indicator(const struct engine *e, const struct symbol *s, const struct node *nd);
 int64_t metric_relative_volume(const struct engine *e, const struct symbol *s, const struct node *nd);
@@ -545,6 +548,15 @@ SELDOM int64_t metric_days_key(const struct engine *e, const struct symbol *s, c
 SELDOM void prints_push(const struct engine *e, const struct symbol *s);
 void prints_rebuild(const struct engine *e, const struct symbol *s, const struct plan *p);
 int64_t metric_prints(const struct engine *e, const struct symbol *s, const struct node *nd);
+
+/* The first of the bars from bars_first on that starts at time t or later. */
+uint64_t bars_from(const struct engine *e, const struct symbol *s, int64_t t);
+
+/* metric_candle.c */
+/* What an opening range is in the live minute. */
+void metric_opening_range(const struct engine *e, const struct symbol *s, const struct node *nd, int64_t *w);
+/* The value of a row of CANDLE_METRICS. */
+SELDOM int64_t metric_candle_key(const struct engine *e, const struct symbol *s, const struct node *nd);
 
 /* computed.c */
 /* The key of a term that is no metric; its sides are nodes. Stated in rule.h. */

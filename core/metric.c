@@ -1,4 +1,4 @@
-#include "core/metric.h"
+#include "core/candle.h"
 
 #include <stdio.h>
 
@@ -14,6 +14,10 @@ const struct metric_row metric_rows[METRIC_KIND_COUNT] = {METRICS(X)};
 
 #define X(kind, made_of, warm_up) [METRIC_##kind] = {made_of, warm_up},
 static const struct metric_origin origins[METRIC_KIND_COUNT] = {METRIC_ORIGINS(X)};
+#undef X
+
+#define X(kind, count, max, ...) [METRIC_##kind] = {count, max, {__VA_ARGS__}},
+const struct metric_parameters metric_parameters[METRIC_KIND_COUNT] = {METRIC_PARAMETERS(X)};
 #undef X
 
 struct metric_origin metric_origin(enum metric_kind kind)
@@ -40,7 +44,9 @@ unsigned metric_inputs(const struct metric *m)
 
 unsigned metric_words(const struct metric *m)
 {
-    return m->kind == METRIC_INDICATOR ? indicator_words(&m->indicator) : metric_rows[m->kind].state_words;
+    if (m->kind == METRIC_INDICATOR || m->kind == METRIC_MA_DIST)
+        return indicator_words(&m->indicator);
+    return metric_is_pushed(m) ? candle_words(m) : metric_rows[m->kind].state_words;
 }
 
 void metric_name(const struct metric *m, char out[METRIC_NAME_MAX])
@@ -85,6 +91,11 @@ void metric_name(const struct metric *m, char out[METRIC_NAME_MAX])
         break;
     case FORM_SECONDS:
         snprintf(out, METRIC_NAME_MAX, "%s(%us)", row->name, m->period);
+        break;
+    case FORM_BARS:
+    case FORM_AVERAGE:
+    case FORM_PERCENT:
+        candle_name(m, out);
         break;
     }
 }
@@ -177,11 +188,15 @@ static int unknown_metric(const char *text, size_t len, struct error *err)
                                         "biggest_range_3m",
                                         "rsi(14)@1d",
                                         "sma(50)@1d",
-                                        "atr(14)@1d"};
+                                        "atr(14)@1d",
+                                        "ma_dist_pct(ema,50)@5m",
+                                        "opening_range_breakout_15m",
+                                        "opening_range_breakdown_15m"};
     const char *names[METRIC_KIND_COUNT + sizeof extra / sizeof *extra];
     unsigned n = 0;
     for (unsigned k = 0; k < METRIC_KIND_COUNT; k++)
-        if (metric_rows[k].form == FORM_PLAIN && k != METRIC_DIFFERENCE)
+        if ((metric_rows[k].form == FORM_PLAIN && k != METRIC_DIFFERENCE) ||
+            metric_rows[k].form == FORM_BARS || metric_rows[k].form == FORM_PERCENT)
             names[n++] = metric_rows[k].name;
     for (unsigned k = 0; k < sizeof extra / sizeof *extra; k++)
         names[n++] = extra[k];
@@ -325,7 +340,7 @@ int metric_parse(const char *text, size_t len, struct metric *m, struct error *e
     if (!memchr(text, '@', len) && (rc = parse_call(text, len, m, err)) > 0 &&
         (rc = parse_plain(text, len, m, err)) > 0)
         rc = parse_pct(text, len, m, err);
-    if (rc > 0)
+    if (rc > 0 && (rc = candle_parse(text, len, m, err)) > 0)
         rc = parse_of_bars(text, len, m, err);
     return rc > 0 ? unknown_metric(text, len, err) : rc;
 }

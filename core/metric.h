@@ -33,6 +33,9 @@ enum metric_form {
     FORM_SESSION,   /* vwap(session) */
     FORM_TRADES,    /* dev(20 trades): the last 1 to 10,000 prints */
     FORM_SECONDS,   /* change_over(60s), change_over(5m): 1 s to 4 h */
+    FORM_BARS,      /* inside_bar@5m, running_up(3)@5m: METRIC_PARAMETERS has what stands in brackets */
+    FORM_AVERAGE,   /* ma_dist_pct(ema,50)@5m: a moving average of core/indicator.h */
+    FORM_PERCENT,   /* near_day_high(0.5) */
 };
 
 /* What changes a metric between two minutes: so the engine looks at it only then. */
@@ -43,6 +46,100 @@ enum metric_input {
     INPUT_QUOTE = 4,
     INPUT_TIME = 8, /* every message, and every clock while a session is open */
 };
+
+/* Candles and levels, of METRICS. Bars are those of a timeframe: "the bar" is the last ended one, "before"
+ * the one that exists before it, in whatever session; "the live bar" is the one that is not over, with the
+ * trades so far. A body is between open and close, white where close >= open, else black (as TA-Lib has
+ * them).
+ */
+#define CANDLE_METRICS(X)                                                                                    \
+    X(MA_DIST, "ma_dist_pct", AVERAGE, PERCENT, INPUT_PRICE, 0,                                              \
+      "price - a moving average (sma, ema, ema_first, smma, wma, hma, trima, kama) with the live bar, in "   \
+      "percent of the average")                                                                              \
+    X(CONSECUTIVE, "consecutive_candles", BARS, NUMBER, INPUT_BAR, 0,                                        \
+      "how many ended bars in a row, the last one included, have close > open, or minus how many have "      \
+      "close < open; 0 after one with close == open, which ends a run")                                      \
+    X(VOLUME_SPIKE, "volume_spike", BARS, NUMBER, INPUT_BAR, 0,                                              \
+      "volume of the bar in parts of the mean volume of the N before it: 3 is three times as much; unknown " \
+      "where that is 0")                                                                                     \
+    X(BULLISH_CLOSE, "bullish_close", BARS, TRUTH, INPUT_BAR, 0, "close > open")                             \
+    X(BEARISH_CLOSE, "bearish_close", BARS, TRUTH, INPUT_BAR, 0, "close < open")                             \
+    X(UPPER_SHADOW, "upper_shadow", BARS, TRUTH, INPUT_BAR, 0,                                               \
+      "a long upper shadow: high - top of the body > length of the body (TA-Lib's ShadowLong)")              \
+    X(LOWER_SHADOW, "lower_shadow", BARS, TRUTH, INPUT_BAR, 0,                                               \
+      "a long lower shadow: bottom of the body - low > length of the body (TA-Lib's ShadowLong)")            \
+    X(BULLISH_ENGULFING, "bullish_engulfing", BARS, TRUTH, INPUT_BAR, 0,                                     \
+      "white after black, close >= open before, open <= close before, one of them strictly (TA-Lib's "       \
+      "CDLENGULFING > 0)")                                                                                   \
+    X(BEARISH_ENGULFING, "bearish_engulfing", BARS, TRUTH, INPUT_BAR, 0,                                     \
+      "black after white, open >= close before, close <= open before, one of them strictly (TA-Lib's "       \
+      "CDLENGULFING < 0)")                                                                                   \
+    X(BULLISH_HARAMI, "bullish_harami", BARS, TRUTH, INPUT_BAR, 0,                                           \
+      "after a long black body a short one within it: its length <= mean of the 10 before, that of the one " \
+      "before > mean of the 10 before it, neither end is beyond that one's (TA-Lib's CDLHARAMI > 0)")        \
+    X(BEARISH_HARAMI, "bearish_harami", BARS, TRUTH, INPUT_BAR, 0,                                           \
+      "after a long white body a short one within it, as bullish_harami (TA-Lib's CDLHARAMI < 0)")           \
+    X(INSIDE_BAR, "inside_bar", BARS, TRUTH, INPUT_BAR, 0,                                                   \
+      "high < high before and low > low before (Bulkowski's inside day)")                                    \
+    X(RUNNING_UP, "running_up", BARS, TRUTH, INPUT_BAR, 0,                                                   \
+      "the last N bars each have a high > that of the bar before and a low > that of the bar before")        \
+    X(RUNNING_DOWN, "running_down", BARS, TRUTH, INPUT_BAR, 0,                                               \
+      "the last N bars each have a high < that of the bar before and a low < that of the bar before")        \
+    X(EMA_CROSS_UP, "ema_cross_up", BARS, TRUTH, INPUT_BAR, 0,                                               \
+      "ema(N) > ema(M) at the bar, ema(N) <= ema(M) at the one before; N = 1 is the close")                  \
+    X(EMA_CROSS_DOWN, "ema_cross_down", BARS, TRUTH, INPUT_BAR, 0,                                           \
+      "ema(N) < ema(M) at the bar, ema(N) >= ema(M) at the one before")                                      \
+    X(EMA_RETURN, "ema_return", BARS, TRUTH, INPUT_BAR, 0,                                                   \
+      "price has come back to its average: low <= ema(N) <= high of the bar, not so of the one before")      \
+    X(NEW_CANDLE_HIGH, "new_candle_high", BARS, TRUTH, INPUT_PRICE, 0, "price > high of the bar")            \
+    X(NEW_CANDLE_LOW, "new_candle_low", BARS, TRUTH, INPUT_PRICE, 0, "price < low of the bar")               \
+    X(THROUGH_VWAP_UP, "through_vwap_up", BARS, TRUTH, INPUT_TRADE, 0,                                       \
+      "open of the live bar < vwap(session) < price; 0 while there is no live bar")                          \
+    X(THROUGH_VWAP_DOWN, "through_vwap_down", BARS, TRUTH, INPUT_TRADE, 0,                                   \
+      "open of the live bar > vwap(session) > price; 0 while there is no live bar")                          \
+    X(VWAP_SUPPORT, "vwap_support", BARS, TRUTH, INPUT_TRADE, 0,                                             \
+      "the live bar came down to vwap(session) and went up again: its open > VWAP, its low <= VWAP, price "  \
+      "> "                                                                                                   \
+      "VWAP")                                                                                                \
+    X(VWAP_RESISTANCE, "vwap_resistance", BARS, TRUTH, INPUT_TRADE, 0,                                       \
+      "the live bar went up to vwap(session) and came down again: its open < VWAP, its high >= VWAP, price " \
+      "< VWAP")                                                                                              \
+    X(NEAR_DAY_HIGH, "near_day_high", PERCENT, TRUTH, INPUT_PRICE, 0,                                        \
+      "high_today - price <= P percent of high_today")                                                       \
+    X(NEAR_DAY_LOW, "near_day_low", PERCENT, TRUTH, INPUT_PRICE, 0,                                          \
+      "price - low_today <= P percent of low_today")                                                         \
+    X(NEW_DAY_HIGH, "new_day_high", PLAIN, TRUTH, INPUT_PRICE, 0,                                            \
+      "price > the high of today's ended minutes (all sessions)")                                            \
+    X(NEW_DAY_LOW, "new_day_low", PLAIN, TRUTH, INPUT_PRICE, 0,                                              \
+      "price < the low of today's ended minutes (all sessions)")                                             \
+    X(BREAK_DAY_HIGH, "break_day_high", PLAIN, TRUTH, INPUT_PRICE, 0,                                        \
+      "new_day_high in a minute that opened at or under that high")                                          \
+    X(BREAK_DAY_LOW, "break_day_low", PLAIN, TRUTH, INPUT_PRICE, 0,                                          \
+      "new_day_low in a minute that opened at or over that low")                                             \
+    X(REJECT_DAY_HIGH, "reject_day_high", PLAIN, TRUTH, INPUT_PRICE, 0,                                      \
+      "the live minute has reached the high of today's ended minutes (its high >= that) and price < that "   \
+      "again")                                                                                               \
+    X(REJECT_DAY_LOW, "reject_day_low", PLAIN, TRUTH, INPUT_PRICE, 0,                                        \
+      "the live minute has reached the low of today's ended minutes (its low <= that) and price > that "     \
+      "again")                                                                                               \
+    X(OPENING_BREAKOUT, "opening_range_breakout", WINDOW, TRUTH, INPUT_PRICE, 2,                             \
+      "price > the high of the first N minutes of today's market session; unknown before they are over and " \
+      "after that session (Crabel's opening range)")                                                         \
+    X(OPENING_BREAKDOWN, "opening_range_breakdown", WINDOW, TRUTH, INPUT_PRICE, 2,                           \
+      "price < the low of the first N minutes of today's market session, as opening_range_breakout")
+
+/* Parameters of FORM_BARS and FORM_PERCENT: enum suffix, how many, most (at least 1), defaults. Of bars; of
+ * FORM_PERCENT hundredths of a percent.
+ */
+#define METRIC_PARAMETERS(X)                                                                                 \
+    X(VOLUME_SPIKE, 1, 240, 10, 0)                                                                           \
+    X(RUNNING_UP, 1, 20, 3, 0)                                                                               \
+    X(RUNNING_DOWN, 1, 20, 3, 0)                                                                             \
+    X(EMA_CROSS_UP, 2, INDICATOR_PERIOD_MAX, 9, 20)                                                          \
+    X(EMA_CROSS_DOWN, 2, INDICATOR_PERIOD_MAX, 9, 20)                                                        \
+    X(EMA_RETURN, 1, INDICATOR_PERIOD_MAX, 20, 0)                                                            \
+    X(NEAR_DAY_HIGH, 1, 5000, 50, 0)                                                                         \
+    X(NEAR_DAY_LOW, 1, 5000, 50, 0)
 
 /* enum suffix, name, form, unit, inputs, words of state per symbol, what it is (with its convention) */
 #define METRICS(X)                                                                                           \
@@ -153,6 +250,7 @@ enum metric_input {
       "vwap_dist_1d in percent of the VWAP")                                                                 \
     X(SESSION, "session", PLAIN, NUMBER, INPUT_BAR, 0,                                                       \
       "\"closed\", \"premarket\", \"market\" or \"postmarket\"")                                             \
+    CANDLE_METRICS(X)                                                                                        \
     X(INDICATOR, "", INDICATOR, NUMBER, INPUT_PRICE, 0, "an indicator over bars of a timeframe")             \
     X(DIFFERENCE, "-", PLAIN, NUMBER, INPUT_PRICE | INPUT_TRADE | INPUT_QUOTE, 0,                            \
       "left - right of a comparison of two metrics; not for rules to name")
@@ -192,6 +290,39 @@ enum metric_kind { METRICS(X) METRIC_KIND_COUNT };
     X(POSITION_DAYS, "daily bars", "N - 1 daily bars")                                                       \
     X(BIGGEST_RANGE, "daily bars", "21 N daily bars")                                                        \
     X(RELATIVE_RANGE, "daily bars", "15 daily bars")                                                         \
+    X(MA_DIST, "bars of T", "that of the average")                                                           \
+    X(CONSECUTIVE, "bars of T", "1 bar")                                                                     \
+    X(VOLUME_SPIKE, "bars of T", "N + 1 bars")                                                               \
+    X(BULLISH_CLOSE, "bars of T", "1 bar")                                                                   \
+    X(BEARISH_CLOSE, "bars of T", "1 bar")                                                                   \
+    X(UPPER_SHADOW, "bars of T", "1 bar")                                                                    \
+    X(LOWER_SHADOW, "bars of T", "1 bar")                                                                    \
+    X(NEW_CANDLE_HIGH, "bars of T", "1 bar")                                                                 \
+    X(NEW_CANDLE_LOW, "bars of T", "1 bar")                                                                  \
+    X(BULLISH_ENGULFING, "bars of T", "2 bars")                                                              \
+    X(BEARISH_ENGULFING, "bars of T", "2 bars")                                                              \
+    X(INSIDE_BAR, "bars of T", "2 bars")                                                                     \
+    X(BULLISH_HARAMI, "bars of T", "12 bars")                                                                \
+    X(BEARISH_HARAMI, "bars of T", "12 bars")                                                                \
+    X(RUNNING_UP, "bars of T", "N + 1 bars")                                                                 \
+    X(RUNNING_DOWN, "bars of T", "N + 1 bars")                                                               \
+    X(EMA_RETURN, "bars of T", "N + 1 bars")                                                                 \
+    X(EMA_CROSS_UP, "bars of T", "larger of N and M + 1 bars")                                               \
+    X(EMA_CROSS_DOWN, "bars of T", "larger of N and M + 1 bars")                                             \
+    X(THROUGH_VWAP_UP, "bars of T, trades", "a trade of the session")                                        \
+    X(THROUGH_VWAP_DOWN, "bars of T, trades", "a trade of the session")                                      \
+    X(VWAP_SUPPORT, "bars of T, trades", "a trade of the session")                                           \
+    X(VWAP_RESISTANCE, "bars of T, trades", "a trade of the session")                                        \
+    X(NEAR_DAY_HIGH, "trades", "a trade of today")                                                           \
+    X(NEAR_DAY_LOW, "trades", "a trade of today")                                                            \
+    X(NEW_DAY_HIGH, "minute bars", "an ended bar of today")                                                  \
+    X(NEW_DAY_LOW, "minute bars", "an ended bar of today")                                                   \
+    X(BREAK_DAY_HIGH, "minute bars", "an ended bar of today")                                                \
+    X(BREAK_DAY_LOW, "minute bars", "an ended bar of today")                                                 \
+    X(REJECT_DAY_HIGH, "minute bars", "an ended bar of today")                                               \
+    X(REJECT_DAY_LOW, "minute bars", "an ended bar of today")                                                \
+    X(OPENING_BREAKOUT, "minute bars", "those minutes, a bar in them")                                       \
+    X(OPENING_BREAKDOWN, "minute bars", "those minutes, a bar in them")                                      \
     X(SESSION, "clock, calendar", "none")
 
 enum session_kind {
@@ -207,10 +338,10 @@ extern const char *const session_names[SESSION_KIND_COUNT];
  * are.
  */
 struct metric {
-    uint16_t kind;      /* enum metric_kind */
-    uint16_t period;    /* minutes or days, 0 where it takes none */
-    uint16_t timeframe; /* INDICATOR: minutes of a bar, METRIC_DAY for daily ones */
-    struct indicator indicator;
+    uint16_t kind;              /* enum metric_kind */
+    uint16_t period;            /* minutes or days, 0 where it takes none */
+    uint16_t timeframe;         /* of bars: minutes of one, METRIC_DAY for daily ones */
+    struct indicator indicator; /* … of FORM_BARS its parameters in n, of FORM_PERCENT in hundredths */
 };
 _Static_assert(sizeof(struct metric) == 16, "no padding: metrics are compared as bytes");
 
@@ -234,6 +365,12 @@ struct metric_row {
     unsigned state_words;
 };
 extern const struct metric_row metric_rows[METRIC_KIND_COUNT];
+
+struct metric_parameters {
+    uint8_t count;
+    uint16_t max, standard[2];
+};
+extern const struct metric_parameters metric_parameters[METRIC_KIND_COUNT];
 
 enum {
     METRIC_WINDOW_MAX = 240,
@@ -268,6 +405,17 @@ static inline bool metric_of_days(const struct metric *m)
 {
     return m->timeframe == METRIC_DAY || metric_rows[m->kind].form == FORM_DAYS ||
            metric_rows[m->kind].form == FORM_MONTHS;
+}
+/* True for one whose name has a timeframe behind '@'. */
+static inline bool metric_of_bars(const struct metric *m)
+{
+    enum metric_form form = metric_rows[m->kind].form;
+    return form == FORM_INDICATOR || form == FORM_BARS || form == FORM_AVERAGE;
+}
+/* True for a candle that keeps state of the ended bars, as an indicator does. */
+static inline bool metric_is_pushed(const struct metric *m)
+{
+    return m->kind == METRIC_EMA_CROSS_UP || m->kind == METRIC_EMA_CROSS_DOWN || m->kind == METRIC_EMA_RETURN;
 }
 /* What a row's metrics are made of, and what must have been for a first value. */
 struct metric_origin {

@@ -89,8 +89,7 @@ void metric_days(const struct engine *e, const struct symbol *s, const struct no
     }
 }
 
-/* The first of the bars from bars_first on that starts at time t or later. */
-static uint64_t first_from(const struct engine *e, const struct symbol *s, int64_t t)
+uint64_t bars_from(const struct engine *e, const struct symbol *s, int64_t t)
 {
     uint64_t lo = s->bars_first, hi = s->bars_end;
     while (lo < hi) {
@@ -122,7 +121,7 @@ void metric_same_time(const struct engine *e, const struct symbol *s, const stru
         if (start < kept_ns || start >= end)
             continue;
         n++;
-        for (uint64_t i = first_from(e, s, start); i < s->bars_end; i++) {
+        for (uint64_t i = bars_from(e, s, start); i < s->bars_end; i++) {
             const struct bar *b = bar_at(e, s, i);
             int64_t t = (int64_t)b->minute * MINUTE_NS;
             if (t > until || t >= end)

@@ -244,6 +244,10 @@ static inline int64_t node_key(const struct engine *e, const struct symbol *s, u
     case METRIC_VWAP_DIST_DAY:
     case METRIC_VWAP_DIST_PCT_DAY:
         return metric_days_key(e, s, nd);
+#define X(kind, ...) case METRIC_##kind:
+        CANDLE_METRICS(X)
+#undef X
+        return metric_candle_key(e, s, nd);
     case METRIC_DIFFERENCE:
         return computed_key(e, s, &nd->term);
     case METRIC_KIND_COUNT:

@@ -7,7 +7,7 @@
  * than both, then comparisons, + and -, * and /, unary minus. JSON conditions become such an expression at
  * the edge (net/rules_file.h).
  *
- * A metric of yes and no (UNIT_TRUTH) is a condition by itself: `halted`, `not halted`.
+ * A metric of yes and no (UNIT_TRUTH) is a condition by itself: `halted`, `not inside_bar@5m`.
  *
  * Truth is three-valued: what has no value is unknown, through not, and, or, arithmetic; a rule fires only on
  * true.

@@ -238,7 +238,7 @@ static bool admit(struct engine *e, uint32_t slot, const struct rule *r, const s
                             .live = r->enabled};
     size_t kept = e->kept.used;
     for (unsigned i = 0; i < x->n_operands; i++) {
-        l.recursive |= x->operand[i].kind == METRIC_INDICATOR;
+        l.recursive |= metric_of_bars(&x->operand[i]);
         l.minds_halt |= x->operand[i].kind == METRIC_HALTED;
     }
     l.id = keep(e, r->id, l.id_len);

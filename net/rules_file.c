@@ -103,7 +103,7 @@ static int apply_timeframe(struct metric *m, const char *text, const char *tf, c
         if (minutes % 60 == 0)
             snprintf(hours, sizeof hours, "%uh", minutes / 60);
     }
-    if (m->kind == METRIC_INDICATOR && !strchr(text, '@')) { /* rsi(14) and rsi_14 become rsi(14)@5m */
+    if (metric_of_bars(m) && !strchr(text, '@')) { /* rsi(14) and rsi_14 become rsi(14)@5m */
         int n = snprintf(with, sizeof with, "%s@%s", text, tf);
         if (*tf && n < (int)sizeof with && metric_parse(with, (size_t)n, m, NULL) == 0)
             return 0;

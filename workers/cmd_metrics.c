@@ -17,7 +17,13 @@ static const char *const unit_names[] = {[UNIT_PRICE] = "price",
                                          [UNIT_VWAP] = "price",
                                          [UNIT_TRUTH] = "truth"};
 
-/* As it is written in a rule, N standing for the parameter. */
+static const struct metric_parameters *parameters_of(const struct metric_row *m)
+{
+    return &metric_parameters[m - metric_rows];
+}
+
+/* As it is written in a rule, N and M standing for parameters, P for a percentage, T for a timeframe, MA for
+ * a moving average. */
 static void form_of(const struct metric_row *m, char out[METRIC_NAME_MAX])
 {
     static const char *const after[] = {[FORM_PLAIN] = "",
@@ -28,19 +34,34 @@ static void form_of(const struct metric_row *m, char out[METRIC_NAME_MAX])
                                         [FORM_SPAN] = "(Nm)",
                                         [FORM_SESSION] = "(session)",
                                         [FORM_TRADES] = "(N trades)",
-                                        [FORM_SECONDS] = "(Ns)"};
-    snprintf(out, METRIC_NAME_MAX, "%s%s", m->name, after[m->form]);
+                                        [FORM_SECONDS] = "(Ns)",
+                                        [FORM_BARS] = "@T",
+                                        [FORM_AVERAGE] = "(MA,N)@T",
+                                        [FORM_PERCENT] = "(P)"};
+    static const char *const in_brackets[] = {"", "(N)", "(N,M)"};
+    snprintf(out, METRIC_NAME_MAX, "%s%s%s", m->name,
+             in_brackets[m->form == FORM_BARS ? parameters_of(m)->count : 0], after[m->form]);
 }
 
 /* What N may be; false if there is none. */
 static bool parameter_of(const struct metric_row *m, int *max, const char **unit)
 {
-    bool days = m->form == FORM_DAYS, months = m->form == FORM_MONTHS;
-    *max = days ? METRIC_DAYS_MAX : months ? METRIC_DAYS_MAX / METRIC_MONTH_DAYS : METRIC_WINDOW_MAX;
+    bool days = m->form == FORM_DAYS, months = m->form == FORM_MONTHS, average = m->form == FORM_AVERAGE,
+         bars = average || (m->form == FORM_BARS && parameters_of(m)->count);
+    *max = days      ? METRIC_DAYS_MAX
+           : months  ? METRIC_DAYS_MAX / METRIC_MONTH_DAYS
+           : average ? INDICATOR_PERIOD_MAX
+           : bars    ? parameters_of(m)->max
+                     : METRIC_WINDOW_MAX;
     bool trades = m->form == FORM_TRADES, seconds = m->form == FORM_SECONDS;
-    *unit = days ? "trading days" : months ? "months" : trades ? "trades" : seconds ? "seconds" : "minutes";
     *max = trades ? METRIC_TRADES_MAX : seconds ? METRIC_SECONDS_MAX : *max;
-    return days || months || trades || seconds || m->form == FORM_WINDOW || m->form == FORM_SPAN;
+    *unit = trades    ? "trades"
+            : seconds ? "seconds"
+            : days    ? "trading days"
+            : months  ? "months"
+            : bars    ? "bars"
+                      : "minutes";
+    return trades || seconds || days || months || bars || m->form == FORM_WINDOW || m->form == FORM_SPAN;
 }
 
 static void range_of(const struct metric_row *m, char out[64])
@@ -49,7 +70,14 @@ static void range_of(const struct metric_row *m, char out[64])
     const char *unit;
     int max, n = 0;
     out[0] = 0;
-    if (parameter_of(m, &max, &unit))
+    const struct metric_parameters *p = parameters_of(m);
+    if (m->form == FORM_BARS && p->count == 2)
+        snprintf(out, 64, "N, M 1 to %d bars, default %u, %u", p->max, p->standard[0], p->standard[1]);
+    else if (m->form == FORM_BARS && p->count)
+        snprintf(out, 64, "N 1 to %d bars, default %u", p->max, p->standard[0]);
+    else if (m->form == FORM_PERCENT)
+        snprintf(out, 64, "P 0.01 to %u percent, default %g", p->max / 100u, p->standard[0] / 100.0);
+    else if (parameter_of(m, &max, &unit))
         snprintf(out, 64, "N 1 to %d %s", max, unit);
     for (size_t i = 0; m->form == FORM_TIMEFRAME && i < sizeof minutes / sizeof *minutes; i++)
         n += snprintf(out + n, 64 - (size_t)n, "%s%d", i ? ", " : "N ", minutes[i]);
@@ -68,6 +96,16 @@ static unsigned aliases_of(const struct metric_row *m, char out[2][METRIC_NAME_M
     if (n > 7 && !strcmp(m->name + n - 7, "_pct_1d")) {
         snprintf(out[0], METRIC_NAME_MAX, "%.*s_1d_pct", (int)n - 7, m->name);
         return 1;
+    }
+    if (m->form == FORM_BARS) {
+        static const char *const flat[] = {"_T", "_N_T", "_N_M_T"};
+        snprintf(out[0], METRIC_NAME_MAX, "%s%s", m->name, flat[parameters_of(m)->count]);
+        return 1;
+    }
+    if (m->form == FORM_AVERAGE) {
+        snprintf(out[0], METRIC_NAME_MAX, "ma_dist_MA_N_T_pct");
+        snprintf(out[1], METRIC_NAME_MAX, "ma_dist_pct_MA_N_T");
+        return 2;
     }
     return 0;
 }

@@ -726,6 +726,278 @@ static bool is_of_days(const char *name)
            (last && sscanf(last, "_%u%c", &n, &unit) == 2 && unit == 'd');
 }
 
+/* ---- candles and levels */
+
+static int compare(const struct value *a, const struct value *b);
+
+static struct value truth_value(bool holds)
+{
+    return number_value(holds);
+}
+
+/* Bars of a timeframe, 0 = daily; *live: the last one of them is not over. */
+static size_t candles_of(const struct sym *s, unsigned length, struct minute *out, bool *live)
+{
+    size_t n = length ? bars_of(s, length, out) : days_of(s, out, live);
+    if (!length)
+        return n + *live;
+    *live = n && span_end(s, out[n - 1].minute * MIN, length) > s->time / MIN;
+    return n;
+}
+
+static int64_t body_of(const struct minute *b)
+{
+    return b->close > b->open ? b->close - b->open : b->open - b->close;
+}
+
+static int64_t larger(int64_t a, int64_t b)
+{
+    return a > b ? a : b;
+}
+
+static int64_t smaller(int64_t a, int64_t b)
+{
+    return a < b ? a : b;
+}
+
+/* TA-Lib's CDLENGULFING: 1, -1, 0. x is the last bar. */
+static int engulfing(const struct minute *x, const struct minute *y)
+{
+    int color = x->close >= x->open ? 1 : -1, before = y->close >= y->open ? 1 : -1;
+    if (color == 1 && before == -1 &&
+        ((x->close >= y->open && x->open < y->close) || (x->close > y->open && x->open <= y->close)))
+        return 1;
+    if (color == -1 && before == 1 &&
+        ((x->open >= y->close && x->close < y->open) || (x->open > y->close && x->close <= y->open)))
+        return -1;
+    return 0;
+}
+
+/* TA-Lib's CDLHARAMI: its sign; bar[n - 1] is the last one. */
+static int harami(const struct minute *bar, size_t n)
+{
+    const struct minute *x = &bar[n - 1], *y = &bar[n - 2];
+    long double long_mean = 0, short_mean = 0;
+    for (size_t i = 0; i < 10; i++) {
+        long_mean += (long double)body_of(&bar[n - 12 + i]) / 10;
+        short_mean += (long double)body_of(&bar[n - 11 + i]) / 10;
+    }
+    if (body_of(y) <= long_mean || body_of(x) > short_mean ||
+        larger(x->open, x->close) > larger(y->open, y->close) ||
+        smaller(x->open, x->close) < smaller(y->open, y->close))
+        return 0;
+    return y->close >= y->open ? -1 : 1;
+}
+
+/* After each bar; 0 before the n-th. The formula is that of the catalogue to the letter: two means may be
+ * equal. */
+static double ema_after(const struct minute *bar, size_t count, unsigned n)
+{
+    double v = 0;
+    for (size_t i = 0; i < count; i++) {
+        double x = (double)bar[i].close;
+        v = i + 1 < n ? v + x : i + 1 == n ? (v + x) / n : v + 2.0 / (n + 1) * (x - v);
+    }
+    return count < n ? 0 : v / 1e9;
+}
+
+static bool touches(const struct minute *b, double mean)
+{
+    return (double)b->low / 1e9 <= mean && mean <= (double)b->high / 1e9;
+}
+
+/* Of ended bars alone. n, m: parameters. */
+static struct value of_ended(const struct minute *bar, size_t count, const char *head, unsigned n, unsigned m)
+{
+    const struct minute *x = &bar[count - 1], *y = &bar[count - 2];
+    int64_t top = larger(x->open, x->close), bottom = smaller(x->open, x->close);
+    if (count < 1)
+        return unknown;
+    if (!strcmp(head, "bullish_close"))
+        return truth_value(x->close > x->open);
+    if (!strcmp(head, "bearish_close"))
+        return truth_value(x->close < x->open);
+    if (!strcmp(head, "upper_shadow"))
+        return truth_value(x->high - top > body_of(x));
+    if (!strcmp(head, "lower_shadow"))
+        return truth_value(bottom - x->low > body_of(x));
+    if (!strcmp(head, "consecutive_candles")) {
+        double up = 0, down = 0;
+        for (size_t i = 0; i < count; i++) {
+            up = bar[i].close > bar[i].open ? up + 1 : 0;
+            down = bar[i].close < bar[i].open ? down + 1 : 0;
+        }
+        return number_value(up - down);
+    }
+    if (count < 2)
+        return unknown;
+    if (!strcmp(head, "inside_bar"))
+        return truth_value(x->high < y->high && x->low > y->low);
+    if (strstr(head, "_engulfing"))
+        return truth_value(engulfing(x, y) == (head[1] == 'u' ? 1 : -1));
+    if (strstr(head, "_harami"))
+        return count < 12 ? unknown : truth_value(harami(bar, count) == (head[1] == 'u' ? 1 : -1));
+    if (!strncmp(head, "running", 7)) {
+        bool up = true, down = true;
+        for (size_t i = count - smaller((int64_t)count, n); i > 0 && i < count; i++) {
+            up = up && bar[i].high > bar[i - 1].high && bar[i].low > bar[i - 1].low;
+            down = down && bar[i].high < bar[i - 1].high && bar[i].low < bar[i - 1].low;
+        }
+        return count < n + 1u ? unknown : truth_value(head[8] == 'u' ? up : down);
+    }
+    if (!strcmp(head, "volume_spike")) {
+        double sum = 0;
+        for (size_t i = 2; i <= n + 1u && i <= count; i++)
+            sum += (double)bar[count - i].volume;
+        return count < n + 1u || sum == 0 ? unknown : number_value((double)x->volume * n / sum);
+    }
+    double a = ema_after(bar, count, n), a_before = ema_after(bar, count - 1, n);
+    if (!strcmp(head, "ema_return"))
+        return count < n + 1u ? unknown : truth_value(touches(x, a) && !touches(y, a_before));
+    double b = ema_after(bar, count, m), b_before = ema_after(bar, count - 1, m);
+    if (count < n + 1u || count < m + 1u)
+        return unknown;
+    return truth_value(!strcmp(head, "ema_cross_up") ? a > b && a_before <= b_before
+                                                     : a < b && a_before >= b_before);
+}
+
+/* VWAP of the session against the live bar and the price. */
+static struct value of_vwap(const struct sym *s, const struct minute *live, const char *head,
+                            struct value price)
+{
+    struct value vwap = sums(s, true);
+    if (!vwap.known || !price.known)
+        return unknown;
+    if (!live)
+        return truth_value(false);
+    struct value open = price_value(live->open), low = price_value(live->low), high = price_value(live->high);
+    int from = compare(&open, &vwap), to = compare(&price, &vwap);
+    if (!strcmp(head, "through_vwap_up"))
+        return truth_value(from < 0 && to > 0);
+    if (!strcmp(head, "through_vwap_down"))
+        return truth_value(from > 0 && to < 0);
+    if (!strcmp(head, "vwap_support"))
+        return truth_value(from > 0 && to > 0 && compare(&low, &vwap) <= 0);
+    return truth_value(from < 0 && to < 0 && compare(&high, &vwap) >= 0);
+}
+
+/* Levels of the day and of the opening range; false: another one. */
+static bool level(const struct sym *s, const char *name, struct value price, struct value *v)
+{
+    struct session now = session_of(s->calendar, s->time);
+    int64_t from = now.day == INT64_MIN ? INT64_MIN : now.day / MIN, to = s->time / MIN, p = price.e9;
+    unsigned n, hundredths = 0;
+    const struct minute *live =
+        s->n_bars && s->bar[s->n_bars - 1].minute == to ? &s->bar[s->n_bars - 1] : NULL;
+    bool high = strstr(name, "high"), opening = sscanf(name, "opening_range_%*[a-z]_%um", &n) == 1,
+         near = sscanf(name, "near_day_%*[a-z](0.%u)", &hundredths) == 1;
+    if (!opening && !near && !strstr(name, "_day_"))
+        return false;
+    *v = unknown;
+    if (near) {
+        struct extent day = extent_from(s, from, false);
+        hundredths *= hundredths < 10 ? 10 : 1;
+        if (day.any && price.known)
+            *v = truth_value(high ? (day.high - p) * 10000 <= day.high * hundredths
+                                  : (p - day.low) * 10000 <= day.low * hundredths);
+        return true;
+    }
+    if (opening) {
+        if (now.kind != SESSION_MARKET || s->time / MIN < now.start / MIN + n)
+            return true;
+        from = now.start / MIN;
+        to = from + n;
+    }
+    struct extent x = {.low = INT64_MAX};
+    for (size_t i = 0; i < s->n_bars; i++)
+        if (s->bar[i].minute >= from && s->bar[i].minute < to && s->bar[i].trades) {
+            x.any = true;
+            x.high = larger(x.high, s->bar[i].high);
+            x.low = smaller(x.low, s->bar[i].low);
+        }
+    if (!x.any || !price.known)
+        return true;
+    if (opening)
+        *v = truth_value(strstr(name, "breakout") ? p > x.high : p < x.low);
+    else if (!strncmp(name, "new", 3))
+        *v = truth_value(high ? p > x.high : p < x.low);
+    else if (!strncmp(name, "break", 5))
+        *v = truth_value(live &&
+                         (high ? live->open <= x.high && p > x.high : live->open >= x.low && p < x.low));
+    else
+        *v = truth_value(live &&
+                         (high ? live->high >= x.high && p < x.high : live->low <= x.low && p > x.low));
+    return true;
+}
+
+/* A candle or a level; false: another one. */
+static bool candle(const struct sym *s, const char *name, struct value price, struct value *v)
+{
+    static const char *const heads[] = {
+        "consecutive_candles", "volume_spike",   "bullish_close",     "bearish_close",
+        "upper_shadow",        "lower_shadow",   "bullish_engulfing", "bearish_engulfing",
+        "bullish_harami",      "bearish_harami", "inside_bar",        "running_up",
+        "running_down",        "ema_cross_up",   "ema_cross_down",    "ema_return",
+        "new_candle_high",     "new_candle_low", "through_vwap_up",   "through_vwap_down",
+        "vwap_support",        "vwap_resistance"};
+    static struct minute bar[20000];
+    const char *at = strchr(name, '@');
+    unsigned n = 0, m = 0, length = 0, k = 0;
+    char head[40], average[8];
+    bool live;
+    if (!at)
+        return level(s, name, price, v);
+    if (strcmp(at, "@1d"))
+        length = (unsigned)atoi(at + 1);
+    if (sscanf(name, "ma_dist_pct(%7[a-z],%u)", average, &n) == 2) {
+        struct value mean = indicator(s, average, n, length);
+        *v = mean.known && price.known
+                 ? number_value(((double)price.e9 / 1e9 - mean.number) / mean.number * 100)
+                 : unknown;
+        return true;
+    }
+    snprintf(head, sizeof head, "%.*s", (int)strcspn(name, "(@"), name);
+    sscanf(name, "%*[a-z_](%u,%u)", &n, &m);
+    while (k < sizeof heads / sizeof *heads && strcmp(heads[k], head))
+        k++;
+    if (k == sizeof heads / sizeof *heads)
+        return false;
+    size_t count = candles_of(s, length, bar, &live), ended = count - live;
+    if (strstr(head, "vwap"))
+        *v = of_vwap(s, live ? &bar[count - 1] : NULL, head, price);
+    else if (strncmp(head, "new_candle", 10))
+        *v = of_ended(bar, ended, head, n, m);
+    else if (ended == 0 || !price.known)
+        *v = unknown;
+    else
+        *v = truth_value(head[11] == 'h' ? price.e9 > bar[ended - 1].high : price.e9 < bar[ended - 1].low);
+    return true;
+}
+
+/* "dev(20 trades)", "change_over(40s)": of the last sales of the trading day, by when they came. */
+static struct value of_prints(const struct sym *s, const char *name)
+{
+    int64_t today = session_of(s->calendar, s->time).day, newest = INT64_MIN, price = 0, oldest = 0;
+    bool dev = name[0] == 'd';
+    unsigned n = (unsigned)atoi(strchr(name, '(') + 1), count = 0;
+    __int128 sum = 0;
+    for (size_t i = s->n_ticks; i-- > 0;) {
+        const struct tick *t = &s->tick[i];
+        if (t->late || t->cancelled || session_of(s->calendar, t->now).day != today)
+            continue;
+        newest = newest == INT64_MIN ? t->now : newest;
+        price = count ? price : t->price;
+        if (dev ? count == n : t->now <= newest - (int64_t)n * SEC)
+            break;
+        sum += t->price;
+        oldest = t->price;
+        count++;
+    }
+    if (count == 0 || (dev && count < n))
+        return unknown;
+    return number_value((double)price / (dev ? (double)sum / count : (double)oldest) - 1);
+}
+
 static struct value metric_value(const struct sym *s, const char *name)
 {
     unsigned n, length;
@@ -741,6 +1013,8 @@ static struct value metric_value(const struct sym *s, const char *name)
         live = s->bar[i].minute == now ? &s->bar[i] : live;
         last = s->bar[i].minute < now ? &s->bar[i] : last;
     }
+    if (candle(s, name, price, &v))
+        return v;
     if (sscanf(name, "%15[a-z_](%u)@%um", head, &n, &length) == 3)
         return indicator(s, head, n, strstr(name, "@1d") ? 0 : length);
     if (is_of_days(name) && of_days(s, name, price, unit, &v))
@@ -786,6 +1060,8 @@ static struct value metric_value(const struct sym *s, const char *name)
                 return number_value((double)s->tick[i].size / unit);
         return unknown;
     }
+    if (!strncmp(name, "dev(", 4) || !strncmp(name, "change_over(", 12))
+        return of_prints(s, name);
     if (!strcmp(name, "halted"))
         return number_value(s->halted);
     if (!strcmp(name, "session"))
@@ -1286,6 +1562,72 @@ static void see_end(struct world *w)
 
 /* ---- random markets */
 
+static bool is_truth(const char *name)
+{
+    struct metric m;
+    struct error err;
+    assert_int_equal(metric_parse(name, strlen(name), &m, &err), 0);
+    return metric_unit(&m) == UNIT_TRUTH;
+}
+
+/* A candle or a level; n: a number of bars or minutes. */
+static void pick_candle(struct world *w, unsigned n, unsigned length, char *name)
+{
+    static const char *const names[] = {"bullish_close",
+                                        "bearish_close",
+                                        "upper_shadow",
+                                        "lower_shadow",
+                                        "bullish_engulfing",
+                                        "bearish_engulfing",
+                                        "bullish_harami",
+                                        "bearish_harami",
+                                        "bullish_harami",
+                                        "bearish_harami",
+                                        "inside_bar",
+                                        "consecutive_candles",
+                                        "new_candle_high",
+                                        "new_candle_low",
+                                        "through_vwap_up",
+                                        "through_vwap_down",
+                                        "vwap_support",
+                                        "vwap_resistance",
+                                        "volume_spike(N)",
+                                        "running_up(N)",
+                                        "running_down(N)",
+                                        "ema_return(N)",
+                                        "ema_cross_up(N,M)",
+                                        "ema_cross_down(N,M)",
+                                        "ma_dist_pct(sma,N)",
+                                        "ma_dist_pct(ema,N)",
+                                        "new_day_high",
+                                        "new_day_low",
+                                        "break_day_high",
+                                        "break_day_low",
+                                        "reject_day_high",
+                                        "reject_day_low",
+                                        "near_day_high(0.P)",
+                                        "near_day_low(0.P)",
+                                        "opening_range_breakout_Nm",
+                                        "opening_range_breakdown_Nm"};
+    const char *p = names[random_below(&w->random, sizeof names / sizeof *names)];
+    bool bars = !strstr(p, "_day_") && strncmp(p, "opening", 7);
+    for (*name = 0; *p; p++) {
+        unsigned x = *p == 'N' ? n : *p == 'M' ? n + 1 + random_below(&w->random, 4) : 0;
+        if (*p == 'N' && strstr(name, "running"))
+            x = n % 4 + 1;
+        if (x)
+            sprintf(name + strlen(name), "%u", x);
+        else if (*p == 'P')
+            strcat(name, (const char *[]){"25", "5", "75"}[random_below(&w->random, 3)]);
+        else
+            strncat(name, p, 1);
+    }
+    if (bars && one_in(&w->random, 6))
+        strcat(name, "@1d");
+    else if (bars)
+        sprintf(name + strlen(name), "@%um", length);
+}
+
 static int pick_metric(struct world *w)
 {
     static const char *const plain[] = {"price",
@@ -1322,6 +1664,10 @@ static int pick_metric(struct world *w)
                                         "low_today",
                                         "size",
                                         "halted",
+                                        "dev(3 trades)",
+                                        "dev(20 trades)",
+                                        "change_over(40s)",
+                                        "change_over(300s)",
                                         "change_from_close_premarket",
                                         "change_from_close_premarket_pct",
                                         "change_from_close_postmarket",
@@ -1339,16 +1685,18 @@ static int pick_metric(struct world *w)
         "vwap_dist_%um", "vwap_dist_pct_%um", "range_%um",      "range_pct_%um",   "position_in_range_%um"};
     static const char *const of_bars[] = {"sma", "ema", "ema", "rsi", "rsi", "willr", "volume_avg", "atr"};
     static const unsigned lengths[] = {1, 1, 2, 5, 15, 60};
-    enum { PLAIN = sizeof plain / sizeof *plain, MINUTES = 15, BARS = 8, DAYS = 5 };
+    enum { PLAIN = sizeof plain / sizeof *plain, MINUTES = 15, BARS = 8, DAYS = 5, CANDLES = 24 };
     static const char *const of_time[] = {"relative_volume_%um", "seconds_since_trade", "minutes_in_market",
                                           "relative_volume_same_time"};
     char name[40];
-    uint32_t k = random_below(&w->random, PLAIN + MINUTES + BARS + DAYS + (w->timed ? 8 : 0)),
+    uint32_t k = random_below(&w->random, PLAIN + MINUTES + BARS + DAYS + CANDLES + (w->timed ? 8 : 0)),
              n = 1 + random_below(&w->random, one_in(&w->random, 4) ? 30 : 4);
     if (k < PLAIN)
         snprintf(name, sizeof name, "%s", plain[k]);
     else if (k < PLAIN + MINUTES)
         snprintf(name, sizeof name, of_minutes[k - PLAIN], n);
+    else if (k >= PLAIN + MINUTES + BARS + DAYS + (w->timed ? 8 : 0))
+        pick_candle(w, n, lengths[random_below(&w->random, 6)], name);
     else if (k >= PLAIN + MINUTES + BARS + DAYS)
         snprintf(name, sizeof name, of_time[k % 4], lengths[random_below(&w->random, 6)]);
     else if (k >= PLAIN + MINUTES + BARS)
@@ -1388,7 +1736,13 @@ static struct value pick_constant(struct world *w, const char *name, char text[3
         return price_value(e9);
     }
     double d;
-    if (!strncmp(name, "avg_volume", 10))
+    if (is_truth(name))
+        d = 0.5 * random_below(&w->random, 3);
+    else if (!strncmp(name, "consecutive", 11))
+        d = k;
+    else if (!strncmp(name, "volume_spike", 12))
+        d = 1.00370001 + 0.2 * k;
+    else if (!strncmp(name, "avg_volume", 10))
         d = 0.00370001 + 1000 * (double)random_below(&w->random, 60);
     else if (!strncmp(name, "relative", 8))
         d = 40.00370001 * (double)random_below(&w->random, 8);
@@ -1414,6 +1768,8 @@ static struct value pick_constant(struct world *w, const char *name, char text[3
         d = random_below(&w->random, 8);
     else if (!strcmp(name, "halted"))
         d = random_below(&w->random, 2);
+    else if (!strncmp(name, "dev(", 4) || !strncmp(name, "change_over(", 12))
+        d = 0.00000370001 + 0.0007 * k;
     else if (!strcmp(name, "session"))
         d = random_below(&w->random, 4);
     else if (!strncmp(name, "rsi", 3))
@@ -1432,7 +1788,8 @@ static bool is_rounded(const char *name)
 {
     return strchr(name, '@') || !strncmp(name, "relative", 8) || !strncmp(name, "seconds", 7) ||
            strstr(name, "volume_avg") || !strncmp(name, "vwap_dist", 9) || !strncmp(name, "dollar", 6) ||
-           strstr(name, "range_pct") || !strncmp(name, "avg_volume", 10) || !strncmp(name, "position", 8);
+           !strncmp(name, "dev(", 4) || !strncmp(name, "change_over(", 12) || strstr(name, "range_pct") ||
+           !strncmp(name, "avg_volume", 10) || !strncmp(name, "position", 8);
 }
 
 static void note_operand(struct tree *t, int m)
@@ -1519,7 +1876,11 @@ static int tree_random(struct world *w, struct tree *t, int depth, bool negated,
         } else {
             n.constant = pick_constant(w, name, right);
             static const char *const mirrored[6] = {"<", ">", "<=", ">=", "==", "!="};
-            if (!negated && one_in(&w->random, 6)) {
+            if (is_truth(name) && one_in(&w->random, 2)) { /* a condition by itself */
+                n.cmp = 0;
+                n.constant = number_value(0);
+                strcpy(text, name);
+            } else if (!negated && one_in(&w->random, 6)) {
                 n.cmp &= 1;
                 n.event = t->events = true;
                 sprintf(text, "%s crosses %s %s", name, n.cmp ? "below" : "above", right);

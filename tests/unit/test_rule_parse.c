@@ -325,6 +325,35 @@ static void test_operands(void **state)
     assert_false(compares(&e.node[0], key_of_double(SESSION_PREMARKET)));
 }
 
+/* A metric of yes and no is a condition by itself. */
+static void test_conditions_by_themselves(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text;
+        bool at_0, at_1; /* of the first comparison */
+    } t[] = {
+        {"inside_bar@5m", false, true},
+        {"not inside_bar@15m", true, false},
+        {"not not (inside_bar)", false, true},
+        {"not (inside_bar and price > 1)", true, false},
+        {"inside_bar == 1", false, true},
+        {"inside_bar == 0", true, false},
+        {"inside_bar + new_day_high > 1", false, false},
+        {"bullish_engulfing@5m and volume_5m > 10000", false, true},
+        {"new_day_high or inside_bar and not new_day_low", false, true},
+        {"new_day_high crosses above 0", false, true},
+    };
+    for (unsigned i = 0; i < sizeof t / sizeof *t; i++) {
+        if (parse(t[i].text) < 0)
+            fail_msg("%s: %s", t[i].text, err.text);
+        assert_int_equal(compares(&e.node[0], key_of_double(0)), t[i].at_0);
+        assert_int_equal(compares(&e.node[0], key_of_double(1)), t[i].at_1);
+    }
+    assert_int_equal(parse("volume_spike(2) and price > 1"), -1); /* a number is none */
+    assert_int_equal(parse("inside_bar + 1 and price > 1"), -1);
+}
+
 static void test_spans(void **state)
 {
     (void)state;
@@ -438,6 +467,9 @@ static void test_refusals(void **state)
         {"(price > 5) + 3 > 2", "column 13: found '+', expected 'and', 'or' or the end"},
         {"(price + 5", "column 11: the expression ends, expected an operator or ')'"},
         {"(price + 5) and bid > 1", "column 13: found 'and', expected one of > < >= <= == != or 'crosses'"},
+        {"inside_bar@5m 5", "column 15: found '5', expected 'and', 'or' or the end"},
+        {"price > inside_bar@7m",
+         "column 9: metric 'inside_bar@7m': expected inside_bar@T; T such as 5m, 1h, 1d"},
         {"price and bid > 1", "column 7: found 'and', expected one of > < >= <= == != or 'crosses'"},
         {"not price", "column 10: the expression ends, expected one of > < >= <= == != or 'crosses'"},
         {"price / 0 > 1", "column 9: found '0', expected a divisor that is not 0"},
@@ -601,6 +633,7 @@ int main(void)
                                        cmocka_unit_test(test_double_literals),
                                        cmocka_unit_test(test_operands),
                                        cmocka_unit_test(test_terms),
+                                       cmocka_unit_test(test_conditions_by_themselves),
                                        cmocka_unit_test(test_refusals),
                                        cmocka_unit_test(test_spans),
                                        cmocka_unit_test(test_limits),
