@@ -312,7 +312,8 @@ static size_t days_of(const struct sym *s, struct minute out[DAYS_MAX + 1], bool
 {
     int64_t today = session_of(s->calendar, s->time).day;
     size_t n = s->n_history;
-    memcpy(out, s->history, n * sizeof *out);
+    for (size_t i = 0; i < n; i++)
+        out[i] = s->history[i];
     for (int64_t day = s->split_day > T0 ? s->split_day : T0; day < today; day += day_length_ns) {
         assert_true(n < DAYS_MAX); /* those before a split are in the history */
         n += day_bar(s, day, &out[n]);
