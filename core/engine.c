@@ -46,7 +46,8 @@ static uint32_t pow2_at_least(uint32_t n)
     X(close_cursor, l->metrics *CURSORS_PER_METRIC)                                                          \
     X(touched, l->metrics *CURSORS_PER_METRIC *EXPR_LEVELS)                                                  \
     X(fired, l->rules)                                                                                       \
-    X(windows, l->symbols)
+    X(windows, l->symbols)                                                                                   \
+    X(attributes, l->symbols)
 
 /* Memory for what rules need beside their slots: as parsed, and as indexed. */
 static size_t kept_bytes(const struct engine_limits *l)
@@ -116,7 +117,7 @@ struct engine *engine_new(void *mem, const struct engine_limits *l, struct rule_
 
 uint32_t engine_out_capacity(const struct engine_limits *l)
 {
-    return 4096 + l->rules * (MSG_SLOTS_MAX - 4);
+    return 4096 + l->rules * MSG_SLOTS_MAX;
 }
 const struct engine_counters *engine_counters(const struct engine *e)
 {
@@ -181,9 +182,10 @@ void engine_values(const struct engine *e, uint32_t symbol, uint32_t first, uint
         const struct node *nd = &e->node[e->asked[first + i]];
         bool there = s && s->bound == e->epoch && !e->rules_changed;
         int64_t key = there ? node_key(e, s, e->asked[first + i]) : KEY_UNKNOWN;
-        value[i] = key == KEY_UNKNOWN                       ? NAN
-                   : metric_unit(&nd->metric) == UNIT_PRICE ? (double)key / 1e9
-                                                            : key_to_double(key);
+        enum metric_unit unit = metric_unit(&nd->metric);
+        value[i] = key == KEY_UNKNOWN || unit == UNIT_TEXT ? NAN
+                   : unit == UNIT_PRICE                    ? (double)key / 1e9
+                                                           : key_to_double(key);
     }
 }
 
@@ -551,6 +553,7 @@ bool symbol_add(struct engine *e, uint32_t id, const char *name, uint32_t bucket
                                        .size_scale = size_scale};
     memset(e->name[place], 0, sizeof e->name[place]);
     strcpy(e->name[place], name);
+    attributes_clear(&e->attributes[place]);
     e->local[id] = place + 1;
     bucket_add(e, place);
     return true;
@@ -599,6 +602,21 @@ static void apply_history(struct engine *e, const struct msg *m)
         return;
     }
     s->prev_close_e9 = h.close_e9;
+    refresh(e, s);
+}
+
+static void apply_attr(struct engine *e, const struct msg *m)
+{
+    struct symbol *s = symbol_of(e, m->symbol);
+    struct attributes a;
+    if (!s || !attributes_read(m, &a)) {
+        e->count.unknown_symbol += s == NULL;
+        e->count.ignored += s != NULL;
+        return;
+    }
+    if (memcmp(&a, attributes_of(e, s), sizeof a) == 0)
+        return; /* repeated at the start of a journal segment */
+    *attributes_of(e, s) = a;
     refresh(e, s);
 }
 
@@ -704,6 +722,9 @@ SELDOM static bool apply_seldom(struct engine *e, const struct msg *m)
         return apply_clock(e, m);
     case MSG_SYMBOL:
         apply_symbol(e, m);
+        break;
+    case MSG_ATTR:
+        apply_attr(e, m);
         break;
     case MSG_HISTORY_BAR:
         apply_history(e, m);

@@ -8,6 +8,7 @@
 #include <assert.h>
 
 #include "core/anomaly.h"
+#include "core/attribute.h"
 #include "core/bar.h"
 #include "core/bucket.h"
 #include "core/condition.h"
@@ -210,6 +211,9 @@ struct loaded_rule {
     uint32_t id_len;
     const char *symbols; /* comma-separated; none = all */
     uint32_t symbols_len;
+    uint32_t text_bytes; /* that the texts of an alert have at most */
+    const char *expr;    /* for explanations, if it names texts; else NULL */
+    uint32_t expr_len;
     const struct expr_node *node; /* operands are node numbers of the engine */
     const uint32_t *operand;
 };
@@ -283,7 +287,8 @@ struct engine {
     char (*name)[64];
     uint32_t *next_in_bucket; /* by place; NONE at the end */
     uint32_t n_symbols;
-    struct bar *bar, *series_bar; /* series_bar: SERIES_MAX rings for each symbol */
+    struct attributes *attributes; /* by place */
+    struct bar *bar, *series_bar;  /* series_bar: SERIES_MAX rings for each symbol */
 
     /* anomalies; the memory is touched only where they are looked for */
     unsigned watched; /* 0 or WATCHED */
@@ -376,6 +381,11 @@ static inline uint32_t place_of(const struct engine *e, const struct symbol *s)
     return (uint32_t)(s - e->symbol);
 }
 
+static inline struct attributes *attributes_of(const struct engine *e, const struct symbol *s)
+{
+    return &e->attributes[place_of(e, s)];
+}
+
 /* Not a power of two: bars of the same minute would share one set of the cache. */
 static inline size_t bars_stride(const struct engine_limits *l)
 {
@@ -440,6 +450,8 @@ void metrics_rebuild(const struct engine *e, struct symbol *s);
 /* The value of an indicator, in its unit. */
 int64_t metric_indicator(const struct engine *e, const struct symbol *s, const struct node *nd);
 int64_t metric_relative_volume(const struct engine *e, const struct symbol *s, const struct node *nd);
+/* NEWS_AGE, EARNINGS_IN. */
+int64_t metric_until(const struct engine *e, const struct symbol *s, enum metric_kind kind);
 
 /* computed.c */
 /* The key of a term that is no metric; its sides are nodes. Stated in rule.h. */

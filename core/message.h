@@ -92,6 +92,8 @@ struct msg_part {
     uint16_t pad;
 };
 
+/* ATTR: core/attribute.h. */
+
 /* CLOCK: `symbol` is the bucket, event_ns its new time. No payload. END: no payload. */
 
 /* BAR, emitted by the engine: event_ns is the bar's start, seq that of the message that made it so. */
@@ -123,7 +125,8 @@ struct msg_alert {
     uint8_t n_operands; /* at most ALERT_OPERANDS_MAX */
     /* continuation: */
     int64_t price_e9;  /* the symbol's price, ALERT_UNKNOWN if it has none */
-    int64_t operand[]; /* as enum metric_unit says: a price at 1e-9, or the bits of a double */
+    int64_t operand[]; /* as enum metric_unit says: a price at 1e-9, the bits of a double, or how many bytes a
+                          text has; the texts follow, one behind the other */
 };
 #define ALERT_UNKNOWN      INT64_MIN /* an operand without value */
 #define ALERT_OPERANDS_MAX 64

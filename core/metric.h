@@ -17,6 +17,7 @@ enum metric_unit {
     UNIT_NUMBER, /* a double: volumes, counts, indicator values that are no exact price */
     UNIT_PERCENT,
     UNIT_VWAP, /* a price as a double (a quotient of sums) */
+    UNIT_TEXT, /* the number of a text, see core/attribute.h: == and != with one alone */
 };
 
 /* What a metric takes after its name. */
@@ -31,7 +32,7 @@ enum metric_form {
 
 /* What changes a metric between two minutes: so the engine looks at it only then. */
 enum metric_input {
-    INPUT_BAR = 0,   /* nothing: only ended bars, the minute's roll or the day's switch */
+    INPUT_BAR = 0,   /* nothing: only ended bars, the minute's roll, the day's switch or an ATTR */
     INPUT_PRICE = 1, /* the last price, the live bar's close */
     INPUT_TRADE = 2, /* every trade: volumes, counts, sums */
     INPUT_QUOTE = 4,
@@ -107,6 +108,17 @@ enum metric_input {
       "gap_from_close in percent of that close")                                                             \
     X(SESSION, "session", PLAIN, NUMBER, INPUT_BAR, 0,                                                       \
       "\"closed\", \"premarket\", \"market\" or \"postmarket\"")                                             \
+    X(SECTOR, "sector", PLAIN, TEXT, INPUT_BAR, 0, "sector, from the file of attributes")                    \
+    X(EXCHANGE, "exchange", PLAIN, TEXT, INPUT_BAR, 0, "exchange, from the file of attributes")              \
+    X(FLOAT, "float", PLAIN, NUMBER, INPUT_BAR, 0, "shares that are traded, from the file of attributes")    \
+    X(MARKET_CAP, "market_cap", PLAIN, NUMBER, INPUT_BAR, 0,                                                 \
+      "market capitalisation, from the file of attributes")                                                  \
+    X(SHARES_SHORT, "shares_short", PLAIN, NUMBER, INPUT_BAR, 0,                                             \
+      "shares sold short, from the file of attributes")                                                      \
+    X(NEWS_AGE, "news_age", PLAIN, NUMBER, INPUT_TRADE | INPUT_QUOTE | INPUT_TIME, 0,                        \
+      "minutes since news_at of the file of attributes, while a session is open; unknown before it")         \
+    X(EARNINGS_IN, "earnings_in", PLAIN, NUMBER, INPUT_TRADE | INPUT_QUOTE | INPUT_TIME, 0,                  \
+      "days until earnings_at of the file of attributes, while a session is open; unknown after it")         \
     X(INDICATOR, "", INDICATOR, NUMBER, INPUT_PRICE, 0, "an indicator over bars of a timeframe")             \
     X(DIFFERENCE, "-", PLAIN, NUMBER, INPUT_PRICE | INPUT_TRADE | INPUT_QUOTE, 0,                            \
       "left - right of a comparison of two metrics; not for rules to name")

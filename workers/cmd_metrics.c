@@ -11,8 +11,11 @@ const struct cli_option cmd_metrics_options[] = {
     {0},
 };
 
-static const char *const unit_names[] = {
-    [UNIT_PRICE] = "price", [UNIT_NUMBER] = "number", [UNIT_PERCENT] = "percent", [UNIT_VWAP] = "price"};
+static const char *const unit_names[] = {[UNIT_PRICE] = "price",
+                                         [UNIT_NUMBER] = "number",
+                                         [UNIT_PERCENT] = "percent",
+                                         [UNIT_VWAP] = "price",
+                                         [UNIT_TEXT] = "text"};
 
 /* As it is written in a rule, N standing for the parameter. */
 static void form_of(const struct metric_row *m, char out[METRIC_NAME_MAX])
