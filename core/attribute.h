@@ -8,7 +8,7 @@
  * In the engine a text stands for a number, which two texts share iff they are the same: 62 bits of its
  * xxh3_64. It is the text's own, whoever comes first, a rule or a symbol, so neither has to know the other,
  * and an ingest that starts again has nothing to remember. Two of a million different texts share one with a
- * chance of 1e-7; the file's reader refuses it. What an engine emits has the text itself.
+ * chance of 1e-7. What an engine emits has the text itself.
  */
 #ifndef CORE_ATTRIBUTE_H
 #define CORE_ATTRIBUTE_H

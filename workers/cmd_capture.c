@@ -9,6 +9,7 @@
 
 #include <jansson.h>
 
+#include "core/attribute.h"
 #include "core/decimal.h"
 #include "core/parts.h"
 #include "net/capture.h"
@@ -141,13 +142,44 @@ static void put_part(FILE *out, const struct msg *m)
     json_decref(s);
 }
 
+static bool is_of_symbol(const struct msg *m)
+{
+    return m->type == MSG_TRADE || m->type == MSG_QUOTE || m->type == MSG_SYMBOL || m->type == MSG_ATTR ||
+           m->type == MSG_HISTORY_BAR;
+}
+
+static void put_attributes(FILE *out, const struct msg *m)
+{
+    struct attributes a;
+    char text[DECIMAL_TEXT_MAX];
+    if (!attributes_read(m, &a))
+        return;
+    for (unsigned i = 0; i < ATTRIBUTE_COUNT; i++) {
+        const struct attribute_row *row = &attribute_rows[i];
+        if (a.value[i] == ATTR_UNKNOWN)
+            continue;
+        if (row->kind == ATTRIBUTE_TEXT) {
+            json_t *s = json_string(a.text[i]);
+            char *quoted = s ? json_dumps(s, JSON_ENCODE_ANY) : NULL;
+            fprintf(out, ",\"%s\":%s", row->column, quoted ? quoted : "null");
+            free(quoted);
+            json_decref(s);
+        } else if (row->kind == ATTRIBUTE_TIME) {
+            decimal_format_time(a.value[i], text);
+            fprintf(out, ",\"%s\":\"%s\"", row->column, text);
+        } else {
+            decimal_format_double(key_to_double(a.value[i]), text);
+            fprintf(out, ",\"%s\":%s", row->column, text);
+        }
+    }
+}
+
 static void print(const struct capture *c, const struct msg *m)
 {
     FILE *out = c->args->out;
     char time[DECIMAL_TEXT_MAX];
     const struct name *n = name_of(c, m->symbol);
-    bool symbol =
-        m->type == MSG_TRADE || m->type == MSG_QUOTE || m->type == MSG_SYMBOL || m->type == MSG_HISTORY_BAR;
+    bool symbol = is_of_symbol(m);
     decimal_format_time(m->event_ns > 0 ? m->event_ns : 0, time);
     fprintf(out, "{\"seq\":%" PRIu64 ",\"type\":\"%s\"", m->seq, msg_type_name(m->type));
     if (symbol) {
@@ -174,6 +206,8 @@ static void print(const struct capture *c, const struct msg *m)
     } else if (m->type == MSG_SYMBOL) {
         fprintf(out, ",\"bucket\":%u,\"size_scale\":%u,\"calendar\":%u", m->sym.bucket, m->sym.size_scale,
                 m->sym.calendar);
+    } else if (m->type == MSG_ATTR) {
+        put_attributes(out, m);
     } else if (m->type == MSG_RULE || m->type == MSG_SETTING) {
         put_part(out, m);
     }
@@ -189,8 +223,7 @@ static bool wanted(const struct capture *c, const struct msg *m)
         return false;
     if (!symbols)
         return true;
-    bool symbol =
-        m->type == MSG_TRADE || m->type == MSG_QUOTE || m->type == MSG_SYMBOL || m->type == MSG_HISTORY_BAR;
+    bool symbol = is_of_symbol(m);
     return symbol && in_list(symbols, name_of(c, m->symbol)->text);
 }
 

@@ -59,7 +59,7 @@ struct ingest {
     int journaled;                    /* of them in the journal */
     int pushed;                       /* … in the rings */
     int64_t start_event_ns, start_ns; /* of pacing */
-    uint64_t announced;               /* symbols, rules and settings so far */
+    uint64_t announced;               /* symbols, attributes, rules and settings so far */
     bool special;                     /* the batch has some */
     struct msg *in_force;             /* all that were journaled: for the start of a segment */
     size_t in_force_n, in_force_room;
@@ -119,7 +119,8 @@ static void remember(struct ingest *g, const struct msg *m, int n)
 {
     for (int at = 0; at < n; at += (int)msg_slot_count(&m[at])) {
         uint32_t slots = msg_slot_count(&m[at]);
-        if (m[at].type != MSG_SYMBOL && m[at].type != MSG_RULE && m[at].type != MSG_SETTING)
+        if (m[at].type != MSG_SYMBOL && m[at].type != MSG_ATTR && m[at].type != MSG_RULE &&
+            m[at].type != MSG_SETTING)
             continue;
         if (g->in_force_n + slots > g->in_force_room) {
             g->in_force_room = 2 * g->in_force_room + 1024;
@@ -202,9 +203,9 @@ static bool leave_out(struct ingest *g)
     g->phase = PHASE_GO_ON;
     if (XXH3_64bits_digest(&g->put) == XXH3_64bits_digest(&g->made))
         return true;
-    return fail(
-        g, "the sources, rules or settings are not those of the run that was interrupted in this directory: "
-           "give it the same again, or start a new run with another --dir");
+    return fail(g, "the sources, rules, attributes or settings are not those of the run that was interrupted "
+                   "in this directory: "
+                   "give it the same again, or start a new run with another --dir");
 }
 
 static bool read_batch(struct ingest *g)
@@ -217,7 +218,7 @@ static bool read_batch(struct ingest *g)
     g->journaled = g->pushed = 0;
     if (g->phase == PHASE_MAKE_AGAIN && !leave_out(g))
         return false;
-    uint64_t to_announce = count[MSG_SYMBOL] + count[MSG_RULE] + count[MSG_SETTING];
+    uint64_t to_announce = count[MSG_SYMBOL] + count[MSG_ATTR] + count[MSG_RULE] + count[MSG_SETTING];
     g->special = again || g->announced != to_announce;
     for (int at = 0; g->special && at < g->n; at += (int)msg_slot_count(&g->batch[at]))
         if (g->batch[at].type == MSG_SYMBOL || g->batch[at].type == MSG_RULE)
@@ -758,6 +759,7 @@ static int open_ingest(struct instance *in)
                                 .n_sources = o->n_sources,
                                 .rules = o->rules,
                                 .history = o->history,
+                                .attributes = o->attributes,
                                 .override = o->override,
                                 .first_seq = 1,
                                 .settings = o->settings,
