@@ -577,6 +577,20 @@ static void apply_symbol(struct engine *e, const struct msg *m)
         symbol_of(e, m->symbol)->tick_e9 = m->sym.tick_e9;
 }
 
+/* Before what changes its metrics without a message of its own: its rules and its time are those that there
+ * are. */
+static void refresh_before(struct engine *e, struct symbol *s)
+{
+    if (s->epoch == 0)
+        return; /* it has had no message yet */
+    if (s->bound != e->epoch)
+        rules_bind(e, s);
+    int64_t t = time_at(e, s, s->time_ns);
+    if (t >= s->wake_ns)
+        advance(e, s, t);
+    s->time_ns = t;
+}
+
 /* Metrics changed by no message of the symbol's own: what that flips takes its truth silently. */
 static void refresh(struct engine *e, struct symbol *s)
 {
@@ -601,6 +615,7 @@ static void apply_history(struct engine *e, const struct msg *m)
         e->count.ignored++;
         return;
     }
+    refresh_before(e, s);
     s->prev_close_e9 = h.close_e9;
     refresh(e, s);
 }
@@ -616,6 +631,7 @@ static void apply_attr(struct engine *e, const struct msg *m)
     }
     if (memcmp(&a, attributes_of(e, s), sizeof a) == 0)
         return; /* repeated at the start of a journal segment */
+    refresh_before(e, s);
     *attributes_of(e, s) = a;
     refresh(e, s);
 }

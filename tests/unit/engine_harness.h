@@ -12,6 +12,7 @@
 #include <sys/mman.h>
 #include <cmocka.h>
 
+#include "core/attribute.h"
 #include "core/bucket.h"
 #include "core/engine.h"
 #include "core/sequencer.h"
@@ -115,6 +116,11 @@ static inline void put_daily(struct tape *t, uint32_t symbol, int64_t start_ns, 
     t->n += msg_begin(m, MSG_HISTORY_BAR, symbol, sizeof h);
     m->event_ns = start_ns;
     msg_put(m, 0, &h, sizeof h);
+}
+
+static inline void put_attributes(struct tape *t, uint32_t symbol, const struct attributes *a)
+{
+    t->n += attributes_message(a, symbol, tape_room(t, MSG_SLOTS_MAX));
 }
 
 /* RULE and SETTING, in parts as they travel. */
