@@ -5,8 +5,10 @@
 #include "net/csv.h"
 #include "net/lines.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 enum { SYMBOL = ATTRIBUTE_COUNT, COLUMNS };
 
@@ -213,6 +215,50 @@ struct attribute_file *attribute_file_load(const char *path, const struct source
         log(log_ctx, text);
     }
     return f;
+}
+
+static bool copy_bytes(FILE *from, FILE *to)
+{
+    char bytes[65536];
+    size_t n;
+    while ((n = fread(bytes, 1, sizeof bytes, from)) > 0)
+        if (fwrite(bytes, 1, n, to) != n)
+            return false;
+    return !ferror(from) && fflush(to) == 0 && fsync(fileno(to)) == 0;
+}
+
+/* It is whole or not there: a copy that was cut short has another name. */
+static int make_copy(const char *file, const char *kept, struct error *err)
+{
+    char part[ATTRIBUTE_PATH_MAX + 8];
+    snprintf(part, sizeof part, "%s.tmp", kept);
+    FILE *from = fopen(file, "rbe"), *to = from ? fopen(part, "wbe") : NULL;
+    bool ok = to && copy_bytes(from, to);
+    int why = errno;
+    if (from)
+        fclose(from);
+    if (to && fclose(to) != 0)
+        ok = false;
+    if (!from)
+        return error_set(err, "%s: %s", file, strerror(why));
+    if (ok && rename(part, kept) == 0)
+        return 0;
+    unlink(part);
+    return error_set(err, "%s: cannot be written: %s", kept, strerror(why));
+}
+
+int attribute_file_keep(const char *file, const char *dir, bool anew, char kept[ATTRIBUTE_PATH_MAX],
+                        struct error *err)
+{
+    if (snprintf(kept, ATTRIBUTE_PATH_MAX, "%s/attributes.csv", dir) >= ATTRIBUTE_PATH_MAX)
+        return error_set(err, "%s: its name is too long", dir);
+    if (anew && *file)
+        return make_copy(file, kept, err);
+    if (anew)
+        unlink(kept);
+    if (access(kept, F_OK) != 0)
+        *kept = 0;
+    return 0;
 }
 
 const struct attributes *attribute_file_find(const struct attribute_file *f, const char *name, size_t len)

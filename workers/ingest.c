@@ -203,7 +203,7 @@ static bool leave_out(struct ingest *g)
     g->phase = PHASE_GO_ON;
     if (XXH3_64bits_digest(&g->put) == XXH3_64bits_digest(&g->made))
         return true;
-    return fail(g, "the sources, rules, attributes or settings are not those of the run that was interrupted "
+    return fail(g, "the sources, rules or settings are not those of the run that was interrupted "
                    "in this directory: "
                    "give it the same again, or start a new run with another --dir");
 }
@@ -700,6 +700,22 @@ static int open_rules_log(struct ingest *g, struct stream_options *o, struct err
     return 0;
 }
 
+/* So it is with its attributes: their file may be tomorrow's by now. */
+static int open_attributes(struct ingest *g, struct stream_options *o, char kept[ATTRIBUTE_PATH_MAX],
+                           struct error *err)
+{
+    const char *file = o->attributes ? o->attributes : g->in.settings->symbols_attributes;
+    if (!g->write_journal)
+        return 0;
+    if (attribute_file_keep(file, g->in.options->dir, g->last_seq == 0, kept, err) < 0)
+        return -1;
+    if (g->whole_start && g->last_seq && (*file || *kept))
+        instance_log(&g->in, SET_LOG_LEVEL_INFO, "going on with %s",
+                     *kept ? kept : "no attributes, as this run began");
+    o->attributes = kept;
+    return 0;
+}
+
 /* An instance that is started again with other rules than those in force is another run. */
 static int check_rules(struct ingest *g, struct error *err)
 {
@@ -755,6 +771,7 @@ static int open_ingest(struct instance *in)
     struct ingest *g = (struct ingest *)in;
     const struct run_options *o = in->options;
     struct error err;
+    char attributes[ATTRIBUTE_PATH_MAX];
     struct stream_options so = {.sources = o->sources,
                                 .n_sources = o->n_sources,
                                 .rules = o->rules,
@@ -771,7 +788,8 @@ static int open_ingest(struct instance *in)
     g->whole_start = !atomics_load_acquire_u64(&in->control->ready);
     errno = 0;
     if (open_rings(g, &err) == 0 && open_journal(g, &err) == 0 && open_rules_log(g, &so, &err) == 0 &&
-        (g->stream = stream_open(&so, &err)) && begin_rules_log(g, &err) == 0 && settle(g, &err) == 0)
+        open_attributes(g, &so, attributes, &err) == 0 && (g->stream = stream_open(&so, &err)) &&
+        begin_rules_log(g, &err) == 0 && settle(g, &err) == 0)
         return 0;
     return instance_open_failed(in, errno, &err);
 }

@@ -22,7 +22,7 @@ struct stream_options {
     const char *rules;                       /* file; NULL: none, or the capture's */
     const struct rules_batch *opening_rules; /* RULE messages instead of a file's; or NULL */
     const char *history;                     /* file or NULL */
-    const char *attributes;                  /* file; NULL: symbols.attributes, or the capture's */
+    const char *attributes;                  /* file, "": none; NULL: symbols.attributes, or the capture's */
     bool override;
     uint64_t first_seq; /* of what is stamped here: 1, or 1 + the journal's last */
     const struct settings *settings;

@@ -62,14 +62,19 @@ for scanners in (1, 2, 4):
 p = ringtape("audit", "--dir", KEPT)
 ok("FAIL" not in p.stdout.upper(), "the audit holds", p.stdout)
 
-# kill -9 of each role, going on from checkpoints
+# kill -9 of each role, going on from checkpoints, while tomorrow's file takes the place of today's
 d = new_dir()
+today = shutil.copy(FILE, path("today.csv"))
 killed = {"ingest": 0, "scanner": 0, "publisher": 0}
-p = subprocess.Popen([BIN, *run(d, "--speed", 100, "--scanners", 2, "--attributes", FILE, "--set", "checkpoints.interval_ms=20")],
+p = subprocess.Popen([BIN, *run(d, "--speed", 100, "--scanners", 2, "--attributes", today, "--set", "checkpoints.interval_ms=20")],
                      stderr=open(d + ".log", "a"))
+wait_for(lambda: os.path.exists(f"{d}/attributes.csv"))
+write("today.csv", "symbol,sector\nSIM0001,Energy\n")
 kill_loop(p, killed, 5)
 p.wait()
 ok(p.returncode == 0 and alerts(d + ".jsonl") == WANT, f"the same alerts after kills: {killed}", open(d + ".log").read()[-1500:])
+ringtape("backup", d, path("backup"))
+ok(open(path("backup/attributes.csv")).read() == open(FILE).read(), "a backup has the attributes of the run")
 
 # captures
 CAPTURE = f"capture:{KEPT}/capture"
