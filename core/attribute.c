@@ -9,8 +9,8 @@
 const struct attribute_row attribute_rows[ATTRIBUTE_COUNT] = {ATTRIBUTES(X)};
 #undef X
 
-enum { VALUES_BYTES = ATTRIBUTE_COUNT * 8 };
-_Static_assert(VALUES_BYTES + ATTRIBUTE_TEXTS * ATTRIBUTE_TEXT_MAX <= MSG_PAYLOAD_MAX, "an ATTR is a record");
+enum { VALUES_AT = MSG_FIRST_BYTES, VALUES_BYTES = ATTRIBUTE_COUNT * 8, TEXTS_AT = VALUES_AT + VALUES_BYTES };
+_Static_assert(TEXTS_AT + ATTRIBUTE_TEXTS * ATTRIBUTE_TEXT_MAX <= MSG_PAYLOAD_MAX, "an ATTR is a record");
 
 void attributes_clear(struct attributes *a)
 {
@@ -59,9 +59,10 @@ uint32_t attributes_message(const struct attributes *a, uint32_t symbol, struct 
         memcpy(texts + n, a->text[i], len);
         n += len;
     }
-    uint32_t slots = msg_begin(out, MSG_ATTR, symbol, VALUES_BYTES + n);
-    msg_put(out, 0, value, VALUES_BYTES);
-    msg_put(out, VALUES_BYTES, texts, n);
+    uint32_t slots = msg_begin(out, MSG_ATTR, symbol, TEXTS_AT + n);
+    out->attr.kind = ATTR_FACTS;
+    msg_put(out, VALUES_AT, value, VALUES_BYTES);
+    msg_put(out, TEXTS_AT, texts, n);
     return slots;
 }
 
@@ -79,11 +80,11 @@ static bool time_sound(int64_t ns)
 bool attributes_read(const struct msg *m, struct attributes *a)
 {
     int64_t value[ATTRIBUTE_COUNT];
-    size_t at = VALUES_BYTES, room = MSG_FIRST_BYTES + (msg_slot_count(m) - 1) * (size_t)MSG_CONT_BYTES;
-    bool ok = room >= VALUES_BYTES;
+    size_t at = TEXTS_AT, room = MSG_FIRST_BYTES + (msg_slot_count(m) - 1) * (size_t)MSG_CONT_BYTES;
+    bool ok = m->attr.kind == ATTR_FACTS && room >= TEXTS_AT;
     attributes_clear(a);
     if (ok)
-        msg_get(m, 0, value, VALUES_BYTES);
+        msg_get(m, VALUES_AT, value, VALUES_BYTES);
     for (unsigned i = 0; ok && i < ATTRIBUTE_COUNT; i++) {
         char text[ATTRIBUTE_TEXT_MAX];
         if (value[i] == ATTR_UNKNOWN)

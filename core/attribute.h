@@ -1,9 +1,9 @@
-/* Attributes: what a file says of a symbol beside its ticks. An ATTR message brings all of a symbol's at
- * once, which replace those before.
+/* Attributes: what a file says of a symbol beside its ticks. An ATTR message of the kind FACTS brings all of
+ * a symbol's at once, which replace those before.
  *
- * Its payload is ATTRIBUTE_COUNT values of 64 bits in the order of the table (NUMBER: the bits of a double,
- * TEXT: how many bytes it has, TIME: UTC ns; ATTR_UNKNOWN where nothing is known), then the bytes of the
- * texts, one behind the other.
+ * Behind its first slot are ATTRIBUTE_COUNT values of 64 bits in the order of the table (NUMBER: the bits of
+ * a double, TEXT: how many bytes it has, TIME: UTC ns; ATTR_UNKNOWN where nothing is known), then the bytes
+ * of the texts, one behind the other.
  *
  * In the engine a text stands for a number, which two texts share iff they are the same: 62 bits of its
  * xxh3_64. It is the text's own, whoever comes first, a rule or a symbol, so neither has to know the other,

@@ -28,6 +28,8 @@ const char *capture_record_fault(const struct msg *m)
     switch ((enum msg_type)m->type) {
     case MSG_TRADE:
     case MSG_QUOTE:
+    case MSG_CANCEL:
+    case MSG_STATUS:
     case MSG_END:
         return slots == 1 ? NULL : "expected one slot";
     case MSG_CLOCK:
@@ -39,7 +41,9 @@ const char *capture_record_fault(const struct msg *m)
         return slots >= msg_slots(MSG_FIRST_BYTES + m->sym.name_len) ? NULL : "expected its name in it";
     case MSG_ATTR: {
         struct attributes a;
-        return attributes_read(m, &a) ? NULL : "expected numbers from 0, times and texts";
+        return m->attr.kind != ATTR_FACTS || attributes_read(m, &a)
+                   ? NULL
+                   : "expected numbers from 0, times and texts";
     }
     case MSG_HISTORY_BAR:
         return slots >= 2 ? NULL : "expected two slots";
@@ -49,8 +53,6 @@ const char *capture_record_fault(const struct msg *m)
                        slots >= msg_slots(MSG_FIRST_BYTES + (size_t)m->part.len)
                    ? NULL
                    : "expected its text in it";
-    case MSG_CANCEL:
-    case MSG_STATUS:
     case MSG_ORDER:
         return NULL;
     default:
@@ -87,8 +89,7 @@ static bool learn_symbol(struct source *s, const struct msg *m)
 
 static inline bool is_tick(const struct msg *m)
 {
-    return (m->type == MSG_TRADE || m->type == MSG_QUOTE ||
-            (m->type == MSG_CLOCK && m->symbol < BUCKET_COUNT)) &&
+    return (msg_is_tick(m) || (m->type == MSG_CLOCK && m->symbol < BUCKET_COUNT)) &&
            !(m->flags & MSG_MORE_MASK);
 }
 

@@ -114,13 +114,19 @@ static void announce(struct ingest *g, const struct msg *m)
     }
 }
 
+/* A split does not: it scales what was before it, which a later segment does not have. */
+static bool stays_in_force(const struct msg *m)
+{
+    return m->type == MSG_SYMBOL || m->type == MSG_RULE || m->type == MSG_SETTING ||
+           (m->type == MSG_ATTR && m->attr.kind == ATTR_FACTS);
+}
+
 /* Remembers what of m[0..n), which is journaled, is in force from now on. */
 static void remember(struct ingest *g, const struct msg *m, int n)
 {
     for (int at = 0; at < n; at += (int)msg_slot_count(&m[at])) {
         uint32_t slots = msg_slot_count(&m[at]);
-        if (m[at].type != MSG_SYMBOL && m[at].type != MSG_ATTR && m[at].type != MSG_RULE &&
-            m[at].type != MSG_SETTING)
+        if (!stays_in_force(&m[at]))
             continue;
         if (g->in_force_n + slots > g->in_force_room) {
             g->in_force_room = 2 * g->in_force_room + 1024;
@@ -203,9 +209,9 @@ static bool leave_out(struct ingest *g)
     g->phase = PHASE_GO_ON;
     if (XXH3_64bits_digest(&g->put) == XXH3_64bits_digest(&g->made))
         return true;
-    return fail(g, "the sources, rules or settings are not those of the run that was interrupted "
-                   "in this directory: "
-                   "give it the same again, or start a new run with another --dir");
+    return fail(
+        g, "the sources, rules or settings are not those of the run that was interrupted in this directory: "
+           "give it the same again, or start a new run with another --dir");
 }
 
 static bool read_batch(struct ingest *g)
@@ -243,7 +249,7 @@ static int allowed(struct ingest *g, int at)
         until = g->start_event_ns + (int64_t)((double)(now - g->start_ns) * speed);
     while (end < g->n && end - at < CHUNK) {
         const struct msg *m = &g->batch[end];
-        bool timed = m->type == MSG_TRADE || m->type == MSG_QUOTE || m->type == MSG_CLOCK;
+        bool timed = msg_is_tick(m) || m->type == MSG_CLOCK;
         if (timed && m->event_ns > until)
             break;
         if (timed && g->start_ns == 0) {

@@ -100,7 +100,8 @@ static void show(struct scanner *s, const struct msg *m, uint32_t n)
     for (uint32_t i = n; i-- > 0;) {
         const struct msg *x = &m[i];
         s->global_messages += x->type == MSG_RULE || x->type == MSG_SETTING;
-        if ((x->flags & MSG_F_CONT) || x->symbol >= rows || (x->type != MSG_TRADE && x->type != MSG_QUOTE))
+        if ((x->flags & MSG_F_CONT) || x->symbol >= rows ||
+            (x->type != MSG_TRADE && x->type != MSG_QUOTE && x->type != MSG_CANCEL))
             continue;
         uint64_t *seen = &s->seen[2 * x->symbol + (x->type == MSG_QUOTE)];
         if (*seen == s->span)
@@ -111,7 +112,7 @@ static void show(struct scanner *s, const struct msg *m, uint32_t n)
                                      x->event_ns};
             symtab_set_quote(s->symtab, x->symbol, &q);
         } else {
-            show_trade(s, x->symbol, x->trade.size, x->event_ns);
+            show_trade(s, x->symbol, x->type == MSG_TRADE ? x->trade.size : 0, x->event_ns);
         }
     }
 }

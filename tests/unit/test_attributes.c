@@ -181,12 +181,12 @@ static void test_hostile_messages(void **state)
     struct attributes a = some(), b;
     for (size_t i = 0; i < COUNT(cases); i++) {
         attributes_message(&a, 0, m);
-        msg_put(m, 8 * cases[i].which, &cases[i].value, 8);
+        msg_put(m, MSG_FIRST_BYTES + 8 * cases[i].which, &cases[i].value, 8);
         if (attributes_read(m, &b))
             fail_msg("case %zu is taken", i);
     }
     attributes_message(&a, 0, m);
-    msg_put(m, 8 * ATTRIBUTE_COUNT + 2, "\"", 1); /* no rule could name it */
+    msg_put(m, MSG_FIRST_BYTES + 8 * ATTRIBUTE_COUNT + 2, "\"", 1); /* no rule could name it */
     assert_false(attributes_read(m, &b));
     msg_begin(m, MSG_ATTR, 0, MSG_FIRST_BYTES);
     assert_false(attributes_read(m, &b));
