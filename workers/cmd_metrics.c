@@ -110,11 +110,12 @@ static unsigned aliases_of(const struct metric_row *m, char out[2][METRIC_NAME_M
 
 static const char *changed_by(const struct metric_row *m)
 {
-    return m->inputs & INPUT_TIME    ? "time"
-           : m->inputs & INPUT_TRADE ? "trade"
-           : m->inputs & INPUT_PRICE ? "price"
-           : m->inputs & INPUT_QUOTE ? "quote"
-                                     : "bar";
+    return m->inputs & INPUT_TIME        ? "time"
+           : m->inputs & INPUT_TRADE     ? "trade"
+           : m->inputs & INPUT_PRICE     ? "price"
+           : m->inputs & INPUT_QUOTE     ? "quote"
+           : m->inputs & INPUT_ATTRIBUTE ? "attr"
+                                         : "bar";
 }
 
 static void print_json(FILE *out, enum metric_kind kind)

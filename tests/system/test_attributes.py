@@ -107,7 +107,7 @@ for segment in sorted(os.listdir(f"{d}/capture"))[:2]:
     os.remove(f"{d}/capture/{segment}")
 first = json.loads(ringtape("capture", "info", f"{d}/capture", "--json").stdout)["first_seq"]
 ringtape("replay", f"capture:{d}/capture", "--alerts", log)
-stateless = lambda lines: [l for l in lines if json.loads(l)["rule_id"] == "other" and json.loads(l)["seq"] >= first]
+stateless = lambda lines: [l for l in lines if json.loads(l)["rule_id"] == "other" and json.loads(l)["seq"] >= first + 10000]  # each symbol has a last sale again
 ok(first > 1000 and stateless(alerts(log)) == stateless(WANT) != [], "a capture whose first segments are gone still knows them", first)
 
 # explanations
