@@ -1,5 +1,6 @@
 #include "core/toplist.h"
 
+#include <assert.h>
 #include <math.h>
 #include <stdio.h>
 
@@ -67,6 +68,36 @@ int toplist_metrics(const struct toplist *t, struct metric metric[RANK_VALUES], 
             return -1;
     }
     return 0;
+}
+
+uint32_t toplist_columns(struct metric metric[TOPLIST_COLUMNS], uint8_t column[TOPLIST_COLUMNS])
+{
+    uint32_t n = 0;
+    for (unsigned c = 0; c < TOPLIST_COLUMNS; c++) {
+        const char *name = c == TOPLIST_PRICE
+                               ? "price"
+                               : toplist_metric_name(c / TOPLIST_WINDOW_COUNT, c % TOPLIST_WINDOW_COUNT);
+        struct error err;
+        if (!name)
+            continue;
+        int bad = metric_parse(name, strlen(name), &metric[n], &err);
+        assert(!bad);
+        column[n++] = (uint8_t)c;
+    }
+    return n;
+}
+
+static unsigned column_of(enum toplist_metric metric, enum toplist_window window)
+{
+    return metric * TOPLIST_WINDOW_COUNT + window;
+}
+
+void toplist_pick(const struct toplist *t, const double column[TOPLIST_COLUMNS], double value[RANK_VALUES])
+{
+    value[RANK_VALUE] = column[column_of(t->metric, t->window)];
+    value[RANK_PRICE] = column[TOPLIST_PRICE];
+    value[RANK_DAY_VOLUME] = column[column_of(TOPLIST_VOLUME, TOPLIST_1D)];
+    value[RANK_CHANGE_PCT] = column[column_of(TOPLIST_CHANGE_PCT, t->window)];
 }
 
 /* The bound is none, or the value reaches it. */

@@ -7,6 +7,7 @@
 #ifndef CORE_TOPLIST_H
 #define CORE_TOPLIST_H
 
+#include "core/bucket.h"
 #include "core/metric.h"
 
 /* enum suffix, name */
@@ -91,12 +92,29 @@ extern const char *const toplist_window_names[TOPLIST_WINDOW_COUNT];
 /* The metrics of a list's values, for engine_ask. 0, or -1 with err: there is no such metric. */
 int toplist_metrics(const struct toplist *t, struct metric metric[RANK_VALUES], struct error *err);
 
+/* All that lists may look at in a symbol, as columns: a cell for each metric and window, then the price. */
+enum {
+    TOPLIST_PRICE = TOPLIST_METRIC_COUNT * TOPLIST_WINDOW_COUNT,
+    TOPLIST_COLUMNS,
+};
+/* The metrics of the columns, and each one's column; those that there are none of are left out. How many. */
+uint32_t toplist_columns(struct metric metric[TOPLIST_COLUMNS], uint8_t column[TOPLIST_COLUMNS]);
+
+/* The second of which a bucket's values are, if they are taken at its CLOCK of this time. */
+static inline int64_t toplist_second(int64_t clock_ns)
+{
+    return bucket_grid_floor(0, clock_ns);
+}
+
 struct toplist_row {
     const char *name;
     uint32_t name_len;
     uint32_t symbol;
     double value[RANK_VALUES]; /* NaN: unknown */
 };
+
+/* The list's values among a symbol's columns. */
+void toplist_pick(const struct toplist *t, const double column[TOPLIST_COLUMNS], double value[RANK_VALUES]);
 
 /* Has it the value that is ranked, and do the filters let it in? */
 bool toplist_takes(const struct toplist *t, const struct toplist_row *row);
