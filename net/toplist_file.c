@@ -79,11 +79,8 @@ static int check_fields(const json_t *o, const struct place *p, struct error *er
 {
     const char *names[COUNT(fields)], *key;
     json_t *v;
-    for (unsigned i = 0; i < COUNT(fields); i++) {
+    for (unsigned i = 0; i < COUNT(fields); i++)
         names[i] = fields[i].name;
-        if (fields[i].needed && !json_object_get(o, fields[i].name))
-            return wrong(err, p, "has no \"%s\"", fields[i].name);
-    }
     json_object_foreach((json_t *)o, key, v)
     {
         unsigned i = 0;
@@ -98,6 +95,9 @@ static int check_fields(const json_t *o, const struct place *p, struct error *er
             return wrong(err, p, "\"%s\" is %s, expected %s", key, type_name(json_typeof(v)),
                          type_name(fields[i].type));
     }
+    for (unsigned i = 0; i < COUNT(fields); i++)
+        if (fields[i].needed && !json_object_get(o, fields[i].name))
+            return wrong(err, p, "has no \"%s\"", fields[i].name);
     return 0;
 }
 
