@@ -146,8 +146,8 @@ __attribute__((format(printf, 2, 3))) static void say(const struct redis *r, con
 }
 
 #define RIGHTS                                                                                               \
-    "~ringtape:cursor:* ~alerts ~bars.finalized ~anomalies:* ~price:* ~livebar:* ~quotes:latest:* &* +@all " \
-    "-@dangerous"
+    "~ringtape:cursor:* ~alerts ~bars.finalized ~anomalies:* ~price:* ~livebar:* ~quotes:latest:* "          \
+    "~toplist:* &* +@all -@dangerous"
 
 /* What to do about an error of the server, by the word that it starts with (or has in it, where a script
  * ran). */

@@ -74,6 +74,17 @@ some = random.sample(early, min(8, len(early)))
 wrong = [k for k in some if replayed(SIM, k[0], "--at", k[1])["rankings"] != seen[k]]
 ok(not wrong, f"{len(some)} of {len(early)} lists seen on the way are those of a replay at that second", wrong)
 
+# rings that are too small for what is owed: less is shown, nothing is waited for, nothing shown is wrong
+d, out, port = new_dir(), path("small.jsonl"), free_port()
+p = start(d, "--speed", "max", "--scanners", 2, "--alerts", out, "--set", "rings.tick_slots=64", "--set", f"http.port={port}")
+ends = final(d)
+ok(ends == at_end, "with 64-slot rings the end is the same", ends)
+page = ask(port, "/metrics")[1]
+left_out = sum(float(l.split()[-1]) for l in page.splitlines() if l.startswith(("ringtape_scanner_values_dropped_total", "ringtape_ingest_market_lost")))
+ok(left_out > 0, f"what was left out on the way is counted: {left_out:.0f}", [l for l in page.splitlines() if "market" in l or "values" in l])
+stop(p)
+ok(alerts(out) == want, "the alerts are those of a replay")
+
 # killed: the second that is shown stays, and the next ones are exact
 d, out = new_dir(), path("killed.jsonl")
 p = start(d, "--speed", 60, "--scanners", 2, "--alerts", out, "--set", "checkpoints.interval_ms=200")
