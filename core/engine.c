@@ -8,8 +8,13 @@
 #define XXH_INLINE_ALL
 #include <xxhash.h>
 
-const struct engine_limits engine_limits_default = {
-    .symbols = 20000, .ids = 20000, .rules = 10000, .metrics = 256, .fires = 1u << 20, .bars = 2048};
+const struct engine_limits engine_limits_default = {.symbols = 20000,
+                                                    .ids = 20000,
+                                                    .rules = 10000,
+                                                    .metrics = 256,
+                                                    .fires = 1u << 20,
+                                                    .bars = 2048,
+                                                    .trades = 1u << 20};
 
 uint16_t bucket_of(const char *name, size_t len)
 {
@@ -24,8 +29,8 @@ static uint32_t pow2_at_least(uint32_t n)
     return p;
 }
 
-/* Every pool but the bars, in the order of its place: pointer in the engine, number of elements. The bars, of
- * which few are looked at, come last. */
+/* Every pool but the bars and the kept trades, in the order of its place: pointer in the engine, number of
+ * elements. Those, of which few are looked at, come last. */
 #define POOLS(X)                                                                                             \
     X(local, l->ids)                                                                                         \
     X(symbol, l->symbols)                                                                                    \
@@ -73,10 +78,20 @@ size_t engine_hot_bytes(const struct engine_limits *l)
     return n + align64(kept_bytes(l)) + align64(built_bytes(l));
 }
 
+static size_t bars_bytes(const struct engine_limits *l)
+{
+    return align64(l->symbols * ((1 + SERIES_MAX) * bars_stride(l) + DAILY_BARS) * sizeof(struct bar));
+}
+
+static size_t days_bytes(const struct engine_limits *l)
+{
+    return align64((size_t)l->symbols * ANOMALY_DAYS * sizeof(struct anomaly_day));
+}
+
 size_t engine_footprint(const struct engine_limits *l)
 {
-    return engine_hot_bytes(l) + (1 + SERIES_MAX) * l->symbols * bars_stride(l) * sizeof(struct bar) +
-           (size_t)l->symbols * ANOMALY_DAYS * sizeof(struct anomaly_day);
+    return engine_hot_bytes(l) + bars_bytes(l) + days_bytes(l) +
+           trades_blocks(l) * sizeof(struct trades_block);
 }
 
 struct engine *engine_new(void *mem, const struct engine_limits *l, struct rule_stats *stats)
@@ -94,9 +109,11 @@ struct engine *engine_new(void *mem, const struct engine_limits *l, struct rule_
     e->built = (struct arena){.at = at + align64(kept_bytes(l)), .size = built_bytes(l)};
     e->bar = (struct bar *)((uint8_t *)mem + engine_hot_bytes(l));
     e->series_bar = e->bar + l->symbols * bars_stride(l);
-    e->day = (struct anomaly_day *)(e->series_bar + (size_t)SERIES_MAX * l->symbols * bars_stride(l));
+    e->daily_bar = e->series_bar + (size_t)SERIES_MAX * l->symbols * bars_stride(l);
+    e->day = (struct anomaly_day *)((uint8_t *)e->bar + bars_bytes(l));
     e->limits = *l;
     anomaly_settings_default(&e->watching);
+    trades_open(e, (uint8_t *)e->day + days_bytes(l));
     e->stats = stats;
     e->lateness_ns = SECOND_NS;
     e->keep = 500;
@@ -328,6 +345,90 @@ SELDOM static void bar_begin_after(struct symbol *s, int64_t p)
     s->live_range = false;
 }
 
+/* Before it is applied: whether its bar is final shows then. */
+SELDOM static struct kept_trade *keep(struct engine *e, struct symbol *s, const struct msg *m, uint64_t size,
+                                      unsigned updates)
+{
+    int64_t ev = m->event_ns;
+    bool past = ev < s->live_start_ns, market = s->session == SESSION_MARKET;
+    struct kept_trade t = {.id = m->trade.trade_id,
+                           .event_ns = ev,
+                           .price_e9 = m->trade.price_e9,
+                           .size = size,
+                           .time_ns = s->time_ns,
+                           .session_no = ev >= s->session_start_ns ? s->session_no : 0,
+                           .updates = (uint8_t)updates,
+                           .session = s->session,
+                           .venue = m->venue,
+                           .flags = (uint8_t)((past ? KEPT_PAST : 0) | (market ? KEPT_MARKET : 0) |
+                                              (market && ev >= s->session_start_ns ? KEPT_OPENS : 0))};
+    if (past)
+        t.session = (uint8_t)session_find(&e->calendar[s->calendar], ev).kind;
+    return trade_keep(e, s, &t);
+}
+
+/* The print takes the place of the one that was cancelled: its minute, its turn. */
+SELDOM static void apply_correction(struct engine *e, const struct msg *m)
+{
+    struct symbol *s = symbol_of(e, m->symbol);
+    if (!s || !time_sound(m->event_ns) || m->trade.price_e9 <= 0) {
+        e->count.unknown_symbol++;
+        return;
+    }
+    arrive(e, s, m->event_ns);
+    if (!s->trades.cancelled_no)
+        e->count.corrections_unkept++;
+    else if (correction_replace(e, s, m, updates_of(e, s, m)))
+        e->count.corrections++;
+    else
+        e->count.sum_overflow++;
+    evaluate(e, s, EVAL_SILENT);
+}
+
+SELDOM static void apply_status(struct engine *e, const struct msg *m)
+{
+    struct symbol *s = symbol_of(e, m->symbol);
+    if (!s || !time_sound(m->event_ns)) {
+        e->count.unknown_symbol++;
+        return;
+    }
+    if (m->status.kind > STATUS_HALTED) {
+        e->count.ignored++;
+        return;
+    }
+    arrive(e, s, m->event_ns);
+    bool halted = m->status.kind == STATUS_HALTED;
+    if (halted != s->halted) {
+        e->count.halts += halted;
+        s->halted = halted;
+        s->stale = true;
+        if (!halted)
+            rules_resume(e, s);
+        wake_update(e, s); /* flat bars, minutes that need no look */
+    }
+    evaluate(e, s, EVAL_CLOCK);
+}
+
+SELDOM static void apply_cancel(struct engine *e, const struct msg *m)
+{
+    struct symbol *s = symbol_of(e, m->symbol);
+    uint64_t no;
+    if (!s || !time_sound(m->event_ns)) {
+        e->count.unknown_symbol++;
+        return;
+    }
+    arrive(e, s, m->event_ns);
+    s->trades.cancelled_no = 0;
+    struct kept_trade *k = trade_find(e, s, m, &no);
+    if (k) {
+        e->count.cancels++;
+        correction_cancel(e, s, k, no);
+    } else {
+        e->count.cancels_unkept++;
+    }
+    evaluate(e, s, EVAL_SILENT);
+}
+
 /* What it did, for those who look for anomalies. */
 ALWAYS_INLINE enum applied apply_trade(struct engine *e, const struct msg *m)
 {
@@ -336,6 +437,10 @@ ALWAYS_INLINE enum applied apply_trade(struct engine *e, const struct msg *m)
     uint64_t size = m->trade.size;
     if (unlikely(!s || !time_sound(ev) || p <= 0)) {
         e->count.unknown_symbol++;
+        return APPLIED_NOT;
+    }
+    if (unlikely(m->flags & MSG_F_CORRECTION)) {
+        apply_correction(e, m);
         return APPLIED_NOT;
     }
     arrive(e, s, ev);
@@ -348,6 +453,7 @@ ALWAYS_INLINE enum applied apply_trade(struct engine *e, const struct msg *m)
         return APPLIED_NOT;
     }
     e->count.trades++;
+    struct kept_trade *kept = unlikely(e->corrections) ? keep(e, s, m, size, updates) : NULL;
     bool moved = true;
     if (unlikely(updates == 0)) {
         evaluate(e, s, EVAL_TICK);
@@ -355,6 +461,8 @@ ALWAYS_INLINE enum applied apply_trade(struct engine *e, const struct msg *m)
     }
     if (unlikely(ev < s->live_start_ns)) {
         if (print_into_past(e, s, ev, p, size, updates)) {
+            if (kept)
+                kept->flags |= KEPT_LATE;
             evaluate(e, s, EVAL_SILENT);
             return APPLIED_NOT;
         }
@@ -384,8 +492,12 @@ ALWAYS_INLINE enum applied apply_trade(struct engine *e, const struct msg *m)
         if (e->condition_mask && ev > s->last_ns)
             s->last_ns = ev;
         if (unlikely(s->day_open_e9 == KEY_UNKNOWN) && s->session == SESSION_MARKET &&
-            ev >= s->session_start_ns)
+            ev >= s->session_start_ns) {
             s->day_open_e9 = p;
+            s->trades.open_no = kept ? s->trades.end : 0;
+        }
+        if (unlikely(kept && !s->rebuild))
+            prints_push(e, s);
     }
     if (s->drive + moved >= 2 && likely(!s->stale))
         rules_touch_trade(e, s, moved);
@@ -416,7 +528,7 @@ ALWAYS_INLINE bool apply_quote(struct engine *e, const struct msg *m)
 static int64_t next_event(const struct engine *e, const struct symbol *s)
 {
     int64_t roll_at = s->live_start_ns + MINUTE_NS;
-    bool quiet = s->live_trades == 0 && s->live_unpriced == 0 &&
+    bool quiet = !makes_flat(e, s) && s->live_trades == 0 && s->live_unpriced == 0 &&
                  (s->bars_end == 0 ||
                   roll_at / MINUTE_NS - bar_at(e, s, s->bars_end - 1)->minute > METRIC_WINDOW_MAX + 1);
     if (quiet && s->session_end_ns > roll_at)
@@ -455,7 +567,7 @@ static bool clock_symbol(struct engine *e, struct symbol *s, int64_t t)
 
 static inline void prefetch_symbol(const struct symbol *s)
 {
-    for (unsigned line = 0; line < sizeof *s / 64; line++)
+    for (unsigned line = 0; line < (offsetof(struct symbol, market_high_e9) + 63) / 64; line++)
         __builtin_prefetch((const char *)s + 64 * line, 1);
 }
 
@@ -535,6 +647,7 @@ bool symbol_add(struct engine *e, uint32_t id, const char *name, uint32_t bucket
         return false;
     uint32_t place = e->n_symbols++;
     e->symbol[place] = (struct symbol){.live_start_ns = INT64_MIN / 2,
+                                       .split_ns = INT64_MIN,
                                        .time_ns = INT64_MIN,
                                        .price_e9 = KEY_UNKNOWN,
                                        .bid_e9 = KEY_UNKNOWN,
@@ -548,6 +661,10 @@ bool symbol_add(struct engine *e, uint32_t id, const char *name, uint32_t bucket
                                        .market_close_e9 = KEY_UNKNOWN,
                                        .day_high_e9 = KEY_UNKNOWN,
                                        .day_low_e9 = INT64_MAX,
+                                       .market_high_e9 = KEY_UNKNOWN,
+                                       .market_low_e9 = INT64_MAX,
+                                       .premarket_close_e9 = KEY_UNKNOWN,
+                                       .postmarket_close_e9 = KEY_UNKNOWN,
                                        .wake_ns = INT64_MIN,
                                        .final_ns = NEVER_NS,
                                        .due_ns = NEVER_NS,
@@ -560,6 +677,7 @@ bool symbol_add(struct engine *e, uint32_t id, const char *name, uint32_t bucket
                                        .bucket = (uint16_t)bucket,
                                        .calendar = calendar,
                                        .size_scale = size_scale};
+    trades_symbol_new(&e->symbol[place]);
     memset(e->name[place], 0, sizeof e->name[place]);
     strcpy(e->name[place], name);
     e->local[id] = place + 1;
@@ -605,12 +723,24 @@ static void apply_history(struct engine *e, const struct msg *m)
         return;
     }
     msg_get(m, 0, &h, sizeof h);
-    if (h.length_ns != 24 * 60 * MINUTE_NS || h.close_e9 <= 0) {
+    if (h.length_ns != 24 * 60 * MINUTE_NS || !daily_put(e, s, m->event_ns, &h)) {
         e->count.ignored++;
         return;
     }
-    s->prev_close_e9 = h.close_e9;
+    daily_settle(e, s);
     refresh(e, s);
+}
+
+static void apply_attr(struct engine *e, const struct msg *m)
+{
+    struct symbol *s = symbol_of(e, m->symbol);
+    const struct split x = {m->attr.ex_ns, m->attr.to, m->attr.from};
+    if (!s)
+        e->count.unknown_symbol++;
+    else if (m->attr.kind != ATTR_SPLIT)
+        e->count.ignored++;
+    else if (!x.to || !x.from || !time_sound(x.ex_ns) || !split_wait(s, &x))
+        e->count.splits_refused++;
 }
 
 /* Bars that are final stay it; those that wait do so for the new time. */
@@ -639,8 +769,32 @@ static void keep_set(struct engine *e, uint32_t keep)
 static void eligibility_set(struct engine *e, bool table)
 {
     for (uint32_t i = 0; table && !e->condition_mask && i < e->n_symbols; i++)
-        e->symbol[i].last_ns = e->symbol[i].price_e9 == KEY_UNKNOWN ? INT64_MIN : e->symbol[i].time_ns;
+        e->symbol[i].last_ns = e->symbol[i].trades.last_ns =
+            e->symbol[i].price_e9 == KEY_UNKNOWN ? INT64_MIN : e->symbol[i].time_ns;
     e->condition_mask = table ? UINT32_MAX : 0;
+}
+
+/* From here on prints are kept, or no more. */
+static void corrections_set(struct engine *e, bool on)
+{
+    on = on && e->trades_blocks > 0;
+    if (on == e->corrections)
+        return;
+    e->corrections = on;
+    for (uint32_t i = 0; i < e->n_symbols; i++) {
+        struct symbol *s = &e->symbol[i];
+        trades_forget(e, s);
+        if (s->live_start_ns >= 0) /* what the live minute has traded before is not kept */
+            s->trades.whole = (uint32_t)(s->live_start_ns / MINUTE_NS) + 1;
+    }
+}
+
+/* From here on minutes without a last sale make bars, or do not. */
+static void flat_set(struct engine *e, bool on)
+{
+    e->flat = on;
+    for (uint32_t i = 0; i < e->n_symbols; i++)
+        wake_update(e, &e->symbol[i]);
 }
 
 static const char condition_key[] = "bars.condition_table=";
@@ -657,12 +811,17 @@ static bool setting(struct engine *e, const char *text)
         keep_set(e, (uint32_t)v[0]);
     else if (!strcmp(text, "bars.eligibility=all") || !strcmp(text, "bars.eligibility=table"))
         eligibility_set(e, text[strlen("bars.eligibility=")] == 't');
+    else if (!strcmp(text, "bars.corrections=true") || !strcmp(text, "bars.corrections=false"))
+        corrections_set(e, text[strlen("bars.corrections=")] == 't');
+    else if (!strcmp(text, "bars.flat=true") || !strcmp(text, "bars.flat=false"))
+        flat_set(e, text[strlen("bars.flat=")] == 't');
     else if (!strncmp(text, condition_key, strlen(condition_key)))
         return condition_table_parse(&e->conditions, text + strlen(condition_key));
     else if (sscanf(text, "calendar.%lld=%lld,%lld,%lld,%lld%c", &v[0], &v[1], &v[2], &v[3], &v[4], &end) ==
                  5 &&
-             v[0] >= 0 && v[0] < CALENDARS && v[1] <= v[2] && v[2] <= v[3] && v[3] <= v[4] &&
-             v[1] % MINUTE_NS == 0 && v[2] % MINUTE_NS == 0 && v[3] % MINUTE_NS == 0 && v[4] % MINUTE_NS == 0)
+             v[0] >= 0 && v[0] < CALENDARS && v[1] >= 0 && v[4] <= TIME_MAX_NS && v[1] <= v[2] &&
+             v[2] <= v[3] && v[3] <= v[4] && v[1] % MINUTE_NS == 0 && v[2] % MINUTE_NS == 0 &&
+             v[3] % MINUTE_NS == 0 && v[4] % MINUTE_NS == 0)
         calendar_add(e, (uint32_t)v[0], &(struct trading_day){{v[1], v[2], v[3], v[4]}});
     else
         return watch_setting(e, text);
@@ -713,11 +872,20 @@ SELDOM static bool apply_seldom(struct engine *e, const struct msg *m)
         break;
     case MSG_CLOCK:
         return apply_clock(e, m);
+    case MSG_CANCEL:
+        apply_cancel(e, m);
+        break;
+    case MSG_STATUS:
+        apply_status(e, m);
+        break;
     case MSG_SYMBOL:
         apply_symbol(e, m);
         break;
     case MSG_HISTORY_BAR:
         apply_history(e, m);
+        break;
+    case MSG_ATTR:
+        apply_attr(e, m);
         break;
     case MSG_RULE:
     case MSG_SETTING:

@@ -26,6 +26,7 @@ struct engine_limits {
     uint32_t fires;   /* pairs (rule, symbol) that hold, or fired and are in their cooldown */
     uint32_t bars;    /* kept bars of a symbol, a power of two; at least bars.keep + 1440 */
     uint32_t asked;   /* values that engine_ask may name */
+    uint32_t trades;  /* kept for corrections, of all symbols; 0: none, and no print can be corrected */
 };
 extern const struct engine_limits engine_limits_default;
 
@@ -37,7 +38,7 @@ extern const struct engine_limits engine_limits_default;
     X(clocks, "clocks applied")                                                                              \
     X(late_prints, "trades of a bar that was final")                                                         \
     X(out_of_order_prints, "trades of a bar that had ended and was not final")                               \
-    X(late_unkept, "late prints of a minute older than the kept bars: in no bar")                            \
+    X(late_unkept, "late prints of a minute older than the kept bars, or than a split: in no bar")           \
     X(bars, "bars emitted for the first time")                                                               \
     X(revisions, "bars emitted again")                                                                       \
     X(alerts, "alerts emitted")                                                                              \
@@ -48,6 +49,14 @@ extern const struct engine_limits engine_limits_default;
     X(cond_no_volume, "trades whose sale conditions keep them out of the volume")                            \
     X(cond_unknown, "trades with a sale condition that the table does not name, which limits nothing")       \
     X(unpriced_prints, "trades of a minute without a last sale: in the sums of session and day, in no bar")  \
+    X(halts, "times that trading in a symbol was halted")                                                    \
+    X(cancels, "prints cancelled")                                                                           \
+    X(cancels_unkept, "cancels of a print that is not kept: it stays")                                       \
+    X(corrections, "prints that took the place of a cancelled one")                                          \
+    X(corrections_unkept, "corrections of a print that is not kept: it stays, they do not count")            \
+    X(trades_dropped, "kept trades that had to go before their day was over: limits.trades")                 \
+    X(splits, "splits that scaled a symbol")                                                                 \
+    X(splits_refused, "splits refused: no ratio, or their day has begun, or four of the symbol wait")        \
     X(unknown_symbol, "messages of a symbol that has no SYMBOL message")                                     \
     X(sum_overflow, "trades refused because a volume or a sum would not fit")                                \
     X(ignored, "messages of a type that this version does not use")                                          \

@@ -24,6 +24,78 @@ struct session_at session_find(const struct calendar *c, int64_t t)
     return at;
 }
 
+/* ---- splits */
+
+/* Halves go up; what was above 0 stays it. */
+static void split_price(int64_t *p, const struct split *x)
+{
+    unsigned __int128 v = *p > 0 ? ((unsigned __int128)*p * x->from + x->to / 2) / x->to : 0;
+    if (*p > 0)
+        *p = v == 0 ? 1 : v > INT64_MAX ? INT64_MAX : (int64_t)v;
+}
+
+static void split_size(uint64_t *size, const struct split *x)
+{
+    unsigned __int128 v = ((unsigned __int128)*size * x->to + x->from / 2) / x->from;
+    *size = v > UINT64_MAX ? UINT64_MAX : (uint64_t)v;
+}
+
+static void split_bar(struct bar *b, const struct split *x)
+{
+    split_price(&b->open_e9, x);
+    split_price(&b->high_e9, x);
+    split_price(&b->low_e9, x);
+    split_price(&b->close_e9, x);
+    split_size(&b->volume, x);
+}
+
+/* Sums of price x size are what they were. Of the day that begins there is nothing yet. */
+static void split_symbol(struct engine *e, struct symbol *s, const struct split *x)
+{
+    for (uint64_t i = bars_oldest(e, s); i < s->bars_end; i++)
+        split_bar(bar_at(e, s, i), x);
+    for (uint32_t i = 0; i < s->daily_end; i++)
+        split_bar(&daily_of(e, s)[i], x);
+    s->daily_saved = false;
+    split_price(&s->price_e9, x);
+    split_price(&s->bid_e9, x);
+    split_price(&s->ask_e9, x);
+    split_price(&s->prev_close_e9, x);
+    split_size(&s->size, x);
+    e->count.splits++;
+}
+
+/* A trading day has begun. Bars before it that are not final become so: they are sent as they were traded. */
+static void splits_apply(struct engine *e, struct symbol *s)
+{
+    uint8_t n = 0;
+    while (n < s->n_splits && s->split[n].ex_ns <= s->day_start_ns)
+        n++;
+    if (n == 0)
+        return;
+    for (; s->provisional; s->provisional--)
+        emit_bar(e, s, bar_at(e, s, s->bars_end - s->provisional));
+    final_update(e, s);
+    for (uint8_t i = 0; i < n; i++)
+        split_symbol(e, s, &s->split[i]);
+    s->n_splits -= n;
+    memmove(s->split, s->split + n, s->n_splits * sizeof *s->split);
+    s->split_ns = s->day_start_ns;
+    s->saved = 0;
+}
+
+bool split_wait(struct symbol *s, const struct split *split)
+{
+    uint8_t at = s->n_splits;
+    if (at == SPLITS_WAITING || (s->day_start_ns != INT64_MAX && s->day_start_ns >= split->ex_ns))
+        return false;
+    for (; at > 0 && s->split[at - 1].ex_ns > split->ex_ns; at--)
+        s->split[at] = s->split[at - 1];
+    s->split[at] = *split;
+    s->n_splits++;
+    return true;
+}
+
 /* The symbol's minute has reached the end of its session, or the calendar has changed. */
 static void session_switch(struct engine *e, struct symbol *s)
 {
@@ -33,22 +105,35 @@ static void session_switch(struct engine *e, struct symbol *s)
         return;
     if (s->session == SESSION_MARKET && s->day_open_e9 != KEY_UNKNOWN) /* it has traded there */
         s->market_close_e9 = s->price_e9;
+    if (s->price_e9 != KEY_UNKNOWN && s->trade_ns >= s->session_start_ns) {
+        if (s->session == SESSION_PREMARKET)
+            s->premarket_close_e9 = s->price_e9;
+        else if (s->session == SESSION_POSTMARKET)
+            s->postmarket_close_e9 = s->price_e9;
+    }
+    if (at.day_ns != s->day_start_ns)
+        daily_finish(e, s);
     s->session_start_ns = at.start_ns;
     s->session = (uint8_t)at.kind;
     s->session_pv = 0;
     s->session_volume = 0;
+    s->session_no++;
     s->stale = true;
     if (at.day_ns == s->day_start_ns)
         return;
     s->day_start_ns = at.day_ns;
     s->day_volume = 0;
-    if (s->market_close_e9 != KEY_UNKNOWN)
-        s->prev_close_e9 = s->market_close_e9;
-    s->market_close_e9 = s->day_open_e9 = s->day_high_e9 = KEY_UNKNOWN;
-    s->day_low_e9 = INT64_MAX;
+    s->market_close_e9 = s->day_open_e9 = s->day_high_e9 = s->market_high_e9 = KEY_UNKNOWN;
+    s->premarket_close_e9 = s->postmarket_close_e9 = KEY_UNKNOWN;
+    s->day_low_e9 = s->market_low_e9 = INT64_MAX;
     s->day_pv = 0;
     memset(s->volume_of, 0, sizeof s->volume_of);
-    s->rebuild = s->restart = true;
+    daily_settle(e, s);
+    if (s->n_splits)
+        splits_apply(e, s);
+    if (e->corrections)
+        trades_forget(e, s);
+    s->restart = true;
 }
 
 int64_t bar_end(const struct engine *e, const struct symbol *s, int64_t t, uint32_t minutes)
@@ -65,6 +150,10 @@ static void day_add(struct symbol *s, enum session_kind session, int64_t high_e9
 {
     s->day_high_e9 = high_e9 > s->day_high_e9 ? high_e9 : s->day_high_e9;
     s->day_low_e9 = low_e9 < s->day_low_e9 ? low_e9 : s->day_low_e9;
+    if (session == SESSION_MARKET) {
+        s->market_high_e9 = high_e9 > s->market_high_e9 ? high_e9 : s->market_high_e9;
+        s->market_low_e9 = low_e9 < s->market_low_e9 ? low_e9 : s->market_low_e9;
+    }
     s->volume_of[session] += volume;
     s->day_pv += pv;
 }
@@ -139,7 +228,11 @@ SELDOM static void unpriced_drop(struct engine *e, struct symbol *s)
 /* Moves on to the minute of time t: the live bar ends, windows shift, sessions and days switch. */
 static void roll(struct engine *e, struct symbol *s, int64_t t)
 {
-    bool pushed = s->live_trades != 0;
+    bool traded = s->live_trades != 0, pushed = traded || makes_flat(e, s);
+    if (!traded && s->live_unpriced)
+        unpriced_drop(e, s);
+    if (!traded && pushed)
+        s->open_e9 = s->high_e9 = s->low_e9 = s->close_e9 = s->price_e9;
     int64_t was_ns = s->live_start_ns;
     if (pushed) {
         if (s->bars_end - s->bars_first >= e->limits.bars)
@@ -153,14 +246,13 @@ static void roll(struct engine *e, struct symbol *s, int64_t t)
                                                     .minute = (uint32_t)(s->live_start_ns / MINUTE_NS),
                                                     .session = s->session,
                                                     .trades = s->live_trades};
-        day_add(s, s->session, s->high_e9, s->low_e9, s->live_volume, s->live_pv);
+        if (traded)
+            day_add(s, s->session, s->high_e9, s->low_e9, s->live_volume, s->live_pv);
         s->provisional++;
         s->live_trades = 0;
         s->live_volume = 0;
         s->live_pv = 0;
         final_update(e, s);
-    } else if (s->live_unpriced) {
-        unpriced_drop(e, s);
     }
     s->live_start_ns = t / MINUTE_NS * MINUTE_NS;
     if (s->live_start_ns >= s->session_end_ns)
@@ -204,57 +296,97 @@ static void bar_add(struct bar *b, int64_t p, uint64_t size, unsigned updates)
     b->trades++;
 }
 
+uint64_t bar_find(const struct engine *e, const struct symbol *s, uint32_t minute, bool *found)
+{
+    uint64_t oldest = bars_oldest(e, s), i = s->bars_end;
+    while (i > oldest && bar_at(e, s, i - 1)->minute > minute)
+        i--;
+    *found = i > oldest && bar_at(e, s, i - 1)->minute == minute;
+    return i - *found;
+}
+
+/* What was final before the lateness grew stays it. */
+bool bar_is_final(const struct engine *e, const struct symbol *s, uint64_t i, uint32_t minute)
+{
+    return i < s->bars_end - s->provisional ||
+           ((int64_t)minute + 1) * MINUTE_NS + e->lateness_ns <= s->time_ns;
+}
+
+struct bar *bar_insert(struct engine *e, struct symbol *s, uint64_t i, uint32_t minute)
+{
+    uint64_t oldest = bars_oldest(e, s);
+    bool final = bar_is_final(e, s, i, minute);
+    if (i == oldest && (oldest > 0 || s->bars_end >= e->limits.bars))
+        return NULL;
+    for (uint64_t j = s->bars_end; j > i; j--)
+        *bar_at(e, s, j) = *bar_at(e, s, j - 1);
+    s->bars_end++;
+    s->provisional += !final;
+    struct bar *b = bar_at(e, s, i);
+    *b = (struct bar){.minute = minute,
+                      .session =
+                          (uint8_t)session_find(&e->calendar[s->calendar], (int64_t)minute * MINUTE_NS).kind,
+                      .revision = s->emptied_revision};
+    return b;
+}
+
+void bar_remove(struct engine *e, struct symbol *s, uint64_t i)
+{
+    s->bars_base = bars_oldest(e, s); /* the place of the bar before is the last one's, which now moves */
+    s->provisional -= i >= s->bars_end - s->provisional;
+    for (uint64_t j = i; j + 1 < s->bars_end; j++)
+        *bar_at(e, s, j) = *bar_at(e, s, j + 1);
+    s->bars_end--;
+}
+
+void bar_changed(struct engine *e, struct symbol *s, uint64_t i)
+{
+    s->saved = i < s->saved ? i : s->saved;
+    final_update(e, s);
+    wake_update(e, s);
+    s->rebuild = s->stale = true;
+}
+
 bool print_into_past(struct engine *e, struct symbol *s, int64_t ev, int64_t p, uint64_t size,
                      unsigned updates)
 {
     uint32_t minute = (uint32_t)(ev / MINUTE_NS);
-    uint64_t oldest = bars_oldest(e, s), i = s->bars_end, open = s->bars_end - s->provisional;
-    while (i > oldest && bar_at(e, s, i - 1)->minute > minute)
-        i--;
-    bool found = i > oldest && bar_at(e, s, i - 1)->minute == minute;
-    /* what was final before the lateness grew stays it */
-    bool late = i < open + found || ((int64_t)minute + 1) * MINUTE_NS + e->lateness_ns <= s->time_ns;
+    bool found;
+    uint64_t i = bar_find(e, s, minute, &found);
+    bool late = ev < s->split_ns || bar_is_final(e, s, i, minute);
     if (late)
         e->count.late_prints++;
     else
         e->count.out_of_order_prints++;
-    struct bar *b;
-    if (ev >= s->day_start_ns) {
-        bool ranges = found ? updates & UPDATES_HIGH_LOW : updates & UPDATES_LAST;
+    if (ev < s->split_ns) { /* its bars are those of other shares */
+        e->count.late_unkept++;
+        return true;
+    }
+    struct bar *b = found ? bar_at(e, s, i) : NULL;
+    bool traded = found && b->trades;
+    bool ranges = traded ? updates & UPDATES_HIGH_LOW : updates & UPDATES_LAST;
+    if (ev < s->day_start_ns)
+        daily_late(e, s, ev, p, size, ranges);
+    else
         day_add(s, session_find(&e->calendar[s->calendar], ev).kind, ranges ? p : KEY_UNKNOWN,
                 ranges ? p : INT64_MAX, size, (__int128)p * size);
-    }
-    if (found) {
-        b = bar_at(e, s, i - 1);
+    if (traded) {
         bar_add(b, p, size, updates);
         b->revision += late;
     } else if (!(updates & UPDATES_LAST)) {
         e->count.unpriced_prints++;
         s->stale = true; /* the sums of session and day have changed */
         return late;
-    } else if (i == oldest && s->bars_end >= e->limits.bars) {
+    } else if (!found && !(b = bar_insert(e, s, i, minute))) {
         e->count.late_unkept++;
         return late;
     } else {
-        for (uint64_t j = s->bars_end; j > i; j--)
-            *bar_at(e, s, j) = *bar_at(e, s, j - 1);
-        s->bars_end++;
-        b = bar_at(e, s, i);
-        *b = (struct bar){.open_e9 = p,
-                          .high_e9 = p,
-                          .low_e9 = p,
-                          .minute = minute,
-                          .session = (uint8_t)session_find(&e->calendar[s->calendar], ev).kind};
+        b->open_e9 = b->high_e9 = b->low_e9 = p;
+        b->revision += found && late;
         bar_add(b, p, size, updates);
-        if (!late)
-            s->provisional++;
     }
-    if (i - found < s->saved)
-        s->saved = i - found;
     if (late)
         emit_bar(e, s, b);
-    final_update(e, s);
-    wake_update(e, s);
-    s->rebuild = s->stale = true;
+    bar_changed(e, s, i);
     return late;
 }

@@ -1,5 +1,6 @@
-/* The engine's inside, shared by engine.c (messages), engine_bars.c (time, sessions, bars), engine_events.c,
- * engine_anomaly.c (anomalies), metric_state.c (values) and rule_load.c, rule_index.c, rule_span.c and
+/* The engine's inside, shared by engine.c (messages), engine_bars.c (time, sessions, bars), engine_days.c
+ * (daily bars), engine_events.c, engine_anomaly.c (anomalies), trade_pool.c and correction.c (what is
+ * cancelled), metric_state.c and metric_days.c (values) and rule_load.c, rule_index.c, rule_span.c and
  * rule_fire.c (rules).
  */
 #ifndef CORE_ENGINE_INT_H
@@ -34,6 +35,7 @@ enum {
     STATE_WORDS_PER_METRIC = 16, /* on average, at most */
     SERIES_MAX = 8,              /* timeframes beyond one minute that rules in force name */
     SERIES_WORDS = 2,
+    SERIES_DAILY = UINT8_MAX, /* the daily bars: no series of those */
     CURSORS_PER_METRIC = 2,
     STEP_SLOTS_BARS = 256, /* two for each bar that an hour of lateness may close at once */
     STEP_SLOTS_ANOMALIES = 2 * ANOMALY_KINDS,
@@ -50,6 +52,65 @@ struct trading_day {
 struct calendar {
     uint32_t n;
     struct trading_day day[CALENDAR_DAYS]; /* ascending; the oldest goes first */
+};
+
+/* A print as it is kept until the trading day is over, for the one that may be cancelled. */
+enum {
+    KEPT_PAST = 1,   /* its minute had ended */
+    KEPT_LATE = 2,   /* … and its bar was final: it is no last price */
+    KEPT_OPENS = 4,  /* it could be the market session's first price */
+    KEPT_MARKET = 8, /* the symbol's time was in the market session */
+    KEPT_CANCELLED = 16
+};
+
+struct kept_trade {
+    uint64_t id;
+    int64_t event_ns, price_e9;
+    uint64_t size;       /* 0 if it updates no volume */
+    int64_t time_ns;     /* the symbol's time at it */
+    uint32_t session_no; /* of the session whose sums it is in; 0: of none */
+    uint8_t updates;     /* UPDATES_… */
+    uint8_t session;     /* enum session_kind of its minute */
+    uint8_t flags;       /* KEPT_… */
+    uint8_t venue;
+};
+
+/* Some prints of a symbol, in the order of arrival; number n of the symbol's is in its block's place n modulo
+ * TRADES_BLOCK. */
+enum { TRADES_BLOCK = 20 };
+struct trades_block {
+    uint32_t before, after; /* of the symbol */
+    uint32_t older, newer;  /* of all */
+    uint32_t symbol;        /* its place */
+    uint32_t n;
+    uint32_t minute_max;
+    uint32_t pad;
+    uint64_t first; /* number of its first */
+    uint64_t id_min, id_max;
+    uint8_t pad2[8];
+    struct kept_trade trade[TRADES_BLOCK];
+};
+_Static_assert(sizeof(struct trades_block) == 1024, "header and trades are whole lines");
+
+/* What is kept of a symbol's prints. */
+struct kept {
+    uint32_t first, last;  /* blocks; NONE */
+    uint64_t end;          /* number of the next one */
+    uint64_t saved;        /* those before it are in the checkpoint as they are */
+    uint64_t open_no;      /* 1 + number of the one that is the day's open; 0: it is not kept */
+    uint64_t cancelled_no; /* 1 + number of the one that a correction may replace; 0 */
+    /* what had been the last price when the first of them came; of what is dropped in between */
+    int64_t price_e9, trade_ns, last_ns;
+    uint64_t size;
+    uint32_t whole; /* minutes from here on have all their prints in them */
+    uint32_t pad;
+};
+
+/* Waits for the first trading day that starts at ex_ns or later. */
+enum { SPLITS_WAITING = 4 };
+struct split {
+    int64_t ex_ns;
+    uint32_t to, from;
 };
 
 struct symbol {
@@ -105,6 +166,20 @@ struct symbol {
     uint32_t bound;       /* epoch of the rules that its cursors are of */
     uint64_t saved;       /* bars before it are in the checkpoint as they are */
     int64_t tick_e9;      /* smallest price step, 0 = unknown */
+    /* what seldom matters: the market session's extent, KEY_UNKNOWN and INT64_MAX before; the last prices of
+     * today's other sessions once they are over, KEY_UNKNOWN if they did not trade */
+    int64_t market_high_e9, market_low_e9, premarket_close_e9, postmarket_close_e9;
+    uint32_t n_daily, daily_end; /* daily bars, and those of them that are before today */
+    bool daily_saved;            /* they are in the checkpoint as they are */
+    /* corrections */
+    uint64_t bars_base;        /* the ring has none before: a cancelled bar's place was taken from there */
+    uint32_t emptied_revision; /* 1 + the highest revision of a final bar that lost all its prints; 0 */
+    uint32_t session_no;       /* counts the times that the session's sums began anew */
+    struct kept trades;        /* of the trading day */
+    bool halted;
+    uint8_t n_splits;
+    struct split split[SPLITS_WAITING]; /* by ex_ns */
+    int64_t split_ns;                   /* start of the day of the last one: no bar before it takes prints */
 } __attribute__((aligned(64)));
 
 /* What the detectors of anomalies keep of a symbol (engine_anomaly.c). */
@@ -132,7 +207,7 @@ struct node {
     struct expr_term term; /* its sides are nodes; of a METRIC they are 0 */
     uint32_t state_at;
     unsigned inputs;
-    uint8_t series;  /* of bars: 0 = those of one minute, else 1 + the place of its timeframe */
+    uint8_t series;  /* of bars: 0 = those of one minute, SERIES_DAILY, else 1 + the place of its timeframe */
     uint32_t keeper; /* … the node that keeps its state: itself, or one that differs in the output alone */
 };
 
@@ -168,7 +243,9 @@ struct plan {
     struct index *index;
     uint32_t *on_quote, *on_time; /* numbers of indexes */
     uint32_t *instance;           /* by rule */
-    uint32_t *on_close;           /* the instances that bars' ends alone evaluate */
+    uint32_t *on_print;           /* nodes made of kept prints */
+    uint32_t n_on_print;
+    uint32_t *on_close; /* the instances that bars' ends alone evaluate */
     uint32_t n_on_close;
     uint32_t *span; /* the instances of conditions in spans, the innermost of a rule first */
     uint32_t n_spans;
@@ -199,6 +276,7 @@ struct loaded_rule {
     bool live;
     bool recursive; /* names a metric that starts anew from the trading day's start */
     bool shadow;
+    bool minds_halt; /* names `halted`: no halt holds it */
     bool events;
     uint8_t trigger;
     uint8_t sessions; /* bits 1 << enum session_kind */
@@ -284,6 +362,7 @@ struct engine {
     uint32_t *next_in_bucket; /* by place; NONE at the end */
     uint32_t n_symbols;
     struct bar *bar, *series_bar; /* series_bar: SERIES_MAX rings for each symbol */
+    struct bar *daily_bar;        /* DAILY_BARS for each symbol, by date */
 
     /* anomalies; the memory is touched only where they are looked for */
     unsigned watched; /* 0 or WATCHED */
@@ -291,6 +370,12 @@ struct engine {
     struct watch *windows;   /* by place */
     struct anomaly_day *day; /* ANOMALY_DAYS for each place */
 
+    /* corrections */
+    struct trades_block *trades;
+    uint32_t trades_blocks, trades_used, trades_free; /* how many; taken so far; list by after */
+    uint32_t trades_oldest, trades_newest;
+    bool corrections; /* prints are kept */
+    bool flat;        /* minutes without a last sale make bars too */
     /* A block of words for each symbol, as small as the rules in force allow: the state of every metric, from
      * cursor_at the cursors. */
     int64_t *block;
@@ -387,6 +472,11 @@ static inline struct bar *bar_at(const struct engine *e, const struct symbol *s,
     return &e->bar[(size_t)place_of(e, s) * bars_stride(&e->limits) + (i & (e->limits.bars - 1))];
 }
 
+static inline struct bar *daily_of(const struct engine *e, const struct symbol *s)
+{
+    return &e->daily_bar[(size_t)place_of(e, s) * DAILY_BARS];
+}
+
 static inline struct bar *series_ring(const struct engine *e, const struct symbol *s, uint32_t series)
 {
     return &e->series_bar[((size_t)series * e->limits.symbols + place_of(e, s)) * bars_stride(&e->limits)];
@@ -405,7 +495,8 @@ static inline int64_t *block_of(const struct engine *e, const struct symbol *s)
 /* The first bar still kept. */
 static inline uint64_t bars_oldest(const struct engine *e, const struct symbol *s)
 {
-    return s->bars_end > e->limits.bars ? s->bars_end - e->limits.bars : 0;
+    uint64_t first = s->bars_end > e->limits.bars ? s->bars_end - e->limits.bars : 0;
+    return first > s->bars_base ? first : s->bars_base;
 }
 
 /* The engine's node of the span whose condition an instance is. */
@@ -437,9 +528,35 @@ static inline const struct plan *scope_plan(const struct engine *e, const struct
 /* After the roll to a new minute: `pushed` if the last ended bar is new. */
 void metrics_roll(const struct engine *e, struct symbol *s, bool pushed);
 void metrics_rebuild(const struct engine *e, struct symbol *s);
+/* The ended bars of a node's series; true if it has a live one. */
+bool metric_bars(const struct engine *e, const struct symbol *s, uint32_t series, struct bar_series *ended,
+                 struct bar *live);
 /* The value of an indicator, in its unit. */
 int64_t metric_indicator(const struct engine *e, const struct symbol *s, const struct node *nd);
 int64_t metric_relative_volume(const struct engine *e, const struct symbol *s, const struct node *nd);
+
+/* metric_days.c */
+/* Makes a metric of daily bars anew from those that are kept; does nothing to another. */
+void metric_days(const struct engine *e, const struct symbol *s, const struct node *nd);
+/* What relative_volume_same_time is compared with in the live minute. */
+void metric_same_time(const struct engine *e, const struct symbol *s, const struct node *nd);
+/* The value of a metric of days or of today's sessions. */
+SELDOM int64_t metric_days_key(const struct engine *e, const struct symbol *s, const struct node *nd);
+
+/* metric_prints.c */
+/* The newest kept print, a last sale, joins the windows of prints. */
+SELDOM void prints_push(const struct engine *e, const struct symbol *s);
+void prints_rebuild(const struct engine *e, const struct symbol *s, const struct plan *p);
+int64_t metric_prints(const struct engine *e, const struct symbol *s, const struct node *nd);
+
+/* The first of the bars from bars_first on that starts at time t or later. */
+uint64_t bars_from(const struct engine *e, const struct symbol *s, int64_t t);
+
+/* metric_candle.c */
+/* What an opening range is in the live minute. */
+void metric_opening_range(const struct engine *e, const struct symbol *s, const struct node *nd, int64_t *w);
+/* The value of a row of CANDLE_METRICS. */
+SELDOM int64_t metric_candle_key(const struct engine *e, const struct symbol *s, const struct node *nd);
 
 /* computed.c */
 /* The key of a term that is no metric; its sides are nodes. Stated in rule.h. */
@@ -471,6 +588,8 @@ SELDOM void explain_close(const struct engine *e, const struct symbol *s);
 /* rule_fire.c */
 void rules_bind(struct engine *e, struct symbol *s);
 void rules_arrive(struct engine *e, struct symbol *s);
+/* A halt is over: what it held may fire at the next tick. */
+void rules_resume(struct engine *e, struct symbol *s);
 void rules_settle(struct engine *e, struct symbol *s, enum eval what);
 /* A minute in which the symbol traded has ended: what bar_close rules make of it fires into e->fired. */
 void rules_close(struct engine *e, struct symbol *s);
@@ -537,6 +656,8 @@ SELDOM void watch_minute(struct engine *e, struct symbol *s, bool pushed);
 SELDOM void watch_clock(struct engine *e, struct symbol *s);
 
 /* engine_bars.c */
+/* Takes a split whose day is still to come. False if there is no room. */
+bool split_wait(struct symbol *s, const struct split *split);
 struct session_at {
     int64_t start_ns, end_ns, day_ns;
     enum session_kind kind;
@@ -553,9 +674,68 @@ int64_t bar_end(const struct engine *e, const struct symbol *s, int64_t t, uint3
 /* Brings the symbol to time t, no evaluation in between: its own message decides once, after it is applied.
  */
 SELDOM void advance(struct engine *e, struct symbol *s, int64_t t);
+/* Does the live minute make a bar also without a last sale? */
+static inline bool makes_flat(const struct engine *e, const struct symbol *s)
+{
+    return e->flat && s->price_e9 != KEY_UNKNOWN && s->session != SESSION_CLOSED && !s->halted;
+}
+/* Where the bar of a minute is, or would be. */
+uint64_t bar_find(const struct engine *e, const struct symbol *s, uint32_t minute, bool *found);
+/* Is a bar at this place final, or past its time to be provisional? */
+bool bar_is_final(const struct engine *e, const struct symbol *s, uint64_t i, uint32_t minute);
+/* Makes room for a bar at this place, NULL if it is older than what is kept; takes it out. */
+struct bar *bar_insert(struct engine *e, struct symbol *s, uint64_t i, uint32_t minute);
+void bar_remove(struct engine *e, struct symbol *s, uint64_t i);
+/* A bar that had ended has changed. */
+void bar_changed(struct engine *e, struct symbol *s, uint64_t i);
 /* A print of a minute that has ended: it joins that minute's bar, or makes it. True if the bar was final. */
 SELDOM bool print_into_past(struct engine *e, struct symbol *s, int64_t ev, int64_t p, uint64_t size,
                             unsigned updates);
+
+/* engine_days.c */
+/* The trading day so far as a daily bar; false if its market session has not traded. */
+bool daily_live(const struct symbol *s, struct bar *b);
+/* The trading day is over: keeps its bar. Before anything of the symbol's is the next day's. */
+void daily_finish(struct engine *e, struct symbol *s);
+/* A HISTORY_BAR: the bar of its date from here on. False if it cannot be one. */
+bool daily_put(struct engine *e, struct symbol *s, int64_t date_ns, const struct msg_history_bar *h);
+/* The daily bars or the trading day have changed: which of them are before today, what closed yesterday. */
+void daily_settle(struct engine *e, struct symbol *s);
+/* A print of an earlier trading day; range: it counts for high and low. */
+void daily_late(struct engine *e, struct symbol *s, int64_t ev, int64_t p, uint64_t size, bool range);
+/* What a checkpoint may give as daily bars. */
+bool daily_sound(const struct bar *b, uint32_t n);
+
+/* trade_pool.c */
+static inline uint32_t trades_blocks(const struct engine_limits *l)
+{
+    return l->trades / TRADES_BLOCK + (l->trades % TRADES_BLOCK != 0);
+}
+/* Keeps a print, before it is applied: number s->trades.end - 1. */
+SELDOM struct kept_trade *trade_keep(struct engine *e, struct symbol *s, const struct kept_trade *t);
+/* The print of this number, NULL if it is not kept. */
+struct kept_trade *trade_at(const struct engine *e, const struct symbol *s, uint64_t no);
+void trade_rename(struct engine *e, struct symbol *s, uint64_t no, uint64_t id);
+/* Is it, as far as it goes, the last price? */
+static inline bool trade_sets_price(const struct kept_trade *t)
+{
+    return (t->updates & UPDATES_LAST) && !(t->flags & (KEPT_CANCELLED | KEPT_LATE));
+}
+/* The latest that can still be cancelled; its number. */
+struct kept_trade *trade_find(const struct engine *e, const struct symbol *s, const struct msg *m,
+                              uint64_t *no);
+/* The trading day is over, or prints are kept from here on: none of those before can be cancelled. */
+void trades_forget(struct engine *e, struct symbol *s);
+/* Before the print of number `no` is put back at its place, from a checkpoint: those from there on go. */
+void trades_cut(struct engine *e, struct symbol *s, uint64_t no);
+void trades_release_first(struct engine *e, struct symbol *s);
+void trades_symbol_new(struct symbol *s);
+void trades_open(struct engine *e, void *mem);
+
+/* correction.c */
+/* The print counts no more; or `with` takes its place. False if that does not fit the sums. */
+void correction_cancel(struct engine *e, struct symbol *s, struct kept_trade *k, uint64_t no);
+bool correction_replace(struct engine *e, struct symbol *s, const struct msg *with, unsigned updates);
 
 /* engine.c */
 /* A symbol that nothing is known of yet; name is a text of 1 to 63 bytes. False if there is no room. */

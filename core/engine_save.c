@@ -13,13 +13,16 @@ struct piece_head {
     int64_t clock_ns; /* of a bucket's piece */
 };
 
-/* A symbol in a piece; its bars and fires follow, or its day of volumes. */
+/* A symbol in a piece; its bars, trades and fires follow, or its day of volumes. */
 struct symbol_head {
     uint32_t id;
     uint32_t bars, fires;
     uint8_t calendar, size_scale;
     uint8_t pad[2];
     uint64_t first_bar; /* number of the first bar, as symbol.bars_end counts; of a day, as watch.days */
+    uint64_t first_trade, kept_from; /* likewise; the first that is kept */
+    uint32_t trades;
+    uint32_t pad2;
     char name[64];
 };
 
@@ -33,17 +36,19 @@ struct saved_fire {
     uint8_t pad[6];
 };
 
-enum { BARS_IN_BUCKET = 4 }; /* of a symbol, that go with the bucket itself */
+enum { BARS_IN_BUCKET = 4, TRADES_IN_BUCKET = 16 }; /* of a symbol, that go with the bucket itself */
 
 uint64_t engine_save_layout(void)
 {
-    const uint64_t sizes[] = {3, /* changes when fields do that keep their size */
+    const uint64_t sizes[] = {5, /* changes when fields do that keep their size */
                               sizeof(struct piece_head),
                               sizeof(struct symbol_head),
                               sizeof(struct symbol),
                               offsetof(struct symbol, bid_e9),
                               offsetof(struct symbol, saved),
                               sizeof(struct bar),
+                              sizeof(struct kept_trade),
+                              DAILY_BARS,
                               sizeof(struct saved_fire),
                               sizeof(struct watch),
                               sizeof(struct anomaly_day),
@@ -55,14 +60,17 @@ size_t engine_save_max(const struct engine_limits *l)
 {
     return sizeof(struct piece_head) + sizeof(struct anomaly_day) +
            l->symbols * (sizeof(struct symbol_head) + sizeof(struct symbol) + sizeof(struct watch) +
-                         (BARS_IN_BUCKET + ENGINE_SAVE_BARS) * sizeof(struct bar)) +
-           (size_t)l->fires * sizeof(struct saved_fire);
+                         (BARS_IN_BUCKET + ENGINE_SAVE_BARS) * sizeof(struct bar) +
+                         (TRADES_IN_BUCKET + ENGINE_SAVE_TRADES) * sizeof(struct kept_trade)) +
+           DAILY_BARS * sizeof(struct bar) + (size_t)l->fires * sizeof(struct saved_fire);
 }
 
 void engine_save_anew(struct engine *e)
 {
-    for (uint32_t i = 0; i < e->n_symbols; i++)
-        e->symbol[i].saved = 0;
+    for (uint32_t i = 0; i < e->n_symbols; i++) {
+        e->symbol[i].saved = e->symbol[i].trades.saved = 0;
+        e->symbol[i].daily_saved = false;
+    }
     for (uint32_t i = 0; e->watched && i < e->n_symbols; i++)
         e->windows[i].days_saved = 0;
 }
@@ -71,6 +79,17 @@ static uint64_t first_unsaved(const struct engine *e, const struct symbol *s)
 {
     uint64_t oldest = bars_oldest(e, s);
     return s->saved > oldest ? s->saved : oldest;
+}
+
+static uint64_t first_kept(const struct engine *e, const struct symbol *s)
+{
+    return s->trades.first == NONE ? s->trades.end : e->trades[s->trades.first].first;
+}
+
+static uint64_t first_unsaved_trade(const struct engine *e, const struct symbol *s)
+{
+    uint64_t kept = first_kept(e, s);
+    return s->trades.saved > kept ? s->trades.saved : kept;
 }
 
 struct writer {
@@ -95,11 +114,13 @@ static bool put(struct writer *w, const void *bytes, size_t n)
 }
 
 static bool put_head(struct writer *w, const struct engine *e, const struct symbol *s, uint32_t bars,
-                     uint32_t fires)
+                     uint32_t trades)
 {
     struct symbol_head h = {.id = s->id,
                             .bars = bars,
-                            .fires = fires,
+                            .trades = trades,
+                            .first_trade = first_unsaved_trade(e, s),
+                            .kept_from = first_kept(e, s),
                             .calendar = s->calendar,
                             .size_scale = s->size_scale,
                             .first_bar = first_unsaved(e, s)};
@@ -114,6 +135,21 @@ static bool put_bars(struct writer *w, const struct engine *e, const struct symb
     for (uint32_t i = 0; ok && i < n; i++)
         ok = put(w, bar_at(e, s, first + i), sizeof(struct bar));
     return ok;
+}
+
+static bool put_trades(struct writer *w, const struct engine *e, const struct symbol *s, uint32_t n)
+{
+    uint64_t no = first_unsaved_trade(e, s);
+    uint32_t i = s->trades.last;
+    while (n && e->trades[i].first > no)
+        i = e->trades[i].before;
+    for (; n > 0; n--, no++) {
+        if (no == e->trades[i].first + e->trades[i].n)
+            i = e->trades[i].after;
+        if (!put(w, &e->trades[i].trade[no % TRADES_BLOCK], sizeof(struct kept_trade)))
+            return false;
+    }
+    return true;
 }
 
 static struct saved_fire saved_of(const struct engine *e, const struct fire *f)
@@ -192,7 +228,9 @@ static bool put_symbol(struct writer *w, const struct engine *e, const struct sy
 {
     uint8_t *head = w->at;
     uint32_t bars = (uint32_t)(s->bars_end - first_unsaved(e, s));
-    if (!put_head(w, e, s, bars, 0) || !put(w, s, sizeof *s) || !put_bars(w, e, s, bars))
+    uint32_t trades = (uint32_t)(s->trades.end - first_unsaved_trade(e, s));
+    if (!put_head(w, e, s, bars, trades) || !put(w, s, sizeof *s) || !put_bars(w, e, s, bars) ||
+        !put_trades(w, e, s, trades))
         return false;
     uint32_t fires = put_fires(w, e, s);
     if (fires == UINT32_MAX)
@@ -215,15 +253,29 @@ size_t engine_save(struct engine *e, uint32_t bucket, void *out, size_t max, enu
     for (uint32_t i = e->bucket[bucket].first; i != NONE; i = e->next_in_bucket[i]) {
         struct symbol *s = &e->symbol[i];
         uint64_t unsaved = s->bars_end - first_unsaved(e, s);
-        if (unsaved <= BARS_IN_BUCKET)
+        uint64_t trades = s->trades.end - first_unsaved_trade(e, s);
+        bool daily = s->n_daily && !s->daily_saved; /* all of them: they change once a day */
+        if (!daily && unsaved <= BARS_IN_BUCKET && trades <= TRADES_IN_BUCKET)
             continue;
-        uint32_t n = unsaved < ENGINE_SAVE_BARS ? (uint32_t)unsaved : ENGINE_SAVE_BARS;
-        *piece = ENGINE_PIECE_BARS;
-        h = (struct piece_head){.piece = ENGINE_PIECE_BARS, .bucket = bucket, .symbols = 1};
+        uint32_t n = daily                        ? s->n_daily
+                     : unsaved < ENGINE_SAVE_BARS ? (uint32_t)unsaved
+                                                  : ENGINE_SAVE_BARS,
+                 n_trades = daily                         ? 0
+                            : trades < ENGINE_SAVE_TRADES ? (uint32_t)trades
+                                                          : ENGINE_SAVE_TRADES;
+        *piece = daily ? ENGINE_PIECE_DAILY : ENGINE_PIECE_PART;
+        h = (struct piece_head){.piece = *piece, .bucket = bucket, .symbols = 1};
         memcpy(out, &h, sizeof h);
-        if (!put_head(&w, e, s, n, 0) || !put_bars(&w, e, s, n))
+        if (!put_head(&w, e, s, n, n_trades) ||
+            !(daily ? put(&w, daily_of(e, s), n * sizeof(struct bar))
+                    : put_bars(&w, e, s, n) && put_trades(&w, e, s, n_trades)))
             return 0;
+        if (daily) {
+            s->daily_saved = true;
+            return (size_t)(w.at - (uint8_t *)out);
+        }
         s->saved = first_unsaved(e, s) + n;
+        s->trades.saved = first_unsaved_trade(e, s) + n_trades;
         return (size_t)(w.at - (uint8_t *)out);
     }
     for (uint32_t i = e->bucket[bucket].first; e->watched && i != NONE; i = e->next_in_bucket[i])
@@ -236,7 +288,7 @@ size_t engine_save(struct engine *e, uint32_t bucket, void *out, size_t max, enu
             return 0;
     memcpy(out, &h, sizeof h);
     for (uint32_t i = e->bucket[bucket].first; i != NONE; i = e->next_in_bucket[i])
-        e->symbol[i].saved = e->symbol[i].bars_end;
+        e->symbol[i].saved = e->symbol[i].bars_end, e->symbol[i].trades.saved = e->symbol[i].trades.end;
     return (size_t)(w.at - (uint8_t *)out);
 }
 
@@ -257,7 +309,8 @@ static bool get(struct reader *r, void *out, size_t n)
 
 static bool head_sound(const struct symbol_head *h)
 {
-    return h->calendar < CALENDARS && h->size_scale <= 18 && h->name[0] && memchr(h->name, 0, sizeof h->name);
+    return h->first_trade <= UINT64_C(1) << 48 && h->calendar < CALENDARS && h->size_scale <= 18 &&
+           h->name[0] && memchr(h->name, 0, sizeof h->name);
 }
 
 /* The symbol of the head, new or known; NULL if there is no room, or another one has its id. */
@@ -280,6 +333,52 @@ static bool get_bars(struct reader *r, struct engine *e, struct symbol *s, const
         if (!get(r, b, sizeof *b) || b->minute > TIME_MAX_NS / MINUTE_NS)
             return false;
     }
+    return true;
+}
+
+static bool time_sound(int64_t t)
+{
+    return t >= 0 && t <= TIME_MAX_NS;
+}
+
+/* They follow those that are there, or take the place of some; where neither can be, none of those stays. */
+static bool get_trades(struct reader *r, struct engine *e, struct symbol *s, const struct symbol_head *h)
+{
+    trades_cut(e, s, h->first_trade);
+    if (s->trades.first == NONE && h->trades && h->first_trade % TRADES_BLOCK)
+        return false;
+    for (uint32_t i = 0; i < h->trades; i++) {
+        struct kept_trade t;
+        if (!e->trades_blocks || !get(r, &t, sizeof t) || !time_sound(t.event_ns) || !time_sound(t.time_ns) ||
+            t.price_e9 <= 0 || t.updates > UPDATES_ALL || t.session > SESSION_POSTMARKET)
+            return false;
+        trade_keep(e, s, &t);
+    }
+    return true;
+}
+
+/* After the last piece: what its symbol x knows of the trades, which are all there. */
+static bool take_kept(struct engine *e, struct symbol *s, const struct symbol *x, const struct symbol_head *h)
+{
+    struct kept own = s->trades;
+    s->trades = x->trades;
+    s->trades.first = own.first;
+    s->trades.last = own.last;
+    s->trades.saved = 0;
+    while (s->trades.first != NONE && first_kept(e, s) < h->kept_from)
+        trades_release_first(e, s);
+    uint64_t replaced = x->trades.cancelled_no;
+    const struct kept_trade *t = replaced ? trade_at(e, s, replaced - 1) : NULL;
+    return own.end == x->trades.end && first_kept(e, s) == h->kept_from &&
+           (!replaced || (t && (t->flags & KEPT_CANCELLED)));
+}
+
+static bool get_daily(struct reader *r, struct engine *e, struct symbol *s, const struct symbol_head *h)
+{
+    if (h->bars > DAILY_BARS || !get(r, daily_of(e, s), h->bars * sizeof(struct bar)) ||
+        !daily_sound(daily_of(e, s), h->bars))
+        return false;
+    s->n_daily = h->bars;
     return true;
 }
 
@@ -328,6 +427,22 @@ static bool is_bool(const struct symbol *x, size_t at)
     return ((const uint8_t *)x)[at] <= 1;
 }
 
+static bool splits_sound(const struct symbol *x)
+{
+    if (x->n_splits > SPLITS_WAITING)
+        return false;
+    for (uint8_t i = 0; i < x->n_splits; i++)
+        if (!x->split[i].to || !x->split[i].from)
+            return false;
+    return true;
+}
+
+/* A time, or that nothing has been yet. */
+static bool time_or_none(int64_t t)
+{
+    return t == INT64_MIN || t == INT64_MIN / 2 || (t >= 0 && t <= TIME_MAX_NS);
+}
+
 static bool state_sound(const struct engine *e, const struct symbol *x, const struct symbol_head *h,
                         uint32_t bucket)
 {
@@ -336,10 +451,16 @@ static bool state_sound(const struct engine *e, const struct symbol *x, const st
            is_bool(x, offsetof(struct symbol, stale)) && is_bool(x, offsetof(struct symbol, rebuild)) &&
            is_bool(x, offsetof(struct symbol, restart)) && is_bool(x, offsetof(struct symbol, live_range)) &&
            is_bool(x, offsetof(struct symbol, timed)) && is_bool(x, offsetof(struct symbol, spans_moved)) &&
+           is_bool(x, offsetof(struct symbol, daily_saved)) && x->daily_end <= x->n_daily &&
            x->bars_first <= x->bars_end && x->bars_end - x->bars_first <= e->limits.bars &&
            x->provisional <= x->bars_end - bars_oldest(e, x) && x->provisional < STEP_SLOTS_BARS / 2 &&
-           h->first_bar + h->bars == x->bars_end && x->time_ns <= TIME_MAX_NS &&
-           x->live_start_ns <= TIME_MAX_NS && x->epoch <= e->epoch;
+           x->bars_base <= x->bars_end && splits_sound(x) && is_bool(x, offsetof(struct symbol, halted)) &&
+           h->first_trade + h->trades == x->trades.end && time_sound(x->trades.trade_ns) &&
+           h->first_bar + h->bars == x->bars_end && time_or_none(x->time_ns) &&
+           time_or_none(x->live_start_ns) && time_or_none(x->trade_ns) &&
+           (x->session == SESSION_CLOSED ||
+            (x->session_start_ns >= 0 && x->session_start_ns <= TIME_MAX_NS)) &&
+           x->epoch <= e->epoch;
 }
 
 static bool skip(struct reader *r, size_t n)
@@ -395,18 +516,22 @@ static bool get_symbol(struct reader *r, struct engine *e, const struct piece_he
     struct symbol x, *s;
     if (!get(r, &h, sizeof h) || !head_sound(&h) || !get(r, &x, sizeof x) ||
         !state_sound(e, &x, &h, bucket) || !(s = symbol_for(e, &h, bucket)) || s->heap != NONE ||
-        s->within != NONE || s->fors != NONE)
+        s->within != NONE || s->fors != NONE || (last && x.n_daily != s->n_daily))
         return false;
     if (!last)
-        return get_bars(r, e, s, &h) &&
+        return get_bars(r, e, s, &h) && get_trades(r, e, s, &h) &&
                skip(r, h.fires * sizeof(struct saved_fire) + (p->watched ? sizeof(struct watch) : 0));
+    struct kept trades = s->trades;
     *s = x;
+    s->trades = trades;
     s->heap = s->within = s->fors = s->scope = NONE;
     s->due_ns = s->span_ns = NEVER_NS;
     s->spans_moved = false;
     s->bound = 0;
     s->saved = 0;
-    if (!get_bars(r, e, s, &h) || !get_fires(r, e, s, h.fires) || (p->watched && !get_watch(r, e, s)))
+    s->daily_saved = false;
+    if (!get_bars(r, e, s, &h) || !get_trades(r, e, s, &h) || !take_kept(e, s, &x, &h) ||
+        !get_fires(r, e, s, h.fires) || (p->watched && !get_watch(r, e, s)))
         return false;
     final_update(e, s);
     rules_bind(e, s);
@@ -419,15 +544,19 @@ int engine_load(struct engine *e, const void *piece, size_t bytes, bool last, st
     struct piece_head h;
     if (e->rules_changed)
         rules_build(e);
-    bool ok = get(&r, &h, sizeof h) && h.bucket < BUCKET_COUNT &&
-              (h.piece == ENGINE_PIECE_BUCKET ||
-               ((h.piece == ENGINE_PIECE_BARS || h.piece == ENGINE_PIECE_DAY) && h.symbols == 1)) &&
-              h.clock_ns <= TIME_MAX_NS && h.watched <= 1 && (!last || h.watched == (e->watched != 0));
+    bool ok =
+        get(&r, &h, sizeof h) && h.bucket < BUCKET_COUNT &&
+        (h.piece == ENGINE_PIECE_BUCKET ||
+         ((h.piece == ENGINE_PIECE_PART || h.piece == ENGINE_PIECE_DAILY || h.piece == ENGINE_PIECE_DAY) &&
+          h.symbols == 1)) &&
+        h.clock_ns <= TIME_MAX_NS && h.watched <= 1 && (!last || h.watched == (e->watched != 0));
     if (ok && h.piece != ENGINE_PIECE_BUCKET) {
         struct symbol_head x;
         struct symbol *s;
         ok = get(&r, &x, sizeof x) && head_sound(&x) && (s = symbol_for(e, &x, h.bucket)) &&
-             (h.piece == ENGINE_PIECE_BARS ? get_bars(&r, e, s, &x) : get_day(&r, e, s, &x));
+             (h.piece == ENGINE_PIECE_PART    ? get_bars(&r, e, s, &x) && get_trades(&r, e, s, &x)
+              : h.piece == ENGINE_PIECE_DAILY ? get_daily(&r, e, s, &x)
+                                              : get_day(&r, e, s, &x));
     } else if (ok) {
         e->bucket[h.bucket].clock_ns = h.clock_ns;
         e->bucket[h.bucket].next_ns = INT64_MIN;
@@ -452,7 +581,8 @@ void engine_piece_symbols(const void *piece, size_t bytes, void (*f)(void *ctx, 
         return;
     for (uint32_t i = 0; i < h.symbols && get(&r, &x, sizeof x); i++) {
         size_t rest = sizeof(struct symbol) + x.bars * sizeof(struct bar) +
-                      x.fires * sizeof(struct saved_fire) + (h.watched ? sizeof(struct watch) : 0);
+                      x.trades * sizeof(struct kept_trade) + x.fires * sizeof(struct saved_fire) +
+                      (h.watched ? sizeof(struct watch) : 0);
         if ((size_t)(r.end - r.at) < rest)
             return;
         r.at += rest;

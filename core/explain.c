@@ -186,6 +186,8 @@ static enum explain_gate gate_of(const struct explanation *x)
         return EXPLAIN_EXPRESSION;
     if (!(x->sessions >> x->session & 1))
         return EXPLAIN_SESSION;
+    if (x->halted)
+        return EXPLAIN_HALT;
     return x->time_ns < x->ready_ns ? EXPLAIN_COOLDOWN : EXPLAIN_OPEN;
 }
 
@@ -213,6 +215,7 @@ static void explain(const struct engine *e, const char *rule_id, uint32_t symbol
     out->time_ns = s->time_ns;
     out->price_e9 = s->price_e9;
     out->session = (enum session_kind)s->session;
+    out->halted = s->halted && !r->minds_halt;
     out->gate = EXPLAIN_DISABLED;
     if (!r->live)
         return;

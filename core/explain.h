@@ -34,6 +34,7 @@ enum explain_gate {
     EXPLAIN_EXPIRED,
     EXPLAIN_EXPRESSION, /* it is false or unknown: see the comparisons */
     EXPLAIN_SESSION,    /* … the rule is not of this session */
+    EXPLAIN_HALT,       /* … the symbol is halted */
     EXPLAIN_COOLDOWN,   /* … until ready_ns */
     EXPLAIN_OPEN,       /* nothing does */
 };
@@ -45,6 +46,7 @@ struct explanation {
     bool shadow;
     uint8_t sessions; /* bits 1 << enum session_kind */
     enum session_kind session;
+    bool halted;      /* … and the rule is held by it */
     int64_t time_ns;  /* the symbol's */
     int64_t price_e9; /* KEY_UNKNOWN before the first trade */
     int64_t cooldown_ns, expires_ns;

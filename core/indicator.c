@@ -1,8 +1,6 @@
 /* Indicators: the three calls, and what is calculated from closes alone. indicator_range.c has the rest. */
 #include "core/indicator_int.h"
 
-enum { STATE_WORDS_MAX = 24 };
-
 #define X(kind, name, form, d0, d1, d2, least, outputs, unit, reads, warmup, calc, help)                     \
     [INDICATOR_##kind] = &calc_##calc,
 static const struct calculation *const calcs[INDICATOR_KIND_COUNT] = {INDICATORS(X)};
@@ -37,7 +35,7 @@ double indicator_value(const struct indicator *x, const int64_t *w, const struct
                        const struct bar *live, unsigned scale)
 {
     const struct calculation *c = calcs[x->kind];
-    int64_t copy[STATE_WORDS_MAX];
+    int64_t copy[INDICATOR_STATE_MAX];
     if (!live && b->end == b->first)
         return NAN;
     if (live) {

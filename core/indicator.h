@@ -204,6 +204,7 @@ enum {
     INDICATOR_HUNDREDTHS_MAX = 10000,
     INDICATOR_NAME_MAX = 48,
     INDICATOR_OUTPUTS_MAX = 6,
+    INDICATOR_STATE_MAX = 24, /* words, without those that grow with its periods */
 };
 
 /* Parses text[0..len), a canonical name or an alias, without timeframe. 0; 1 if no indicator is named so; -1

@@ -47,8 +47,10 @@ enum msg_type { MSG_TYPES(X) MSG_TYPE_COUNT };
 #define MSG_MORE_SHIFT 8       /* bits 8..13: how many slots follow the first */
 #define MSG_MORE_MASK  0x3f00u
 #define MSG_F_RECV_TIME                                                                                      \
-    0x0001u /* TRADE, QUOTE: the source gave no event time; event_ns is the receive time */
-#define MSG_F_CORRECTION  0x0002u /* TRADE: follows a CANCEL of the print that it replaces */
+    0x0001u /* TRADE, QUOTE, CANCEL, STATUS: the source gave no event time; event_ns is the receive time */
+#define MSG_F_CORRECTION                                                                                     \
+    0x0002u                       /* TRADE: takes the place of the print that the symbol's last CANCEL named \
+                                   */
 #define MSG_F_MORE_PARTS  0x0001u /* RULE, SETTING: the content goes on in the next record of this type */
 #define MSG_F_PROVISIONAL 0x0001u /* BAR: its minute has ended, the bar is not final */
 #define MSG_F_FINAL       0x0001u /* VALUES, CLOCK, END to market: as of the stream's end */
@@ -68,6 +70,32 @@ struct msg_trade {
 struct msg_quote {
     int64_t bid_e9, ask_e9;
     uint64_t bid_size, ask_size;
+};
+
+/* CANCEL: the print never counted. Its symbol's latest of this id (and venue, if the message has one). */
+struct msg_cancel {
+    uint64_t trade_id;
+    uint8_t pad[24];
+};
+
+/* STATUS: trading in the symbol stops, or goes on. */
+enum status_kind { STATUS_TRADING, STATUS_HALTED };
+struct msg_status {
+    uint8_t kind; /* enum status_kind */
+    uint8_t pad[7];
+    char reason[24]; /* the venue's code, such as LUDP or T1; padded with zeros */
+};
+
+/* ATTR: what is known of a symbol. SPLIT: in the first trading day that starts at ex_ns or later, and from
+ * then on, `to` shares are what `from` were before. */
+enum attr_kind { ATTR_SPLIT };
+struct msg_attr {
+    uint8_t kind; /* enum attr_kind */
+    uint8_t pad[3];
+    uint32_t to, from;
+    uint8_t pad2[4];
+    int64_t ex_ns;
+    uint8_t pad3[8];
 };
 
 /* A symbol's first slot; its name (name_len bytes) follows in the continuation slots. */
@@ -163,6 +191,9 @@ struct msg {
             union {
                 struct msg_trade trade;
                 struct msg_quote quote;
+                struct msg_cancel cancel;
+                struct msg_status status;
+                struct msg_attr attr;
                 struct msg_symbol sym;
                 struct msg_part part;
                 uint8_t first[MSG_FIRST_BYTES];
@@ -175,11 +206,21 @@ struct msg {
 _Static_assert(sizeof(struct msg) == MSG_SLOT_BYTES, "a message slot is one cache line");
 _Static_assert(offsetof(struct msg, word) == 8, "the publication word is the slot's second word");
 _Static_assert(offsetof(struct msg, first) == 32 && offsetof(struct msg, body) == 16, "payload places");
-_Static_assert(sizeof(struct msg_trade) == 32 && sizeof(struct msg_quote) == 32, "ticks fit one slot");
+_Static_assert(sizeof(struct msg_trade) == 32 && sizeof(struct msg_quote) == 32 &&
+                   sizeof(struct msg_cancel) == 32 && sizeof(struct msg_status) == 32 &&
+                   sizeof(struct msg_attr) == 32,
+               "ticks fit one slot");
 _Static_assert(offsetof(struct msg_bar, volume) == 32 && offsetof(struct msg_alert, price_e9) == 32 &&
                    offsetof(struct msg_history_bar, volume) == 32 &&
                    offsetof(struct msg_anomaly, score) == 32,
                "continuations start where the first slot ends");
+
+/* What happens to a symbol at a time of its own: event_ns is of the stream, and the clocks go before it. One
+ * slot each. */
+static inline bool msg_is_tick(const struct msg *m)
+{
+    return m->type == MSG_TRADE || m->type == MSG_QUOTE || m->type == MSG_CANCEL || m->type == MSG_STATUS;
+}
 
 /* Slots of a record that starts with `m`: 1 .. MSG_SLOTS_MAX for a valid one. */
 static inline uint32_t msg_slot_count(const struct msg *m)

@@ -1,6 +1,12 @@
 /* What each metric keeps per symbol, and its value. State depends on ended bars and the minute alone, so that
  * it can always be made anew from the kept bars; a value adds what is live: price, live bar, quote, sums. */
+#include "core/candle.h"
 #include "core/metric_value.h"
+
+static bool is_opening_range(const struct node *nd)
+{
+    return nd->metric.kind == METRIC_OPENING_BREAKOUT || nd->metric.kind == METRIC_OPENING_BREAKDOWN;
+}
 
 /* Windows of clock minutes: what ended bars give to them in the live minute. */
 static void window(const struct engine *e, const struct symbol *s, const struct node *nd, int64_t *w)
@@ -10,6 +16,10 @@ static void window(const struct engine *e, const struct symbol *s, const struct 
     uint64_t volume = 0, trades = 0;
     int64_t high = 0, low = 0;
     __int128 pv = 0;
+    if (is_opening_range(nd)) {
+        metric_opening_range(e, s, nd, w);
+        return;
+    }
     for (; i > oldest && bar_at(e, s, i - 1)->minute >= first; i--) {
         const struct bar *b = bar_at(e, s, i - 1);
         volume += b->volume;
@@ -61,6 +71,8 @@ static struct bar_series series_of(const struct engine *e, const struct symbol *
                                    uint64_t end)
 {
     struct bar_series b = {.mask = e->limits.bars - 1, .end = end};
+    if (series == SERIES_DAILY)
+        return (struct bar_series){.ring = daily_of(e, s), .mask = UINT64_MAX, .end = end};
     if (series == 0) {
         b.ring = bar_at(e, s, 0);
         b.first = s->bars_first;
@@ -81,16 +93,21 @@ static void bar_join(struct bar *b, const struct bar *x)
     b->trades += x->trades;
 }
 
-/* Gives the bar `end - 1` of a timeframe to the indicators of a plan. */
+/* Gives the bar `end - 1` of a timeframe to the indicators and candles of a plan. */
 static void plan_push(const struct engine *e, const struct symbol *s, const struct plan *p, uint32_t series,
                       uint64_t end)
 {
     for (uint32_t i = 0; p && i < p->n_nodes; i++) {
         const struct node *nd = &e->node[p->node[i]];
-        if (nd->metric.kind != METRIC_INDICATOR || nd->series != series || nd->keeper != p->node[i])
+        bool indicator = nd->metric.kind == METRIC_INDICATOR || nd->metric.kind == METRIC_MA_DIST;
+        if ((!indicator && !metric_is_pushed(&nd->metric)) || nd->series != series ||
+            nd->keeper != p->node[i])
             continue;
         struct bar_series b = series_of(e, s, series, end);
-        indicator_push(&nd->metric.indicator, state_of(e, s, nd), &b, s->size_scale);
+        if (indicator)
+            indicator_push(&nd->metric.indicator, state_of(e, s, nd), &b, s->size_scale);
+        else
+            candle_push(&nd->metric, state_of(e, s, nd), &b, s->size_scale);
     }
 }
 
@@ -126,6 +143,8 @@ static void plan_means(const struct engine *e, const struct symbol *s, const str
         const struct node *nd = &e->node[p->node[i]];
         if (nd->metric.kind == METRIC_RELATIVE_VOLUME)
             mean_volume(e, s, nd, series_ended(e, s, nd->series));
+        else if (nd->metric.kind == METRIC_RELATIVE_VOLUME_SAME_TIME)
+            metric_same_time(e, s, nd);
     }
 }
 
@@ -183,29 +202,47 @@ static unsigned series_in_use(const struct engine *e, const struct symbol *s)
     return e->market.series | (q ? q->series : 0);
 }
 
-int64_t metric_indicator(const struct engine *e, const struct symbol *s, const struct node *nd)
+static inline bool bars_now(const struct engine *e, const struct symbol *s, uint32_t series,
+                            struct bar_series *ended, struct bar *live)
 {
-    struct bar live = {.open_e9 = s->open_e9,
-                       .high_e9 = s->high_e9,
-                       .low_e9 = s->low_e9,
-                       .close_e9 = s->close_e9,
-                       .volume = s->live_volume,
-                       .pv = s->live_pv,
-                       .trades = s->live_trades};
+    *live = (struct bar){.open_e9 = s->open_e9,
+                         .high_e9 = s->high_e9,
+                         .low_e9 = s->low_e9,
+                         .close_e9 = s->close_e9,
+                         .volume = s->live_volume,
+                         .pv = s->live_pv,
+                         .trades = s->live_trades};
     bool has_live = s->live_trades != 0;
     uint64_t end = s->bars_end;
-    if (nd->series) {
-        const int64_t *w = block_of(e, s) + e->series[nd->series - 1].state_at;
+    if (series == SERIES_DAILY) {
+        has_live = daily_live(s, live);
+        end = s->daily_end;
+    } else if (series) {
+        const int64_t *w = block_of(e, s) + e->series[series - 1].state_at;
         end = (uint64_t)w[0];
         if (w[1]) {
-            struct bar open = series_ring(e, s, nd->series - 1)[end & (e->limits.bars - 1)];
+            struct bar open = series_ring(e, s, series - 1)[end & (e->limits.bars - 1)];
             if (has_live)
-                bar_join(&open, &live);
-            live = open;
+                bar_join(&open, live);
+            *live = open;
             has_live = true;
         }
     }
-    struct bar_series b = series_of(e, s, nd->series, end);
+    *ended = series_of(e, s, series, end);
+    return has_live;
+}
+
+bool metric_bars(const struct engine *e, const struct symbol *s, uint32_t series, struct bar_series *ended,
+                 struct bar *live)
+{
+    return bars_now(e, s, series, ended, live);
+}
+
+int64_t metric_indicator(const struct engine *e, const struct symbol *s, const struct node *nd)
+{
+    struct bar_series b;
+    struct bar live;
+    bool has_live = bars_now(e, s, nd->series, &b, &live);
     double v = indicator_value(&nd->metric.indicator, state_of(e, s, nd), &b, has_live ? &live : NULL,
                                s->size_scale);
     return key_number(v);
@@ -248,6 +285,15 @@ void metrics_roll(const struct engine *e, struct symbol *s, bool pushed)
     plan_means(e, s, q);
 }
 
+/* What is made of the daily bars before today. */
+static void plan_days(const struct engine *e, const struct symbol *s, const struct plan *p)
+{
+    for (uint32_t i = 1; i <= s->daily_end; i++)
+        plan_push(e, s, p, SERIES_DAILY, i);
+    for (uint32_t i = 0; p && i < p->n_nodes; i++)
+        metric_days(e, s, &e->node[p->node[i]]);
+}
+
 /* Indicators start from the trading day's start, with the bars.keep bars of one minute before it. */
 void metrics_rebuild(const struct engine *e, struct symbol *s)
 {
@@ -260,6 +306,8 @@ void metrics_rebuild(const struct engine *e, struct symbol *s)
     plan_clear(e, s, q);
     plan_windows(e, s, &e->market);
     plan_windows(e, s, q);
+    plan_days(e, s, &e->market);
+    plan_days(e, s, q);
     unsigned series = series_in_use(e, s);
     for (unsigned left = series; left; left &= left - 1)
         memset(block_of(e, s) + e->series[__builtin_ctz(left)].state_at, 0, SERIES_WORDS * sizeof(int64_t));
@@ -273,5 +321,7 @@ void metrics_rebuild(const struct engine *e, struct symbol *s)
         series_end(e, s, (uint32_t)__builtin_ctz(left));
     plan_means(e, s, &e->market);
     plan_means(e, s, q);
+    prints_rebuild(e, s, &e->market);
+    prints_rebuild(e, s, q);
     s->rebuild = false;
 }

@@ -200,13 +200,18 @@ static inline int64_t node_key(const struct engine *e, const struct symbol *s, u
     case METRIC_RELATIVE_VOLUME:
         return metric_relative_volume(e, s, nd);
     case METRIC_SECONDS_SINCE_TRADE:
-        return priced && s->session != SESSION_CLOSED
+        return priced && s->session != SESSION_CLOSED && !s->halted
                    ? key_of_double((double)(s->time_ns - s->trade_ns) / 1e9)
                    : KEY_UNKNOWN;
     case METRIC_MINUTES_IN_MARKET:
         return s->session == SESSION_MARKET
                    ? key_of_double((double)((s->live_start_ns - s->session_start_ns) / MINUTE_NS))
                    : KEY_UNKNOWN;
+    case METRIC_HALTED:
+        return key_of_double(s->halted);
+    case METRIC_DEV:
+    case METRIC_CHANGE_OVER:
+        return metric_prints(e, s, nd);
     case METRIC_SIZE:
         return priced ? size_key(s, s->size) : KEY_UNKNOWN;
     case METRIC_INDICATOR:
@@ -223,6 +228,26 @@ static inline int64_t node_key(const struct engine *e, const struct symbol *s, u
         return open != KEY_UNKNOWN && prev != KEY_UNKNOWN ? percent_key(open - prev, prev) : KEY_UNKNOWN;
     case METRIC_SESSION:
         return key_of_double(s->session);
+    case METRIC_CLOSE_PREMARKET:
+    case METRIC_CLOSE_PREMARKET_PCT:
+    case METRIC_CLOSE_POSTMARKET:
+    case METRIC_CLOSE_POSTMARKET_PCT:
+    case METRIC_CHANGE_PCT_DAYS:
+    case METRIC_AVG_VOLUME:
+    case METRIC_RELATIVE_VOLUME_DAILY:
+    case METRIC_RELATIVE_VOLUME_SAME_TIME:
+    case METRIC_RANGE_DAYS:
+    case METRIC_RANGE_PCT_DAYS:
+    case METRIC_POSITION_DAYS:
+    case METRIC_BIGGEST_RANGE:
+    case METRIC_RELATIVE_RANGE:
+    case METRIC_VWAP_DIST_DAY:
+    case METRIC_VWAP_DIST_PCT_DAY:
+        return metric_days_key(e, s, nd);
+#define X(kind, ...) case METRIC_##kind:
+        CANDLE_METRICS(X)
+#undef X
+        return metric_candle_key(e, s, nd);
     case METRIC_DIFFERENCE:
         return computed_key(e, s, &nd->term);
     case METRIC_KIND_COUNT:

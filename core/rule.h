@@ -7,6 +7,8 @@
  * than both, then comparisons, + and -, * and /, unary minus. JSON conditions become such an expression at
  * the edge (net/rules_file.h).
  *
+ * A metric of yes and no (UNIT_TRUTH) is a condition by itself: `halted`, `not inside_bar@5m`.
+ *
  * Truth is three-valued: what has no value is unknown, through not, and, or, arithmetic; a rule fires only on
  * true.
  *
@@ -39,7 +41,8 @@
  *   bar_close     is evaluated only when a minute of the symbol in which it traded ends: at the CLOCK, or
  *                 before its own first message of a later minute. Values are those of that moment: the bar is
  *                 the last ended one, the live minute is empty. It knows no events.
- * What is true in another session than the rule's, or within the cooldown, is held, and counted so. From
+ * A STATUS is as a CLOCK. What is true in another session than the rule's, while the symbol is halted, or
+ * within the cooldown, is held, and counted so; a rule that names `halted` is not held by a halt. From
  * expires_ns on a rule is neither evaluated nor fires. What a rule with `shadow` fires is counted and begins
  * its cooldown, no alert leaves the engine.
  */

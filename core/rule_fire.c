@@ -69,6 +69,11 @@ static void fires_redue(struct engine *e, struct symbol *s)
     }
 }
 
+void rules_resume(struct engine *e, struct symbol *s)
+{
+    fires_redue(e, s);
+}
+
 int fire_restore(struct engine *e, struct symbol *s, const struct fire *saved)
 {
     bool fresh;
@@ -105,6 +110,20 @@ static inline bool in_session(const struct symbol *s, const struct loaded_rule *
     return r->sessions >> s->session & 1;
 }
 
+static inline bool is_halted(const struct symbol *s, const struct loaded_rule *r)
+{
+    return s->halted && !r->minds_halt;
+}
+
+/* Counts what of session and halt holds a rule that is true. */
+static bool is_held(const struct symbol *s, const struct loaded_rule *r, struct rule_stats *st)
+{
+    bool session = !in_session(s, r), halt = !session && is_halted(s, r);
+    st->held_session += session;
+    st->held_halt += halt;
+    return session || halt;
+}
+
 static void fire_now(struct engine *e, struct fire *f, uint32_t rule, int64_t t)
 {
     f->k = f->last_ns == t ? f->k + 1 : 0;
@@ -120,15 +139,17 @@ static int64_t gone_ns(const struct engine *e, const struct fire *f, const struc
     return ready > f->last_ns ? ready : f->last_ns + 1;
 }
 
-/* When a rule that holds is to be looked at again: what its session alone holds back, when that may switch.
- */
+/* When a rule that holds is to be looked at again: what its session alone holds back, when that may switch;
+ * what a halt does, when it is over. */
 static int64_t again_ns(const struct engine *e, const struct symbol *s, const struct fire *f,
                         const struct loaded_rule *r)
 {
     int64_t ready = fire_ready_ns(e, f, r);
-    if (ready > s->time_ns || in_session(s, r))
+    if (ready > s->time_ns)
         return ready;
-    return s->live_start_ns + MINUTE_NS;
+    if (is_halted(s, r))
+        return NEVER_NS; /* rules_resume */
+    return in_session(s, r) ? ready : s->live_start_ns + MINUTE_NS;
 }
 
 /* The rules in force are not those that the symbol's cursors are of: makes them anew, as of before the
@@ -182,10 +203,8 @@ static void candidate_cross(struct engine *e, struct symbol *s, const struct ins
         st->held_warmup++;
         return;
     }
-    if (!in_session(s, r)) {
-        st->held_session++;
+    if (is_held(s, r, st))
         return;
-    }
     uint32_t f = fire_take(e, s, r->ident, &fresh);
     if (f == NONE)
         return;
@@ -202,12 +221,11 @@ static void candidate_level(struct engine *e, struct symbol *s, const struct ins
 {
     const struct loaded_rule *r = &e->rule[in->rule];
     struct rule_stats *st = &e->stats[in->rule];
-    bool fresh, open = in_session(s, r);
+    bool fresh;
     uint32_t f = fire_take(e, s, r->ident, &fresh);
     if (f == NONE)
         return;
-    bool cool = cooled(e, &e->fire[f], r, s->time_ns);
-    st->held_session += !open;
+    bool cool = cooled(e, &e->fire[f], r, s->time_ns), open = !is_held(s, r, st);
     st->held_cooldown += open && !cool;
     if (what == EVAL_CLOCK && cool && open)
         fire_now(e, &e->fire[f], in->rule, s->time_ns);
@@ -254,10 +272,8 @@ static bool due_level(struct engine *e, struct symbol *s, const uint32_t *cursor
     st->truths++;
     if (!cooled(e, x, r, s->time_ns))
         return true;
-    if (in_session(s, r))
+    if (!is_held(s, r, st))
         fire_now(e, x, in->rule, s->time_ns);
-    else
-        st->held_session++;
     return true;
 }
 
@@ -305,10 +321,8 @@ static void close_plan(struct engine *e, struct symbol *s, const struct plan *p)
         if (now != TRUE)
             continue;
         st->truths++;
-        if (!in_session(s, r)) {
-            st->held_session++;
+        if (is_held(s, r, st))
             continue;
-        }
         uint32_t f = fire_take(e, s, r->ident, &fresh);
         if (f == NONE)
             continue;

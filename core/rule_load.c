@@ -26,6 +26,10 @@ static bool series_take(struct engine *e, uint32_t minutes, uint8_t *series)
     *series = 0;
     if (minutes == 1)
         return true;
+    if (minutes == METRIC_DAY) {
+        *series = SERIES_DAILY;
+        return true;
+    }
     while (k < e->n_series && e->series[k].minutes != minutes)
         k++;
     if (k == SERIES_MAX)
@@ -199,7 +203,7 @@ static size_t comparisons_of(const struct loaded_rule *r)
  */
 static size_t built_bytes_of(const struct loaded_rule *r)
 {
-    const size_t align = 16, metrics = (2 * (size_t)r->n_terms + 1) * sizeof(uint32_t) + 2 * align;
+    const size_t align = 16, metrics = (3 * (size_t)r->n_terms + 1) * sizeof(uint32_t) + 3 * align;
     const size_t comparison =
         4 * sizeof(struct edge) + 2 * sizeof(struct atom) + 3 * sizeof(uint16_t) +
         2 * (sizeof(struct index) + 3 * sizeof(int64_t) + 15 * sizeof(uint32_t) + 6 * align);
@@ -233,8 +237,10 @@ static bool admit(struct engine *e, uint32_t slot, const struct rule *r, const s
                             .symbols_len = r->symbols_len,
                             .live = r->enabled};
     size_t kept = e->kept.used;
-    for (unsigned i = 0; i < x->n_operands; i++)
-        l.recursive |= x->operand[i].kind == METRIC_INDICATOR;
+    for (unsigned i = 0; i < x->n_operands; i++) {
+        l.recursive |= metric_of_bars(&x->operand[i]);
+        l.minds_halt |= x->operand[i].kind == METRIC_HALTED;
+    }
     l.id = keep(e, r->id, l.id_len);
     l.symbols = keep(e, r->symbols, l.symbols_len);
     l.node = keep(e, x->node, x->n_nodes * sizeof *x->node);
@@ -277,6 +283,10 @@ int rules_load(struct engine *e, uint32_t slot, const struct rule *r)
         return 0; /* repeated at the start of a journal segment */
     if (expr_parse(r->expr, r->expr_len, &x, &err) < 0 || expr_check_trigger(&x, r->trigger, &err) < 0)
         return refuse(e, &e->count.rules_refused, r, err.text);
+    for (unsigned i = 0; i < x.n_operands && !e->corrections; i++)
+        if (metric_of_prints(&x.operand[i]))
+            return refuse(e, &e->count.rules_refused, r,
+                          "it names a metric of prints, which are not kept: set bars.corrections = true");
     uint32_t operand[ALERT_OPERANDS_MAX], n_nodes = e->n_nodes, state_words = e->state_words,
                                           n_series = e->n_series;
     uint32_t *cell = ident_cell(e, r->id, (uint32_t)strlen(r->id));
@@ -464,7 +474,7 @@ static void need_node(const struct engine *e, struct plan *p, uint8_t *seen, uin
     seen[node] = 1;
     p->n_nodes++;
     const struct expr_term *t = &e->node[node].term;
-    if (e->node[node].series)
+    if (e->node[node].series && e->node[node].series != SERIES_DAILY)
         p->series |= (uint8_t)(1u << (e->node[node].series - 1));
     if (e->node[node].metric.kind == METRIC_INDICATOR)
         need_node(e, p, seen, e->node[node].keeper);
@@ -592,6 +602,15 @@ static bool plan_nodes(struct build *b, struct plan *p)
     for (uint32_t i = 0; i < e->n_nodes; i++)
         if (seen[i] == 1)
             p->node[n++] = i;
+    uint32_t prints = 0;
+    for (uint32_t i = 0; i < n; i++)
+        prints += metric_of_prints(&e->node[p->node[i]].metric);
+    if (!(p->on_print = take_u32(e, prints)))
+        return false;
+    p->n_on_print = 0;
+    for (uint32_t i = 0; i < n; i++)
+        if (metric_of_prints(&e->node[p->node[i]].metric))
+            p->on_print[p->n_on_print++] = p->node[i];
     return true;
 }
 

@@ -446,6 +446,13 @@ static int crossing(struct parser *p, struct expr_node *n)
     return 0;
 }
 
+/* A metric that is a condition by itself: is it above 0? */
+static bool is_condition(const struct parser *p, const struct value *v)
+{
+    const struct expr_term *t = v->kind == V_TERM ? &p->e->term[v->term] : NULL;
+    return t && t->op == TERM_METRIC && metric_unit(&p->e->operand[t->left]) == UNIT_TRUTH;
+}
+
 static int comparison(struct parser *p, bool negate, struct value *v, const char *want)
 {
     struct expr_node n = {0};
@@ -454,6 +461,10 @@ static int comparison(struct parser *p, bool negate, struct value *v, const char
         return -1;
     if (v->kind == V_TEXT)
         return expected_at(p, &v->at, want);
+    if (v->kind != V_TRUTH && p->token.kind != T_CMP && p->token.kind != T_CROSSES && is_condition(p, v)) {
+        struct value zero = {.kind = V_NUMBER, .at = v->at, .number = {.exact = true}};
+        return compare(p, (struct expr_node){.op = EXPR_GT}, negate, v, &zero);
+    }
     if (v->kind == V_TRUTH || (p->token.kind != T_CMP && p->token.kind != T_CROSSES))
         return 0;
     struct token op = p->token;
@@ -530,7 +541,7 @@ static int for_bars(struct parser *p, struct expr_node *n)
     next(p);
     if (p->token.kind == T_NUMBER) {
         minutes = metric_timeframe(p->token.at, p->token.len);
-        if (minutes < 0)
+        if (minutes < 0 || minutes == METRIC_DAY)
             return expected(p, "'bars' or a timeframe: 1m 2m 5m 10m 15m 30m 1h 2h 4h");
         next(p);
     }

@@ -11,6 +11,7 @@ struct rule_stats {
     uint64_t held_warmup;   /* unknown, for lack of history */
     uint64_t held_cooldown; /* true within the cooldown */
     uint64_t held_session;  /* true outside the rule's sessions */
+    uint64_t held_halt;     /* true while the symbol was halted */
     uint64_t fired;
 };
 

@@ -237,7 +237,7 @@ size_t sequencer_apply(struct sequencer *q, const struct msg *in, size_t n, stru
     struct output o = {out, capacity, *used};
     const struct msg *m = in, *end = in + n;
     while (m < end && o.used + SEQUENCER_ROOM <= capacity) {
-        if ((m->type != MSG_TRADE && m->type != MSG_QUOTE) || (m->flags & MSG_MORE_MASK)) {
+        if (!msg_is_tick(m) || (m->flags & MSG_MORE_MASK)) {
             m += stamp_other(q, m, &o);
             continue;
         }

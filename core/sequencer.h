@@ -1,8 +1,8 @@
 /* The sequencer: gives messages their place in the one total order, and adds the clock.
  *
- * In: SYMBOL, HISTORY_BAR, TRADE and QUOTE with the node's symbol ids, RULE and SETTING, in the order of
- * arrival. Out: the same with seq 1, 2, 3 …, and before a tick each CLOCK that the running maximum of event
- * time has reached (the tick's own included), and the trading days that the engine will need (SETTING
+ * In: SYMBOL, HISTORY_BAR and ticks (msg_is_tick) with the node's symbol ids, RULE and SETTING, in the order
+ * of arrival. Out: the same with seq 1, 2, 3 …, and before a tick each CLOCK that the running maximum of
+ * event time has reached (the tick's own included), and the trading days that the engine will need (SETTING
  * calendar.N=…). The data alone decides, so a file gives the same messages at any speed.
  */
 #ifndef CORE_SEQUENCER_H

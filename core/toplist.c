@@ -49,42 +49,29 @@ int toplist_find(const char *id, struct toplist *t, struct error *err)
 
 const char *toplist_metric_name(enum toplist_metric metric, enum toplist_window window)
 {
-    const char *name = metric_of[metric][window];
-    return *name ? name : NULL;
+    return metric_of[metric][window];
 }
 
-int toplist_metrics(const struct toplist *t, struct metric metric[RANK_VALUES], struct error *err)
+static void parse(const char *name, struct metric *m)
 {
-    const char *const names[RANK_VALUES] = {[RANK_VALUE] = toplist_metric_name(t->metric, t->window),
-                                            [RANK_PRICE] = "price",
-                                            [RANK_DAY_VOLUME] = "volume_daily",
-                                            [RANK_CHANGE_PCT] =
-                                                toplist_metric_name(TOPLIST_CHANGE_PCT, t->window)};
-    for (unsigned i = 0; i < RANK_VALUES; i++) {
-        if (!names[i])
-            return error_set(err, "toplist '%s': there is no %s over %s", t->id,
-                             toplist_metric_names[t->metric], toplist_window_names[t->window]);
-        if (metric_parse(names[i], strlen(names[i]), &metric[i], err) < 0)
-            return -1;
-    }
-    return 0;
+    struct error err;
+    int bad = metric_parse(name, strlen(name), m, &err);
+    assert(!bad); /* the tables name metrics */
 }
 
-uint32_t toplist_columns(struct metric metric[TOPLIST_COLUMNS], uint8_t column[TOPLIST_COLUMNS])
+void toplist_metrics(const struct toplist *t, struct metric metric[RANK_VALUES])
 {
-    uint32_t n = 0;
-    for (unsigned c = 0; c < TOPLIST_COLUMNS; c++) {
-        const char *name = c == TOPLIST_PRICE
-                               ? "price"
-                               : toplist_metric_name(c / TOPLIST_WINDOW_COUNT, c % TOPLIST_WINDOW_COUNT);
-        struct error err;
-        if (!name)
-            continue;
-        int bad = metric_parse(name, strlen(name), &metric[n], &err);
-        assert(!bad);
-        column[n++] = (uint8_t)c;
-    }
-    return n;
+    parse(toplist_metric_name(t->metric, t->window), &metric[RANK_VALUE]);
+    parse("price", &metric[RANK_PRICE]);
+    parse("volume_daily", &metric[RANK_DAY_VOLUME]);
+    parse(toplist_metric_name(TOPLIST_CHANGE_PCT, t->window), &metric[RANK_CHANGE_PCT]);
+}
+
+void toplist_columns(struct metric metric[TOPLIST_COLUMNS])
+{
+    for (unsigned c = 0; c < TOPLIST_PRICE; c++)
+        parse(toplist_metric_name(c / TOPLIST_WINDOW_COUNT, c % TOPLIST_WINDOW_COUNT), &metric[c]);
+    parse("price", &metric[TOPLIST_PRICE]);
 }
 
 static unsigned column_of(enum toplist_metric metric, enum toplist_window window)

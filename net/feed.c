@@ -4,8 +4,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "core/bar.h"
 #include "core/bucket.h"
 #include "net/history.h"
+#include "net/splits.h"
 
 #define XXH_INLINE_ALL
 #include <xxhash.h>
@@ -57,7 +59,7 @@ static int keep_ticks(struct feed *f, struct msg *slot, int n)
 {
     int kept = 0;
     for (int i = 0; i < n; i += (int)msg_slot_count(&slot[i])) {
-        if (slot[i].type != MSG_TRADE && slot[i].type != MSG_QUOTE)
+        if (!msg_is_tick(&slot[i]))
             continue;
         if ((uint64_t)slot[i].event_ns > (uint64_t)TIME_MAX_NS) {
             f->rejected[REJECT_TIME_FORMAT]++;
@@ -131,7 +133,7 @@ static int put_symbol(const struct feed *f, uint32_t id, struct msg *out)
     return (int)n;
 }
 
-enum { HISTORY_BARS = 260 };
+enum { SPLITS = 4, SYMBOL_ROOM = 2 * DAILY_BARS + SPLITS + MSG_SLOTS_MAX + 1 };
 
 /* The daily bars that were over when the symbol's first tick came. */
 static int put_history(const struct feed *f, uint32_t id, int64_t now_ns, struct msg *out)
@@ -143,7 +145,7 @@ static int put_history(const struct feed *f, uint32_t id, int64_t now_ns, struct
         f->history ? history_find(f->history, f->symbol[id].name, f->symbol[id].name_len, &n) : NULL;
     while (n && bar[n - 1].start_ns + day_ns > now_ns)
         n--;
-    from = n > HISTORY_BARS ? n - HISTORY_BARS : 0;
+    from = n > DAILY_BARS ? n - DAILY_BARS : 0;
     for (; from < n; from++) {
         struct msg_history_bar h = {bar[from].open_e9,  bar[from].high_e9, bar[from].low_e9,
                                     bar[from].close_e9, bar[from].volume,  day_ns};
@@ -151,6 +153,31 @@ static int put_history(const struct feed *f, uint32_t id, int64_t now_ns, struct
         out[used].event_ns = bar[from].start_ns;
         msg_put(out + used, 0, &h, sizeof h);
         used += (int)slots;
+    }
+    return used;
+}
+
+/* The next splits, from the last daily bar on. */
+static int put_splits(const struct feed *f, uint32_t id, int64_t now_ns, struct msg *out)
+{
+    const int64_t day_ns = 86400 * SECOND_NS;
+    size_t bars = 0, n = 0;
+    int used = 0;
+    const char *name = f->symbol[id].name;
+    const struct history_bar *bar =
+        f->history ? history_find(f->history, name, f->symbol[id].name_len, &bars) : NULL;
+    const struct split_row *split =
+        f->config.splits ? splits_find(f->config.splits, name, f->symbol[id].name_len, &n) : NULL;
+    while (bars && bar[bars - 1].start_ns + day_ns > now_ns)
+        bars--;
+    int64_t since_ns = bars ? bar[bars - 1].start_ns : now_ns - day_ns;
+    for (size_t i = 0; i < n && used < SPLITS; i++) {
+        if (split[i].ex_ns <= since_ns)
+            continue;
+        struct msg *m = out + used;
+        used += (int)msg_begin(m, MSG_ATTR, id, sizeof m->attr);
+        m->attr = (struct msg_attr){
+            .kind = ATTR_SPLIT, .to = split[i].to, .from = split[i].from, .ex_ns = split[i].ex_ns};
     }
     return used;
 }
@@ -180,6 +207,7 @@ static uint32_t map_symbol(struct feed *f, struct input *in, uint32_t local, int
         if (fresh) {
             *used += put_symbol(f, (uint32_t)id, out + *used);
             *used += put_history(f, (uint32_t)id, now_ns, out + *used);
+            *used += put_splits(f, (uint32_t)id, now_ns, out + *used);
         }
     }
     return in->id[local];
@@ -321,7 +349,7 @@ static void put_tick(struct feed *f, struct input *in, const struct msg *m, stru
 static int read_merged(struct feed *f, struct msg *out, int max)
 {
     int used = 0;
-    while (used + 2 * HISTORY_BARS + MSG_SLOTS_MAX + 1 <= max) {
+    while (used + SYMBOL_ROOM <= max) {
         struct input *first = NULL;
         struct msg *least = NULL;
         for (unsigned i = 0; i < f->n; i++) {
@@ -345,7 +373,7 @@ static int read_merged(struct feed *f, struct msg *out, int max)
                 break;
             put_tick(f, first, m, out, &used);
             pass_row(first);
-        } while (f->n == 1 && first->at < first->n && used + 2 * HISTORY_BARS + MSG_SLOTS_MAX + 1 <= max);
+        } while (f->n == 1 && first->at < first->n && used + SYMBOL_ROOM <= max);
         if (f->n == 1 && used)
             break; /* read_alone goes on */
     }
@@ -364,8 +392,8 @@ static int read_alone(struct feed *f, struct msg *out)
     }
     for (; i < n; i++) {
         struct msg *m = &out[i];
-        if ((m->type != MSG_TRADE && m->type != MSG_QUOTE) || m->symbol >= in->id_room ||
-            !in->id[m->symbol] || (uint64_t)m->event_ns > (uint64_t)TIME_MAX_NS || jumps(in, m))
+        if (!msg_is_tick(m) || m->symbol >= in->id_room || !in->id[m->symbol] ||
+            (uint64_t)m->event_ns > (uint64_t)TIME_MAX_NS || jumps(in, m))
             break;
         in->top_ns = m->event_ns > in->top_ns ? m->event_ns : in->top_ns;
         m->symbol = in->id[m->symbol] - 1;

@@ -1,9 +1,9 @@
 /* The feed: several sources as one stream of unstamped messages with the node's symbol ids.
  *
  * Rows merge by receive time, then by the order of the sources. A symbol's first tick is preceded by its
- * SYMBOL and its HISTORY_BARs. A row whose event time is more than an hour from its source's running maximum
- * counts only if the source's next row confirms it (is as far off, in the same direction); else it is refused
- * (REJECT_TIME_JUMP).
+ * SYMBOL, its HISTORY_BARs and its splits (ATTR). A row whose event time is more than an hour from its
+ * source's running maximum counts only if the source's next row confirms it (is as far off, in the same
+ * direction); else it is refused (REJECT_TIME_JUMP).
  *
  * Conflation (source_config.conflate_quotes_ns): time is cut into intervals; of the quotes of a symbol within
  * one of them, from one source, only the last goes on, when the source's running maximum of event time has

@@ -93,12 +93,17 @@ static int apply_timeframe(struct metric *m, const char *text, const char *tf, c
 {
     char expected[32] = "1m", hours[32] = "", name[METRIC_NAME_MAX], with[2 * METRIC_NAME_MAX];
     unsigned minutes = m->timeframe ? m->timeframe : m->period; /* of the bars, or of the window */
-    if (minutes) {
+    bool days = metric_of_days(m);
+    if (days) {
+        metric_name(m, name);
+        snprintf(expected, sizeof expected, "%s", m->timeframe ? "1d" : strrchr(name, '_') + 1);
+        snprintf(hours, sizeof hours, "%s", m->timeframe ? "daily" : "");
+    } else if (minutes) {
         snprintf(expected, sizeof expected, "%um", minutes);
         if (minutes % 60 == 0)
             snprintf(hours, sizeof hours, "%uh", minutes / 60);
     }
-    if (m->kind == METRIC_INDICATOR && !strchr(text, '@')) { /* rsi(14) and rsi_14 become rsi(14)@5m */
+    if (metric_of_bars(m) && !strchr(text, '@')) { /* rsi(14) and rsi_14 become rsi(14)@5m */
         int n = snprintf(with, sizeof with, "%s@%s", text, tf);
         if (*tf && n < (int)sizeof with && metric_parse(with, (size_t)n, m, NULL) == 0)
             return 0;
@@ -137,6 +142,7 @@ static int check_value_type(const struct metric *m, const char *type, const char
         return wrong(err, p, "%s.value_type: '%.8s', but %s is %s", where, type, name,
                      price               ? "in \"$\""
                      : u == UNIT_PERCENT ? "in \"%\""
+                     : u == UNIT_TRUTH   ? "true or false"
                                          : "a plain number");
     return 0;
 }

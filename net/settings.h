@@ -73,6 +73,11 @@ SETTING_ENUMS(X)
       "How long after its end a bar takes late prints; it is final, and sent, after that.")                  \
     X(INT, bars, keep, "500", 10, 5000, "bars", "", 1,                                                       \
       "One-minute bars kept per symbol: the longest look-back of a metric.")                                 \
+    X(BOOL, bars, corrections, "false", 0, 0, "", "", 1,                                                     \
+      "Keep the trading day's prints, so that they can be cancelled and corrected. Without it cancels are "  \
+      "only counted.")                                                                                       \
+    X(BOOL, bars, flat, "false", 0, 0, "", "", 1,                                                            \
+      "A minute of an open session without a last sale makes a bar too: at the last price, volume 0.")       \
     X(BOOL, anomalies, enabled, "false", 0, 0, "", "", 1,                                                    \
       "Look for anomalies (docs/anomalies.md); costs nothing where it is off.")                              \
     ANOMALY_SETTINGS(X)                                                                                      \
@@ -90,6 +95,9 @@ SETTING_ENUMS(X)
     X(INT, limits, metrics, "256", 1, 4096, "", "", 1, "Distinct metrics that all rules together name.")     \
     X(INT, limits, fires, "1048576", 1024, 67108864, "", "", 1,                                              \
       "Pairs of rule and symbol that have fired (each keeps its cooldown).")                                 \
+    X(INT, limits, trades, "4194304", 0, 1073741824, "", "", 1,                                              \
+      "Prints kept for corrections (bars.corrections); the oldest go first. Each takes 51 bytes, once "      \
+      "used.")                                                                                               \
     X(POW2, rings, tick_slots, "65536", 64, 4194304, "slots", "SCANNER_BUFFER_SIZE", 0,                      \
       "Slots of 64 bytes in each ring from ingest to a scanner. 65536 (4 MiB) stays in the L3 cache.")       \
     X(POW2, rings, event_slots, "16384", 64, 4194304, "slots", "", 0,                                        \
@@ -131,6 +139,8 @@ SETTING_ENUMS(X)
     X(NAME, dbn, calendar, "utc24", 0, 31, "", "", 0, "Sessions of the symbols in dbn: sources, likewise.")  \
     X(PATH, calendar, file, "", 0, 0, "", "", 1,                                                             \
       "File of trading calendars (docs/market-rules.md). Empty: the one that this ringtape brings.")         \
+    X(PATH, splits, file, "", 0, 0, "", "", 1,                                                               \
+      "File of splits, lines DATE,SYMBOL,RATIO (docs/market-rules.md). Empty: none.")                        \
     X(NAME, source, market, "", 0, 15, "", "", 0,                                                            \
       "Added to every symbol as .MARKET (P makes BTCUSDT.P). Empty: nothing.")                               \
     X(INT, conflate, quotes_ms, "0", 0, 60000, "ms", "", 0,                                                  \

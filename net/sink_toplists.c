@@ -76,8 +76,6 @@ static int publish_system(struct sink_toplists *t, void *state, const struct mar
         for (unsigned w = 0; w < TOPLIST_WINDOW_COUNT; w++) {
             struct toplist l = {.metric = m, .window = w, .filter = toplist_no_filter};
             char key[KEY_BYTES];
-            if (!toplist_metric_name(m, w))
-                continue;
             uint32_t n = rank(t, s, &l, 0);
             l.ascending = true;
             n += rank(t, s, &l, n);

@@ -1,7 +1,7 @@
 /* A source of ticks: a file, a capture, a simulated market. It decodes and normalises; it stamps nothing.
  *
  * A source names its symbols with ids of its own (0, 1, 2 … in order of appearance); the sequencer maps them
- * to the node's. Ticks come out as one-slot TRADE and QUOTE messages with seq 0, event_ns, recv_ns, payload,
+ * to the node's. Ticks (msg_is_tick) come out as messages of one slot with seq 0, event_ns, recv_ns, payload,
  * `symbol` = the source's id. (A capture gives whole records of any type, with their seq: is_journal.)
  *
  * What is no good is refused, counted by reason, and logged (the first few of each reason, with place and
@@ -31,6 +31,7 @@ enum {
 enum calendar_id { CALENDAR_US_EQUITY, CALENDAR_UTC24, CALENDAR_COUNT };
 
 struct conditions;
+struct splits;
 
 struct source_symbol {
     char name[SOURCE_NAME_MAX + 1];
@@ -47,6 +48,7 @@ struct source_config {
     int csv_calendar;   /* enum calendar_id of symbols in csv: (default CALENDAR_US_EQUITY) */
     int dbn_calendar;   /* likewise, in dbn: */
     const struct conditions *conditions; /* what sources call sale conditions; NULL = letters only */
+    const struct splits *splits;         /* for the feed; NULL = none */
     uint32_t symbols_max;                /* limits.symbols; 0 = SOURCE_SYMBOLS_MAX */
     int64_t conflate_quotes_ns;          /* for the feed: see there; 0 = off */
 };

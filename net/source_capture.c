@@ -27,6 +27,8 @@ const char *capture_record_fault(const struct msg *m)
     switch ((enum msg_type)m->type) {
     case MSG_TRADE:
     case MSG_QUOTE:
+    case MSG_CANCEL:
+    case MSG_STATUS:
     case MSG_END:
         return slots == 1 ? NULL : "expected one slot";
     case MSG_CLOCK:
@@ -44,8 +46,6 @@ const char *capture_record_fault(const struct msg *m)
                        slots >= msg_slots(MSG_FIRST_BYTES + (size_t)m->part.len)
                    ? NULL
                    : "expected its text in it";
-    case MSG_CANCEL:
-    case MSG_STATUS:
     case MSG_ATTR:
     case MSG_ORDER:
         return NULL;
@@ -83,8 +83,7 @@ static bool learn_symbol(struct source *s, const struct msg *m)
 
 static inline bool is_tick(const struct msg *m)
 {
-    return (m->type == MSG_TRADE || m->type == MSG_QUOTE ||
-            (m->type == MSG_CLOCK && m->symbol < BUCKET_COUNT)) &&
+    return (msg_is_tick(m) || (m->type == MSG_CLOCK && m->symbol < BUCKET_COUNT)) &&
            !(m->flags & MSG_MORE_MASK);
 }
 

@@ -25,7 +25,9 @@
     X(HALTS, "halts", "6", "0", "100000", 9, "halts per hour: a symbol is silent for 5 minutes")             \
     X(JUMPS, "jumps", "60", "0", "100000", 9, "jumps per hour: a price moves by up to 5 %")                  \
     X(GAPS, "gaps", "0", "0", "100000", 9, "gaps per hour: nothing comes for 1 to 10 seconds")               \
-    X(BAD, "bad", "0.00001", "0", "1", 9, "fraction of the trades that are outliers or refused")
+    X(BAD, "bad", "0.00001", "0", "1", 9, "fraction of the trades that are outliers or refused")             \
+    X(CANCELS, "cancels", "0.5", "0", "1", 9,                                                                \
+      "fraction of the outliers that are cancelled seconds later, half of them for a right one")
 #define X(id, key, def, least, most, places, help) OPTION_##id,
 enum option { OPTIONS(X) OPTION_COUNT };
 #undef X
@@ -40,7 +42,7 @@ static const char default_start[] = "2026-03-02T09:25:00-05:00";
 
 /* Prices are kept in 1/STEP cents, within these cents. */
 enum { STEP = 65536, PRICE_LEAST = 100, PRICE_MOST = 500000 };
-enum { HALT_S = 300, HALTED_MAX = 64, REGIME_TURNS = 6000, REGIMES = 4 };
+enum { HALT_S = 300, HALTED_MAX = 64, REGIME_TURNS = 6000, REGIMES = 4, CANCELS_MAX = 64 };
 static const int64_t second_ns = 1000000000, cent_e9 = 10000000;
 static const uint8_t regime_e4[REGIMES] = {2, 6, 15, 40}; /* a minute's standard deviation, of the price */
 
@@ -50,6 +52,13 @@ struct sim_symbol {
     uint8_t regime;
     bool halted;
     uint32_t alias, threshold; /* Walker's table: a draw of this symbol gives it, or its alias */
+};
+
+/* A print that will be cancelled. */
+struct sim_cancel {
+    int64_t at_ns;
+    struct msg print; /* as it should have been */
+    bool correct;     /* … and as which it comes again */
 };
 
 struct sim_source {
@@ -67,6 +76,10 @@ struct sim_source {
     int64_t halt_end_ns[HALTED_MAX];
     uint32_t symbols;
     struct sim_symbol *symbol;
+    uint32_t cancels, cancel_below; /* waiting, in their order; 16-bit draws */
+    struct sim_cancel cancel[CANCELS_MAX];
+    uint32_t made, made_at; /* by a turn: they go first */
+    struct msg made_slot[HALTED_MAX + 1 + 2 * CANCELS_MAX];
 };
 
 static inline uint64_t rotate(uint64_t x, int k)
@@ -251,6 +264,41 @@ static void jump(struct sim_symbol *s, uint32_t per_mille)
         s->price = price;
 }
 
+/* Besides the ticks: at the source's time, before any of them. */
+static struct msg *make(struct sim_source *m, enum msg_type type, uint32_t symbol)
+{
+    struct msg *out = &m->made_slot[m->made++];
+    msg_begin(out, type, symbol, MSG_FIRST_BYTES);
+    out->event_ns = out->recv_ns = m->now_ns;
+    return out;
+}
+
+static void make_status(struct sim_source *m, uint32_t symbol, enum status_kind kind)
+{
+    struct msg_status *s = &make(m, MSG_STATUS, symbol)->status;
+    s->kind = (uint8_t)kind;
+    if (kind == STATUS_HALTED)
+        memcpy(s->reason, "LUDP", 4);
+}
+
+static void make_cancels(struct sim_source *m)
+{
+    uint32_t n = 0;
+    for (; n < m->cancels && m->cancel[n].at_ns <= m->now_ns; n++) {
+        const struct sim_cancel *c = &m->cancel[n];
+        make(m, MSG_CANCEL, c->print.symbol)->cancel.trade_id = c->print.trade.trade_id;
+        if (!c->correct)
+            continue;
+        struct msg *again = make(m, MSG_TRADE, c->print.symbol);
+        again->venue = c->print.venue;
+        again->flags |= MSG_F_CORRECTION;
+        again->trade = c->print.trade;
+        again->trade.trade_id = ++m->trade_id;
+    }
+    m->cancels -= n;
+    memmove(m->cancel, m->cancel + n, m->cancels * sizeof *m->cancel);
+}
+
 static void end_halts(struct sim_source *m)
 {
     for (uint32_t i = 0; i < m->halted;) {
@@ -260,6 +308,7 @@ static void end_halts(struct sim_source *m)
         }
         struct sim_symbol *s = &m->symbol[m->halt_symbol[i]];
         s->halted = false;
+        make_status(m, m->halt_symbol[i], STATUS_TRADING);
         s->regime = REGIMES - 1;
         jump(s, 970 + below(next_random(m), 61));
         m->halted--;
@@ -280,6 +329,7 @@ static void begin_halt(struct sim_source *m)
     if (m->halted == HALTED_MAX || m->halted >= m->symbols / 2 || m->symbol[i].halted)
         return;
     m->symbol[i].halted = true;
+    make_status(m, i, STATUS_HALTED);
     m->halt_symbol[m->halted] = i;
     m->halt_end_ns[m->halted++] = m->now_ns + HALT_S * second_ns;
 }
@@ -297,6 +347,8 @@ static void turn(struct sim_source *m)
     uint64_t rate = (uint64_t)(m->option_e9[OPTION_RATE] / second_ns) * m->intensity;
     m->mean = (uint64_t)2 * 1000000000u * 256 * 256 / rate;
     m->pace_ns = m->now_ns + second_ns / 10;
+    m->made = m->made_at = 0;
+    make_cancels(m);
     end_halts(m);
     if (happens(m, OPTION_HALTS))
         begin_halt(m);
@@ -341,6 +393,8 @@ static bool spoil(struct sim_source *m, uint64_t r, struct msg *out)
         source_reject(&m->base, REJECT_PRICE_SIGN, m->base.stats.rows, negative, sizeof negative - 1);
         return false;
     default:
+        if ((r >> 16 & 0xffff) < m->cancel_below && m->cancels < CANCELS_MAX)
+            m->cancel[m->cancels++] = (struct sim_cancel){m->now_ns + 5 * second_ns, *out, r >> 32 & 1};
         out->trade.price_e9 =
             out->trade.price_e9 / cent_e9 * (r & 1 ? 80 + (int64_t)(r >> 8 & 7) : 120) / 100 * cent_e9;
         return true;
@@ -386,10 +440,14 @@ static int sim_read(struct source *base, struct msg *out, int max)
     struct sim_source *m = (struct sim_source *)base;
     int n = 0;
     while (n < max && m->now_ns < m->end_ns) {
-        if (m->now_ns >= m->pace_ns)
+        if (m->made_at < m->made) {
+            out[n++] = m->made_slot[m->made_at++];
+            m->base.stats.rows++;
+        } else if (m->now_ns >= m->pace_ns) {
             turn(m);
-        else
+        } else {
             n += make_tick(m, &out[n]);
+        }
     }
     if (n > 0 && out[n - 1].event_ns >= m->end_ns) {
         n--;
@@ -419,6 +477,7 @@ struct source *source_sim_open(const char *argument, const struct source_config 
         m->open_ns = m->start_ns + o[OPTION_OPEN];
         m->end_ns = length_ns ? m->start_ns + length_ns : INT64_MAX / 2 + INT64_MAX / 4;
         m->quote_below = (uint32_t)(o[OPTION_QUOTES] * 4.294967295);
+        m->cancel_below = (uint32_t)(o[OPTION_CANCELS] * 65536 / second_ns);
         m->bad_below = (uint32_t)(o[OPTION_BAD] * 4.294967295);
         seed_random(m, (uint64_t)(o[OPTION_SEED] / second_ns));
         if (build_symbols(m, err) == 0)

@@ -186,9 +186,6 @@ static int take_list(const json_t *o, struct market_list *l, const struct place 
     if (name && strlen(name) > MARKETTAB_NAME_MAX)
         return wrong(err, p, "\"name\" has more than %d bytes", MARKETTAB_NAME_MAX);
     snprintf(l->name, sizeof l->name, "%s", name ? name : l->list.id);
-    if (!toplist_metric_name(l->list.metric, l->list.window))
-        return wrong(err, p, "there is no %s over %s", toplist_metric_names[metric],
-                     toplist_window_names[window]);
     return take_filters(json_object_get(o, "filters"), &l->list.filter, p, err);
 }
 

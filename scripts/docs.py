@@ -46,7 +46,7 @@ def instance():
 top, prometheus = instance()
 parts = {"detectors": tool("anomalies", "--markdown"), "settings": tool("config", "--docs"), "catalogue": tool("metrics", "--markdown"), "indicators": tool("indicators", "--markdown"), "prometheus": prometheus, "top": top}
 stale = []
-for name in ("README.md", "docs/operations.md", "docs/architecture.md", "docs/indicators.md", "docs/anomalies.md"):
+for name in ("README.md", "docs/operations.md", "docs/architecture.md", "docs/indicators.md", "docs/metrics.md", "docs/anomalies.md"):
     path = os.path.join(ROOT, name)
     old = open(path).read()
     new = old

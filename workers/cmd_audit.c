@@ -755,7 +755,8 @@ static void check_source(struct audit *a, struct workspace *ws)
     for (unsigned k = 0; k < SOURCE_SKIP_KINDS; k++)
         skipped += s->skipped[k].count;
     stage->produced = s->rows;
-    stage->delivered = c->count[MSG_TRADE] + c->count[MSG_QUOTE];
+    stage->delivered =
+        c->count[MSG_TRADE] + c->count[MSG_QUOTE] + c->count[MSG_CANCEL] + c->count[MSG_STATUS];
     audit_count(stage, "rejected", rejected);
     audit_count(stage, "skipped", skipped);
     audit_count(stage, "conflated", s->conflated);

@@ -97,7 +97,7 @@ static void see(struct capture *c, const struct msg *m)
     if (!c->first_seq)
         c->first_seq = m->seq;
     c->last_seq = m->seq;
-    if (m->type == MSG_TRADE || m->type == MSG_QUOTE) {
+    if (msg_is_tick(m)) {
         c->first_ns = m->event_ns < c->first_ns ? m->event_ns : c->first_ns;
         c->last_ns = m->event_ns > c->last_ns ? m->event_ns : c->last_ns;
     }
@@ -141,13 +141,17 @@ static void put_part(FILE *out, const struct msg *m)
     json_decref(s);
 }
 
+static bool is_of_symbol(const struct msg *m)
+{
+    return msg_is_tick(m) || m->type == MSG_SYMBOL || m->type == MSG_HISTORY_BAR || m->type == MSG_ATTR;
+}
+
 static void print(const struct capture *c, const struct msg *m)
 {
     FILE *out = c->args->out;
     char time[DECIMAL_TEXT_MAX];
     const struct name *n = name_of(c, m->symbol);
-    bool symbol =
-        m->type == MSG_TRADE || m->type == MSG_QUOTE || m->type == MSG_SYMBOL || m->type == MSG_HISTORY_BAR;
+    bool symbol = is_of_symbol(m);
     decimal_format_time(m->event_ns > 0 ? m->event_ns : 0, time);
     fprintf(out, "{\"seq\":%" PRIu64 ",\"type\":\"%s\"", m->seq, msg_type_name(m->type));
     if (symbol) {
@@ -164,11 +168,17 @@ static void print(const struct capture *c, const struct msg *m)
         put_size(out, "size", m->trade.size, n->size_scale);
         if (m->trade.trade_id)
             fprintf(out, ",\"trade_id\":%" PRIu64, m->trade.trade_id);
+        if (m->flags & MSG_F_CORRECTION)
+            fputs(",\"correction\":true", out);
     } else if (m->type == MSG_QUOTE) {
         put_decimal(out, "bid", m->quote.bid_e9);
         put_decimal(out, "ask", m->quote.ask_e9);
         put_size(out, "bid_size", m->quote.bid_size, n->size_scale);
         put_size(out, "ask_size", m->quote.ask_size, n->size_scale);
+    } else if (m->type == MSG_CANCEL) {
+        fprintf(out, ",\"trade_id\":%" PRIu64, m->cancel.trade_id);
+    } else if (m->type == MSG_STATUS) {
+        fprintf(out, ",\"halted\":%s", m->status.kind == STATUS_HALTED ? "true" : "false");
     } else if (m->type == MSG_CLOCK) {
         fprintf(out, ",\"bucket\":%u", m->symbol);
     } else if (m->type == MSG_SYMBOL) {
@@ -189,8 +199,7 @@ static bool wanted(const struct capture *c, const struct msg *m)
         return false;
     if (!symbols)
         return true;
-    bool symbol =
-        m->type == MSG_TRADE || m->type == MSG_QUOTE || m->type == MSG_SYMBOL || m->type == MSG_HISTORY_BAR;
+    bool symbol = is_of_symbol(m);
     return symbol && in_list(symbols, name_of(c, m->symbol)->text);
 }
 

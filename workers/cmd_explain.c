@@ -256,7 +256,7 @@ static int before_time(void *ctx, const struct msg *m)
 {
     struct inquiry *q = ctx;
     bool its = (m->type == MSG_CLOCK && q->symbol_id != NO_SYMBOL && m->symbol == q->bucket) ||
-               ((m->type == MSG_TRADE || m->type == MSG_QUOTE) && m->symbol == q->symbol_id);
+               (msg_is_tick(m) && m->symbol == q->symbol_id);
     if (m->type == MSG_RULE)
         learn_rule(q, m);
     if (its && m->event_ns > q->to_ns)
@@ -323,6 +323,7 @@ static const char *const gate_names[] = {
     [EXPLAIN_EXPIRED] = "expired",
     [EXPLAIN_EXPRESSION] = "expression",
     [EXPLAIN_SESSION] = "session",
+    [EXPLAIN_HALT] = "halt",
     [EXPLAIN_COOLDOWN] = "cooldown",
     [EXPLAIN_OPEN] = "none",
 };
@@ -471,6 +472,9 @@ static void print_verdict(FILE *out, const struct inquiry *q)
         break;
     case EXPLAIN_SESSION:
         fprintf(out, "held by session: it is %s\n", session_names[x->session]);
+        break;
+    case EXPLAIN_HALT:
+        fprintf(out, "held by halt: trading in %s is halted\n", q->symbol);
         break;
     case EXPLAIN_COOLDOWN:
         if (x->ready_ns == INT64_MAX)

@@ -196,10 +196,10 @@ static int choose_toplist(struct replay *p, const struct cli_args *a, struct met
     static struct market_list list[MARKETTAB_LISTS];
     const char *file = a->settings.toplists_file;
     int n = *file ? toplist_file_read(file, list, &p->r.err) : 0;
-    return n < 0 || toplist_choose(cli_text(a, "toplist", NULL), list, n, &p->toplist, &p->r.err) < 0 ||
-                   toplist_metrics(&p->toplist.list, asked, &p->r.err) < 0
-               ? -1
-               : 0;
+    if (n < 0 || toplist_choose(cli_text(a, "toplist", NULL), list, n, &p->toplist, &p->r.err) < 0)
+        return -1;
+    toplist_metrics(&p->toplist.list, asked);
+    return 0;
 }
 
 static int take_at(struct replay *p, const struct cli_args *a)

@@ -11,7 +11,8 @@ void engine_limits_from(const struct settings *s, struct engine_limits *l)
                                 .rules = (uint32_t)s->limits_rules,
                                 .metrics = (uint32_t)s->limits_metrics,
                                 .fires = (uint32_t)s->limits_fires,
-                                .bars = 2048};
+                                .bars = 2048,
+                                .trades = (uint32_t)s->limits_trades};
     while (l->bars < s->bars_keep + 1440)
         l->bars *= 2;
 }

@@ -243,7 +243,7 @@ static int allowed(struct ingest *g, int at)
         until = g->start_event_ns + (int64_t)((double)(now - g->start_ns) * speed);
     while (end < g->n && end - at < CHUNK) {
         const struct msg *m = &g->batch[end];
-        bool timed = m->type == MSG_TRADE || m->type == MSG_QUOTE || m->type == MSG_CLOCK;
+        bool timed = msg_is_tick(m) || m->type == MSG_CLOCK;
         if (timed && m->event_ns > until)
             break;
         if (timed && g->start_ns == 0) {

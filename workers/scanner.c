@@ -105,7 +105,8 @@ static void show(struct scanner *s, const struct msg *m, uint32_t n)
     for (uint32_t i = n; i-- > 0;) {
         const struct msg *x = &m[i];
         s->global_messages += x->type == MSG_RULE || x->type == MSG_SETTING;
-        if ((x->flags & MSG_F_CONT) || x->symbol >= rows || (x->type != MSG_TRADE && x->type != MSG_QUOTE))
+        if ((x->flags & MSG_F_CONT) || x->symbol >= rows ||
+            (x->type != MSG_TRADE && x->type != MSG_QUOTE && x->type != MSG_CANCEL))
             continue;
         uint64_t *seen = &s->seen[2 * x->symbol + (x->type == MSG_QUOTE)];
         if (*seen == s->span)
@@ -116,7 +117,7 @@ static void show(struct scanner *s, const struct msg *m, uint32_t n)
                                      x->event_ns};
             symtab_set_quote(s->symtab, x->symbol, &q);
         } else {
-            show_trade(s, x->symbol, x->trade.size, x->event_ns);
+            show_trade(s, x->symbol, x->type == MSG_TRADE ? x->trade.size : 0, x->event_ns);
         }
     }
 }
@@ -475,7 +476,7 @@ static int open_scanner(struct instance *in)
     struct ring *events = ticks ? ring_join(event_mem, bytes, &err) : NULL;
     s->stats = stats;
     if (in->settings->toplists_enabled)
-        s->memory.asked = values_asked();
+        s->memory.asked = TOPLIST_COLUMNS;
     if (!events || ring_producer_join(&s->events, events, &err) < 0 ||
         engine_memory_open(&s->memory, in->settings, stats, &err) < 0 ||
         (in->settings->toplists_enabled && !(s->values = values_open(in, s->memory.engine, &err)))) {

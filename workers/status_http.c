@@ -333,6 +333,7 @@ static const struct {
      offsetof(struct rule_stats, held_warmup)},
     {"held_cooldown", "true within the cooldown", offsetof(struct rule_stats, held_cooldown)},
     {"held_session", "true outside the rule's sessions", offsetof(struct rule_stats, held_session)},
+    {"held_halt", "true while the symbol was halted", offsetof(struct rule_stats, held_halt)},
     {"fired", "alerts fired", offsetof(struct rule_stats, fired)},
 };
 enum { RULE_ROWS = sizeof rule_rows / sizeof *rule_rows };

@@ -7,6 +7,7 @@
 #include "core/sequencer.h"
 #include "net/calendar.h"
 #include "net/conditions.h"
+#include "net/splits.h"
 
 enum { FEED_ROOM = 4096 };
 
@@ -16,6 +17,7 @@ struct stream {
     struct sequencer *sequencer;
     struct conditions conditions;
     struct calendars *calendars;
+    struct splits *splits;
     struct msg *opening; /* settings and rules, not yet stamped */
     int opening_at, opening_n, opening_rules;
     struct rules_batch *insert; /* rules that come later, by seq */
@@ -71,7 +73,7 @@ static int check_settings(const struct stream_options *o, struct error *err)
 {
     for (int id = 0; id < SETTING_COUNT; id++)
         if ((!strcmp(setting_table[id].section, "bars") || !strcmp(setting_table[id].section, "anomalies") ||
-             id == SETTING_ID_calendar_file) &&
+             id == SETTING_ID_calendar_file || id == SETTING_ID_splits_file) &&
             o->settings->from[id].origin == SETTING_FROM_COMMAND)
             return error_set(err,
                              "%s: a capture brings its own %s; to use the command line's, add --override",
@@ -152,6 +154,7 @@ struct stream *stream_open(const struct stream_options *o, struct error *err)
     config.conditions = &s->conditions;
     if (conditions_read(&s->conditions, set->bars_conditions, err) < 0 ||
         open_calendars(s, set, &config, err) < 0 ||
+        !(config.splits = s->splits = splits_load(set->splits_file, err)) ||
         (o->history && !(s->history = history_load(o->history, &config, o->log, o->log_ctx, err))) ||
         !(s->feed = feed_open(o->sources, o->n_sources, &config, s->history, err)))
         goto fail;
@@ -342,6 +345,8 @@ static int read_capture(struct stream *s, struct msg *out, int max)
                 if (replaced(s, m))
                     continue;
                 s->count[m->type]++;
+                if (msg_is_tick(m) && m->event_ns > top_ns)
+                    top_ns = m->event_ns;
             }
             if (kept != at)
                 memmove(&out[kept], m, (size_t)slots * sizeof *out);
@@ -462,6 +467,7 @@ void stream_close(struct stream *s)
     if (s->history)
         history_free(s->history);
     calendars_close(s->calendars);
+    splits_free(s->splits);
     free(s->sequencer);
     free(s->opening);
     free(s->fed);

@@ -1,17 +1,9 @@
 #include "workers/values.h"
 
-#include <math.h>
 #include <stdlib.h>
 
 enum { COLUMN_BYTES = TOPLIST_COLUMNS * sizeof(double) };
 _Static_assert((int)COLUMN_BYTES <= (int)MSG_PAYLOAD_MAX, "a symbol's columns are one record");
-
-uint32_t values_asked(void)
-{
-    struct metric metric[TOPLIST_COLUMNS];
-    uint8_t column[TOPLIST_COLUMNS];
-    return toplist_columns(metric, column);
-}
 
 struct values *values_open(struct instance *in, struct engine *e, struct error *err)
 {
@@ -27,8 +19,8 @@ struct values *values_open(struct instance *in, struct engine *e, struct error *
         return NULL;
     }
     v->in = in;
-    v->n = toplist_columns(metric, v->column);
-    v->first = engine_ask(e, metric, v->n);
+    toplist_columns(metric);
+    v->first = engine_ask(e, metric, TOPLIST_COLUMNS);
     v->symbol = UINT32_MAX;
     return v;
 }
@@ -50,12 +42,8 @@ static int put_symbol(struct values *v, const struct engine *e, uint32_t symbol,
                       int64_t event_ns, uint16_t flags)
 {
     struct msg m[MSG_SLOTS_MAX];
-    double got[TOPLIST_COLUMNS], value[TOPLIST_COLUMNS];
-    engine_values(e, symbol, v->first, v->n, got);
-    for (unsigned c = 0; c < TOPLIST_COLUMNS; c++)
-        value[c] = NAN;
-    for (uint32_t i = 0; i < v->n; i++)
-        value[v->column[i]] = got[i];
+    double value[TOPLIST_COLUMNS];
+    engine_values(e, symbol, v->first, TOPLIST_COLUMNS, value);
     msg_begin(m, MSG_VALUES, symbol, COLUMN_BYTES);
     msg_put(m, 0, value, COLUMN_BYTES);
     msg_set_seq(m, seq);

@@ -19,17 +19,14 @@
 struct values {
     struct instance *in;
     struct ring_producer ring;
-    uint32_t n, first; /* values asked of the engine */
-    uint8_t column[TOPLIST_COLUMNS];
+    uint32_t first; /* of the values that the engine is asked for */
     /* of the end */
     uint64_t starts;         /* the market role that it is told */
     uint32_t bucket, symbol; /* what comes next */
     bool told;
 };
 
-/* How many values the engine is asked for. */
-uint32_t values_asked(void);
-/* Joins the ring; asks the engine, which has had no message. NULL with err. */
+/* Joins the ring; asks the engine, which has had no message, for TOPLIST_COLUMNS values. NULL with err. */
 struct values *values_open(struct instance *in, struct engine *e, struct error *err);
 void values_close(struct values *v);
 

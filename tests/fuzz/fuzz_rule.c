@@ -42,7 +42,7 @@ static void parse(const char *text, size_t len)
         struct metric m;
         metric_name(&e.operand[i], name);
         int bad = metric_parse(name, strlen(name), &m, &err);
-        assert(!bad && m.kind == e.operand[i].kind && m.period == e.operand[i].period);
+        assert(!bad && metric_same(&m, &e.operand[i]));
         (void)bad;
     }
 }

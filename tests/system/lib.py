@@ -176,11 +176,15 @@ def every_metric(cooldown=300):
     def named(form, parameters):
         return [form.replace("N", str(n)) for n in parameters] if "N" in form else [form]
 
+    os.environ["RINGTAPE_LIMITS_METRICS"] = "512"  # of what this process starts: these are more than the default
     names = []
     for m in json.loads(ringtape("metrics", "--json").stdout):
         if m["name"] == "session":
             continue
-        names += named(m["form"], (1, 10) if m["form"].endswith("Nd") else (3,) if "minutes" not in m.get("of", "minutes") else (2, 15))
+        form = m["form"].replace("MA", "ema").replace("M", "9").replace("P", "0.25")
+        parameters = (1, 10) if form.endswith("Nd") else (3,) if "minutes" not in m.get("of", "minutes") else (2, 15)
+        for timeframe in ("5m", "1d") if "T" in form else ("",):
+            names += named(form.replace("T", timeframe), parameters)
     for line in ringtape("indicators", "--list").stdout.splitlines()[1:]:
         indicator, rest = line.split(None, 1)
         outputs = [w for w in line[:56].split()[1:] if w.startswith(".")]

@@ -59,6 +59,24 @@ def check(name, source, rule_file, ten_minutes):
 
 everything = rules("everything.json", *EVERYTHING)
 check("simulated market", SIM, everything, False)
+
+
+def check_events(rule_file):
+    """Halts, cancelled and corrected prints, flat bars."""
+    source, extra = "sim:symbols=100,seed=3,minutes=10,rate=1000,bad=0.01,halts=200", ["--set", "bars.corrections=true", "--set", "bars.flat=true"]
+    def results(name):
+        return alerts(path(f"{name}.jsonl")), open(path(f"{name}.csv")).read()
+    ringtape("replay", source, "--rules", rule_file, "--alerts", path("e.jsonl"), "--bars", path("e.csv"), *extra)
+    want, kept = results("e"), new_dir()
+    ok(len(want[0]) > 100, f"events: the rules fire often enough to compare ({len(want[0])} alerts)")
+    ringtape("run", "--source", source, "--rules", rule_file, "--dir", kept, "--speed", "max", "--scanners", 3, "--until-end",
+             "--alerts", path("e3.jsonl"), *extra)
+    ok(alerts(path("e3.jsonl")) == want[0], "events: run with 3 scanners gives the same log")
+    ringtape("replay", f"capture:{kept}/capture", "--alerts", path("ec.jsonl"), "--bars", path("ec.csv"))
+    ok(results("ec") == want, "events: replay of the capture gives the same alerts and bars")
+
+
+check_events(everything)
 check("every metric and form", "sim:symbols=40,seed=11,start=2026-03-02T09:20:00-05:00,minutes=20,rate=150", rules("every.json", *every_metric()), False)
 need_data(TAPE)
 check("tape", f"csv:{TAPE}", everything, True)

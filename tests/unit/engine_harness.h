@@ -88,6 +88,29 @@ static inline void put_quote(struct tape *t, uint32_t symbol, int64_t event_ns, 
     m->quote = (struct msg_quote){bid_e9, ask_e9, 1, 1};
 }
 
+static inline void put_cancel(struct tape *t, uint32_t symbol, int64_t event_ns, uint64_t trade_id)
+{
+    struct msg *m = tape_room(t, 1);
+    t->n += msg_begin(m, MSG_CANCEL, symbol, sizeof m->cancel);
+    m->event_ns = event_ns;
+    m->cancel.trade_id = trade_id;
+}
+
+static inline void put_status(struct tape *t, uint32_t symbol, int64_t event_ns, enum status_kind kind)
+{
+    struct msg *m = tape_room(t, 1);
+    t->n += msg_begin(m, MSG_STATUS, symbol, sizeof m->status);
+    m->event_ns = event_ns;
+    m->status.kind = (uint8_t)kind;
+}
+
+static inline void put_split(struct tape *t, uint32_t symbol, int64_t ex_ns, uint32_t to, uint32_t from)
+{
+    struct msg *m = tape_room(t, 1);
+    t->n += msg_begin(m, MSG_ATTR, symbol, sizeof m->attr);
+    m->attr = (struct msg_attr){.kind = ATTR_SPLIT, .ex_ns = ex_ns, .to = to, .from = from};
+}
+
 static inline void put_clock(struct tape *t, uint32_t bucket, int64_t event_ns)
 {
     struct msg *m = tape_room(t, 1);
@@ -108,13 +131,19 @@ static inline void put_symbol(struct tape *t, uint32_t id, const char *name, uin
     msg_put(m, MSG_FIRST_BYTES, name, len);
 }
 
+static inline void put_history(struct tape *t, uint32_t symbol, int64_t start_ns,
+                               const struct msg_history_bar *h)
+{
+    struct msg *m = tape_room(t, MSG_SLOTS_MAX);
+    t->n += msg_begin(m, MSG_HISTORY_BAR, symbol, sizeof *h);
+    m->event_ns = start_ns;
+    msg_put(m, 0, h, sizeof *h);
+}
+
 static inline void put_daily(struct tape *t, uint32_t symbol, int64_t start_ns, int64_t close_e9)
 {
-    struct msg_history_bar h = {close_e9, close_e9, close_e9, close_e9, 1, DAY};
-    struct msg *m = tape_room(t, MSG_SLOTS_MAX);
-    t->n += msg_begin(m, MSG_HISTORY_BAR, symbol, sizeof h);
-    m->event_ns = start_ns;
-    msg_put(m, 0, &h, sizeof h);
+    put_history(t, symbol, start_ns,
+                &(struct msg_history_bar){close_e9, close_e9, close_e9, close_e9, 1, DAY});
 }
 
 /* RULE and SETTING, in parts as they travel. */

@@ -629,7 +629,7 @@ static void test_saved(void **state)
         }
         a.events.n = b.events.n = 0;
         for (uint32_t bucket = 0; bucket < SYMBOLS; bucket++)
-            for (enum engine_piece piece = ENGINE_PIECE_BARS; piece != ENGINE_PIECE_BUCKET;) {
+            for (enum engine_piece piece = ENGINE_PIECE_PART; piece != ENGINE_PIECE_BUCKET;) {
                 size_t bytes = engine_save(a.e, bucket, room, max, &piece);
                 assert_true(bytes > 0);
                 if (engine_load(b.e, room, bytes, piece == ENGINE_PIECE_BUCKET, &err) < 0)
@@ -663,7 +663,7 @@ static void test_hostile(void **state)
     bench_apply(&a, &t, 0);
     size_t max = engine_save_max(&a.limits);
     uint8_t *room = malloc(max), *copy = malloc(max);
-    for (enum engine_piece piece = ENGINE_PIECE_BARS; piece != ENGINE_PIECE_BUCKET;) {
+    for (enum engine_piece piece = ENGINE_PIECE_PART; piece != ENGINE_PIECE_BUCKET;) {
         size_t bytes = engine_save(a.e, 1, room, max, &piece);
         for (int i = 0; i < 40; i++) {
             struct bench b;

@@ -49,7 +49,8 @@ static struct session session_of(unsigned calendar, int64_t t)
 struct tick {
     int64_t ev, now, price; /* now: the symbol's time at its arrival */
     uint64_t size;
-    bool late;
+    bool late, cancelled;
+    uint64_t id;
 };
 
 struct minute {
@@ -84,7 +85,13 @@ struct sym {
     uint32_t bucket;
     unsigned calendar, scale;
     int64_t time; /* -1 before its first message */
-    int64_t bid, ask, history;
+    int64_t bid, ask;
+    struct minute *history; /* daily bars from before, by date */
+    size_t n_history;
+    bool halted;
+    int64_t ex, split_day; /* of the split that waits, 0: none; of the last one */
+    uint32_t to, from;
+    uint32_t emptied; /* the next revision of a minute that has lost its bar */
     struct tick *tick;
     size_t n_ticks, room_ticks;
     struct minute *bar; /* ascending */
@@ -128,7 +135,7 @@ struct tree {
 
 struct rrule { /* a version */
     int ident, version;
-    bool enabled, recursive;
+    bool enabled, recursive, minds_halt;
     enum rule_trigger trigger;
     uint8_t sessions;          /* bits; 0 = all */
     int64_t cooldown, expires; /* 0: never */
@@ -154,13 +161,15 @@ struct events {
 struct world {
     uint64_t random;
     uint64_t seed;
+    uint64_t trade_id;
     struct sym sym[SYMBOLS];
     int n_syms;
-    char metric[VALUES][32];
+    char metric[VALUES][40];
     int n_metrics;
     bool timed;  /* it has metrics that every clock changes */
     bool spans;  /* … or `within`, which every clock may end */
     bool silent; /* a late print is being evaluated */
+    bool flat;   /* minutes without a trade make bars */
     struct rrule rule[SLOTS];
     int n_rules;
     int in_force[RULES]; /* slot by ident, -1 */
@@ -211,7 +220,7 @@ static struct value quotient(__int128 pv, uint64_t volume)
 static bool last_price(const struct sym *s, int64_t *price)
 {
     for (size_t i = s->n_ticks; i-- > 0;)
-        if (!s->tick[i].late) {
+        if (!s->tick[i].late && !s->tick[i].cancelled) {
             *price = s->tick[i].price;
             return true;
         }
@@ -221,7 +230,7 @@ static bool last_price(const struct sym *s, int64_t *price)
 static bool is_open_of(const struct sym *s, const struct tick *t, int64_t day)
 {
     struct session at = session_of(s->calendar, t->now);
-    return !t->late && at.kind == SESSION_MARKET && at.day == day && t->ev >= at.start;
+    return !t->late && !t->cancelled && at.kind == SESSION_MARKET && at.day == day && t->ev >= at.start;
 }
 
 static struct value day_open(const struct sym *s)
@@ -246,10 +255,10 @@ static struct value day_before(const struct sym *s)
     }
     for (size_t i = s->n_ticks; i-- > 0 && day != INT64_MIN;) {
         struct session at = session_of(s->calendar, s->tick[i].now);
-        if (!s->tick[i].late && at.kind == SESSION_MARKET && at.day == day)
+        if (!s->tick[i].late && !s->tick[i].cancelled && at.kind == SESSION_MARKET && at.day == day)
             return price_value(s->tick[i].price);
     }
-    return s->history ? price_value(s->history) : unknown;
+    return s->n_history ? price_value(s->history[s->n_history - 1].close) : unknown;
 }
 
 /* When the bar of `length` minutes that holds time t ends: they begin with the session, and end with it. */
@@ -260,6 +269,56 @@ static int64_t span_end(const struct sym *s, int64_t t, unsigned length)
     while (at < end && session_of(s->calendar, at * MIN).start == start)
         at++;
     return at;
+}
+
+/* A trading day as a bar: prices of its market session, volume of all its sessions. False if its market
+ * session has not traded. */
+static bool day_bar(const struct sym *s, int64_t day, struct minute *b)
+{
+    bool any = false;
+    *b = (struct minute){.low = INT64_MAX};
+    for (size_t i = 0; i < s->n_ticks; i++) {
+        const struct tick *t = &s->tick[i];
+        struct session now = session_of(s->calendar, t->now);
+        if (!any && is_open_of(s, t, day)) {
+            b->open = t->price;
+            any = true;
+        }
+        if (!t->late && !t->cancelled && now.kind == SESSION_MARKET && now.day == day)
+            b->close = t->price;
+        if (session_of(s->calendar, t->ev).day == day && !t->cancelled)
+            b->volume += t->size;
+    }
+    for (size_t i = 0; i < s->n_bars; i++) {
+        const struct minute *x = &s->bar[i];
+        struct session at = session_of(s->calendar, x->minute * MIN);
+        if (at.kind != SESSION_MARKET || at.day != day || x->trades == 0)
+            continue;
+        b->high = x->high > b->high ? x->high : b->high;
+        b->low = x->low < b->low ? x->low : b->low;
+    }
+    for (int i = 0; i < 2; i++) {
+        int64_t p = i ? b->close : b->open;
+        b->high = p > b->high ? p : b->high;
+        b->low = p < b->low ? p : b->low;
+    }
+    return any;
+}
+
+enum { DAYS_MAX = 200 };
+
+/* Daily bars of the days before today; the live one is out[n] if *live. */
+static size_t days_of(const struct sym *s, struct minute out[DAYS_MAX + 1], bool *live)
+{
+    int64_t today = session_of(s->calendar, s->time).day;
+    size_t n = s->n_history;
+    memcpy(out, s->history, n * sizeof *out);
+    for (int64_t day = s->split_day > T0 ? s->split_day : T0; day < today; day += day_length_ns) {
+        assert_true(n < DAYS_MAX); /* those before a split are in the history */
+        n += day_bar(s, day, &out[n]);
+    }
+    *live = today != INT64_MIN && day_bar(s, today, &out[n]);
+    return n;
 }
 
 /* Bars for indicators: those ended from the anchor on, then the live one, joined to `length` minutes. */
@@ -286,11 +345,27 @@ static size_t bars_of(const struct sym *s, unsigned length, struct minute *out)
     return n;
 }
 
+/* Wilder's mean of true ranges. */
+static struct value average_range(const struct minute *bar, size_t count, unsigned n)
+{
+    double mean = 0;
+    for (size_t i = 1; i < count; i++) {
+        int64_t before = bar[i - 1].close, high = bar[i].high > before ? bar[i].high : before,
+                low = bar[i].low < before ? bar[i].low : before;
+        double range = (double)(high - low) / 1e9;
+        mean = i <= n ? mean + range / n : (mean * (n - 1) + range) / n;
+    }
+    return count > n ? number_value(mean) : unknown;
+}
+
 static struct value indicator(const struct sym *s, const char *name, unsigned n, unsigned length)
 {
     static struct minute bar[20000];
     static double c[20000];
-    size_t count = bars_of(s, length, bar);
+    bool live;
+    size_t count = length ? bars_of(s, length, bar) : days_of(s, bar, &live);
+    if (!length)
+        count += live;
     assert_true(count < sizeof c / sizeof *c);
     double high = 0, low = 1e300, volume = 0, sum = 0, unit = 1;
     for (size_t i = 0; i < count; i++) {
@@ -308,6 +383,8 @@ static struct value indicator(const struct sym *s, const char *name, unsigned n,
         return unknown;
     if (!strcmp(name, "sma"))
         return number_value(sum / n);
+    if (!strcmp(name, "atr"))
+        return average_range(bar, count, n);
     if (!strcmp(name, "volume_avg"))
         return number_value(volume / n / unit);
     if (!strcmp(name, "willr"))
@@ -337,12 +414,12 @@ struct extent {
     __int128 pv;
 };
 
-static struct extent extent_from(const struct sym *s, int64_t minute)
+static struct extent extent_from(const struct sym *s, int64_t minute, bool flat)
 {
     struct extent x = {0};
     for (size_t i = 0; i < s->n_bars; i++) {
         const struct minute *b = &s->bar[i];
-        if (b->minute < minute)
+        if (b->minute < minute || (b->trades == 0 && !flat))
             continue;
         x.high = x.any && x.high > b->high ? x.high : b->high;
         x.low = x.any && x.low < b->low ? x.low : b->low;
@@ -396,6 +473,38 @@ static struct value relative_volume(const struct sym *s, unsigned length)
     return number_value((live + (1 - elapsed) * mean) / mean * 100);
 }
 
+/* Volume since the session's start, its live minute forecast to its end, to the mean at the end of that
+ * minute in earlier sessions of the kind that the bars for indicators have whole. */
+static struct value same_time(const struct sym *s)
+{
+    static struct minute bar[20000];
+    size_t n = bars_of(s, 1, bar);
+    struct session now = session_of(s->calendar, s->time);
+    int64_t minute = (s->time - now.start) / MIN;
+    double volume = 0, at = 0, sum = 0, sessions = 0;
+    if (now.kind == SESSION_CLOSED || n == 0)
+        return unknown;
+    for (int64_t day = T0; day < now.day; day += day_length_ns) {
+        int64_t start = day + (now.start - now.day);
+        if (start < bar[0].minute * MIN)
+            continue;
+        sessions++;
+        for (size_t i = 0; i < n; i++) {
+            if (session_of(s->calendar, bar[i].minute * MIN).start != start)
+                continue;
+            int64_t offset = bar[i].minute - start / MIN;
+            sum += offset <= minute ? (double)bar[i].volume : 0;
+            at += offset == minute ? (double)bar[i].volume : 0;
+        }
+    }
+    for (size_t i = 0; i < s->n_ticks; i++)
+        volume += s->tick[i].ev >= now.start && !s->tick[i].cancelled ? (double)s->tick[i].size : 0;
+    if (sum == 0)
+        return unknown;
+    double elapsed = (double)(s->time % MIN) / (double)MIN;
+    return number_value((volume + (1 - elapsed) * at / sessions) / (sum / sessions) * 100);
+}
+
 /* Those that every clock changes; false: another one. */
 static bool timed(const struct sym *s, const char *name, struct value *v)
 {
@@ -404,12 +513,14 @@ static bool timed(const struct sym *s, const char *name, struct value *v)
     *v = unknown;
     if (sscanf(name, "relative_volume_%um", &n) == 1) {
         *v = relative_volume(s, n);
+    } else if (!strcmp(name, "relative_volume_same_time")) {
+        *v = same_time(s);
     } else if (!strcmp(name, "minutes_in_market")) {
         if (now.kind == SESSION_MARKET)
             *v = number_value((double)((s->time - now.start) / MIN));
     } else if (!strcmp(name, "seconds_since_trade")) {
-        for (size_t i = s->n_ticks; i-- > 0 && !v->known && now.kind != SESSION_CLOSED;)
-            if (!s->tick[i].late)
+        for (size_t i = s->n_ticks; i-- > 0 && !v->known && now.kind != SESSION_CLOSED && !s->halted;)
+            if (!s->tick[i].late && !s->tick[i].cancelled)
                 *v = number_value((double)(s->time - s->tick[i].now) / 1e9);
     } else {
         return false;
@@ -421,30 +532,30 @@ static bool timed(const struct sym *s, const char *name, struct value *v)
 static bool spanned(const struct sym *s, const char *name, struct value price, double unit, struct value *v)
 {
     unsigned n;
-    char head[32], rest;
+    char head[40], rest;
     struct extent x;
     if (sscanf(name, "vwap(%um%c", &n, &rest) == 2) {
-        x = extent_from(s, s->time / MIN - n + 1);
+        x = extent_from(s, s->time / MIN - n + 1, true);
         *v = quotient(x.pv, x.volume);
     } else if (sscanf(name, "volume_avg(%um%c", &n, &rest) == 2) {
-        x = extent_from(s, s->time / MIN - n + 1);
+        x = extent_from(s, s->time / MIN - n + 1, true);
         *v = s->n_bars ? number_value((double)x.volume / unit / n) : unknown;
     } else if (sscanf(name, "dollar_volume_%um", &n) == 1) {
-        x = extent_from(s, s->time / MIN - n + 1);
+        x = extent_from(s, s->time / MIN - n + 1, true);
         *v = s->n_bars ? number_value((double)x.pv / 1e9 / unit) : unknown;
     } else if (sscanf(name, "vwap_dist_%um", &n) == 1 || sscanf(name, "vwap_dist_pct_%um", &n) == 1) {
-        x = extent_from(s, s->time / MIN - n + 1);
+        x = extent_from(s, s->time / MIN - n + 1, true);
         struct value q = quotient(x.pv, x.volume);
         double d = (double)price.e9 / 1e9 - q.number;
         *v = !q.known || !price.known ? unknown : number_value(name[10] == 'p' ? d * 100 / q.number : d);
     } else if (sscanf(name, "position_in_range_%um", &n) == 1 || sscanf(name, "range_%um", &n) == 1 ||
                sscanf(name, "range_pct_%um", &n) == 1) {
-        x = extent_from(s, s->time / MIN - n + 1);
+        x = extent_from(s, s->time / MIN - n + 1, true);
         snprintf(head, sizeof head, "%.*s", (int)(strrchr(name, '_') - name), name);
         *v = range_value(&x, head, price);
     } else if (strlen(name) > 6 && !strcmp(name + strlen(name) - 6, "_today")) {
         int64_t day = session_of(s->calendar, s->time).day;
-        x = extent_from(s, day == INT64_MIN ? INT64_MIN : day / MIN);
+        x = extent_from(s, day == INT64_MIN ? INT64_MIN : day / MIN, false);
         snprintf(head, sizeof head, "%.*s", (int)strlen(name) - 6, name);
         *v = range_value(&x, head, price);
     } else {
@@ -460,7 +571,7 @@ static uint64_t volume_of(const struct sym *s, enum session_kind kind)
     uint64_t volume = 0;
     for (size_t i = 0; i < s->n_ticks; i++) {
         struct session at = session_of(s->calendar, s->tick[i].ev);
-        volume += at.day == day && at.kind == kind ? s->tick[i].size : 0;
+        volume += at.day == day && at.kind == kind && !s->tick[i].cancelled ? s->tick[i].size : 0;
     }
     return volume;
 }
@@ -498,7 +609,7 @@ static struct value sums(const struct sym *s, bool session)
     __int128 pv = 0;
     uint64_t volume = 0;
     for (size_t i = 0; i < s->n_ticks; i++)
-        if (s->tick[i].ev >= (session ? now.start : now.day)) {
+        if (s->tick[i].ev >= (session ? now.start : now.day) && !s->tick[i].cancelled) {
             pv += (__int128)s->tick[i].price * s->tick[i].size;
             volume += s->tick[i].size;
         }
@@ -517,10 +628,380 @@ static struct value of_close(struct value a, struct value b, bool percent)
     return percent ? number_value((double)(a.e9 - b.e9) / (double)b.e9 * 100) : price_value(a.e9 - b.e9);
 }
 
+/* Today's last price of one kind of session. */
+static struct value price_in(const struct sym *s, enum session_kind kind)
+{
+    int64_t day = session_of(s->calendar, s->time).day;
+    for (size_t i = s->n_ticks; i-- > 0;) {
+        struct session at = session_of(s->calendar, s->tick[i].now);
+        if (!s->tick[i].late && !s->tick[i].cancelled && at.kind == kind && at.day == day)
+            return price_value(s->tick[i].price);
+    }
+    return unknown;
+}
+
+/* change_from_close_premarket, _postmarket */
+static bool is_of_other_session(const char *name)
+{
+    return !strncmp(name, "change_from_close_p", 19) && strstr(name, "market");
+}
+
+static struct value mean_volume(const struct minute *day, size_t n)
+{
+    double sum = 0;
+    for (size_t i = 0; i < n; i++)
+        sum += (double)day[i].volume;
+    return n && sum > 0 ? number_value(sum / (double)n) : unknown;
+}
+
+/* Those of trading days; false: another one. */
+static bool of_days(const struct sym *s, const char *name, struct value price, double unit, struct value *v)
+{
+    static struct minute day[DAYS_MAX + 1];
+    unsigned n;
+    char head[40], rest;
+    bool live;
+    *v = unknown;
+    if (is_of_other_session(name)) {
+        bool before = name[19] == 'r';
+        struct value from = before ? day_before(s) : price_in(s, SESSION_MARKET);
+        if (!before && !day_open(s).known)
+            from = unknown;
+        *v = of_close(price_in(s, before ? SESSION_PREMARKET : SESSION_POSTMARKET), from,
+                      strstr(name, "_pct"));
+        return true;
+    }
+    size_t days = days_of(s, day, &live);
+    int64_t today = session_of(s->calendar, s->time).day;
+    struct extent x = extent_from(s, today == INT64_MIN ? INT64_MIN : today / MIN, false);
+    if (sscanf(name, "change_pct_%ud%c", &n, &rest) == 1 && strchr(name, 'd')) {
+        if (n <= days)
+            *v = of_close(price, price_value(day[days - n].close), true);
+    } else if (sscanf(name, "avg_volume_%u", &n) == 1) {
+        *v = n <= days ? mean_volume(day + days - n, n) : unknown;
+        v->number /= unit;
+    } else if (sscanf(name, "biggest_range_%u", &n) == 1) {
+        int64_t most = 0;
+        for (size_t i = days < 21 * n ? days : days - 21 * n; i < days; i++)
+            most = day[i].high - day[i].low > most ? day[i].high - day[i].low : most;
+        *v = days < 21 * n ? unknown : price_value(most);
+    } else if (!strcmp(name, "relative_range_pct")) {
+        struct value atr = average_range(day, days, 14);
+        if (atr.known && atr.number != 0 && x.any)
+            *v = number_value((double)(x.high - x.low) / 1e9 / atr.number * 100);
+    } else if (!strcmp(name, "relative_volume_daily")) {
+        struct value mean = mean_volume(day + (days < 10 ? 0 : days - 10), days < 10 ? days : 10);
+        if (mean.known && price.known)
+            *v = number_value(sums(s, false).number * unit / mean.number * 100);
+    } else if (sscanf(name, "range_%ud%c", &n, &rest) == 1 ||
+               sscanf(name, "range_pct_%ud%c", &n, &rest) == 1 ||
+               sscanf(name, "position_in_range_%ud%c", &n, &rest) == 1) {
+        for (unsigned i = 1; i < n && i <= days; i++) {
+            const struct minute *b = &day[days - i];
+            x.high = !x.any || b->high > x.high ? b->high : x.high;
+            x.low = !x.any || b->low < x.low ? b->low : x.low;
+            x.any = true;
+        }
+        snprintf(head, sizeof head, "%.*s", (int)(strrchr(name, '_') - name), name);
+        if (n <= days + 1)
+            *v = range_value(&x, head, price);
+    } else if (!strncmp(name, "vwap_dist", 9) && strstr(name, "_1d")) {
+        struct value q = quotient(x.pv, x.volume);
+        double d = (double)price.e9 / 1e9 - q.number;
+        if (q.known && price.known)
+            *v = number_value(name[10] == 'p' ? d * 100 / q.number : d);
+    } else {
+        return false;
+    }
+    return true;
+}
+
+static bool is_of_days(const char *name)
+{
+    unsigned n;
+    const char *last = strrchr(name, '_');
+    char unit = 0;
+    return is_of_other_session(name) || !strncmp(name, "biggest", 7) || !strcmp(name, "relative_range_pct") ||
+           !strcmp(name, "relative_volume_daily") ||
+           (last && sscanf(last, "_%u%c", &n, &unit) == 2 && unit == 'd');
+}
+
+/* ---- candles and levels */
+
+static int compare(const struct value *a, const struct value *b);
+
+static struct value truth_value(bool holds)
+{
+    return number_value(holds);
+}
+
+/* Bars of a timeframe, 0 = daily; *live: the last one of them is not over. */
+static size_t candles_of(const struct sym *s, unsigned length, struct minute *out, bool *live)
+{
+    size_t n = length ? bars_of(s, length, out) : days_of(s, out, live);
+    if (!length)
+        return n + *live;
+    *live = n && span_end(s, out[n - 1].minute * MIN, length) > s->time / MIN;
+    return n;
+}
+
+static int64_t body_of(const struct minute *b)
+{
+    return b->close > b->open ? b->close - b->open : b->open - b->close;
+}
+
+static int64_t larger(int64_t a, int64_t b)
+{
+    return a > b ? a : b;
+}
+
+static int64_t smaller(int64_t a, int64_t b)
+{
+    return a < b ? a : b;
+}
+
+/* TA-Lib's CDLENGULFING: 1, -1, 0. x is the last bar. */
+static int engulfing(const struct minute *x, const struct minute *y)
+{
+    int color = x->close >= x->open ? 1 : -1, before = y->close >= y->open ? 1 : -1;
+    if (color == 1 && before == -1 &&
+        ((x->close >= y->open && x->open < y->close) || (x->close > y->open && x->open <= y->close)))
+        return 1;
+    if (color == -1 && before == 1 &&
+        ((x->open >= y->close && x->close < y->open) || (x->open > y->close && x->close <= y->open)))
+        return -1;
+    return 0;
+}
+
+/* TA-Lib's CDLHARAMI: its sign; bar[n - 1] is the last one. */
+static int harami(const struct minute *bar, size_t n)
+{
+    const struct minute *x = &bar[n - 1], *y = &bar[n - 2];
+    long double long_mean = 0, short_mean = 0;
+    for (size_t i = 0; i < 10; i++) {
+        long_mean += (long double)body_of(&bar[n - 12 + i]) / 10;
+        short_mean += (long double)body_of(&bar[n - 11 + i]) / 10;
+    }
+    if (body_of(y) <= long_mean || body_of(x) > short_mean ||
+        larger(x->open, x->close) > larger(y->open, y->close) ||
+        smaller(x->open, x->close) < smaller(y->open, y->close))
+        return 0;
+    return y->close >= y->open ? -1 : 1;
+}
+
+/* After each bar; 0 before the n-th. The formula is that of the catalogue to the letter: two means may be
+ * equal. */
+static double ema_after(const struct minute *bar, size_t count, unsigned n)
+{
+    double v = 0;
+    for (size_t i = 0; i < count; i++) {
+        double x = (double)bar[i].close;
+        v = i + 1 < n ? v + x : i + 1 == n ? (v + x) / n : v + 2.0 / (n + 1) * (x - v);
+    }
+    return count < n ? 0 : v / 1e9;
+}
+
+static bool touches(const struct minute *b, double mean)
+{
+    return (double)b->low / 1e9 <= mean && mean <= (double)b->high / 1e9;
+}
+
+/* Of ended bars alone. n, m: parameters. */
+static struct value of_ended(const struct minute *bar, size_t count, const char *head, unsigned n, unsigned m)
+{
+    const struct minute *x = &bar[count - 1], *y = &bar[count - 2];
+    int64_t top = larger(x->open, x->close), bottom = smaller(x->open, x->close);
+    if (count < 1)
+        return unknown;
+    if (!strcmp(head, "bullish_close"))
+        return truth_value(x->close > x->open);
+    if (!strcmp(head, "bearish_close"))
+        return truth_value(x->close < x->open);
+    if (!strcmp(head, "upper_shadow"))
+        return truth_value(x->high - top > body_of(x));
+    if (!strcmp(head, "lower_shadow"))
+        return truth_value(bottom - x->low > body_of(x));
+    if (!strcmp(head, "consecutive_candles")) {
+        double up = 0, down = 0;
+        for (size_t i = 0; i < count; i++) {
+            up = bar[i].close > bar[i].open ? up + 1 : 0;
+            down = bar[i].close < bar[i].open ? down + 1 : 0;
+        }
+        return number_value(up - down);
+    }
+    if (count < 2)
+        return unknown;
+    if (!strcmp(head, "inside_bar"))
+        return truth_value(x->high < y->high && x->low > y->low);
+    if (strstr(head, "_engulfing"))
+        return truth_value(engulfing(x, y) == (head[1] == 'u' ? 1 : -1));
+    if (strstr(head, "_harami"))
+        return count < 12 ? unknown : truth_value(harami(bar, count) == (head[1] == 'u' ? 1 : -1));
+    if (!strncmp(head, "running", 7)) {
+        bool up = true, down = true;
+        for (size_t i = count - smaller((int64_t)count, n); i > 0 && i < count; i++) {
+            up = up && bar[i].high > bar[i - 1].high && bar[i].low > bar[i - 1].low;
+            down = down && bar[i].high < bar[i - 1].high && bar[i].low < bar[i - 1].low;
+        }
+        return count < n + 1u ? unknown : truth_value(head[8] == 'u' ? up : down);
+    }
+    if (!strcmp(head, "volume_spike")) {
+        double sum = 0;
+        for (size_t i = 2; i <= n + 1u && i <= count; i++)
+            sum += (double)bar[count - i].volume;
+        return count < n + 1u || sum == 0 ? unknown : number_value((double)x->volume * n / sum);
+    }
+    double a = ema_after(bar, count, n), a_before = ema_after(bar, count - 1, n);
+    if (!strcmp(head, "ema_return"))
+        return count < n + 1u ? unknown : truth_value(touches(x, a) && !touches(y, a_before));
+    double b = ema_after(bar, count, m), b_before = ema_after(bar, count - 1, m);
+    if (count < n + 1u || count < m + 1u)
+        return unknown;
+    return truth_value(!strcmp(head, "ema_cross_up") ? a > b && a_before <= b_before
+                                                     : a < b && a_before >= b_before);
+}
+
+/* VWAP of the session against the live bar and the price. */
+static struct value of_vwap(const struct sym *s, const struct minute *live, const char *head,
+                            struct value price)
+{
+    struct value vwap = sums(s, true);
+    if (!vwap.known || !price.known)
+        return unknown;
+    if (!live)
+        return truth_value(false);
+    struct value open = price_value(live->open), low = price_value(live->low), high = price_value(live->high);
+    int from = compare(&open, &vwap), to = compare(&price, &vwap);
+    if (!strcmp(head, "through_vwap_up"))
+        return truth_value(from < 0 && to > 0);
+    if (!strcmp(head, "through_vwap_down"))
+        return truth_value(from > 0 && to < 0);
+    if (!strcmp(head, "vwap_support"))
+        return truth_value(from > 0 && to > 0 && compare(&low, &vwap) <= 0);
+    return truth_value(from < 0 && to < 0 && compare(&high, &vwap) >= 0);
+}
+
+/* Levels of the day and of the opening range; false: another one. */
+static bool level(const struct sym *s, const char *name, struct value price, struct value *v)
+{
+    struct session now = session_of(s->calendar, s->time);
+    int64_t from = now.day == INT64_MIN ? INT64_MIN : now.day / MIN, to = s->time / MIN, p = price.e9;
+    unsigned n, hundredths = 0;
+    const struct minute *live =
+        s->n_bars && s->bar[s->n_bars - 1].minute == to ? &s->bar[s->n_bars - 1] : NULL;
+    bool high = strstr(name, "high"), opening = sscanf(name, "opening_range_%*[a-z]_%um", &n) == 1,
+         near = sscanf(name, "near_day_%*[a-z](0.%u)", &hundredths) == 1;
+    if (!opening && !near && !strstr(name, "_day_"))
+        return false;
+    *v = unknown;
+    if (near) {
+        struct extent day = extent_from(s, from, false);
+        hundredths *= hundredths < 10 ? 10 : 1;
+        if (day.any && price.known)
+            *v = truth_value(high ? (day.high - p) * 10000 <= day.high * hundredths
+                                  : (p - day.low) * 10000 <= day.low * hundredths);
+        return true;
+    }
+    if (opening) {
+        if (now.kind != SESSION_MARKET || s->time / MIN < now.start / MIN + n)
+            return true;
+        from = now.start / MIN;
+        to = from + n;
+    }
+    struct extent x = {.low = INT64_MAX};
+    for (size_t i = 0; i < s->n_bars; i++)
+        if (s->bar[i].minute >= from && s->bar[i].minute < to && s->bar[i].trades) {
+            x.any = true;
+            x.high = larger(x.high, s->bar[i].high);
+            x.low = smaller(x.low, s->bar[i].low);
+        }
+    if (!x.any || !price.known)
+        return true;
+    if (opening)
+        *v = truth_value(strstr(name, "breakout") ? p > x.high : p < x.low);
+    else if (!strncmp(name, "new", 3))
+        *v = truth_value(high ? p > x.high : p < x.low);
+    else if (!strncmp(name, "break", 5))
+        *v = truth_value(live &&
+                         (high ? live->open <= x.high && p > x.high : live->open >= x.low && p < x.low));
+    else
+        *v = truth_value(live &&
+                         (high ? live->high >= x.high && p < x.high : live->low <= x.low && p > x.low));
+    return true;
+}
+
+/* A candle or a level; false: another one. */
+static bool candle(const struct sym *s, const char *name, struct value price, struct value *v)
+{
+    static const char *const heads[] = {
+        "consecutive_candles", "volume_spike",   "bullish_close",     "bearish_close",
+        "upper_shadow",        "lower_shadow",   "bullish_engulfing", "bearish_engulfing",
+        "bullish_harami",      "bearish_harami", "inside_bar",        "running_up",
+        "running_down",        "ema_cross_up",   "ema_cross_down",    "ema_return",
+        "new_candle_high",     "new_candle_low", "through_vwap_up",   "through_vwap_down",
+        "vwap_support",        "vwap_resistance"};
+    static struct minute bar[20000];
+    const char *at = strchr(name, '@');
+    unsigned n = 0, m = 0, length = 0, k = 0;
+    char head[40], average[8];
+    bool live;
+    if (!at)
+        return level(s, name, price, v);
+    if (strcmp(at, "@1d"))
+        length = (unsigned)atoi(at + 1);
+    if (sscanf(name, "ma_dist_pct(%7[a-z],%u)", average, &n) == 2) {
+        struct value mean = indicator(s, average, n, length);
+        *v = mean.known && price.known
+                 ? number_value(((double)price.e9 / 1e9 - mean.number) / mean.number * 100)
+                 : unknown;
+        return true;
+    }
+    snprintf(head, sizeof head, "%.*s", (int)strcspn(name, "(@"), name);
+    sscanf(name, "%*[a-z_](%u,%u)", &n, &m);
+    while (k < sizeof heads / sizeof *heads && strcmp(heads[k], head))
+        k++;
+    if (k == sizeof heads / sizeof *heads)
+        return false;
+    size_t count = candles_of(s, length, bar, &live), ended = count - live;
+    if (strstr(head, "vwap"))
+        *v = of_vwap(s, live ? &bar[count - 1] : NULL, head, price);
+    else if (strncmp(head, "new_candle", 10))
+        *v = of_ended(bar, ended, head, n, m);
+    else if (ended == 0 || !price.known)
+        *v = unknown;
+    else
+        *v = truth_value(head[11] == 'h' ? price.e9 > bar[ended - 1].high : price.e9 < bar[ended - 1].low);
+    return true;
+}
+
+/* "dev(20 trades)", "change_over(40s)": of the last sales of the trading day, by when they came. */
+static struct value of_prints(const struct sym *s, const char *name)
+{
+    int64_t today = session_of(s->calendar, s->time).day, newest = INT64_MIN, price = 0, oldest = 0;
+    bool dev = name[0] == 'd';
+    unsigned n = (unsigned)atoi(strchr(name, '(') + 1), count = 0;
+    __int128 sum = 0;
+    for (size_t i = s->n_ticks; i-- > 0;) {
+        const struct tick *t = &s->tick[i];
+        if (t->late || t->cancelled || session_of(s->calendar, t->now).day != today)
+            continue;
+        newest = newest == INT64_MIN ? t->now : newest;
+        price = count ? price : t->price;
+        if (dev ? count == n : t->now <= newest - (int64_t)n * SEC)
+            break;
+        sum += t->price;
+        oldest = t->price;
+        count++;
+    }
+    if (count == 0 || (dev && count < n))
+        return unknown;
+    return number_value((double)price / (dev ? (double)sum / count : (double)oldest) - 1);
+}
+
 static struct value metric_value(const struct sym *s, const char *name)
 {
     unsigned n, length;
-    char head[32];
+    char head[40];
     int64_t now = s->time / MIN, p;
     struct value v;
     const struct minute *live = NULL, *last = NULL;
@@ -532,8 +1013,12 @@ static struct value metric_value(const struct sym *s, const char *name)
         live = s->bar[i].minute == now ? &s->bar[i] : live;
         last = s->bar[i].minute < now ? &s->bar[i] : last;
     }
+    if (candle(s, name, price, &v))
+        return v;
     if (sscanf(name, "%15[a-z_](%u)@%um", head, &n, &length) == 3)
-        return indicator(s, head, n, length);
+        return indicator(s, head, n, strstr(name, "@1d") ? 0 : length);
+    if (is_of_days(name) && of_days(s, name, price, unit, &v))
+        return v;
     if (timed(s, name, &v) || spanned(s, name, price, unit, &v))
         return v;
     if (sscanf(name, "%15[a-z]_%um", head, &n) == 2 || sscanf(name, "%10[a-z_]t_%um", head, &n) == 2 ||
@@ -564,17 +1049,21 @@ static struct value metric_value(const struct sym *s, const char *name)
                    : unknown;
     if (!strcmp(name, "dollar_volume_daily")) {
         int64_t day = session_of(s->calendar, s->time).day;
-        struct extent x = extent_from(s, day == INT64_MIN ? INT64_MIN : day / MIN);
+        struct extent x = extent_from(s, day == INT64_MIN ? INT64_MIN : day / MIN, false);
         return s->n_bars ? number_value((double)x.pv / 1e9 / unit) : unknown;
     }
     if (!strncmp(name, "change_from_open", 16))
         return of_close(price, day_open(s), name[16]);
     if (!strcmp(name, "size")) {
         for (size_t i = s->n_ticks; i-- > 0;)
-            if (!s->tick[i].late)
+            if (!s->tick[i].late && !s->tick[i].cancelled)
                 return number_value((double)s->tick[i].size / unit);
         return unknown;
     }
+    if (!strncmp(name, "dev(", 4) || !strncmp(name, "change_over(", 12))
+        return of_prints(s, name);
+    if (!strcmp(name, "halted"))
+        return number_value(s->halted);
     if (!strcmp(name, "session"))
         return number_value(session_of(s->calendar, s->time).kind);
     if (!strncmp(name, "change_from_close", 17))
@@ -727,7 +1216,7 @@ static enum truth truth_of(struct world *w, struct sym *s, const struct tree *t,
 
 /* ---- what happens */
 
-enum what { TICK, CLOCK, LATE };
+enum what { TICK, CLOCK, LATE, STATUS };
 
 static void emit_bar(struct world *w, const struct sym *s, const struct minute *b)
 {
@@ -739,7 +1228,8 @@ static void emit_bar(struct world *w, const struct sym *s, const struct minute *
 static bool may_fire(const struct sym *s, int id, const struct rrule *r, int slot)
 {
     bool same_bar = s->fired[id] / MIN == s->time / MIN && s->fired_slot[id] == slot;
-    return s->time - s->fired[id] >= r->cooldown && !(r->expires && s->time >= r->expires) &&
+    return s->time - s->fired[id] >= r->cooldown && (!s->halted || r->minds_halt) &&
+           !(r->expires && s->time >= r->expires) &&
            !(r->sessions && !(r->sessions >> session_of(s->calendar, s->time).kind & 1)) &&
            !(r->trigger == TRIGGER_ONCE && s->fired_slot[id] == slot) &&
            !(r->trigger == TRIGGER_ONCE_PER_BAR && same_bar);
@@ -802,6 +1292,72 @@ static void evaluate(struct world *w, struct sym *s, enum what what)
     }
 }
 
+static int64_t scaled(int64_t v, uint32_t by, uint32_t over)
+{
+    return (int64_t)(((__int128)v * by * 2 + over) / (2 * (__int128)over)); /* halves go up */
+}
+
+/* Everything before the day is of other shares. What was not final is so now, as it was. */
+static void split(struct world *w, struct sym *s, int64_t day)
+{
+    uint32_t to = s->to, from = s->from;
+    struct minute days[DAYS_MAX + 1];
+    bool live;
+    size_t n = days_of(s, days, &live);
+    free(s->history);
+    s->history = calloc(n + 1, sizeof *s->history);
+    s->n_history = n;
+    for (size_t i = 0; i < n; i++) {
+        struct minute *b = &days[i];
+        s->history[i] = (struct minute){.open = scaled(b->open, from, to),
+                                        .high = scaled(b->high, from, to),
+                                        .low = scaled(b->low, from, to),
+                                        .close = scaled(b->close, from, to),
+                                        .volume = (uint64_t)scaled((int64_t)b->volume, to, from)};
+    }
+    for (size_t i = 0; i < s->n_bars; i++) {
+        struct minute *b = &s->bar[i];
+        if (!b->final)
+            emit_bar(w, s, b);
+        b->final = true;
+        b->open = scaled(b->open, from, to);
+        b->high = scaled(b->high, from, to);
+        b->low = scaled(b->low, from, to);
+        b->close = scaled(b->close, from, to);
+        b->volume = (uint64_t)scaled((int64_t)b->volume, to, from);
+    }
+    for (size_t i = 0; i < s->n_ticks; i++) {
+        s->tick[i].price = scaled(s->tick[i].price, from, to);
+        s->tick[i].size = (uint64_t)scaled((int64_t)s->tick[i].size, to, from);
+    }
+    s->bid = s->bid > 0 ? scaled(s->bid, from, to) : s->bid;
+    s->ask = s->ask > 0 ? scaled(s->ask, from, to) : s->ask;
+    s->split_day = day;
+    s->ex = 0;
+    s->changes++;
+}
+
+static void room_for_bar(struct sym *s)
+{
+    if (s->n_bars == s->room_bars) {
+        s->room_bars = 2 * s->room_bars + 256;
+        s->bar = realloc(s->bar, s->room_bars * sizeof *s->bar);
+        assert_non_null(s->bar);
+    }
+}
+
+/* The minute has ended. */
+static void add_flat(struct sym *s, int64_t minute)
+{
+    int64_t p;
+    if (s->halted || session_of(s->calendar, minute * MIN).kind == SESSION_CLOSED || !last_price(s, &p) ||
+        (s->n_bars && s->bar[s->n_bars - 1].minute == minute))
+        return;
+    room_for_bar(s);
+    s->bar[s->n_bars++] = (struct minute){.minute = minute, .open = p, .high = p, .low = p, .close = p};
+    s->changes++;
+}
+
 /* The symbol's time becomes t: bars become final, and at a day's switch crossings of recursive metrics start
  * anew. */
 static void advance(struct world *w, struct sym *s, int64_t t)
@@ -809,9 +1365,13 @@ static void advance(struct world *w, struct sym *s, int64_t t)
     int64_t old = s->time;
     if (t <= old)
         return;
+    if (w->flat && old >= 0 && old / MIN != t / MIN)
+        add_flat(s, old / MIN);
     if (old >= 0)
         spans_end(w, s, old, t);
     s->time = t;
+    if (s->ex && session_of(s->calendar, t).day >= s->ex)
+        split(w, s, session_of(s->calendar, t).day);
     size_t open = s->n_bars;
     while (open > 0 && !s->bar[open - 1].final)
         open--;
@@ -829,6 +1389,8 @@ static void advance(struct world *w, struct sym *s, int64_t t)
             s->side[id][i] = UNKNOWN;
     }
 }
+
+static const int64_t base_price = 100 * SEC, step_price = SEC / 4;
 
 static void strike(struct world *w, uint32_t bucket, int64_t t)
 {
@@ -860,33 +1422,40 @@ static void clocks(struct world *w, int64_t ev)
         }
 }
 
-static void see_trade(struct world *w, struct sym *s, int64_t ev, int64_t price, uint64_t size)
+static void see_trade(struct world *w, struct sym *s, int64_t ev, int64_t price, uint64_t size, uint64_t id)
 {
     int64_t minute = ev / MIN;
-    bool late = (minute + 1) * MIN + SEC <= s->time;
+    bool late = (minute + 1) * MIN + SEC <= s->time || ev < s->split_day;
     if (s->n_ticks == s->room_ticks) {
         s->room_ticks = 2 * s->room_ticks + 256;
         s->tick = realloc(s->tick, s->room_ticks * sizeof *s->tick);
         assert_non_null(s->tick);
     }
-    s->tick[s->n_ticks++] = (struct tick){ev, s->time, price, size, late};
+    s->tick[s->n_ticks++] = (struct tick){ev, s->time, price, size, late, false, id};
     s->changes++;
+    w->traded[s->bucket] = ev > w->traded[s->bucket] ? ev : w->traded[s->bucket];
+    if (ev < s->split_day) {
+        evaluate(w, s, LATE);
+        return;
+    }
     size_t i = 0;
     while (i < s->n_bars && s->bar[i].minute < minute)
         i++;
     if (i == s->n_bars || s->bar[i].minute != minute) {
-        if (s->n_bars == s->room_bars) {
-            s->room_bars = 2 * s->room_bars + 256;
-            s->bar = realloc(s->bar, s->room_bars * sizeof *s->bar);
-            assert_non_null(s->bar);
-        }
+        room_for_bar(s);
         memmove(&s->bar[i + 1], &s->bar[i], (s->n_bars++ - i) * sizeof *s->bar);
-        s->bar[i] =
-            (struct minute){.minute = minute, .open = price, .high = price, .low = price, .final = late};
+        s->bar[i] = (struct minute){.minute = minute,
+                                    .open = price,
+                                    .high = price,
+                                    .low = price,
+                                    .final = late,
+                                    .revision = minute < s->time / MIN ? s->emptied : 0};
     } else if (late) {
         s->bar[i].revision++;
     }
     struct minute *b = &s->bar[i];
+    if (b->trades == 0)
+        b->open = b->high = b->low = price;
     b->high = price > b->high ? price : b->high;
     b->low = price < b->low ? price : b->low;
     b->close = price;
@@ -896,7 +1465,88 @@ static void see_trade(struct world *w, struct sym *s, int64_t ev, int64_t price,
     if (late)
         emit_bar(w, s, b);
     evaluate(w, s, late ? LATE : TICK);
+}
+
+/* The bar of a minute out of the ticks that are left. */
+static void remake_bar(struct world *w, struct sym *s, int64_t minute)
+{
+    size_t at = 0;
+    struct minute b = {.minute = minute, .revision = minute < s->time / MIN ? s->emptied : 0};
+    for (size_t i = 0; i < s->n_ticks; i++) {
+        const struct tick *t = &s->tick[i];
+        if (t->cancelled || t->ev / MIN != minute)
+            continue;
+        b.open = b.trades ? b.open : t->price;
+        b.high = !b.trades || t->price > b.high ? t->price : b.high;
+        b.low = !b.trades || t->price < b.low ? t->price : b.low;
+        b.close = t->price;
+        b.volume += t->size;
+        b.pv += (__int128)t->price * t->size;
+        b.trades++;
+    }
+    while (at < s->n_bars && s->bar[at].minute < minute)
+        at++;
+    bool found = at < s->n_bars && s->bar[at].minute == minute;
+    b.final = found ? s->bar[at].final : (minute + 1) * MIN + SEC <= s->time;
+    if (found && b.trades) {
+        b.revision = s->bar[at].revision + b.final;
+        s->bar[at] = b;
+    } else if (b.trades) {
+        room_for_bar(s);
+        memmove(&s->bar[at + 1], &s->bar[at], (s->n_bars++ - at) * sizeof *s->bar);
+        s->bar[at] = b;
+    } else if (found) {
+        b.open = b.high = b.low = b.close = at ? s->bar[at - 1].close : s->bar[at].close;
+        b.revision = s->bar[at].revision + b.final;
+        if (w->flat && minute < s->time / MIN &&
+            session_of(s->calendar, minute * MIN).kind != SESSION_CLOSED) {
+            s->bar[at] = b;
+        } else {
+            memmove(&s->bar[at], &s->bar[at + 1], (--s->n_bars - at) * sizeof *s->bar);
+            if (b.final && b.revision >= s->emptied)
+                s->emptied = b.revision + 1;
+        }
+    }
+    if (b.final)
+        emit_bar(w, s, &b);
+    s->changes++;
+    evaluate(w, s, LATE);
+}
+
+/* A print of the trading day at hand never counted; then another one takes its place, or not. */
+static void correct(struct world *w, struct sym *s, uint32_t symbol, int64_t ev)
+{
+    int64_t day = session_of(s->calendar, s->time).day;
+    size_t back = s->n_ticks ? random_below(&w->random, one_in(&w->random, 3) ? (uint32_t)s->n_ticks : 4) : 0;
+    uint64_t id = back < s->n_ticks ? s->tick[s->n_ticks - 1 - back].id : 7;
+    struct tick *t = NULL;
+    for (size_t i = s->n_ticks; i-- > 0 && !t;)
+        if (s->tick[i].id == id && !s->tick[i].cancelled && s->tick[i].ev >= day)
+            t = &s->tick[i];
+    put_cancel(&w->input, symbol, ev, id);
+    if (t) {
+        t->cancelled = true;
+        remake_bar(w, s, t->ev / MIN);
+    } else {
+        evaluate(w, s, LATE);
+    }
+    if (one_in(&w->random, 2))
+        return;
+    int64_t price = base_price + step_price * ((int64_t)random_below(&w->random, 9) - 4);
+    uint64_t size = 100 * (1 + (uint64_t)random_below(&w->random, 9));
+    put_trade(&w->input, symbol, ev, price, size);
+    w->input.slot[w->input.n - 1].flags |= MSG_F_CORRECTION;
+    w->input.slot[w->input.n - 1].trade.trade_id = ++w->trade_id;
     w->traded[s->bucket] = ev > w->traded[s->bucket] ? ev : w->traded[s->bucket];
+    if (!t) {
+        evaluate(w, s, LATE);
+        return;
+    }
+    t->price = price;
+    t->size = size;
+    t->id = w->trade_id;
+    t->cancelled = false;
+    remake_bar(w, s, t->ev / MIN);
 }
 
 static void see_end(struct world *w)
@@ -912,7 +1562,71 @@ static void see_end(struct world *w)
 
 /* ---- random markets */
 
-static const int64_t base_price = 100 * SEC, step_price = SEC / 4;
+static bool is_truth(const char *name)
+{
+    struct metric m;
+    struct error err;
+    assert_int_equal(metric_parse(name, strlen(name), &m, &err), 0);
+    return metric_unit(&m) == UNIT_TRUTH;
+}
+
+/* A candle or a level; n: a number of bars or minutes. */
+static void pick_candle(struct world *w, unsigned n, unsigned length, char *name)
+{
+    static const char *const names[] = {"bullish_close",
+                                        "bearish_close",
+                                        "upper_shadow",
+                                        "lower_shadow",
+                                        "bullish_engulfing",
+                                        "bearish_engulfing",
+                                        "bullish_harami",
+                                        "bearish_harami",
+                                        "bullish_harami",
+                                        "bearish_harami",
+                                        "inside_bar",
+                                        "consecutive_candles",
+                                        "new_candle_high",
+                                        "new_candle_low",
+                                        "through_vwap_up",
+                                        "through_vwap_down",
+                                        "vwap_support",
+                                        "vwap_resistance",
+                                        "volume_spike(N)",
+                                        "running_up(N)",
+                                        "running_down(N)",
+                                        "ema_return(N)",
+                                        "ema_cross_up(N,M)",
+                                        "ema_cross_down(N,M)",
+                                        "ma_dist_pct(sma,N)",
+                                        "ma_dist_pct(ema,N)",
+                                        "new_day_high",
+                                        "new_day_low",
+                                        "break_day_high",
+                                        "break_day_low",
+                                        "reject_day_high",
+                                        "reject_day_low",
+                                        "near_day_high(0.P)",
+                                        "near_day_low(0.P)",
+                                        "opening_range_breakout_Nm",
+                                        "opening_range_breakdown_Nm"};
+    const char *p = names[random_below(&w->random, sizeof names / sizeof *names)];
+    bool bars = !strstr(p, "_day_") && strncmp(p, "opening", 7);
+    for (*name = 0; *p; p++) {
+        unsigned x = *p == 'N' ? n : *p == 'M' ? n + 1 + random_below(&w->random, 4) : 0;
+        if (*p == 'N' && strstr(name, "running"))
+            x = n % 4 + 1;
+        if (x)
+            sprintf(name + strlen(name), "%u", x);
+        else if (*p == 'P')
+            strcat(name, (const char *[]){"25", "5", "75"}[random_below(&w->random, 3)]);
+        else
+            strncat(name, p, 1);
+    }
+    if (bars && one_in(&w->random, 6))
+        strcat(name, "@1d");
+    else if (bars)
+        sprintf(name + strlen(name), "@%um", length);
+}
 
 static int pick_metric(struct world *w)
 {
@@ -948,24 +1662,47 @@ static int pick_metric(struct world *w)
                                         "position_in_range_today",
                                         "high_today",
                                         "low_today",
-                                        "size"};
+                                        "size",
+                                        "halted",
+                                        "dev(3 trades)",
+                                        "dev(20 trades)",
+                                        "change_over(40s)",
+                                        "change_over(300s)",
+                                        "change_from_close_premarket",
+                                        "change_from_close_premarket_pct",
+                                        "change_from_close_postmarket",
+                                        "change_from_close_postmarket_pct",
+                                        "relative_volume_daily",
+                                        "relative_range_pct",
+                                        "vwap_dist_1d",
+                                        "vwap_dist_pct_1d",
+                                        "biggest_range_3m"};
+    static const char *const by_days[] = {"change_pct_%ud", "avg_volume_%ud", "range_%ud", "range_pct_%ud",
+                                          "position_in_range_%ud"};
     static const char *const of_minutes[] = {
         "change_%um",    "change_%um",        "change_pct_%um", "change_pct_%um",  "volume_%um",
         "volume_%um",    "trade_count_%um",   "vwap(%um)",      "volume_avg(%um)", "dollar_volume_%um",
         "vwap_dist_%um", "vwap_dist_pct_%um", "range_%um",      "range_pct_%um",   "position_in_range_%um"};
-    static const char *const of_bars[] = {"sma", "ema", "ema", "rsi", "rsi", "willr", "volume_avg"};
+    static const char *const of_bars[] = {"sma", "ema", "ema", "rsi", "rsi", "willr", "volume_avg", "atr"};
     static const unsigned lengths[] = {1, 1, 2, 5, 15, 60};
-    enum { PLAIN = sizeof plain / sizeof *plain, MINUTES = 15, BARS = 7 };
-    static const char *const of_time[] = {"relative_volume_%um", "seconds_since_trade", "minutes_in_market"};
-    char name[32];
-    uint32_t k = random_below(&w->random, PLAIN + MINUTES + BARS + (w->timed ? 6 : 0)),
+    enum { PLAIN = sizeof plain / sizeof *plain, MINUTES = 15, BARS = 8, DAYS = 5, CANDLES = 24 };
+    static const char *const of_time[] = {"relative_volume_%um", "seconds_since_trade", "minutes_in_market",
+                                          "relative_volume_same_time"};
+    char name[40];
+    uint32_t k = random_below(&w->random, PLAIN + MINUTES + BARS + DAYS + CANDLES + (w->timed ? 8 : 0)),
              n = 1 + random_below(&w->random, one_in(&w->random, 4) ? 30 : 4);
     if (k < PLAIN)
         snprintf(name, sizeof name, "%s", plain[k]);
     else if (k < PLAIN + MINUTES)
         snprintf(name, sizeof name, of_minutes[k - PLAIN], n);
+    else if (k >= PLAIN + MINUTES + BARS + DAYS + (w->timed ? 8 : 0))
+        pick_candle(w, n, lengths[random_below(&w->random, 6)], name);
+    else if (k >= PLAIN + MINUTES + BARS + DAYS)
+        snprintf(name, sizeof name, of_time[k % 4], lengths[random_below(&w->random, 6)]);
     else if (k >= PLAIN + MINUTES + BARS)
-        snprintf(name, sizeof name, of_time[k % 3], lengths[random_below(&w->random, 6)]);
+        snprintf(name, sizeof name, by_days[k - PLAIN - MINUTES - BARS], n);
+    else if (one_in(&w->random, 3))
+        snprintf(name, sizeof name, "%s(%u)@1d", of_bars[k - PLAIN - MINUTES], n);
     else
         snprintf(name, sizeof name, "%s(%u)@%um", of_bars[k - PLAIN - MINUTES], n,
                  lengths[random_below(&w->random, 6)]);
@@ -990,15 +1727,24 @@ static struct value pick_constant(struct world *w, const char *name, char text[3
     char rest;
     if (price || !strcmp(name, "spread") || !strcmp(name, "change_from_close") ||
         !strcmp(name, "gap_from_close") || !strcmp(name, "change_from_open") ||
-        !strcmp(name, "range_today") || (sscanf(name, "range_%um%c", &n, &rest) == 1) ||
-        (sscanf(name, "change_%um%c", &n, &rest) == 1)) {
+        !strcmp(name, "range_today") || !strncmp(name, "biggest", 7) ||
+        (is_of_other_session(name) && !strstr(name, "_pct")) ||
+        (sscanf(name, "range_%um%c", &n, &rest) == 1) || (sscanf(name, "change_%um%c", &n, &rest) == 1)) {
         e9 = (price ? base_price : 0) + k * step_price + (one_in(&w->random, 4) ? 1 : 0);
         snprintf(text, 32, "%s%" PRId64 ".%09" PRId64, e9 < 0 ? "-" : "", (e9 < 0 ? -e9 : e9) / SEC,
                  (e9 < 0 ? -e9 : e9) % SEC);
         return price_value(e9);
     }
     double d;
-    if (!strncmp(name, "relative", 8))
+    if (is_truth(name))
+        d = 0.5 * random_below(&w->random, 3);
+    else if (!strncmp(name, "consecutive", 11))
+        d = k;
+    else if (!strncmp(name, "volume_spike", 12))
+        d = 1.00370001 + 0.2 * k;
+    else if (!strncmp(name, "avg_volume", 10))
+        d = 0.00370001 + 1000 * (double)random_below(&w->random, 60);
+    else if (!strncmp(name, "relative", 8))
         d = 40.00370001 * (double)random_below(&w->random, 8);
     else if (!strncmp(name, "seconds", 7))
         d = 0.25 + 0.5 * random_below(&w->random, 300);
@@ -1008,6 +1754,8 @@ static struct value pick_constant(struct world *w, const char *name, char text[3
         d = 10000.00370001 * (double)random_below(&w->random, one_in(&w->random, 3) ? 300 : 15);
     else if (!strncmp(name, "position", 8))
         d = 25.00370001 * (double)random_below(&w->random, 4);
+    else if (!strncmp(name, "atr", 3))
+        d = 0.00370001 + 0.25 * (double)random_below(&w->random, 6);
     else if (!strncmp(name, "willr", 5))
         d = -20.00370001 * (double)random_below(&w->random, 5);
     else if (!strncmp(name, "vwap_dist", 9))
@@ -1018,6 +1766,10 @@ static struct value pick_constant(struct world *w, const char *name, char text[3
         d = 100 * (double)random_below(&w->random, one_in(&w->random, 3) ? 300 : 15);
     else if (!strncmp(name, "trade_count", 11))
         d = random_below(&w->random, 8);
+    else if (!strcmp(name, "halted"))
+        d = random_below(&w->random, 2);
+    else if (!strncmp(name, "dev(", 4) || !strncmp(name, "change_over(", 12))
+        d = 0.00000370001 + 0.0007 * k;
     else if (!strcmp(name, "session"))
         d = random_below(&w->random, 4);
     else if (!strncmp(name, "rsi", 3))
@@ -1036,7 +1788,8 @@ static bool is_rounded(const char *name)
 {
     return strchr(name, '@') || !strncmp(name, "relative", 8) || !strncmp(name, "seconds", 7) ||
            strstr(name, "volume_avg") || !strncmp(name, "vwap_dist", 9) || !strncmp(name, "dollar", 6) ||
-           strstr(name, "range_pct") || !strncmp(name, "position", 8);
+           !strncmp(name, "dev(", 4) || !strncmp(name, "change_over(", 12) || strstr(name, "range_pct") ||
+           !strncmp(name, "avg_volume", 10) || !strncmp(name, "position", 8);
 }
 
 static void note_operand(struct tree *t, int m)
@@ -1116,10 +1869,18 @@ static int tree_random(struct world *w, struct tree *t, int depth, bool negated,
         } else if (n.other = -1, !strcmp(name, "session") && n.cmp > 3) {
             n.constant = number_value(random_below(&w->random, 4));
             sprintf(text, "session %s \"%s\"", cmp_text[n.cmp], session_names[(int)n.constant.number]);
+        } else if (!strcmp(name, "halted") && one_in(&w->random, 2)) {
+            n.cmp = 0;
+            n.constant = number_value(0);
+            strcpy(text, name);
         } else {
             n.constant = pick_constant(w, name, right);
             static const char *const mirrored[6] = {"<", ">", "<=", ">=", "==", "!="};
-            if (!negated && one_in(&w->random, 6)) {
+            if (is_truth(name) && one_in(&w->random, 2)) { /* a condition by itself */
+                n.cmp = 0;
+                n.constant = number_value(0);
+                strcpy(text, name);
+            } else if (!negated && one_in(&w->random, 6)) {
                 n.cmp &= 1;
                 n.event = t->events = true;
                 sprintf(text, "%s crosses %s %s", name, n.cmp ? "below" : "above", right);
@@ -1165,8 +1926,10 @@ static void add_rule(struct world *w)
         .cooldown = cooldowns[ident % 7] * SEC,
         .symbols = UINT32_MAX};
     tree_random(w, &r->tree, (int)random_below(&w->random, 4), false, text);
-    for (int i = 0; i < r->tree.n_operands; i++)
+    for (int i = 0; i < r->tree.n_operands; i++) {
         r->recursive |= strchr(w->metric[r->tree.operand[i]], '@') != NULL;
+        r->minds_halt |= !strcmp(w->metric[r->tree.operand[i]], "halted");
+    }
     if (one_in(&w->random, 3)) {
         r->symbols = random_below(&w->random, 1 << SYMBOLS);
         strcpy(symbols, "NONE");
@@ -1211,8 +1974,19 @@ static struct sym *add_symbol(struct world *w, int i)
     w->n_syms = i + 1;
     put_symbol(&w->input, (uint32_t)i, s->name, s->bucket, s->scale, s->calendar);
     if (i % 2 == 0) {
-        s->history = base_price + step_price * ((int)random_below(&w->random, 5) - 2);
-        put_daily(&w->input, (uint32_t)i, T0 - 2 * DAY, s->history);
+        static const size_t days[] = {1, 4, 20, 70};
+        s->n_history = days[random_below(&w->random, 4)];
+        s->history = calloc(s->n_history, sizeof *s->history);
+        for (size_t k = 0; k < s->n_history; k++) {
+            struct minute *b = &s->history[k];
+            b->open = base_price + step_price * ((int)random_below(&w->random, 9) - 4);
+            b->close = base_price + step_price * ((int)random_below(&w->random, 9) - 4);
+            b->high = (b->open > b->close ? b->open : b->close) + step_price * random_below(&w->random, 3);
+            b->low = (b->open < b->close ? b->open : b->close) - step_price * random_below(&w->random, 3);
+            b->volume = random_below(&w->random, 60000) * (s->scale == 8 ? 100000000 : 1);
+            put_history(&w->input, (uint32_t)i, T0 - (int64_t)(s->n_history - k) * DAY,
+                        &(struct msg_history_bar){b->open, b->high, b->low, b->close, b->volume, DAY});
+        }
     }
     return s;
 }
@@ -1223,6 +1997,8 @@ static void market(struct world *w, int messages)
     int64_t t = T0 + (int64_t)random_below(&w->random, 86400) * SEC, price[SYMBOLS], pace = 200 * MS;
     w->top = -1;
     put_setting(&w->input, "bars.keep=%d", KEEP);
+    put_setting(&w->input, "bars.corrections=true");
+    put_setting(&w->input, "bars.flat=%s", w->flat ? "true" : "false");
     for (int b = 0; b < BUCKET_COUNT; b++)
         w->struck[b] = w->traded[b] = w->clock[b] = -1;
     for (int i = 0; i < RULES; i++)
@@ -1250,6 +2026,22 @@ static void market(struct world *w, int messages)
             s = add_symbol(w, (int)(i = (uint32_t)w->n_syms));
         clocks(w, ev);
         advance(w, s, ev > w->clock[s->bucket] ? ev : w->clock[s->bucket]);
+        int64_t day = session_of(s->calendar, s->time).day;
+        if (!s->ex && day > 0 && one_in(&w->random, 300)) {
+            static const uint32_t ratio[4][2] = {{2, 1}, {3, 2}, {1, 4}, {7, 3}};
+            uint32_t k = random_below(&w->random, 4);
+            s->to = ratio[k][0];
+            s->from = ratio[k][1];
+            s->ex = day + 1 + random_below(&w->random, 2) * day_length_ns;
+            put_split(&w->input, i, s->ex, s->to, s->from);
+        }
+        if (one_in(&w->random, 60)) { /* also what it is already */
+            s->halted = one_in(&w->random, 4);
+            s->changes++;
+            put_status(&w->input, i, ev, s->halted ? STATUS_HALTED : STATUS_TRADING);
+            evaluate(w, s, STATUS);
+            continue;
+        }
         if (one_in(&w->random, 5)) {
             int64_t bid = price[i] - step_price * ((int64_t)random_below(&w->random, 3) - 0);
             s->bid = bid;
@@ -1266,7 +2058,10 @@ static void market(struct world *w, int messages)
         uint64_t size = unit * 100 * (1 + random_below(&w->random, 4)) +
                         (s->scale == 8 ? random_below(&w->random, 99999999) : 0);
         put_trade(&w->input, i, ev, price[i], size);
-        see_trade(w, s, ev, price[i], size);
+        w->input.slot[w->input.n - 1].trade.trade_id = ++w->trade_id;
+        see_trade(w, s, ev, price[i], size, w->trade_id);
+        if (one_in(&w->random, 25))
+            correct(w, s, i, ev);
     }
     see_end(w);
 }
@@ -1363,7 +2158,7 @@ static void check(const struct world *w, const struct event *v, const struct msg
              found, expected);
 }
 
-static void compare_events(struct world *w, const struct tape *events, size_t alerts[2])
+static void compare_events(struct world *w, const struct tape *events, size_t alerts[3])
 {
     size_t next[SYMBOLS] = {0};
     for (size_t at = 0; at < events->n; at += msg_slot_count(&events->slot[at])) {
@@ -1385,7 +2180,7 @@ static void compare_events(struct world *w, const struct tape *events, size_t al
         }
 }
 
-static void run(uint64_t seed, int messages, size_t alerts[2])
+static void run(uint64_t seed, int messages, size_t alerts[3])
 {
     struct world *w = calloc(1, sizeof *w);
     struct tape stamped = {0};
@@ -1393,24 +2188,29 @@ static void run(uint64_t seed, int messages, size_t alerts[2])
     assert_non_null(w);
     w->seed = w->random = seed;
     w->timed = one_in(&w->random, 4);
+    w->flat = one_in(&w->random, 3);
     if (w->timed) /* each second of each symbol is evaluated */
         messages /= 20;
     w->spans = one_in(&w->random, 2);
     market(w, messages);
     stamp(w, &stamped);
-    bench_open(&b, NULL);
+    struct engine_limits limits = bench_limits;
+    limits.trades = 1 << 16;
+    bench_open(&b, &limits);
     bench_apply(&b, &stamped, 1 + random_below(&w->random, 100));
     compare_events(w, &b.events, alerts);
     const struct engine_counters *c = engine_counters(b.e);
     if (c->rules_refused || c->rules_full || c->metrics_full || c->fires_full || c->settings_refused ||
-        c->unknown_symbol)
+        c->unknown_symbol || c->trades_dropped || !c->cancels || !c->corrections)
         fail_msg("SEED=%" PRIu64 ": refused: %s", seed, engine_refusal(b.e));
+    alerts[2] += c->splits;
     bench_close(&b);
     tape_free(&stamped);
     tape_free(&w->input);
     for (int i = 0; i < SYMBOLS; i++) {
         free(w->sym[i].tick);
         free(w->sym[i].bar);
+        free(w->sym[i].history);
         free(w->events[i].at);
     }
     free(w);
@@ -1419,12 +2219,13 @@ static void run(uint64_t seed, int messages, size_t alerts[2])
 static void test_random_markets(void **state)
 {
     (void)state;
-    size_t seen[2] = {0};
+    size_t seen[3] = {0};
     unsigned seeds = getenv("SEED") ? 1 : getenv("SEEDS") ? (unsigned)atoi(getenv("SEEDS")) : 16;
     for (unsigned i = 0; i < seeds; i++)
         run(seed_or(1000 + i), i % 8 == 7 ? 20000 : 4000, seen);
-    print_message("%zu alerts, %zu bars\n", seen[0], seen[1]);
+    print_message("%zu alerts, %zu bars, %zu splits\n", seen[0], seen[1], seen[2]);
     assert_true(seen[0] > 1000 && seen[1] > 1000);
+    assert_true(getenv("SEED") || seen[2] > 0);
 }
 
 int main(void)

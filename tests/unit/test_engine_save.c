@@ -10,7 +10,7 @@
 enum { SYMBOLS = 24, BUCKETS = 12, PIECES = 4096 };
 
 static const struct engine_limits limits = {
-    .symbols = 32, .ids = 64, .rules = 64, .metrics = 256, .fires = 4096, .bars = 2048};
+    .symbols = 32, .ids = 64, .rules = 64, .metrics = 256, .fires = 4096, .bars = 2048, .trades = 40000};
 
 static const struct rule_spec specs[] = {
     {"level", "price > 100", .cooldown_ns = 10 * SEC},
@@ -24,6 +24,16 @@ static const struct rule_spec specs[] = {
     {"scoped", "price < 101", .symbols = "S3,S7,S20", .cooldown_ns = 5 * SEC},
     {"level", "price > 99.5", .version = 2, .cooldown_ns = 15 * SEC},
     {"gap", "gap_from_close > 0 or change_from_close_pct > 0.1", .trigger = TRIGGER_CROSS},
+    {"days", "change_pct_3d > -0.2 and range_2d > 0.5 and avg_volume_2d > 100", .cooldown_ns = 5 * SEC},
+    {"daily", "sma(3)@1d > price or rsi(2)@1d > 60", .trigger = TRIGGER_CROSS, .cooldown_ns = SEC},
+    {"sessions", "change_from_close_premarket > 0 or change_from_close_postmarket > 0", .cooldown_ns = SEC},
+    {"relative", "relative_volume_daily > 40 and relative_range_pct > 50", .cooldown_ns = 2 * SEC},
+    {"candles", "inside_bar or running_up(2)@2m or ema_cross_up(2,5)@5m or ema_return(3) or bullish_harami",
+     .trigger = TRIGGER_CROSS},
+    {"levels", "break_day_high or reject_day_low or opening_range_breakout_5m or through_vwap_down@2m",
+     .cooldown_ns = 4 * SEC},
+    {"distance", "ma_dist_pct(ema,4)@2m > 0.1 or consecutive_candles >= 3 or volume_spike(2) > 2",
+     .cooldown_ns = 3 * SEC},
     {"off", "price > 1", .disabled = true},
     {"within", "price crosses above 100 within 90s and bid > 99", .cooldown_ns = 15 * SEC},
     {"since", "not (price > 100.1 within 5m)", .trigger = TRIGGER_CROSS},
@@ -45,6 +55,10 @@ static void add_symbol(struct tape *t, uint32_t id)
     char name[16];
     snprintf(name, sizeof name, "S%u", id);
     put_symbol(t, id, name, bucket_for(id), id % 3 ? 0 : 2, id % 2);
+    for (int k = 0; k < (int)(id % 5 * 4); k++)
+        put_history(t, id, T0 - ((int)(id % 5 * 4) - k) * DAY,
+                    &(struct msg_history_bar){PX(100), PX(101 + k % 3), PX(99), PX(100.5) - PX(0.1) * (k % 4),
+                                              (uint64_t)(1000 + 100 * k), DAY});
 }
 
 /* Some hours over a day's switch; rules, symbols and settings come in the middle too. */
@@ -52,6 +66,8 @@ static void market(struct tape *t, uint64_t *seed, int messages)
 {
     int64_t now = T0 + 20 * 3600 * SEC, price[SYMBOLS];
     uint32_t rules = 0, symbols = 0;
+    static uint32_t owner[40000]; /* symbol of each trade id */
+    uint64_t ids = 0;
     for (int day = -1; day < 3; day++)
         for (unsigned c = 0; c < 2; c++)
             put_setting(t, "calendar.%u=%lld,%lld,%lld,%lld", c, (long long)(T0 + day * DAY),
@@ -59,6 +75,8 @@ static void market(struct tape *t, uint64_t *seed, int messages)
                         (long long)(T0 + day * DAY + 22 * 60 * MIN),
                         (long long)(T0 + day * DAY + 23 * 60 * MIN));
     put_setting(t, "bars.keep=60");
+    put_setting(t, "bars.corrections=true");
+    put_setting(t, "bars.flat=%s", one_in(seed, 3) ? "true" : "false");
     for (; rules < 5; rules++)
         put_rule(t, rules, &specs[rules]);
     for (; symbols < SYMBOLS / 2; symbols++)
@@ -72,6 +90,14 @@ static void market(struct tape *t, uint64_t *seed, int messages)
             price[s] += ((int64_t)random_below(seed, 41) - 20) * PX(0.01);
             int64_t late = one_in(seed, 20) ? random_below(seed, one_in(seed, 4) ? 600 : 3) * SEC : 0;
             put_trade(t, s, now - late, price[s], 1 + random_below(seed, 90));
+            t->slot[t->n - 1].trade.trade_id = ++ids;
+            owner[ids] = s;
+            if (one_in(seed, 12)) { /* one of the last; the message after it may be its correction */
+                uint64_t id = ids - random_below(seed, one_in(seed, 3) || ids < 40 ? (uint32_t)ids : 40);
+                put_cancel(t, owner[id], now, id);
+            } else if (one_in(seed, 12)) {
+                t->slot[t->n - 1].flags |= MSG_F_CORRECTION;
+            }
         } else if (u < 800) {
             put_quote(t, s, now, price[s] - PX(0.01), price[s] + PX(0.01) * random_below(seed, 4));
         } else if (u < 985) {
@@ -86,8 +112,13 @@ static void market(struct tape *t, uint64_t *seed, int messages)
             put_setting(t, "bars.lateness_ms=%u", 500 * random_below(seed, 5));
         } else if (u == 996) {
             put_setting(t, "bars.keep=%u", 20 + random_below(seed, 100));
+        } else if (u == 998) {
+            put_split(t, s, T0 + (1 + random_below(seed, 2)) * DAY, 1 + random_below(seed, 5),
+                      1 + random_below(seed, 3));
+        } else if (u == 994) {
+            put_status(t, s, now, one_in(seed, 2) ? STATUS_HALTED : STATUS_TRADING);
         } else if (u == 997) {
-            put_daily(t, s, T0, price[s] - PX(0.3));
+            put_daily(t, s, T0 - (int64_t)random_below(seed, 4) * DAY + DAY, price[s] - PX(0.3));
         }
     }
     put_end(t);
@@ -204,7 +235,7 @@ static size_t compare(const struct tape *all, const struct tape *some, const str
 static void test_random_markets(void **state)
 {
     uint64_t seed = seed_or(20261121);
-    size_t events = 0, buckets = 0;
+    size_t events = 0, buckets = 0, cancels = 0, splits = 0;
     (void)state;
     for (int round = 0; round < 24; round++) {
         struct tape t = {0};
@@ -215,6 +246,8 @@ static void test_random_markets(void **state)
         bench_open(&restored, &limits);
         run_saving(&whole, &t, c, &seed);
         run_restored(&restored, &t, c);
+        cancels += engine_counters(whole.e)->cancels;
+        splits += engine_counters(whole.e)->splits;
         events += compare(&whole.events, &restored.events, c);
         for (uint32_t i = 0; i < BUCKETS; i++)
             buckets += c->seq[bucket_for(i)] != 0;
@@ -224,7 +257,7 @@ static void test_random_markets(void **state)
         tape_free(&t);
     }
     printf("# %zu events after %zu restored buckets\n", events, buckets);
-    assert_true(events > 10000 && buckets > 100);
+    assert_true(events > 10000 && buckets > 100 && cancels > 2000 && splits > 10);
 }
 
 /* Whatever the bytes are, they are taken or refused, and nothing outside is touched (the sanitizers look). */
@@ -254,6 +287,9 @@ static void test_hostile(void **state)
             if (t.slot[at].type == MSG_RULE || t.slot[at].type == MSG_SETTING)
                 assert_int_equal(engine_apply(b.e, &t.slot[at], slots, &b.out), slots);
         }
+        for (size_t k = 0; k < i; k++) /* what the piece goes on from is sound */
+            if (c->piece[k].bucket == p->bucket)
+                assert_int_equal(engine_load(b.e, c->piece[k].at, c->piece[k].bytes, false, &err), 0);
         if (engine_load(b.e, copy, bytes, true, &err)) {
             assert_non_null(strstr(err.text, "piece"));
             refused++;

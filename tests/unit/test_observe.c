@@ -506,33 +506,62 @@ static void test_symbols(void **state)
     json_decref(qqq);
 }
 
+/* A form with an example in the place of each parameter. */
+static void fill_form(const char *form, char out[METRIC_NAME_MAX])
+{
+    size_t n = 0;
+    for (const char *p = form; *p; p++) {
+        bool average = p[0] == 'M' && p[1] == 'A';
+        n += (size_t)snprintf(out + n, METRIC_NAME_MAX - n, "%s",
+                              average     ? "kama"
+                              : *p == 'N' ? "5"
+                              : *p == 'M' ? "9"
+                              : *p == 'T' ? "15m"
+                              : *p == 'P' ? "0.25"
+                                          : (char[]){*p, 0});
+        p += average;
+    }
+}
+
 /* Every form that is listed is one that the parser takes. */
 static void test_metrics(void **state)
 {
     (void)state;
     assert_int_equal(run("metrics", "--json", NULL, NULL, NULL), CLI_OK);
     json_t *all = parse(output), *m;
-    size_t i;
+    size_t i, aliases = 0;
     assert_int_equal(json_array_size(all), METRIC_INDICATOR);
     json_array_foreach(all, i, m)
     {
         char form[METRIC_NAME_MAX];
         struct metric parsed;
-        snprintf(form, sizeof form, "%s", string(m, "form"));
-        if (strstr(form, "(Nm)") || strstr(form, "_Nm"))
-            *strchr(form, 'N') = '5';
+        fill_form(string(m, "form"), form);
         if (metric_parse(form, strlen(form), &parsed, &err))
             fail_msg("%s", err.text);
         assert_int_equal(parsed.kind, i);
         assert_string_equal(string(m, "help"), metric_rows[i].help);
+        assert_true(*string(m, "made_of") && *string(m, "warm_up"));
+        const json_t *alias;
+        size_t k;
+        json_array_foreach(json_object_get(m, "aliases"), k, alias)
+        {
+            struct metric same;
+            fill_form(json_string_value(alias), form);
+            assert_int_equal(metric_parse(form, strlen(form), &same, &err), 0);
+            assert_true(metric_same(&same, &parsed));
+            aliases++;
+        }
     }
+    assert_true(aliases > 5);
     json_decref(all);
     assert_int_equal(run("metrics", "list", NULL, NULL, NULL), CLI_OK);
     assert_shown(output, "\nvwap(Nm) ");
     assert_shown(output, "\nvolume_Nm ");
     assert_not_shown(output, "left - right");
     assert_int_equal(run("metrics", "--markdown", NULL, NULL, NULL), CLI_OK);
-    assert_shown(output, "\n| `vwap(session)` | price | trade |");
+    assert_shown(output, "\n| `vwap(session)` |  |  | price | a trade | trade | trades | VWAP since");
+    assert_shown(output,
+                 "\n| `change_pct_Nd` | `change_Nd_pct`, `price_change_Nd_pct` | N 1 to 252 trading days |");
     assert_int_equal(run("metrics", "all", NULL, NULL, NULL), CLI_USAGE);
 }
 

@@ -51,6 +51,38 @@ static bool compares(const struct expr_node *n, int64_t key)
     }
 }
 
+/* A metric of yes and no stands for itself: above 0, or under `not` at 0. */
+static void test_truth(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text;
+        enum expr_op op;
+    } t[] = {
+        {"halted", EXPR_GT},       {"not halted", EXPR_LE},     {"(halted)", EXPR_GT},
+        {"not (halted)", EXPR_LE}, {"not not halted", EXPR_GT}, {"halted == 1", EXPR_EQ},
+    };
+    static const char *const bad[] = {"price", "halted price > 1", "-halted", "price > 1 and bid",
+                                      "halted + 1"};
+    static struct expr e;
+    struct error err;
+    for (unsigned i = 0; i < sizeof t / sizeof *t; i++) {
+        assert_int_equal(expr_parse(t[i].text, strlen(t[i].text), &e, &err), 0);
+        assert_int_equal(e.n_nodes, 1);
+        assert_int_equal(e.node[0].op, t[i].op);
+        if (t[i].op != EXPR_EQ) {
+            assert_int_equal(e.node[0].bound_lo, key_of_double(0));
+            assert_int_equal(e.node[0].bound_hi, key_of_double(0) + 1);
+        }
+    }
+    for (unsigned i = 0; i < sizeof bad / sizeof *bad; i++)
+        assert_int_equal(expr_parse(bad[i], strlen(bad[i]), &e, &err), -1);
+    static const char both[] = "price > 5 and not halted or halted and bid < 1";
+    assert_int_equal(expr_parse(both, sizeof both - 1, &e, &err), 0);
+    assert_int_equal(e.n_nodes, 7);
+    assert_int_equal(e.n_operands, 3);
+}
+
 static void test_precedence(void **state)
 {
     (void)state;
@@ -268,10 +300,58 @@ static void test_operands(void **state)
         metric_name(&e.operand[i], name);
         assert_string_equal(name, expected[i]);
     }
+    static const struct {
+        const char *alias, *name;
+    } days[] = {{"rsi_14_1d", "rsi(14)@1d"},
+                {"rsi_14_daily", "rsi(14)@1d"},
+                {"macd(12,26,9).hist@daily", "macd(12,26,9).hist@1d"},
+                {"price_change_10d_pct", "change_pct_10d"},
+                {"range_5d_pct", "range_pct_5d"},
+                {"position_in_range_252d", "position_in_range_1y"},
+                {"biggest_range_12m", "biggest_range_1y"},
+                {"biggest_range_3m", "biggest_range_3m"},
+                {"vwap_dist_1d_pct", "vwap_dist_pct_1d"},
+                {"avg_volume_20d", "avg_volume_20d"}};
+    for (unsigned i = 0; i < sizeof days / sizeof *days; i++) {
+        char text[64];
+        snprintf(text, sizeof text, "%s > 1", days[i].alias);
+        assert_int_equal(parse(text), 0);
+        metric_name(&e.operand[0], name);
+        assert_string_equal(name, days[i].name);
+    }
     assert_int_equal(parse("session == \"market\""), 0);
     assert_true(compares(&e.node[0], key_of_double(SESSION_MARKET)));
     assert_false(compares(&e.node[0], key_of_double(SESSION_POSTMARKET)));
     assert_false(compares(&e.node[0], key_of_double(SESSION_PREMARKET)));
+}
+
+/* A metric of yes and no is a condition by itself. */
+static void test_conditions_by_themselves(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text;
+        bool at_0, at_1; /* of the first comparison */
+    } t[] = {
+        {"inside_bar@5m", false, true},
+        {"not inside_bar@15m", true, false},
+        {"not not (inside_bar)", false, true},
+        {"not (inside_bar and price > 1)", true, false},
+        {"inside_bar == 1", false, true},
+        {"inside_bar == 0", true, false},
+        {"inside_bar + new_day_high > 1", false, false},
+        {"bullish_engulfing@5m and volume_5m > 10000", false, true},
+        {"new_day_high or inside_bar and not new_day_low", false, true},
+        {"new_day_high crosses above 0", false, true},
+    };
+    for (unsigned i = 0; i < sizeof t / sizeof *t; i++) {
+        if (parse(t[i].text) < 0)
+            fail_msg("%s: %s", t[i].text, err.text);
+        assert_int_equal(compares(&e.node[0], key_of_double(0)), t[i].at_0);
+        assert_int_equal(compares(&e.node[0], key_of_double(1)), t[i].at_1);
+    }
+    assert_int_equal(parse("volume_spike(2) and price > 1"), -1); /* a number is none */
+    assert_int_equal(parse("inside_bar + 1 and price > 1"), -1);
 }
 
 static void test_spans(void **state)
@@ -326,7 +406,15 @@ static void test_refusals(void **state)
          "column 1: unknown metric 'prise': did you mean 'price'?; `ringtape metrics` lists all"},
         {"price > 5 and rsi(14)@7m < 3",
          "column 15: metric 'rsi(14)@7m': '@7m', expected a timeframe: @1m @2m @5m @10m @15m @30m @1h @2h "
-         "@4h"},
+         "@4h @1d"},
+        {"rsi(14)@24h < 3",
+         "column 1: metric 'rsi(14)@24h': '@24h', expected a timeframe: @1m @2m @5m @10m @15m @30m @1h @2h "
+         "@4h @1d"},
+        {"range_0d < 3", "column 1: metric 'range': 0 days, expected 1 to 252"},
+        {"avg_volume_2y < 3", "column 1: metric 'avg_volume': 504 days, expected 1 to 252"},
+        {"biggest_range_5d < 3",
+         "column 1: unknown metric 'biggest_range_5d': did you mean 'biggest_range_3m'?; "
+         "`ringtape metrics` lists all"},
         {"rsi(0) < 3",
          "column 1: indicator 'rsi': parameter 1 is '0', expected a whole number of bars, 1 to 400"},
         {"volume_300m < 3", "column 1: metric 'volume': 300 minutes, expected 1 to 240"},
@@ -379,6 +467,9 @@ static void test_refusals(void **state)
         {"(price > 5) + 3 > 2", "column 13: found '+', expected 'and', 'or' or the end"},
         {"(price + 5", "column 11: the expression ends, expected an operator or ')'"},
         {"(price + 5) and bid > 1", "column 13: found 'and', expected one of > < >= <= == != or 'crosses'"},
+        {"inside_bar@5m 5", "column 15: found '5', expected 'and', 'or' or the end"},
+        {"price > inside_bar@7m",
+         "column 9: metric 'inside_bar@7m': expected inside_bar@T; T such as 5m, 1h, 1d"},
         {"price and bid > 1", "column 7: found 'and', expected one of > < >= <= == != or 'crosses'"},
         {"not price", "column 10: the expression ends, expected one of > < >= <= == != or 'crosses'"},
         {"price / 0 > 1", "column 9: found '0', expected a divisor that is not 0"},
@@ -534,13 +625,15 @@ static void test_encoding(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_precedence),
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_truth),
+                                       cmocka_unit_test(test_precedence),
                                        cmocka_unit_test(test_negation_reaches_the_operators),
                                        cmocka_unit_test(test_price_literals),
                                        cmocka_unit_test(test_literals_out_of_range),
                                        cmocka_unit_test(test_double_literals),
                                        cmocka_unit_test(test_operands),
                                        cmocka_unit_test(test_terms),
+                                       cmocka_unit_test(test_conditions_by_themselves),
                                        cmocka_unit_test(test_refusals),
                                        cmocka_unit_test(test_spans),
                                        cmocka_unit_test(test_limits),

@@ -12,7 +12,7 @@ static struct source *open_sim(const char *spec, const struct source_config *con
 }
 
 struct summary {
-    uint64_t ticks, trades, quotes, hash;
+    uint64_t ticks, trades, quotes, others, hash;
     int64_t first_ns, last_ns;
 };
 
@@ -34,11 +34,12 @@ static struct summary run(const char *spec, int step, uint64_t most)
             r.ticks++;
             r.trades += m[i].type == MSG_TRADE;
             r.quotes += m[i].type == MSG_QUOTE;
+            r.others += m[i].type == MSG_CANCEL || m[i].type == MSG_STATUS;
         }
     assert_true(r.ticks == most || n == SOURCE_END);
     if (n == SOURCE_END)
         assert_int_equal(s->stats.rows, r.ticks + sum_rejected(&s->stats));
-    assert_int_equal(r.ticks, r.trades + r.quotes);
+    assert_int_equal(r.ticks, r.trades + r.quotes + r.others);
     source_close(s);
     return r;
 }
@@ -156,7 +157,8 @@ static void test_bad_prints(void **state)
     static int64_t last[50];
     uint64_t outliers = 0, trades = 0;
     int n;
-    struct source *s = open_sim("sim:symbols=50,minutes=1,rate=5000,quotes=0,bad=0.02,jumps=0,halts=0", NULL);
+    struct source *s =
+        open_sim("sim:symbols=50,minutes=1,rate=5000,quotes=0,bad=0.02,cancels=0,jumps=0,halts=0", NULL);
     s->log = keep_log;
     logged_n = 0;
     while ((n = source_read(s, m, 5000)) > 0)
@@ -170,6 +172,45 @@ static void test_bad_prints(void **state)
     assert_true(refused > 0.005 && refused < 0.015);
     assert_true(outliers > trades / 200 && outliers < trades / 50);
     assert_int_equal(logged_n, SOURCE_SAMPLES_PER_REASON);
+    source_close(s);
+}
+
+/* What is cancelled is an outlier, what takes its place is none; while a symbol is halted it has no tick. */
+static void test_events(void **state)
+{
+    (void)state;
+    static struct msg m[5000];
+    static int64_t last[50], price[1 << 20];
+    static bool halted[50];
+    uint64_t cancels = 0, corrections = 0, halts = 0, resumed = 0;
+    int n;
+    struct source *s = open_sim("sim:symbols=50,minutes=20,rate=500,bad=0.01,jumps=0,halts=200", NULL);
+    while ((n = source_read(s, m, 5000)) > 0)
+        for (int i = 0; i < n; i++) {
+            uint32_t id = m[i].symbol;
+            if (m[i].type == MSG_STATUS) {
+                bool halt = m[i].status.kind == STATUS_HALTED;
+                assert_true(halted[id] != halt);
+                halted[id] = halt;
+                halts += halt;
+                resumed += !halt;
+            } else if (m[i].type == MSG_CANCEL) {
+                int64_t p = price[m[i].cancel.trade_id];
+                cancels++;
+                assert_true(p && (p > last[id] * 11 / 10 || p < last[id] * 9 / 10));
+            } else if (m[i].type == MSG_TRADE) {
+                int64_t p = m[i].trade.price_e9, *own = &last[id];
+                bool off = *own && (p > *own * 11 / 10 || p < *own * 9 / 10),
+                     again = m[i].flags & MSG_F_CORRECTION;
+                price[m[i].trade.trade_id] = p;
+                corrections += again;
+                assert_false(off && again);
+                assert_true(again || !halted[id]);
+                *own = off ? *own : p;
+            }
+        }
+    assert_true(halts > 20 && resumed > 10 && resumed < halts);
+    assert_true(cancels > 200 && corrections > cancels / 3 && corrections < cancels * 2 / 3);
     source_close(s);
 }
 
@@ -213,13 +254,10 @@ static void test_refused_options(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_repeats),
-        cmocka_unit_test(test_is_pinned),
-        cmocka_unit_test(test_pace),
-        cmocka_unit_test(test_plausible),
-        cmocka_unit_test(test_halts_and_gaps),
-        cmocka_unit_test(test_bad_prints),
-        cmocka_unit_test(test_refused_options),
+        cmocka_unit_test(test_repeats),        cmocka_unit_test(test_is_pinned),
+        cmocka_unit_test(test_pace),           cmocka_unit_test(test_plausible),
+        cmocka_unit_test(test_halts_and_gaps), cmocka_unit_test(test_bad_prints),
+        cmocka_unit_test(test_events),         cmocka_unit_test(test_refused_options),
     };
     return cmocka_run_group_tests_name("source_sim", tests, NULL, NULL);
 }

@@ -1,0 +1,181 @@
+/* The prints of the trading day, kept for the ones that are cancelled: blocks out of one pool, a list for
+ * each symbol. A full pool gives up its oldest block, whosever it is. */
+#include "core/engine_int.h"
+
+void trades_open(struct engine *e, void *mem)
+{
+    e->trades = mem;
+    e->trades_blocks = trades_blocks(&e->limits);
+    e->trades_free = e->trades_oldest = e->trades_newest = NONE;
+}
+
+void trades_symbol_new(struct symbol *s)
+{
+    s->trades = (struct kept){.first = NONE,
+                              .last = NONE,
+                              .price_e9 = s->price_e9,
+                              .trade_ns = s->trade_ns,
+                              .last_ns = s->last_ns,
+                              .size = s->size};
+}
+
+static uint64_t block_up(uint64_t no)
+{
+    return (no + TRADES_BLOCK - 1) / TRADES_BLOCK * TRADES_BLOCK;
+}
+
+/* Takes the block out of both lists, and gives it back. */
+static void release(struct engine *e, struct symbol *s, uint32_t block)
+{
+    struct trades_block *b = &e->trades[block];
+    *(b->before == NONE ? &s->trades.first : &e->trades[b->before].after) = b->after;
+    *(b->after == NONE ? &s->trades.last : &e->trades[b->after].before) = b->before;
+    *(b->older == NONE ? &e->trades_oldest : &e->trades[b->older].newer) = b->newer;
+    *(b->newer == NONE ? &e->trades_newest : &e->trades[b->newer].older) = b->older;
+    b->after = e->trades_free;
+    e->trades_free = block;
+}
+
+/* A symbol's first block goes. What its prints were the last of is remembered. */
+static void drop(struct engine *e, uint32_t block)
+{
+    const struct trades_block *b = &e->trades[block];
+    struct symbol *s = &e->symbol[b->symbol];
+    struct kept *k = &s->trades;
+    s->rebuild = s->stale = true; /* windows of prints may have begun in it */
+    for (uint32_t i = 0; i < b->n; i++) {
+        const struct kept_trade *t = &b->trade[i];
+        if (!trade_sets_price(t))
+            continue;
+        k->price_e9 = t->price_e9;
+        k->trade_ns = t->time_ns;
+        k->size = t->size;
+        k->last_ns = t->event_ns > k->last_ns ? t->event_ns : k->last_ns;
+    }
+    uint64_t next = b->first + b->n;
+    k->open_no = k->open_no > next ? k->open_no : 0;
+    k->cancelled_no = k->cancelled_no > next ? k->cancelled_no : 0;
+    k->whole = b->minute_max + 1 > k->whole ? b->minute_max + 1 : k->whole;
+    release(e, s, block);
+    if (k->last == NONE) /* it was not full: the next one begins a block */
+        k->end = block_up(k->end);
+}
+
+static uint32_t take(struct engine *e)
+{
+    if (e->trades_free == NONE && e->trades_used < e->trades_blocks)
+        return e->trades_used++;
+    if (e->trades_free == NONE) {
+        e->count.trades_dropped += e->trades[e->trades_oldest].n;
+        drop(e, e->trades_oldest);
+    }
+    uint32_t block = e->trades_free;
+    e->trades_free = e->trades[block].after;
+    return block;
+}
+
+static struct trades_block *append_block(struct engine *e, struct symbol *s)
+{
+    uint32_t block = take(e); /* which may have been the symbol's own first */
+    e->trades[block] = (struct trades_block){.before = s->trades.last,
+                                             .after = NONE,
+                                             .older = e->trades_newest,
+                                             .newer = NONE,
+                                             .symbol = place_of(e, s),
+                                             .first = s->trades.end,
+                                             .id_min = UINT64_MAX};
+    *(s->trades.last == NONE ? &s->trades.first : &e->trades[s->trades.last].after) = block;
+    *(e->trades_newest == NONE ? &e->trades_oldest : &e->trades[e->trades_newest].newer) = block;
+    s->trades.last = e->trades_newest = block;
+    return &e->trades[block];
+}
+
+struct kept_trade *trade_keep(struct engine *e, struct symbol *s, const struct kept_trade *t)
+{
+    uint32_t minute = (uint32_t)(t->event_ns / MINUTE_NS);
+    struct trades_block *b = s->trades.last == NONE ? NULL : &e->trades[s->trades.last];
+    if (s->trades.end % TRADES_BLOCK == 0 || !b)
+        b = append_block(e, s);
+    b->trade[s->trades.end++ % TRADES_BLOCK] = *t;
+    b->n = (uint32_t)(s->trades.end - b->first);
+    b->minute_max = minute > b->minute_max ? minute : b->minute_max;
+    b->id_min = t->id < b->id_min ? t->id : b->id_min;
+    b->id_max = t->id > b->id_max ? t->id : b->id_max;
+    return &b->trade[(s->trades.end - 1) % TRADES_BLOCK];
+}
+
+static struct trades_block *block_of_trade(const struct engine *e, const struct symbol *s, uint64_t no)
+{
+    for (uint32_t i = s->trades.last; i != NONE && no < s->trades.end; i = e->trades[i].before)
+        if (no >= e->trades[i].first)
+            return &e->trades[i];
+    return NULL;
+}
+
+struct kept_trade *trade_at(const struct engine *e, const struct symbol *s, uint64_t no)
+{
+    struct trades_block *b = block_of_trade(e, s, no);
+    return b ? &b->trade[no % TRADES_BLOCK] : NULL;
+}
+
+void trade_rename(struct engine *e, struct symbol *s, uint64_t no, uint64_t id)
+{
+    struct trades_block *b = block_of_trade(e, s, no);
+    b->trade[no % TRADES_BLOCK].id = id;
+    b->id_min = id < b->id_min ? id : b->id_min;
+    b->id_max = id > b->id_max ? id : b->id_max;
+}
+
+/* Its minute's prints are all there, and in the sums of the day at hand. */
+static bool can_be_cancelled(const struct symbol *s, const struct kept_trade *t)
+{
+    return t->event_ns >= s->day_start_ns && t->event_ns / MINUTE_NS >= s->trades.whole &&
+           !(t->flags & KEPT_CANCELLED);
+}
+
+struct kept_trade *trade_find(const struct engine *e, const struct symbol *s, const struct msg *m,
+                              uint64_t *no)
+{
+    uint64_t id = m->cancel.trade_id;
+    for (uint32_t i = s->trades.last; i != NONE && id; i = e->trades[i].before) {
+        struct trades_block *b = &e->trades[i];
+        for (uint32_t n = id >= b->id_min && id <= b->id_max ? b->n : 0; n-- > 0;) {
+            struct kept_trade *t = &b->trade[n];
+            if (t->id != id || (m->venue && t->venue && t->venue != m->venue) || !can_be_cancelled(s, t))
+                continue;
+            *no = b->first + n;
+            return t;
+        }
+    }
+    return NULL;
+}
+
+void trades_forget(struct engine *e, struct symbol *s)
+{
+    struct kept k = s->trades;
+    while (s->trades.first != NONE) {
+        const struct trades_block *b = &e->trades[s->trades.first];
+        k.whole = b->minute_max + 1 > k.whole ? b->minute_max + 1 : k.whole;
+        release(e, s, s->trades.first);
+    }
+    trades_symbol_new(s);
+    s->trades.whole = k.whole;
+    s->trades.end = s->trades.saved = block_up(k.end);
+}
+
+void trades_release_first(struct engine *e, struct symbol *s)
+{
+    release(e, s, s->trades.first);
+}
+
+void trades_cut(struct engine *e, struct symbol *s, uint64_t no)
+{
+    uint64_t goes_on = no;
+    if (no > s->trades.end || (s->trades.first != NONE && no < e->trades[s->trades.first].first))
+        no = 0; /* nothing that was there goes on */
+    while (s->trades.last != NONE && e->trades[s->trades.last].first >= no)
+        release(e, s, s->trades.last);
+    if (s->trades.last != NONE)
+        e->trades[s->trades.last].n = (uint32_t)(no - e->trades[s->trades.last].first);
+    s->trades.end = s->trades.last == NONE ? goes_on : no;
+}
