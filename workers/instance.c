@@ -104,7 +104,7 @@ static int choose_cpu(const struct instance *in)
                    : in->kind == ROLE_SCANNER ? 1 + (int)in->index
                    : in->kind == ROLE_MARKET  ? 2 + (int)in->settings->run_scanners
                                               : 1 + (int)in->settings->run_scanners;
-    int roles = 2 + (int)in->settings->run_scanners + in->settings->toplists_enabled;
+    int roles = 2 + (int)in->settings->run_scanners + instance_has_market(in);
     if (!strcmp(in->settings->loop_pin, "off"))
         return -1;
     if (strcmp(in->settings->loop_pin, "auto")) {

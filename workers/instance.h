@@ -92,6 +92,12 @@ uint64_t instance_schema_hash(void);
 int instance_join(struct instance *in, const struct run_options *options, enum role_kind kind, uint32_t index,
                   struct error *err);
 
+/* Is there a market role? As the instance was started: settings may have changed since. */
+static inline bool instance_has_market(const struct instance *in)
+{
+    return workspace_topology(in->ws)->options.market;
+}
+
 /* Runs the role's loop (step and housekeeping get `in`) until it is finished; beats, counts, pins. */
 void instance_run(struct instance *in, int (*step)(void *ctx, uint64_t now),
                   void (*housekeeping)(void *ctx, int64_t now_ns), void *ctx);

@@ -499,7 +499,7 @@ static struct sink_config sink_config_of(struct publisher *p, uint32_t i, const 
     bool redis = c.redis_prices || c.redis_live_bars || c.redis_quotes;
     if (row->ops == &sink_redis ? redis : row->ops == &sink_kafka && s->kafka_prices)
         c.prices = (struct sink_price_source){read_price, p};
-    if (row->ops->publish_toplist && p->in.settings->toplists_enabled) {
+    if (row->ops->publish_toplist && instance_has_market(&p->in)) {
         c.markettab = workspace_markettab(p->in.ws);
         c.symtab = p->symtab;
         c.toplists_interval_ms = (uint32_t)s->toplists_interval_ms;
@@ -734,7 +734,7 @@ static void housekeeping(void *ctx, int64_t mono_ns)
     if (!p->draining_since)
         p->draining_since = mono_ns;
     bool late = mono_ns - p->draining_since > p->in.options->drain_timeout_ns;
-    bool ranked = !p->in.settings->toplists_enabled || atomics_load_acquire_u64(&c->market_final);
+    bool ranked = !instance_has_market(&p->in) || atomics_load_acquire_u64(&c->market_final);
     if ((!all_level(p) || !ranked) && !late)
         return;
     for (uint32_t i = 0; i < SINKS; i++) {

@@ -475,11 +475,11 @@ static int open_scanner(struct instance *in)
     void *event_mem = workspace_object(in->ws, "event_ring", in->index, &bytes);
     struct ring *events = ticks ? ring_join(event_mem, bytes, &err) : NULL;
     s->stats = stats;
-    if (in->settings->toplists_enabled)
+    if (instance_has_market(in))
         s->memory.asked = TOPLIST_COLUMNS;
     if (!events || ring_producer_join(&s->events, events, &err) < 0 ||
         engine_memory_open(&s->memory, in->settings, stats, &err) < 0 ||
-        (in->settings->toplists_enabled && !(s->values = values_open(in, s->memory.engine, &err)))) {
+        (instance_has_market(in) && !(s->values = values_open(in, s->memory.engine, &err)))) {
         instance_log(in, SET_LOG_LEVEL_ERROR, "%s", err.text);
         return 1;
     }

@@ -115,6 +115,15 @@ ok(final(d) == at_end, "killed after the end: it is still shown")
 stop(p)
 ok(alerts(out) == want, "the alerts of that run are those of a replay")
 
+again = new_dir()
+p = start(again, "--speed", 100, "--scanners", 2)
+wait_for(lambda: shown(again, "gainers_1m"))
+for pid in [*roles(p), p.pid]:
+    os.kill(pid, signal.SIGKILL)
+p.wait()
+p = start(again, "--speed", "max", "--scanners", 4)
+ok(final(again) == at_end, "killed whole and started again with 4 scanners: the same end", open(path("run.log")).read()[-1500:])
+stop(p)
 p = start(d, "--speed", "max", "--scanners", 3)
 ok(final(d) == at_end, "started again after its end, with another number of scanners: the same end", open(path("run.log")).read()[-1500:])
 lists = subprocess.run([BIN, "toplist", "--dir", d], capture_output=True, text=True).stdout
