@@ -46,12 +46,17 @@ static void on_hangup(int signal)
     hangup = 1;
 }
 
+static uint64_t later(uint64_t a, uint64_t b)
+{
+    return a > b ? a : b;
+}
+
 /* From each bucket that holds symbols a block is owed that is newer than `seq`. */
 static void owe_all(struct market *m, uint64_t seq)
 {
     for (uint32_t i = 0; i < symtab_count(m->symtab); i++) {
         uint64_t *owed = &m->clock_seq[symtab_identity(m->symtab, i)->bucket % BUCKET_COUNT];
-        *owed = *owed > seq ? *owed : seq;
+        *owed = later(*owed, seq);
     }
 }
 
@@ -60,7 +65,8 @@ static int begin(struct market *m)
 {
     if (!atomics_load_acquire_u64(&m->in.control->ready))
         return 0;
-    owe_all(m, ring_released_seq(&m->clocks));
+    m->seen_seq = ring_released_seq(&m->clocks);
+    owe_all(m, m->seen_seq);
     m->begun = true;
     return 1;
 }
@@ -80,8 +86,9 @@ static int take_clocks(struct market *m)
                 break;
             }
             m->second_ns = second > m->second_ns ? second : m->second_ns;
-            m->seen_seq = x[at].seq;
-            m->clock_seq[x[at].symbol] = x[at].seq;
+            uint64_t *owed = &m->clock_seq[x[at].symbol];
+            m->seen_seq = later(m->seen_seq, x[at].seq);
+            *owed = later(*owed, x[at].seq);
             counter_add(m->in.counters, MARKET_CLOCKS, 1);
         }
         ring_release(&m->clocks, at);
@@ -162,14 +169,32 @@ static void show(struct market *m, int64_t time_ns, uint64_t seq, bool final)
     counter_set(m->in.counters, MARKET_TIME_NS, (uint64_t)time_ns);
 }
 
-/* The second is over for ingest: is it for all scanners? */
-static int finish_second(struct market *m)
+/* What was lost in our ring was owed. */
+static void owe_lost(struct market *m)
 {
-    bool to_come;
     uint64_t lost = atomics_load_acquire_u64(&m->in.control->market_lost_seq);
     if (lost > m->lost_seq)
         owe_all(m, lost);
     m->lost_seq = lost;
+}
+
+/* Nothing is left in our ring, and the last of it was lost: the blocks of what was are none of a second that
+ * can be shown, and must not stay before those that come. */
+static int pass_lost(struct market *m)
+{
+    uint32_t n;
+    owe_lost(m);
+    if (m->lost_seq <= m->seen_seq || ring_peek(&m->clocks, &n))
+        return 0;
+    m->seen_seq = m->lost_seq;
+    return 1;
+}
+
+/* The second is over for ingest: is it for all scanners? */
+static int finish_second(struct market *m)
+{
+    bool to_come;
+    owe_lost(m);
     uint32_t missing = count_missing(m, &to_come);
     if (to_come)
         return 0;
@@ -219,9 +244,11 @@ static int step(void *ctx, uint64_t ticks)
         return done + finish_all(m);
     if (m->closed)
         return done + finish_second(m);
-    if (done == 0 && all_at_end(m))
+    if (done)
+        return done;
+    if (all_at_end(m))
         return m->ending = true;
-    return done;
+    return pass_lost(m);
 }
 
 /* Users' lists. A file that is no good leaves those that there are. */

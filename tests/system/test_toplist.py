@@ -118,7 +118,7 @@ ok(alerts(out) == want, "the alerts of that run are those of a replay")
 again = new_dir()
 p = start(again, "--speed", 100, "--scanners", 2)
 wait_for(lambda: shown(again, "gainers_1m"))
-for pid in [*roles(p), p.pid]:
+for pid in [p.pid, *roles(p)]:  # the supervisor first: it would start the others again
     os.kill(pid, signal.SIGKILL)
 p.wait()
 p = start(again, "--speed", "max", "--scanners", 4)

@@ -319,6 +319,57 @@ static void test_end(void **state)
     expect_rows(21, 22, 23);
 }
 
+static void all_end(uint64_t starts, double v)
+{
+    for (uint32_t s = 0; s < SYMBOLS; s++)
+        row(s, 99, v + s, MSG_F_FINAL);
+    end_of(0, starts);
+    end_of(1, starts);
+}
+
+/* The last clocks found our ring full: their blocks do not stay before the end. */
+static void test_last_clocks_lost(void **state)
+{
+    (void)state;
+    begin();
+    whole(10, 5, 1);
+    clock_of(A, 20, 6);
+    assert_int_equal(shown_second(), 5);
+    in->control->market_lost_seq = 31;
+    block(A, 20, 6, 2);
+    block(B, 21, 6, 3);
+    block(A, 30, 7, 4);
+    block(B, 31, 7, 5);
+    assert_int_equal(shown_second(), 5);
+    clock_of(C, 22, 6); /* a new ingest puts again what ours did not take */
+    clock_of(A, 30, 7);
+    assert_int_equal(shown_second(), 5);
+    all_end(1, 31);
+    run();
+    assert_int_equal(in->control->market_final, 1);
+    assert_int_equal(markettab_read(workspace_markettab(creator), &second, shown), 0);
+    expect_rows(31, 32, 33);
+}
+
+/* All clocks are taken, blocks are not, when the role dies: nor do these. */
+static void test_started_again_before_the_end(void **state)
+{
+    (void)state;
+    begin();
+    whole(10, 5, 1);
+    clock_of(A, 20, 6);
+    clock_of(B, 21, 6);
+    assert_int_equal(shown_second(), 5);
+    block(A, 20, 6, 2);
+    block(B, 21, 6, 3);
+    start_role();
+    all_end(2, 41);
+    run();
+    assert_int_equal(in->control->market_final, 1);
+    assert_int_equal(markettab_read(workspace_markettab(creator), &second, shown), 0);
+    expect_rows(41, 42, 43);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -327,6 +378,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_clock_lost, setup, teardown),
         cmocka_unit_test_setup_teardown(test_started_again, setup, teardown),
         cmocka_unit_test_setup_teardown(test_end, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_last_clocks_lost, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_started_again_before_the_end, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
