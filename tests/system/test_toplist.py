@@ -118,9 +118,11 @@ ok(alerts(out) == want, "the alerts of that run are those of a replay")
 again = new_dir()
 p = start(again, "--speed", 100, "--scanners", 2)
 wait_for(lambda: shown(again, "gainers_1m"))
-for pid in [p.pid, *roles(p)]:  # the supervisor first: it would start the others again
+pids = [p.pid, *roles(p)]
+for pid in pids:  # the supervisor first: it would start the others again
     os.kill(pid, signal.SIGKILL)
 p.wait()
+wait_for(lambda: not any(os.path.exists(f"/proc/{pid}") for pid in pids))
 p = start(again, "--speed", "max", "--scanners", 4)
 ok(final(again) == at_end, "killed whole and started again with 4 scanners: the same end", open(path("run.log")).read()[-1500:])
 stop(p)
