@@ -17,6 +17,7 @@ WORK = os.path.join(ROOT, "build", "bench")
 CLASSES = os.path.join(WORK, "esper")
 COUNTS = (10, 100, 1000, 10000, 100000)
 KINDS = ("price_alert", "price_cross", "market_few", "market_many")
+PRINTS = ["bars.corrections=true"]  # metrics of prints need them kept; Esper keeps its windows too
 WARM_S = 3  # of a side's own time, and three passes at least
 
 
@@ -128,7 +129,7 @@ class Pair:
         classpath = f"{CLASSES}/classes:{CLASSES}/libs/*"
         java = ["java", "-Xms2g", "-Xmx4g", "-XX:+UseParallelGC", "-cp", classpath, "EsperBench", "market" if kind.startswith("market") else kind]
         self.made, self.sent = made, 0
-        self.ours = Side("ringtape", [os.path.join(WORK, "rules"), csv, rules])
+        self.ours = Side("ringtape", [os.path.join(WORK, "rules"), csv, rules, *PRINTS * kind.startswith("market")])
         self.theirs = Side("esper", [*java, csv, rows])
 
     def step(self, ticks):

@@ -1,7 +1,7 @@
 /* The engine with rules from a file, over the tape, beside another engine that has the same rules:
  * bench/run.py tells both in turn to go on, and compares how often each rule has fired.
  *
- *   rules TAPE.csv RULES.json
+ *   rules TAPE.csv RULES.json [SETTING=VALUE]
  *
  * Prints "ready SECONDS" (reading the file, loading the rules, making the indexes) and obeys lines of its
  * input: next N       applies stamped ticks, N at least; prints "T NANOSECONDS": trades since the start, what
@@ -55,12 +55,12 @@ static void apply(struct bench *b, const struct msg *m, size_t n)
     }
 }
 
-/* The rules of a file as unstamped records. */
-static struct msg *records_of(const struct rules_file *f, size_t *n)
+/* A setting, if there is one, and the rules of a file as unstamped records. */
+static struct msg *records_of(const char *setting, const struct rules_file *f, size_t *n)
 {
-    size_t room = 0;
-    struct msg *all = NULL;
-    *n = 0;
+    size_t room = MSG_SLOTS_MAX;
+    struct msg *all = slots(room);
+    *n = setting ? (size_t)setting_message(setting, all) : 0;
     for (uint32_t i = 0; i < f->n; i++) {
         if (room - *n < RULE_MESSAGE_SLOTS) {
             room = 2 * room + RULE_MESSAGE_SLOTS;
@@ -75,21 +75,21 @@ static struct msg *records_of(const struct rules_file *f, size_t *n)
     return all;
 }
 
-static void load(struct bench *b, const char *path)
+static void load(struct bench *b, const char *path, const char *setting)
 {
     struct error err;
     struct rules_file *f = rules_file_read(path, 0, &err);
     if (!f)
         fail(&err);
     size_t n, room;
-    struct msg *rules = records_of(f, &n), *stamped = slots(room = n + PORTION);
+    struct msg *rules = records_of(setting, f, &n), *stamped = slots(room = n + PORTION);
     apply(b, stamped, ticks_open(b->ticks, rules, n, stamped, room));
     b->n_rules = f->n;
     free(stamped);
     free(rules);
     rules_file_free(f);
     const struct engine_counters *c = engine_counters(b->memory.engine);
-    if (c->rules_full + c->metrics_full + c->rules_refused) {
+    if (c->rules_full + c->metrics_full + c->rules_refused + c->settings_refused) {
         error_set(&err, "%s", engine_refusal(b->memory.engine));
         fail(&err);
     }
@@ -126,8 +126,8 @@ int main(int argc, char **argv)
     static struct bench b;
     struct error err;
     char line[4200];
-    if (argc != 3) {
-        fprintf(stderr, "usage: rules TAPE.csv RULES.json\n");
+    if (argc != 3 && argc != 4) {
+        fprintf(stderr, "usage: rules TAPE.csv RULES.json [SETTING=VALUE]\n");
         return 2;
     }
     settings_defaults(&settings);
@@ -136,7 +136,7 @@ int main(int argc, char **argv)
     if (!(b.ticks = ticks_hot(argv[1], &err)) || engine_memory_open(&b.memory, &settings, NULL, &err) < 0)
         fail(&err);
     int64_t from_ns = now_ns(CLOCK_MONOTONIC);
-    load(&b, argv[2]);
+    load(&b, argv[2], argc == 4 ? argv[3] : NULL);
     printf("ready %.6f\n", (double)(now_ns(CLOCK_MONOTONIC) - from_ns) / 1e9);
     fflush(stdout);
     while (fgets(line, sizeof line, stdin)) {

@@ -25,6 +25,7 @@ struct ticks {
     int64_t now_ns;
     uint64_t random;
     struct sequencer *sequencer;
+    struct calendars *calendars;
     struct msg fed[FED];
 };
 
@@ -41,7 +42,8 @@ static void add_symbol(struct ticks *t, const char *name)
 static struct ticks *ticks_new(void)
 {
     struct error err;
-    if (calendar_init(&err) < 0) {
+    struct calendars *calendars = calendars_open("", &err);
+    if (!calendars) {
         fprintf(stderr, "%s\n", err.text);
         exit(1);
     }
@@ -49,8 +51,12 @@ static struct ticks *ticks_new(void)
     if (!t)
         abort();
     memset(t, 0, sizeof *t);
-    struct sequencer_options o = {
-        .symbols_max = COLD_SYMBOLS, .lateness_ns = SECOND_NS, .first_seq = 1, .calendar = calendar_day};
+    t->calendars = calendars;
+    struct sequencer_options o = {.symbols_max = COLD_SYMBOLS,
+                                  .lateness_ns = SECOND_NS,
+                                  .first_seq = 1,
+                                  .calendar = calendar_day,
+                                  .calendar_ctx = calendars};
     size_t bytes = (sequencer_footprint(&o) + 63) & ~(size_t)63;
     void *mem = aligned_alloc(64, bytes);
     if (!mem)
@@ -117,6 +123,7 @@ void ticks_close(struct ticks *t)
 {
     free(t->tape);
     free(t->sequencer);
+    calendars_close(t->calendars);
     free(t);
 }
 

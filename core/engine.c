@@ -51,7 +51,8 @@ static uint32_t pow2_at_least(uint32_t n)
     X(close_cursor, l->metrics *CURSORS_PER_METRIC)                                                          \
     X(touched, l->metrics *CURSORS_PER_METRIC *EXPR_LEVELS)                                                  \
     X(fired, l->rules)                                                                                       \
-    X(windows, l->symbols)
+    X(windows, l->symbols)                                                                                   \
+    X(attributes, l->symbols)
 
 /* Memory for what rules need beside their slots: as parsed, and as indexed. */
 static size_t kept_bytes(const struct engine_limits *l)
@@ -133,7 +134,7 @@ struct engine *engine_new(void *mem, const struct engine_limits *l, struct rule_
 
 uint32_t engine_out_capacity(const struct engine_limits *l)
 {
-    return 4096 + l->rules * (MSG_SLOTS_MAX - 4);
+    return 4096 + l->rules * MSG_SLOTS_MAX;
 }
 const struct engine_counters *engine_counters(const struct engine *e)
 {
@@ -208,9 +209,10 @@ void engine_values(const struct engine *e, uint32_t symbol, uint32_t first, uint
         const struct node *nd = &e->node[e->asked[first + i]];
         bool there = s && s->bound == e->epoch && !e->rules_changed;
         int64_t key = there ? node_key(e, s, e->asked[first + i]) : KEY_UNKNOWN;
-        value[i] = key == KEY_UNKNOWN                       ? NAN
-                   : metric_unit(&nd->metric) == UNIT_PRICE ? (double)key / 1e9
-                                                            : key_to_double(key);
+        enum metric_unit unit = metric_unit(&nd->metric);
+        value[i] = key == KEY_UNKNOWN || unit == UNIT_TEXT ? NAN
+                   : unit == UNIT_PRICE                    ? (double)key / 1e9
+                                                           : key_to_double(key);
     }
     if (s)
         s->time_ns = own_ns;
@@ -680,6 +682,7 @@ bool symbol_add(struct engine *e, uint32_t id, const char *name, uint32_t bucket
     trades_symbol_new(&e->symbol[place]);
     memset(e->name[place], 0, sizeof e->name[place]);
     strcpy(e->name[place], name);
+    attributes_clear(&e->attributes[place]);
     e->local[id] = place + 1;
     bucket_add(e, place);
     return true;
@@ -701,6 +704,20 @@ static void apply_symbol(struct engine *e, const struct msg *m)
         e->count.symbols_full++;
     else
         symbol_of(e, m->symbol)->tick_e9 = m->sym.tick_e9;
+}
+
+/* Before what changes its metrics without a message of its own: its rules and its time are those that there
+ * are. */
+static void refresh_before(struct engine *e, struct symbol *s)
+{
+    if (s->epoch == 0)
+        return; /* it has had no message yet */
+    if (s->bound != e->epoch)
+        rules_bind(e, s);
+    int64_t t = time_at(e, s, s->time_ns);
+    if (t >= s->wake_ns)
+        advance(e, s, t);
+    s->time_ns = t;
 }
 
 /* Metrics changed by no message of the symbol's own: what that flips takes its truth silently. */
@@ -731,16 +748,38 @@ static void apply_history(struct engine *e, const struct msg *m)
     refresh(e, s);
 }
 
+static void apply_split(struct engine *e, struct symbol *s, const struct msg *m)
+{
+    const struct split x = {m->attr.ex_ns, m->attr.to, m->attr.from};
+    if (!x.to || !x.from || !time_sound(x.ex_ns) || !split_wait(s, &x))
+        e->count.splits_refused++;
+}
+
+static void apply_facts(struct engine *e, struct symbol *s, const struct msg *m)
+{
+    struct attributes a;
+    if (!attributes_read(m, &a)) {
+        e->count.ignored++;
+        return;
+    }
+    if (memcmp(&a, attributes_of(e, s), sizeof a) == 0)
+        return; /* repeated at the start of a journal segment */
+    refresh_before(e, s);
+    *attributes_of(e, s) = a;
+    refresh(e, s);
+}
+
 static void apply_attr(struct engine *e, const struct msg *m)
 {
     struct symbol *s = symbol_of(e, m->symbol);
-    const struct split x = {m->attr.ex_ns, m->attr.to, m->attr.from};
     if (!s)
         e->count.unknown_symbol++;
-    else if (m->attr.kind != ATTR_SPLIT)
+    else if (m->attr.kind == ATTR_SPLIT)
+        apply_split(e, s, m);
+    else if (m->attr.kind == ATTR_FACTS)
+        apply_facts(e, s, m);
+    else
         e->count.ignored++;
-    else if (!x.to || !x.from || !time_sound(x.ex_ns) || !split_wait(s, &x))
-        e->count.splits_refused++;
 }
 
 /* Bars that are final stay it; those that wait do so for the new time. */
@@ -881,11 +920,11 @@ SELDOM static bool apply_seldom(struct engine *e, const struct msg *m)
     case MSG_SYMBOL:
         apply_symbol(e, m);
         break;
-    case MSG_HISTORY_BAR:
-        apply_history(e, m);
-        break;
     case MSG_ATTR:
         apply_attr(e, m);
+        break;
+    case MSG_HISTORY_BAR:
+        apply_history(e, m);
         break;
     case MSG_RULE:
     case MSG_SETTING:

@@ -69,10 +69,17 @@ static XXH128_hash_t alert_id(const struct engine *e, const struct symbol *s, co
     return XXH3_128bits(text, (size_t)(p - text));
 }
 
+static const char *text_of(const struct engine *e, const struct symbol *s, unsigned kind)
+{
+    return attributes_of(e, s)->text[kind == METRIC_SECTOR ? ATTRIBUTE_SECTOR : ATTRIBUTE_EXCHANGE];
+}
+
 static void emit_alert(struct engine *e, const struct symbol *s, const struct fired *f)
 {
     const struct loaded_rule *r = &e->rule[f->rule];
     int64_t value[ALERT_OPERANDS_MAX];
+    char texts[ATTRIBUTE_TEXTS * ATTRIBUTE_TEXT_MAX]; /* a rule names each metric once */
+    size_t text_bytes = 0;
     e->stats[f->rule].fired++;
     if (r->shadow)
         return;
@@ -87,17 +94,24 @@ static void emit_alert(struct engine *e, const struct symbol *s, const struct fi
     for (unsigned i = 0; i < r->n_operands; i++) {
         uint32_t node = r->operand[i];
         int64_t key = node_key(e, s, node);
+        enum metric_unit unit = metric_unit(&e->node[node].metric);
         value[i] = key;
-        if (key != KEY_UNKNOWN && metric_unit(&e->node[node].metric) != UNIT_PRICE) {
+        if (key != KEY_UNKNOWN && unit == UNIT_TEXT) {
+            const char *text = text_of(e, s, e->node[node].metric.kind);
+            value[i] = (int64_t)strlen(text);
+            memcpy(texts + text_bytes, text, (size_t)value[i]);
+            text_bytes += (size_t)value[i];
+        } else if (key != KEY_UNKNOWN && unit != UNIT_PRICE) {
             double d = key_to_double(key);
             memcpy(&value[i], &d, sizeof d);
         }
     }
     size_t bytes = 8 * (size_t)r->n_operands;
-    struct msg *m = event_begin(e, MSG_ALERT, s, sizeof head + bytes, &head.sub);
+    struct msg *m = event_begin(e, MSG_ALERT, s, sizeof head + bytes + text_bytes, &head.sub);
     m->event_ns = s->time_ns;
     msg_put(m, 0, &head, sizeof head);
     msg_put(m, sizeof head, value, bytes);
+    msg_put(m, sizeof head + bytes, texts, text_bytes);
     e->count.alerts++;
 }
 

@@ -9,6 +9,7 @@
 #include <assert.h>
 
 #include "core/anomaly.h"
+#include "core/attribute.h"
 #include "core/bar.h"
 #include "core/bucket.h"
 #include "core/condition.h"
@@ -288,6 +289,9 @@ struct loaded_rule {
     uint32_t id_len;
     const char *symbols; /* comma-separated; none = all */
     uint32_t symbols_len;
+    uint32_t text_bytes; /* that the texts of an alert have at most */
+    const char *expr;    /* for explanations, if it names texts; else NULL */
+    uint32_t expr_len;
     const struct expr_node *node; /* operands are node numbers of the engine */
     const uint32_t *operand;
 };
@@ -361,8 +365,9 @@ struct engine {
     char (*name)[64];
     uint32_t *next_in_bucket; /* by place; NONE at the end */
     uint32_t n_symbols;
-    struct bar *bar, *series_bar; /* series_bar: SERIES_MAX rings for each symbol */
-    struct bar *daily_bar;        /* DAILY_BARS for each symbol, by date */
+    struct attributes *attributes; /* by place */
+    struct bar *bar, *series_bar;  /* series_bar: SERIES_MAX rings for each symbol */
+    struct bar *daily_bar;         /* DAILY_BARS for each symbol, by date */
 
     /* anomalies; the memory is touched only where they are looked for */
     unsigned watched; /* 0 or WATCHED */
@@ -461,6 +466,11 @@ static inline uint32_t place_of(const struct engine *e, const struct symbol *s)
     return (uint32_t)(s - e->symbol);
 }
 
+static inline struct attributes *attributes_of(const struct engine *e, const struct symbol *s)
+{
+    return &e->attributes[place_of(e, s)];
+}
+
 /* Not a power of two: bars of the same minute would share one set of the cache. */
 static inline size_t bars_stride(const struct engine_limits *l)
 {
@@ -534,6 +544,8 @@ bool metric_bars(const struct engine *e, const struct symbol *s, uint32_t series
 /* The value of an indicator, in its unit. */
 int64_t metric_indicator(const struct engine *e, const struct symbol *s, const struct node *nd);
 int64_t metric_relative_volume(const struct engine *e, const struct symbol *s, const struct node *nd);
+/* NEWS_AGE, EARNINGS_IN. */
+int64_t metric_until(const struct engine *e, const struct symbol *s, enum metric_kind kind);
 
 /* metric_days.c */
 /* Makes a metric of daily bars anew from those that are kept; does nothing to another. */

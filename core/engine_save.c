@@ -13,12 +13,13 @@ struct piece_head {
     int64_t clock_ns; /* of a bucket's piece */
 };
 
-/* A symbol in a piece; its bars, trades and fires follow, or its day of volumes. */
+/* A symbol in a piece; its attributes, bars, trades and fires follow, or its day of volumes. */
 struct symbol_head {
     uint32_t id;
     uint32_t bars, fires;
     uint8_t calendar, size_scale;
-    uint8_t pad[2];
+    uint8_t attributed; /* of a bucket's piece: 1 if a struct attributes follows the symbol */
+    uint8_t pad;
     uint64_t first_bar; /* number of the first bar, as symbol.bars_end counts; of a day, as watch.days */
     uint64_t first_trade, kept_from; /* likewise; the first that is kept */
     uint32_t trades;
@@ -40,7 +41,7 @@ enum { BARS_IN_BUCKET = 4, TRADES_IN_BUCKET = 16 }; /* of a symbol, that go with
 
 uint64_t engine_save_layout(void)
 {
-    const uint64_t sizes[] = {5, /* changes when fields do that keep their size */
+    const uint64_t sizes[] = {6, /* changes when fields do that keep their size */
                               sizeof(struct piece_head),
                               sizeof(struct symbol_head),
                               sizeof(struct symbol),
@@ -52,6 +53,7 @@ uint64_t engine_save_layout(void)
                               sizeof(struct saved_fire),
                               sizeof(struct watch),
                               sizeof(struct anomaly_day),
+                              sizeof(struct attributes),
                               BUCKET_COUNT};
     return XXH3_64bits(sizes, sizeof sizes);
 }
@@ -59,8 +61,8 @@ uint64_t engine_save_layout(void)
 size_t engine_save_max(const struct engine_limits *l)
 {
     return sizeof(struct piece_head) + sizeof(struct anomaly_day) +
-           l->symbols * (sizeof(struct symbol_head) + sizeof(struct symbol) + sizeof(struct watch) +
-                         (BARS_IN_BUCKET + ENGINE_SAVE_BARS) * sizeof(struct bar) +
+           l->symbols * (sizeof(struct symbol_head) + sizeof(struct symbol) + sizeof(struct attributes) +
+                         sizeof(struct watch) + (BARS_IN_BUCKET + ENGINE_SAVE_BARS) * sizeof(struct bar) +
                          (TRADES_IN_BUCKET + ENGINE_SAVE_TRADES) * sizeof(struct kept_trade)) +
            DAILY_BARS * sizeof(struct bar) + (size_t)l->fires * sizeof(struct saved_fire);
 }
@@ -228,10 +230,13 @@ static bool put_symbol(struct writer *w, const struct engine *e, const struct sy
 {
     uint8_t *head = w->at;
     uint32_t bars = (uint32_t)(s->bars_end - first_unsaved(e, s));
+    const uint8_t attributed = attributes_known(attributes_of(e, s));
     uint32_t trades = (uint32_t)(s->trades.end - first_unsaved_trade(e, s));
-    if (!put_head(w, e, s, bars, trades) || !put(w, s, sizeof *s) || !put_bars(w, e, s, bars) ||
+    if (!put_head(w, e, s, bars, trades) || !put(w, s, sizeof *s) ||
+        (attributed && !put(w, attributes_of(e, s), sizeof(struct attributes))) || !put_bars(w, e, s, bars) ||
         !put_trades(w, e, s, trades))
         return false;
+    memcpy(head + offsetof(struct symbol_head, attributed), &attributed, sizeof attributed);
     uint32_t fires = put_fires(w, e, s);
     if (fires == UINT32_MAX)
         return false;
@@ -310,7 +315,7 @@ static bool get(struct reader *r, void *out, size_t n)
 static bool head_sound(const struct symbol_head *h)
 {
     return h->first_trade <= UINT64_C(1) << 48 && h->calendar < CALENDARS && h->size_scale <= 18 &&
-           h->name[0] && memchr(h->name, 0, sizeof h->name);
+           h->attributed <= 1 && h->name[0] && memchr(h->name, 0, sizeof h->name);
 }
 
 /* The symbol of the head, new or known; NULL if there is no room, or another one has its id. */
@@ -514,7 +519,10 @@ static bool get_symbol(struct reader *r, struct engine *e, const struct piece_he
     uint32_t bucket = p->bucket;
     struct symbol_head h;
     struct symbol x, *s;
+    struct attributes a;
+    attributes_clear(&a);
     if (!get(r, &h, sizeof h) || !head_sound(&h) || !get(r, &x, sizeof x) ||
+        (h.attributed && (!get(r, &a, sizeof a) || !attributes_sound(&a))) ||
         !state_sound(e, &x, &h, bucket) || !(s = symbol_for(e, &h, bucket)) || s->heap != NONE ||
         s->within != NONE || s->fors != NONE || (last && x.n_daily != s->n_daily))
         return false;
@@ -523,6 +531,7 @@ static bool get_symbol(struct reader *r, struct engine *e, const struct piece_he
                skip(r, h.fires * sizeof(struct saved_fire) + (p->watched ? sizeof(struct watch) : 0));
     struct kept trades = s->trades;
     *s = x;
+    *attributes_of(e, s) = a;
     s->trades = trades;
     s->heap = s->within = s->fors = s->scope = NONE;
     s->due_ns = s->span_ns = NEVER_NS;
@@ -580,9 +589,9 @@ void engine_piece_symbols(const void *piece, size_t bytes, void (*f)(void *ctx, 
     if (!get(&r, &h, sizeof h) || h.piece != ENGINE_PIECE_BUCKET)
         return;
     for (uint32_t i = 0; i < h.symbols && get(&r, &x, sizeof x); i++) {
-        size_t rest = sizeof(struct symbol) + x.bars * sizeof(struct bar) +
-                      x.trades * sizeof(struct kept_trade) + x.fires * sizeof(struct saved_fire) +
-                      (h.watched ? sizeof(struct watch) : 0);
+        size_t rest = sizeof(struct symbol) + (x.attributed ? sizeof(struct attributes) : 0) +
+                      x.bars * sizeof(struct bar) + x.trades * sizeof(struct kept_trade) +
+                      x.fires * sizeof(struct saved_fire) + (h.watched ? sizeof(struct watch) : 0);
         if ((size_t)(r.end - r.at) < rest)
             return;
         r.at += rest;

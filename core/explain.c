@@ -65,8 +65,22 @@ static double side_value(const struct engine *e, const struct symbol *s, uint32_
                                       : key_to_double(key);
 }
 
-static void explain_sides(const struct engine *e, const struct symbol *s, const struct expr_node *x,
-                          struct explain_node *out)
+/* The text in the rule's expression, and the symbol's. */
+static void explain_texts(const struct engine *e, const struct symbol *s, const struct loaded_rule *r,
+                          const struct expr_node *x, struct explain_node *out)
+{
+    const struct attributes *a = attributes_of(e, s);
+    const char *text = r->expr + x->right + 1, *end = memchr(text, '"', r->expr_len - x->right - 1u);
+    enum attribute which =
+        e->node[x->left].metric.kind == METRIC_SECTOR ? ATTRIBUTE_SECTOR : ATTRIBUTE_EXCHANGE;
+    out->is_text = true;
+    out->value = out->bound = (double)NAN;
+    snprintf(out->value_text, sizeof out->value_text, "%s", a->text[which]);
+    snprintf(out->bound_text, sizeof out->bound_text, "%.*s", (int)(end - text), text);
+}
+
+static void explain_sides(const struct engine *e, const struct symbol *s, const struct loaded_rule *r,
+                          const struct expr_node *x, struct explain_node *out)
 {
     static const char *const operators[] = {[EXPR_GT] = " > ",  [EXPR_GE] = " >= ", [EXPR_LT] = " < ",
                                             [EXPR_LE] = " <= ", [EXPR_EQ] = " == ", [EXPR_NE] = " != "};
@@ -81,6 +95,13 @@ static void explain_sides(const struct engine *e, const struct symbol *s, const 
         put_side(&l, e, nd->term.right, &nd->term);
         out->value = side_value(e, s, nd->term.left);
         out->bound = side_value(e, s, nd->term.right);
+        return;
+    }
+    if (nd->term.op == TERM_METRIC && metric_unit(&nd->metric) == UNIT_TEXT) {
+        explain_texts(e, s, r, x, out);
+        put(&l, "\"");
+        put(&l, out->bound_text);
+        put(&l, "\"");
         return;
     }
     /* the number c was made the least key >= c and the least key > c: the first is c where it has a key */
@@ -152,6 +173,7 @@ static void explain_nodes(const struct engine *e, const struct symbol *s, const 
         const struct expr_node *x = &r->node[i];
         struct explain_node *n = &out->node[i];
         n->op = x->op;
+        n->is_text = false;
         n->event = x->event;
         n->left = x->left;
         n->right = x->right;
@@ -161,7 +183,7 @@ static void explain_nodes(const struct engine *e, const struct symbol *s, const 
             uint8_t a = out->node[x->left].truth, b = out->node[x->right].truth;
             n->truth = (x->op == EXPR_AND) == (a < b) ? a : b;
         } else {
-            explain_sides(e, s, x, n);
+            explain_sides(e, s, r, x, n);
             n->truth = truth(x, n, before && before->n_nodes == r->n_nodes ? &before->node[i] : NULL);
         }
     }

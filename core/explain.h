@@ -5,6 +5,7 @@
 #ifndef CORE_EXPLAIN_H
 #define CORE_EXPLAIN_H
 
+#include "core/attribute.h"
 #include "core/engine.h"
 
 enum { EXPLAIN_TEXT_MAX = 160 };
@@ -22,6 +23,8 @@ struct explain_node {
     /* of a comparison: */
     double value, bound; /* its two sides; NaN where one is unknown */
     int64_t key;         /* what is compared, as the next explanation needs it for crossings */
+    bool is_text;        /* the sides are these instead; value_text is empty where it is unknown */
+    char value_text[ATTRIBUTE_TEXT_MAX + 1], bound_text[ATTRIBUTE_TEXT_MAX + 1];
 };
 
 /* What holds a rule back, as far as it is no comparison. */

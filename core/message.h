@@ -86,9 +86,9 @@ struct msg_status {
     char reason[24]; /* the venue's code, such as LUDP or T1; padded with zeros */
 };
 
-/* ATTR: what is known of a symbol. SPLIT: in the first trading day that starts at ex_ns or later, and from
- * then on, `to` shares are what `from` were before. */
-enum attr_kind { ATTR_SPLIT };
+/* ATTR: what is known of a symbol. FACTS: core/attribute.h, in the continuation slots. SPLIT: in the first
+ * trading day that starts at ex_ns or later, and from then on, `to` shares are what `from` were before. */
+enum attr_kind { ATTR_SPLIT, ATTR_FACTS };
 struct msg_attr {
     uint8_t kind; /* enum attr_kind */
     uint8_t pad[3];
@@ -154,7 +154,8 @@ struct msg_alert {
     uint8_t n_operands; /* at most ALERT_OPERANDS_MAX */
     /* continuation: */
     int64_t price_e9;  /* the symbol's price, ALERT_UNKNOWN if it has none */
-    int64_t operand[]; /* as enum metric_unit says: a price at 1e-9, or the bits of a double */
+    int64_t operand[]; /* as enum metric_unit says: a price at 1e-9, the bits of a double, or how many bytes a
+                          text has; the texts follow, one behind the other */
 };
 #define ALERT_UNKNOWN      INT64_MIN /* an operand without value */
 #define ALERT_OPERANDS_MAX 64

@@ -19,6 +19,7 @@ enum metric_unit {
     UNIT_PERCENT,
     UNIT_VWAP,  /* a price as a double (a quotient of sums) */
     UNIT_TRUTH, /* 0 or 1, as a double; a condition by itself */
+    UNIT_TEXT,  /* the number of a text, see core/attribute.h: == and != with one alone */
 };
 
 /* What a metric takes after its name. */
@@ -44,7 +45,8 @@ enum metric_input {
     INPUT_PRICE = 1, /* the last price, the live bar's close */
     INPUT_TRADE = 2, /* every trade: volumes, counts, sums */
     INPUT_QUOTE = 4,
-    INPUT_TIME = 8, /* every message, and every clock while a session is open */
+    INPUT_TIME = 8,       /* every message, and every clock while a session is open */
+    INPUT_ATTRIBUTE = 16, /* nothing but an ATTR message */
 };
 
 /* Candles and levels, of METRICS. Bars are those of a timeframe: "the bar" is the last ended one, "before"
@@ -250,6 +252,18 @@ enum metric_input {
       "vwap_dist_1d in percent of the VWAP")                                                                 \
     X(SESSION, "session", PLAIN, NUMBER, INPUT_BAR, 0,                                                       \
       "\"closed\", \"premarket\", \"market\" or \"postmarket\"")                                             \
+    X(SECTOR, "sector", PLAIN, TEXT, INPUT_ATTRIBUTE, 0, "sector, from the file of attributes")              \
+    X(EXCHANGE, "exchange", PLAIN, TEXT, INPUT_ATTRIBUTE, 0, "exchange, from the file of attributes")        \
+    X(FLOAT, "float", PLAIN, NUMBER, INPUT_ATTRIBUTE, 0,                                                     \
+      "shares that are traded, from the file of attributes")                                                 \
+    X(MARKET_CAP, "market_cap", PLAIN, NUMBER, INPUT_ATTRIBUTE, 0,                                           \
+      "market capitalisation, from the file of attributes")                                                  \
+    X(SHARES_SHORT, "shares_short", PLAIN, NUMBER, INPUT_ATTRIBUTE, 0,                                       \
+      "shares sold short, from the file of attributes")                                                      \
+    X(NEWS_AGE, "news_age", PLAIN, NUMBER, INPUT_TRADE | INPUT_QUOTE | INPUT_TIME, 0,                        \
+      "minutes since news_at of the file of attributes, while a session is open; unknown before it")         \
+    X(EARNINGS_IN, "earnings_in", PLAIN, NUMBER, INPUT_TRADE | INPUT_QUOTE | INPUT_TIME, 0,                  \
+      "days until earnings_at of the file of attributes, while a session is open; unknown after it")         \
     CANDLE_METRICS(X)                                                                                        \
     X(INDICATOR, "", INDICATOR, NUMBER, INPUT_PRICE, 0, "an indicator over bars of a timeframe")             \
     X(DIFFERENCE, "-", PLAIN, NUMBER, INPUT_PRICE | INPUT_TRADE | INPUT_QUOTE, 0,                            \
@@ -270,6 +284,13 @@ enum metric_kind { METRICS(X) METRIC_KIND_COUNT };
     X(RELATIVE_VOLUME, "bars of N minutes", "an ended bar of the session's kind")                            \
     X(SECONDS_SINCE_TRADE, "trades, clock", "a trade; an open session")                                      \
     X(MINUTES_IN_MARKET, "clock, calendar", "the market session")                                            \
+    X(SECTOR, "attributes", "the symbol's row")                                                              \
+    X(EXCHANGE, "attributes", "the symbol's row")                                                            \
+    X(FLOAT, "attributes", "the symbol's row")                                                               \
+    X(MARKET_CAP, "attributes", "the symbol's row")                                                          \
+    X(SHARES_SHORT, "attributes", "the symbol's row")                                                        \
+    X(NEWS_AGE, "attributes, clock", "the symbol's row; an open session")                                    \
+    X(EARNINGS_IN, "attributes, clock", "the symbol's row; an open session")                                 \
     X(HALTED, "halts", "none")                                                                               \
     X(DEV, "kept prints", "N last sales of the day")                                                         \
     X(CHANGE_OVER, "kept prints", "a last sale of the day")                                                  \

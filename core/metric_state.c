@@ -248,6 +248,14 @@ int64_t metric_indicator(const struct engine *e, const struct symbol *s, const s
     return key_number(v);
 }
 
+int64_t metric_until(const struct engine *e, const struct symbol *s, enum metric_kind kind)
+{
+    const struct attributes *a = attributes_of(e, s);
+    if (s->session == SESSION_CLOSED)
+        return KEY_UNKNOWN;
+    return kind == METRIC_NEWS_AGE ? attribute_news_age(a, s->time_ns) : attribute_earnings_in(a, s->time_ns);
+}
+
 /* ---- minutes, days */
 
 static void plan_windows(const struct engine *e, const struct symbol *s, const struct plan *p)

@@ -228,6 +228,19 @@ static inline int64_t node_key(const struct engine *e, const struct symbol *s, u
         return open != KEY_UNKNOWN && prev != KEY_UNKNOWN ? percent_key(open - prev, prev) : KEY_UNKNOWN;
     case METRIC_SESSION:
         return key_of_double(s->session);
+    case METRIC_SECTOR:
+        return attributes_of(e, s)->value[ATTRIBUTE_SECTOR];
+    case METRIC_EXCHANGE:
+        return attributes_of(e, s)->value[ATTRIBUTE_EXCHANGE];
+    case METRIC_FLOAT:
+        return attributes_of(e, s)->value[ATTRIBUTE_FLOAT];
+    case METRIC_MARKET_CAP:
+        return attributes_of(e, s)->value[ATTRIBUTE_MARKET_CAP];
+    case METRIC_SHARES_SHORT:
+        return attributes_of(e, s)->value[ATTRIBUTE_SHARES_SHORT];
+    case METRIC_NEWS_AGE:
+    case METRIC_EARNINGS_IN:
+        return metric_until(e, s, nd->metric.kind);
     case METRIC_CLOSE_PREMARKET:
     case METRIC_CLOSE_PREMARKET_PCT:
     case METRIC_CLOSE_POSTMARKET:

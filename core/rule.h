@@ -7,6 +7,9 @@
  * than both, then comparisons, + and -, * and /, unary minus. JSON conditions become such an expression at
  * the edge (net/rules_file.h).
  *
+ * Texts stand behind == and != alone, their metric before: `session`, whose four are known, and the
+ * attributes `sector` and `exchange`, with any text of 1 to 63 bytes. Nothing else is done with such an
+ * attribute.
  * A metric of yes and no (UNIT_TRUTH) is a condition by itself: `halted`, `not inside_bar@5m`.
  *
  * Truth is three-valued: what has no value is unknown, through not, and, or, arithmetic; a rule fires only on
@@ -140,7 +143,7 @@ struct expr_node {
     bool negated;     /* FOR, WITHIN */
     uint8_t level;    /* FOR, WITHIN: how many of them are nested in it at most, below EXPR_LEVELS */
     uint16_t left;    /* comparison: term; AND, OR, FOR, WITHIN: node */
-    uint16_t right;   /* AND, OR: node; FOR: minutes of a bar */
+    uint16_t right;   /* AND, OR: node; FOR: minutes of a bar; comparison with a text: where it begins */
     int64_t bound_lo; /* comparison with a number c, as keys of the term: the least key >= c … */
     int64_t bound_hi; /* … and the least key > c */
     /* FOR: bound_lo bars; WITHIN: bound_lo nanoseconds; bound_hi is the engine's */
@@ -152,6 +155,7 @@ struct expr {
     uint16_t n_spans;
     bool events;    /* there is a crossing */
     bool long_bars; /* … a FOR over bars of more than a minute */
+    bool texts;     /* … a comparison with a text that is an attribute */
     struct expr_node node[EXPR_NODES_MAX];
     struct metric operand[ALERT_OPERANDS_MAX]; /* distinct, in order of appearance: an alert's metadata */
     struct expr_term term[EXPR_TERMS_MAX];     /* distinct */

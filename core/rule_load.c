@@ -240,12 +240,15 @@ static bool admit(struct engine *e, uint32_t slot, const struct rule *r, const s
     for (unsigned i = 0; i < x->n_operands; i++) {
         l.recursive |= metric_of_bars(&x->operand[i]);
         l.minds_halt |= x->operand[i].kind == METRIC_HALTED;
+        l.text_bytes += metric_unit(&x->operand[i]) == UNIT_TEXT ? ATTRIBUTE_TEXT_MAX : 0;
     }
     l.id = keep(e, r->id, l.id_len);
     l.symbols = keep(e, r->symbols, l.symbols_len);
     l.node = keep(e, x->node, x->n_nodes * sizeof *x->node);
     l.operand = keep(e, operand, x->n_operands * sizeof *operand);
-    bool room = l.id && l.symbols && l.node && l.operand;
+    l.expr = x->texts ? keep(e, r->expr, r->expr_len) : NULL;
+    l.expr_len = r->expr_len;
+    bool room = l.id && l.symbols && l.node && l.operand && (l.expr || !x->texts);
     l.built_bytes = room && l.live ? built_bytes_of(&l) : 0;
     uint32_t *cell = ident_cell(e, r->id, l.id_len);
     struct loaded_rule *old = *cell ? &e->rule[e->ident_slot[*cell - 1]] : NULL;
@@ -730,7 +733,7 @@ static bool try_build(struct engine *e)
         r->instance = NONE;
         if (!r->live)
             continue;
-        e->step_slots += msg_slots(MSG_FIRST_BYTES + 8 * (1u + r->n_operands));
+        e->step_slots += msg_slots(MSG_FIRST_BYTES + 8 * (1u + r->n_operands) + r->text_bytes);
         if (r->symbols_len)
             each_symbol(r, add_scoped, &(struct scoped){&b, i});
         else

@@ -1,6 +1,7 @@
 /* The expression's parser: recursive descent, bounded in depth and size, straight to negation normal form.
  * Whether a parenthesis holds a condition or a value shows only behind it, so both are parsed by one grammar
  * and each user of a value checks its kind. */
+#include "core/attribute.h"
 #include "core/bucket.h"
 #include "core/rule.h"
 #include "core/rule_number.h"
@@ -213,6 +214,24 @@ static int metric_term(struct parser *p, uint16_t *term)
         p, (struct expr_term){.op = TERM_METRIC, .price = metric_unit(&m) == UNIT_PRICE, .left = i}, term);
 }
 
+/* The metric that a value is alone, NULL if it is none. */
+static const struct metric *metric_of(const struct parser *p, const struct value *v)
+{
+    const struct expr_term *t = v->kind == V_TERM ? &p->e->term[v->term] : NULL;
+    return t && t->op == TERM_METRIC ? &p->e->operand[t->left] : NULL;
+}
+
+static bool is_text(const struct parser *p, const struct value *v)
+{
+    const struct metric *m = metric_of(p, v);
+    return m && metric_unit(m) == UNIT_TEXT;
+}
+
+static int no_number(struct parser *p, const struct value *v)
+{
+    return expected_at(p, &v->at, "a number (it is a text: == or != and a text in quotes compare with it)");
+}
+
 static bool is_price(const struct parser *p, const struct value *v)
 {
     return v->kind == V_NUMBER ? v->number.exact : p->e->term[v->term].price;
@@ -221,6 +240,8 @@ static bool is_price(const struct parser *p, const struct value *v)
 /* v op= right, numbers at once. */
 static int arithmetic(struct parser *p, char op, struct value *v, const struct value *right)
 {
+    if (is_text(p, v) || is_text(p, right))
+        return no_number(p, is_text(p, v) ? v : right);
     if (v->kind == V_NUMBER && right->kind == V_NUMBER) {
         if (rule_number_fold(op, v->number, right->number, &v->number))
             return 0;
@@ -294,14 +315,8 @@ static enum expr_op negated(enum expr_op op)
     return n[op];
 }
 
-static int session_bounds(struct parser *p, const struct value *left, const struct token *text,
-                          struct expr_node *n)
+static int session_bounds(struct parser *p, const struct token *text, struct expr_node *n)
 {
-    const struct expr_term *t = &p->e->term[left->term];
-    if (left->kind != V_TERM || t->op != TERM_METRIC || p->e->operand[t->left].kind != METRIC_SESSION)
-        return expected_at(p, text, "a number or a metric (text compares with `session` only)");
-    if (n->event || (n->op != EXPR_EQ && n->op != EXPR_NE))
-        return expected_at(p, text, "text after == or != only");
     for (int k = 0; k < SESSION_KIND_COUNT; k++)
         if (text->len == strlen(session_names[k]) + 2 &&
             !memcmp(text->at + 1, session_names[k], text->len - 2)) {
@@ -312,14 +327,40 @@ static int session_bounds(struct parser *p, const struct value *left, const stru
     return expected_at(p, text, "\"closed\", \"premarket\", \"market\" or \"postmarket\"");
 }
 
+static int attribute_bounds(struct parser *p, const struct token *text, struct expr_node *n)
+{
+    struct attributes a;
+    if (!attribute_set_text(&a, ATTRIBUTE_SECTOR, text->at + 1, text->len - 2))
+        return expected_at(p, text, "a text of 1 to 63 bytes, without control characters");
+    n->bound_lo = a.value[ATTRIBUTE_SECTOR];
+    n->bound_hi = n->bound_lo + 1;
+    n->right = (uint16_t)(text->at - p->text);
+    p->e->texts = true;
+    return 0;
+}
+
+static int text_bounds(struct parser *p, const struct value *left, const struct token *text,
+                       struct expr_node *n)
+{
+    const struct metric *m = metric_of(p, left);
+    if (!m || (m->kind != METRIC_SESSION && metric_unit(m) != UNIT_TEXT))
+        return expected_at(
+            p, text, "a number or a metric (text compares with `session`, `sector` and `exchange` only)");
+    if (n->event || (n->op != EXPR_EQ && n->op != EXPR_NE))
+        return expected_at(p, text, "text after == or != only");
+    return m->kind == METRIC_SESSION ? session_bounds(p, text, n) : attribute_bounds(p, text, n);
+}
+
 /* left op right, at least one of them no number; n has the operator. *left becomes the truth. */
 static int compare(struct parser *p, struct expr_node n, bool negate, struct value *left,
                    const struct value *right)
 {
     if (right->kind == V_TEXT) {
-        if (session_bounds(p, left, &right->at, &n) < 0)
+        if (text_bounds(p, left, &right->at, &n) < 0)
             return -1;
         n.left = left->term;
+    } else if (is_text(p, left) || is_text(p, right)) {
+        return no_number(p, is_text(p, left) ? left : right);
     } else if (left->kind == V_NUMBER && right->kind == V_NUMBER) {
         return expected_at(p, &right->at, "a metric (one side of a comparison must be one)");
     } else if (left->kind == V_TERM && right->kind == V_TERM) {

@@ -1,6 +1,7 @@
 #include "net/event_json.h"
 
 #include "core/anomaly.h"
+#include "core/attribute.h"
 #include "core/decimal.h"
 #include "core/metric.h"
 
@@ -123,19 +124,46 @@ static void put_operand(struct text *t, enum event_operand_kind kind, int64_t va
     put(t, s, decimal_format_double(d, s));
 }
 
+/* The bytes of the texts behind an alert's operands; -1 if there are too many. */
+static int texts_bytes(const struct event_rule *rule, const int64_t *operand)
+{
+    int bytes = 0;
+    for (unsigned i = 0; i < rule->n_operands; i++) {
+        if (rule->operand[i].kind != EVENT_OPERAND_TEXT || operand[i] == ALERT_UNKNOWN)
+            continue;
+        if (operand[i] < 0 || operand[i] > ATTRIBUTE_TEXT_MAX ||
+            bytes + operand[i] > ATTRIBUTE_TEXTS * ATTRIBUTE_TEXT_MAX)
+            return -1;
+        bytes += (int)operand[i];
+    }
+    return bytes;
+}
+
+static void put_text(struct text *t, const char *text, size_t n)
+{
+    PUT(t, "\"");
+    put_escaped(t, text, n);
+    PUT(t, "\"");
+}
+
 int event_json_alert(const struct msg *m, const struct event_rule *rule, const struct event_symbol *symbol,
                      char *out, size_t size)
 {
     struct msg_alert head;
     int64_t value[1 + ALERT_OPERANDS_MAX]; /* the price, the operands */
+    char texts[ATTRIBUTE_TEXTS * ATTRIBUTE_TEXT_MAX], *text = texts;
     assert(m->type == MSG_ALERT);
     memcpy(&head, m->first, MSG_FIRST_BYTES);
     size_t values = 8 * (1u + head.n_operands);
     if (head.n_operands > ALERT_OPERANDS_MAX || head.n_operands != rule->n_operands ||
-        head.kind > ALERT_WITHDRAWN || msg_slot_count(m) != msg_slots(MSG_FIRST_BYTES + values) ||
+        head.kind > ALERT_WITHDRAWN || msg_slot_count(m) < msg_slots(MSG_FIRST_BYTES + values) ||
         m->event_ns < 0)
         return EVENT_JSON_MISMATCH;
     msg_get(m, MSG_FIRST_BYTES, value, values);
+    int text_bytes = texts_bytes(rule, value + 1);
+    if (text_bytes < 0 || msg_slot_count(m) != msg_slots(MSG_FIRST_BYTES + values + (size_t)text_bytes))
+        return EVENT_JSON_MISMATCH;
+    msg_get(m, MSG_FIRST_BYTES + values, texts, (size_t)text_bytes);
 
     struct text t = {out, out + size, false};
     size_t name_len = strlen(rule->name);
@@ -170,7 +198,12 @@ int event_json_alert(const struct msg *m, const struct event_rule *rule, const s
         PUT(&t, "\"");
         put_escaped(&t, operand->name, strlen(operand->name));
         PUT(&t, "\":");
-        put_operand(&t, operand->kind, value[1 + i]);
+        if (operand->kind == EVENT_OPERAND_TEXT && value[1 + i] != ALERT_UNKNOWN) {
+            put_text(&t, text, (size_t)value[1 + i]);
+            text += value[1 + i];
+        } else {
+            put_operand(&t, operand->kind, value[1 + i]);
+        }
     }
     PUT(&t, "},\"trace_id\":");
     put_id(&t, head.id_hi, head.id_lo);

@@ -24,6 +24,7 @@ enum event_operand_kind {
     EVENT_OPERAND_PRICE,   /* int64 at 1e-9 */
     EVENT_OPERAND_DOUBLE,  /* the bits of a double */
     EVENT_OPERAND_SESSION, /* the bits of a double, an enum session_kind: printed as its name */
+    EVENT_OPERAND_TEXT,    /* how many bytes it has; they follow the operands, in their order */
 };
 
 struct event_operand {

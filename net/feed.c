@@ -6,6 +6,7 @@
 
 #include "core/bar.h"
 #include "core/bucket.h"
+#include "net/attributes.h"
 #include "net/history.h"
 #include "net/splits.h"
 
@@ -43,6 +44,7 @@ struct feed {
     unsigned n;
     struct input input[FEED_SOURCES_MAX];
     const struct history *history;
+    const struct attribute_file *attributes;
     struct source_config config;
     struct source_symbol *symbol; /* by node id */
     uint32_t symbols;
@@ -133,7 +135,16 @@ static int put_symbol(const struct feed *f, uint32_t id, struct msg *out)
     return (int)n;
 }
 
-enum { SPLITS = 4, SYMBOL_ROOM = 2 * DAILY_BARS + SPLITS + MSG_SLOTS_MAX + 1 };
+/* What is known of the symbol beside its ticks; 0 slots if nothing is. */
+static int put_attributes(const struct feed *f, uint32_t id, struct msg *out)
+{
+    const struct source_symbol *s = &f->symbol[id];
+    const struct attributes *a =
+        f->attributes ? attribute_file_find(f->attributes, s->name, s->name_len) : NULL;
+    return a && attributes_known(a) ? (int)attributes_message(a, id, out) : 0;
+}
+
+enum { SPLITS = 4, SYMBOL_ROOM = 2 * DAILY_BARS + SPLITS + 2 * MSG_SLOTS_MAX + 1 };
 
 /* The daily bars that were over when the symbol's first tick came. */
 static int put_history(const struct feed *f, uint32_t id, int64_t now_ns, struct msg *out)
@@ -206,6 +217,7 @@ static uint32_t map_symbol(struct feed *f, struct input *in, uint32_t local, int
         in->id[local] = (uint32_t)id + 1;
         if (fresh) {
             *used += put_symbol(f, (uint32_t)id, out + *used);
+            *used += put_attributes(f, (uint32_t)id, out + *used);
             *used += put_history(f, (uint32_t)id, now_ns, out + *used);
             *used += put_splits(f, (uint32_t)id, now_ns, out + *used);
         }
@@ -418,16 +430,48 @@ static void learn_symbol(struct feed *f, const struct msg *m)
         f->symbols = m->symbol + 1;
 }
 
+/* What a capture gave, in[0..n): to `out`, which lies before it, with other attributes than its own. Returns
+ * its slots now: a SYMBOL has two at least, an ATTR MSG_SLOTS_MAX at most. */
+static int replace_attributes(struct feed *f, const struct msg *in, int n, struct msg *out)
+{
+    int used = 0;
+    for (int at = 0, slots; at < n; at += slots) {
+        slots = (int)msg_slot_count(&in[at]);
+        if (in[at].type == MSG_ATTR && in[at].attr.kind == ATTR_FACTS)
+            continue;
+        memmove(out + used, &in[at], (size_t)slots * sizeof *in);
+        const struct msg *m = &out[used];
+        used += slots;
+        if (m->type != MSG_SYMBOL || m->symbol >= f->config.symbols_max)
+            continue;
+        learn_symbol(f, m);
+        int more = put_attributes(f, m->symbol, out + used);
+        if (more)
+            msg_set_seq(out + used, m->seq);
+        used += more;
+    }
+    return used;
+}
+
+enum { REPLACED_SLOTS = BATCH / 2 * MSG_SLOTS_MAX + BATCH };
+_Static_assert(REPLACED_SLOTS + BATCH <= 4096, "they fit what feed_read is given");
+
 static int read_journal(struct feed *f, struct msg *out, int max)
 {
     struct input *in = &f->input[0];
-    if (in->ended)
-        return 0;
-    int n = source_read(in->source, out, BATCH < max ? BATCH : max);
-    if (n <= 0) {
-        end_input(f, in, n);
-        return 0;
-    }
+    struct msg *to = f->attributes ? out + max - BATCH : out;
+    int n;
+    do {
+        if (in->ended)
+            return 0;
+        n = source_read(in->source, to, BATCH);
+        if (n <= 0) {
+            end_input(f, in, n);
+            return 0;
+        }
+        if (f->attributes)
+            n = replace_attributes(f, to, n, out);
+    } while (n == 0);
     if (in->learned != in->source->learned)
         for (int at = 0; at < n; at += (int)msg_slot_count(&out[at]))
             if (out[at].type == MSG_SYMBOL)
@@ -451,7 +495,8 @@ int feed_read(struct feed *f, struct msg *out, int max)
 }
 
 struct feed *feed_open(const char *const specs[], unsigned n, const struct source_config *config,
-                       const struct history *history, struct error *err)
+                       const struct history *history, const struct attribute_file *attributes,
+                       struct error *err)
 {
     if (n == 0 || n > FEED_SOURCES_MAX) {
         error_set(err, "%u sources, expected 1 to %d", n, FEED_SOURCES_MAX);
@@ -464,6 +509,7 @@ struct feed *feed_open(const char *const specs[], unsigned n, const struct sourc
     if (f->config.symbols_max == 0 || f->config.symbols_max > SOURCE_SYMBOLS_MAX)
         f->config.symbols_max = SOURCE_SYMBOLS_MAX;
     f->history = history;
+    f->attributes = attributes;
     f->hash_mask = 64;
     while (f->hash_mask < 2 * f->config.symbols_max)
         f->hash_mask *= 2;

@@ -143,6 +143,7 @@ static int check_value_type(const struct metric *m, const char *type, const char
                      price               ? "in \"$\""
                      : u == UNIT_PERCENT ? "in \"%\""
                      : u == UNIT_TRUTH   ? "true or false"
+                     : u == UNIT_TEXT    ? "a text"
                                          : "a plain number");
     return 0;
 }
@@ -183,14 +184,15 @@ static int condition(const json_t *c, size_t index, FILE *out, struct rule *r, c
     if (json_is_number(value)) {
         number_text(text, json_number_value(value));
         fprintf(out, "%s %s %s", name, ops[k], text);
-    } else if (json_is_string(value) && m.kind == METRIC_SESSION) {
+    } else if (json_is_string(value) && (m.kind == METRIC_SESSION || metric_unit(&m) == UNIT_TEXT)) {
         if (strchr(json_string_value(value), '"')) /* it would end the text in the expression */
-            return wrong(
-                err, p, "%s.value: '%.40s', expected \"closed\", \"premarket\", \"market\" or \"postmarket\"",
-                where, json_string_value(value));
+            return wrong(err, p, "%s.value: '%.40s', expected %s", where, json_string_value(value),
+                         m.kind == METRIC_SESSION ? "\"closed\", \"premarket\", \"market\" or \"postmarket\""
+                                                  : "a text without quotes");
         fprintf(out, "%s %s \"%s\"", name, ops[k], json_string_value(value));
     } else {
-        return wrong(err, p, "%s.value: %s, expected a number", where, kind_of(value));
+        return wrong(err, p, "%s.value: %s, expected %s", where, kind_of(value),
+                     metric_unit(&m) == UNIT_TEXT ? "a string" : "a number");
     }
     if ((v = json_object_get(c, "volume_threshold")) && !json_is_null(v)) {
         if (!json_is_number(v) || json_number_value(v) < 0)

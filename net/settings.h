@@ -143,6 +143,8 @@ SETTING_ENUMS(X)
       "File of splits, lines DATE,SYMBOL,RATIO (docs/market-rules.md). Empty: none.")                        \
     X(NAME, source, market, "", 0, 15, "", "", 0,                                                            \
       "Added to every symbol as .MARKET (P makes BTCUSDT.P). Empty: nothing.")                               \
+    X(PATH, symbols, attributes, "", 0, 0, "", "", 1,                                                        \
+      "File of the symbols' attributes: sector, float … (docs/market-rules.md). Empty: none.")               \
     X(INT, conflate, quotes_ms, "0", 0, 60000, "ms", "", 0,                                                  \
       "Of a symbol's quotes within so long only the last goes on, at its end: fewer, later. 0: all do.")     \
     X(PATH, sinks, jsonl, "", 0, 0, "", "", 0, "Alerts as JSON lines, appended to this file.")               \

@@ -6,6 +6,7 @@
  */
 #include "net/source.h"
 
+#include "core/attribute.h"
 #include "core/bucket.h"
 #include "net/calendar.h"
 #include "net/capture.h"
@@ -38,6 +39,12 @@ const char *capture_record_fault(const struct msg *m)
             m->sym.calendar >= CALENDARS_MAX)
             return "expected a name of 1 to 63 bytes, a bucket and a calendar";
         return slots >= msg_slots(MSG_FIRST_BYTES + m->sym.name_len) ? NULL : "expected its name in it";
+    case MSG_ATTR: {
+        struct attributes a;
+        return m->attr.kind != ATTR_FACTS || attributes_read(m, &a)
+                   ? NULL
+                   : "expected numbers from 0, times and texts";
+    }
     case MSG_HISTORY_BAR:
         return slots >= 2 ? NULL : "expected two slots";
     case MSG_RULE:
@@ -46,7 +53,6 @@ const char *capture_record_fault(const struct msg *m)
                        slots >= msg_slots(MSG_FIRST_BYTES + (size_t)m->part.len)
                    ? NULL
                    : "expected its text in it";
-    case MSG_ATTR:
     case MSG_ORDER:
         return NULL;
     default:

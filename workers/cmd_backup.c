@@ -234,6 +234,12 @@ static int copy_rules_log(struct backup *b, struct error *err)
     return copy(b, "rules.log", err) < 0 ? -1 : 0;
 }
 
+/* If the run has some. */
+static int copy_attributes(struct backup *b, struct error *err)
+{
+    return copy(b, "attributes.csv", err) < 0 ? -1 : 0;
+}
+
 /* Waits until the journal's files hold what the outbox is made of: while the instance runs they may be a
  * moment behind. */
 static int wait_for_journal(struct backup *b, struct error *err)
@@ -457,7 +463,7 @@ static int copy_all(struct backup *b, struct error *err)
     return read_id(b, err) || copy_checkpoints(b, err) || copy_dead_letters(b, err) || copy_jsonl(b, err) ||
                    copy_outbox(b, err) || wait_for_journal(b, err) || make_dir(b, "capture", err) ||
                    copy_segments(b, "capture", JOURNAL_SUFFIX, err) || copy_rules_log(b, err) ||
-                   settle_journal(b, err)
+                   copy_attributes(b, err) || settle_journal(b, err)
                ? -1
                : 0;
 }

@@ -9,6 +9,7 @@
 
 #include <jansson.h>
 
+#include "core/attribute.h"
 #include "core/decimal.h"
 #include "core/parts.h"
 #include "net/capture.h"
@@ -146,6 +147,32 @@ static bool is_of_symbol(const struct msg *m)
     return msg_is_tick(m) || m->type == MSG_SYMBOL || m->type == MSG_HISTORY_BAR || m->type == MSG_ATTR;
 }
 
+static void put_attributes(FILE *out, const struct msg *m)
+{
+    struct attributes a;
+    char text[DECIMAL_TEXT_MAX];
+    if (!attributes_read(m, &a))
+        return;
+    for (unsigned i = 0; i < ATTRIBUTE_COUNT; i++) {
+        const struct attribute_row *row = &attribute_rows[i];
+        if (a.value[i] == ATTR_UNKNOWN)
+            continue;
+        if (row->kind == ATTRIBUTE_TEXT) {
+            json_t *s = json_string(a.text[i]);
+            char *quoted = s ? json_dumps(s, JSON_ENCODE_ANY) : NULL;
+            fprintf(out, ",\"%s\":%s", row->column, quoted ? quoted : "null");
+            free(quoted);
+            json_decref(s);
+        } else if (row->kind == ATTRIBUTE_TIME) {
+            decimal_format_time(a.value[i], text);
+            fprintf(out, ",\"%s\":\"%s\"", row->column, text);
+        } else {
+            decimal_format_double(key_to_double(a.value[i]), text);
+            fprintf(out, ",\"%s\":%s", row->column, text);
+        }
+    }
+}
+
 static void print(const struct capture *c, const struct msg *m)
 {
     FILE *out = c->args->out;
@@ -184,6 +211,8 @@ static void print(const struct capture *c, const struct msg *m)
     } else if (m->type == MSG_SYMBOL) {
         fprintf(out, ",\"bucket\":%u,\"size_scale\":%u,\"calendar\":%u", m->sym.bucket, m->sym.size_scale,
                 m->sym.calendar);
+    } else if (m->type == MSG_ATTR) {
+        put_attributes(out, m);
     } else if (m->type == MSG_RULE || m->type == MSG_SETTING) {
         put_part(out, m);
     }

@@ -38,6 +38,10 @@ const struct cli_option cmd_explain_options[] = {
      .arg = "FILE",
      .help = "daily bars from before (date,symbol,open,high,low,close,volume)",
      .kind = CLI_TEXT},
+    {.name = "attributes",
+     .arg = "FILE",
+     .help = "the symbols' attributes: symbol,sector,float,… (symbols.attributes)",
+     .kind = CLI_TEXT},
     {.name = "override", .help = "use the command line's settings, not the capture's", .kind = CLI_FLAG},
     {.name = "json", .help = "print one JSON object", .kind = CLI_FLAG},
     {0},
@@ -380,13 +384,21 @@ static void print_node(FILE *out, const struct explanation *x, unsigned i, int d
         return;
     }
     fprintf(out, "  %-8s%*s%s", truth_names[n->truth], 2 * depth, "", n->text);
-    if (!strncmp(n->text, "session ", 8) && !isnan(n->value))
+    if (n->is_text)
+        fprintf(out, n->value_text[0] ? "    \"%s\"\n" : "    not known of the symbol\n", n->value_text);
+    else if (!strncmp(n->text, "session ", 8) && !isnan(n->value))
         fprintf(out, "    \"%s\"\n", session_names[x->session]);
     else if (n->truth == EXPLAIN_UNKNOWN)
         fprintf(out, "    %s to %s: not enough history\n", number(n->value).text, number(n->bound).text);
     else
         fprintf(out, "    %s to %s: %s apart\n", number(n->value).text, number(n->bound).text,
                 number(apart(n)).text);
+}
+
+static json_t *text_json(const char *text)
+{
+    json_t *s = *text ? json_string(text) : NULL;
+    return s ? s : json_null(); /* unknown, or no UTF-8 */
 }
 
 static json_t *node_json(const struct explanation *x, unsigned i)
@@ -399,6 +411,11 @@ static json_t *node_json(const struct explanation *x, unsigned i)
         return json_pack("{s:s,s:s,s:[o,o]}", "op", n->op == EXPR_AND ? "and" : "or", "truth",
                          truth_names[n->truth], "of", node_json(x, n->left), node_json(x, n->right));
     json_t *o = json_pack("{s:s,s:s}", "comparison", n->text, "truth", truth_names[n->truth]);
+    if (n->is_text) {
+        json_object_set_new(o, "value", text_json(n->value_text));
+        json_object_set_new(o, "bound", text_json(n->bound_text));
+        return o;
+    }
     json_object_set_new(o, "value", isnan(n->value) ? json_null() : json_real(n->value));
     json_object_set_new(o, "bound", isnan(n->bound) ? json_null() : json_real(n->bound));
     if (n->truth != EXPLAIN_UNKNOWN)

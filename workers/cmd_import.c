@@ -14,6 +14,10 @@ const struct cli_option cmd_import_options[] = {
      .arg = "FILE",
      .help = "daily bars from before (date,symbol,open,high,low,close,volume)",
      .kind = CLI_TEXT},
+    {.name = "attributes",
+     .arg = "FILE",
+     .help = "the symbols' attributes: symbol,sector,float,… (symbols.attributes)",
+     .kind = CLI_TEXT},
     {0},
 };
 
@@ -52,6 +56,7 @@ int cmd_import(const struct cli_args *args)
                                 .n_sources = (unsigned)args->positional_count - 1,
                                 .rules = cli_text(args, "rules", NULL),
                                 .history = cli_text(args, "history", NULL),
+                                .attributes = cli_text(args, "attributes", NULL),
                                 .first_seq = 1,
                                 .settings = set,
                                 .log = log_line,

@@ -11,11 +11,9 @@ const struct cli_option cmd_metrics_options[] = {
     {0},
 };
 
-static const char *const unit_names[] = {[UNIT_PRICE] = "price",
-                                         [UNIT_NUMBER] = "number",
-                                         [UNIT_PERCENT] = "percent",
-                                         [UNIT_VWAP] = "price",
-                                         [UNIT_TRUTH] = "truth"};
+static const char *const unit_names[] = {
+    [UNIT_PRICE] = "price", [UNIT_NUMBER] = "number", [UNIT_PERCENT] = "percent",
+    [UNIT_VWAP] = "price",  [UNIT_TRUTH] = "truth",   [UNIT_TEXT] = "text"};
 
 static const struct metric_parameters *parameters_of(const struct metric_row *m)
 {
@@ -112,11 +110,12 @@ static unsigned aliases_of(const struct metric_row *m, char out[2][METRIC_NAME_M
 
 static const char *changed_by(const struct metric_row *m)
 {
-    return m->inputs & INPUT_TIME    ? "time"
-           : m->inputs & INPUT_TRADE ? "trade"
-           : m->inputs & INPUT_PRICE ? "price"
-           : m->inputs & INPUT_QUOTE ? "quote"
-                                     : "bar";
+    return m->inputs & INPUT_TIME        ? "time"
+           : m->inputs & INPUT_TRADE     ? "trade"
+           : m->inputs & INPUT_PRICE     ? "price"
+           : m->inputs & INPUT_QUOTE     ? "quote"
+           : m->inputs & INPUT_ATTRIBUTE ? "attr"
+                                         : "bar";
 }
 
 static void print_json(FILE *out, enum metric_kind kind)

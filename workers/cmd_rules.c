@@ -25,6 +25,10 @@ const struct cli_option cmd_rules_options[] = {
      .help = "replay this, and warn of rules that fire too often or never",
      .kind = CLI_TEXT,
      .many = true},
+    {.name = "attributes",
+     .arg = "FILE",
+     .help = "the symbols' attributes in that replay (symbols.attributes)",
+     .kind = CLI_TEXT},
     {.name = "max-per-hour",
      .arg = "N",
      .help = "what is too often: alerts an hour (60)",
@@ -47,6 +51,12 @@ struct trial {
     uint64_t late_alerts;
 };
 
+static void log_line(void *ctx, const char *line)
+{
+    const struct cli_args *args = ctx;
+    fprintf(args->err, "%s\n", line);
+}
+
 static int replay(const struct cli_args *a, const char *rules, struct trial *t)
 {
     static struct msg batch[STREAM_ROOM];
@@ -55,8 +65,14 @@ static int replay(const struct cli_args *a, const char *rules, struct trial *t)
     unsigned n_sources = 0;
     while (n_sources < 64 && (sources[n_sources] = cli_nth(a, "against", (int)n_sources)))
         n_sources++;
-    struct stream_options o = {
-        .sources = sources, .n_sources = n_sources, .rules = rules, .first_seq = 1, .settings = &a->settings};
+    struct stream_options o = {.sources = sources,
+                               .n_sources = n_sources,
+                               .rules = rules,
+                               .attributes = cli_text(a, "attributes", NULL),
+                               .first_seq = 1,
+                               .settings = &a->settings,
+                               .log = log_line,
+                               .log_ctx = (void *)a};
     struct stream *s = stream_open(&o, &err);
     if (!s || engine_memory_open(&t->memory, &a->settings, NULL, &err) < 0) {
         stream_close(s);

@@ -57,6 +57,10 @@ const struct cli_option cmd_run_options[] = {
      .arg = "FILE",
      .help = "daily bars from before (date,symbol,open,high,low,close,volume)",
      .kind = CLI_TEXT},
+    {.name = "attributes",
+     .arg = "FILE",
+     .help = "the symbols' attributes: symbol,sector,float,… (symbols.attributes)",
+     .kind = CLI_TEXT},
     {.name = "override", .help = "use the command line's settings, not the capture's", .kind = CLI_FLAG},
     {.name = "show", .help = "print a line for each alert", .kind = CLI_FLAG},
     {.name = "role",
@@ -154,6 +158,10 @@ static int options_from(const struct cli_args *a, struct settings *settings, str
     if (!cli_text(a, "dir", NULL))
         return cli_fail(a, CLI_USAGE,
                         "no --dir; expected the directory of the instance (it is made if missing)");
+    if (cli_has(a, "attributes") && n == 1 && !strncmp(sources[0], "capture:", 8))
+        return cli_fail(
+            a, CLI_USAGE,
+            "--attributes: a capture brings its own to an instance; replay and backtest take others");
     *settings = a->settings;
     if (check_toplists(a) < 0)
         return CLI_USAGE;
@@ -163,6 +171,7 @@ static int options_from(const struct cli_args *a, struct settings *settings, str
                               .n_sources = n,
                               .rules = cli_text(a, "rules", NULL),
                               .history = cli_text(a, "history", NULL),
+                              .attributes = cli_text(a, "attributes", NULL),
                               .alerts = cli_text(a, "alerts", NULL),
                               .anomalies = cli_text(a, "anomalies", NULL),
                               .bars = cli_text(a, "bars", NULL),

@@ -60,7 +60,7 @@ struct ingest {
     int journaled;                    /* of them in the journal */
     int pushed;                       /* … in the rings */
     int64_t start_event_ns, start_ns; /* of pacing */
-    uint64_t announced;               /* symbols, rules and settings so far */
+    uint64_t announced;               /* symbols, attributes, rules and settings so far */
     bool special;                     /* the batch has some */
     struct msg *in_force;             /* all that were journaled: for the start of a segment */
     size_t in_force_n, in_force_room;
@@ -115,12 +115,19 @@ static void announce(struct ingest *g, const struct msg *m)
     }
 }
 
+/* A split does not: it scales what was before it, which a later segment does not have. */
+static bool stays_in_force(const struct msg *m)
+{
+    return m->type == MSG_SYMBOL || m->type == MSG_RULE || m->type == MSG_SETTING ||
+           (m->type == MSG_ATTR && m->attr.kind == ATTR_FACTS);
+}
+
 /* Remembers what of m[0..n), which is journaled, is in force from now on. */
 static void remember(struct ingest *g, const struct msg *m, int n)
 {
     for (int at = 0; at < n; at += (int)msg_slot_count(&m[at])) {
         uint32_t slots = msg_slot_count(&m[at]);
-        if (m[at].type != MSG_SYMBOL && m[at].type != MSG_RULE && m[at].type != MSG_SETTING)
+        if (!stays_in_force(&m[at]))
             continue;
         if (g->in_force_n + slots > g->in_force_room) {
             g->in_force_room = 2 * g->in_force_room + 1024;
@@ -218,7 +225,7 @@ static bool read_batch(struct ingest *g)
     g->journaled = g->pushed = 0;
     if (g->phase == PHASE_MAKE_AGAIN && !leave_out(g))
         return false;
-    uint64_t to_announce = count[MSG_SYMBOL] + count[MSG_RULE] + count[MSG_SETTING];
+    uint64_t to_announce = count[MSG_SYMBOL] + count[MSG_ATTR] + count[MSG_RULE] + count[MSG_SETTING];
     g->special = again || g->announced != to_announce;
     for (int at = 0; g->special && at < g->n; at += (int)msg_slot_count(&g->batch[at]))
         if (g->batch[at].type == MSG_SYMBOL || g->batch[at].type == MSG_RULE)
@@ -724,6 +731,22 @@ static int open_rules_log(struct ingest *g, struct stream_options *o, struct err
     return 0;
 }
 
+/* So it is with its attributes: their file may be tomorrow's by now. */
+static int open_attributes(struct ingest *g, struct stream_options *o, char kept[ATTRIBUTE_PATH_MAX],
+                           struct error *err)
+{
+    const char *file = o->attributes ? o->attributes : g->in.settings->symbols_attributes;
+    if (!g->write_journal)
+        return 0;
+    if (attribute_file_keep(file, g->in.options->dir, g->last_seq == 0, kept, err) < 0)
+        return -1;
+    if (g->whole_start && g->last_seq && (*file || *kept))
+        instance_log(&g->in, SET_LOG_LEVEL_INFO, "going on with %s",
+                     *kept ? kept : "no attributes, as this run began");
+    o->attributes = kept;
+    return 0;
+}
+
 /* An instance that is started again with other rules than those in force is another run. */
 static int check_rules(struct ingest *g, struct error *err)
 {
@@ -779,10 +802,12 @@ static int open_ingest(struct instance *in)
     struct ingest *g = (struct ingest *)in;
     const struct run_options *o = in->options;
     struct error err;
+    char attributes[ATTRIBUTE_PATH_MAX];
     struct stream_options so = {.sources = o->sources,
                                 .n_sources = o->n_sources,
                                 .rules = o->rules,
                                 .history = o->history,
+                                .attributes = o->attributes,
                                 .override = o->override,
                                 .first_seq = 1,
                                 .settings = o->settings,
@@ -794,7 +819,8 @@ static int open_ingest(struct instance *in)
     g->whole_start = !atomics_load_acquire_u64(&in->control->ready);
     errno = 0;
     if (open_rings(g, &err) == 0 && open_journal(g, &err) == 0 && open_rules_log(g, &so, &err) == 0 &&
-        (g->stream = stream_open(&so, &err)) && begin_rules_log(g, &err) == 0 && settle(g, &err) == 0)
+        open_attributes(g, &so, attributes, &err) == 0 && (g->stream = stream_open(&so, &err)) &&
+        begin_rules_log(g, &err) == 0 && settle(g, &err) == 0)
         return 0;
     return instance_open_failed(in, errno, &err);
 }

@@ -112,6 +112,7 @@ int replayer_open(struct replayer *r, const struct cli_args *a, const char *rule
                                .n_sources = n_sources,
                                .rules = rules,
                                .history = cli_text(a, "history", NULL),
+                               .attributes = cli_text(a, "attributes", NULL),
                                .override = cli_has(a, "override"),
                                .first_seq = 1,
                                .settings = &a->settings,

@@ -27,7 +27,9 @@ static enum event_operand_kind operand_kind(const struct metric *m)
 {
     if (m->kind == METRIC_SESSION)
         return EVENT_OPERAND_SESSION;
-    return metric_unit(m) == UNIT_PRICE ? EVENT_OPERAND_PRICE : EVENT_OPERAND_DOUBLE;
+    return metric_unit(m) == UNIT_PRICE  ? EVENT_OPERAND_PRICE
+           : metric_unit(m) == UNIT_TEXT ? EVENT_OPERAND_TEXT
+                                         : EVENT_OPERAND_DOUBLE;
 }
 
 int rule_names_add(struct rule_names *n, uint32_t slot, const uint8_t *bytes, size_t len)

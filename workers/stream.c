@@ -14,6 +14,7 @@ enum { FEED_ROOM = 4096 };
 struct stream {
     struct feed *feed;
     struct history *history;
+    struct attribute_file *attributes;
     struct sequencer *sequencer;
     struct conditions conditions;
     struct calendars *calendars;
@@ -142,6 +143,17 @@ static int open_calendars(struct stream *s, const struct settings *set, struct s
     return config->dbn_calendar < 0 ? error_prefix(err, "dbn.calendar") : 0;
 }
 
+/* A capture has its own, unless the command line says others. */
+static int open_attributes(struct stream *s, const struct stream_options *o,
+                           const struct source_config *config, struct error *err)
+{
+    bool capture = o->n_sources == 1 && !strncmp(o->sources[0], "capture:", 8);
+    const char *file = o->attributes ? o->attributes : capture ? "" : o->settings->symbols_attributes;
+    if (*file && !(s->attributes = attribute_file_load(file, config, o->log, o->log_ctx, err)))
+        return -1;
+    return 0;
+}
+
 struct stream *stream_open(const struct stream_options *o, struct error *err)
 {
     const struct settings *set = o->settings;
@@ -156,7 +168,8 @@ struct stream *stream_open(const struct stream_options *o, struct error *err)
         open_calendars(s, set, &config, err) < 0 ||
         !(config.splits = s->splits = splits_load(set->splits_file, err)) ||
         (o->history && !(s->history = history_load(o->history, &config, o->log, o->log_ctx, err))) ||
-        !(s->feed = feed_open(o->sources, o->n_sources, &config, s->history, err)))
+        open_attributes(s, o, &config, err) < 0 ||
+        !(s->feed = feed_open(o->sources, o->n_sources, &config, s->history, s->attributes, err)))
         goto fail;
     feed_log(s->feed, o->log, o->log_ctx);
     s->journal = feed_is_journal(s->feed);
@@ -466,6 +479,8 @@ void stream_close(struct stream *s)
     feed_close(s->feed);
     if (s->history)
         history_free(s->history);
+    if (s->attributes)
+        attribute_file_free(s->attributes);
     calendars_close(s->calendars);
     splits_free(s->splits);
     free(s->sequencer);

@@ -2,12 +2,14 @@
  * settings and the rules in force; or a capture as it stands, with its seqs.
  *
  * Order: SETTINGs, RULEs, then the data, CLOCKs and trading days between; END last. The rules of --rules
- * replace those of a capture, and take effect before its first message, without a seq. Settings that change
+ * replace those of a capture, and take effect before its first message, without a seq; the attributes of
+ * --attributes replace a capture's where its symbols come. Settings that change
  * results come from the capture, unless `override` says that the command line's do.
  */
 #ifndef WORKERS_STREAM_H
 #define WORKERS_STREAM_H
 
+#include "net/attributes.h"
 #include "net/feed.h"
 #include "net/history.h"
 #include "net/rules_file.h"
@@ -20,6 +22,7 @@ struct stream_options {
     const char *rules;                       /* file; NULL: none, or the capture's */
     const struct rules_batch *opening_rules; /* RULE messages instead of a file's; or NULL */
     const char *history;                     /* file or NULL */
+    const char *attributes;                  /* file, "": none; NULL: symbols.attributes, or the capture's */
     bool override;
     uint64_t first_seq; /* of what is stamped here: 1, or 1 + the journal's last */
     const struct settings *settings;

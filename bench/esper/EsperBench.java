@@ -58,6 +58,7 @@ public final class EsperBench {
         public double getPrice() { return price; }
         public long getSize() { return size; }
         public long getMs() { return ms; }
+        public long getDayNo() { return ms / DAY_MS; }
     }
 
     public static final class PriceRule {
@@ -119,7 +120,7 @@ public final class EsperBench {
         create objectarray schema Derived(symbol string, size long, dev double, change double);
         create context BySymbol partition by symbol from Tick, symbol from Dev;
         context BySymbol insert into Dev select symbol, price, size, ms,
-            case when count(*) >= 20 then price / avg(price) - 1 end as dev from Tick#length(20);
+            case when count(*) >= 20 and first(dayNo) = dayNo then price / avg(price) - 1 end as dev from Tick#length(20);
         context BySymbol insert into Derived select symbol, size, dev, price / first(price) - 1 as change
             from Dev#ext_timed(ms, 60 sec);
         create context Rules initiated by MarketRule as r;

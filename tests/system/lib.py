@@ -177,10 +177,12 @@ def every_metric(cooldown=300):
         return [form.replace("N", str(n)) for n in parameters] if "N" in form else [form]
 
     os.environ["RINGTAPE_LIMITS_METRICS"] = "512"  # of what this process starts: these are more than the default
-    names = []
+    names, texts = [], set()
     for m in json.loads(ringtape("metrics", "--json").stdout):
         if m["name"] == "session":
             continue
+        if m["unit"] == "text":
+            texts.add(m["name"])
         form = m["form"].replace("MA", "ema").replace("M", "9").replace("P", "0.25")
         parameters = (1, 10) if form.endswith("Nd") else (3,) if "minutes" not in m.get("of", "minutes") else (2, 15)
         for timeframe in ("5m", "1d") if "T" in form else ("",):
@@ -191,7 +193,7 @@ def every_metric(cooldown=300):
         name = indicator.replace("N", "7")
         names += [f"{name}@1m", f"{name}@5m"] + [f"{name}{o}@2m" for o in outputs]
     some = [f"SIM{i:04d}" for i in range(24)] + ["SPY", "IBM", "BTCUSDT"]
-    rows = [{"id": f"m{i}", "expr": f"{name} != -12345.5 or price > 0", "cooldown": cooldown + i, "symbols": some} for i, name in enumerate(names)]
+    rows = [{"id": f"m{i}", "expr": name + (' != "none"' if name in texts else " != -12345.5") + " or price > 0", "cooldown": cooldown + i, "symbols": some} for i, name in enumerate(names)]
     for i, trigger in enumerate(("cross", "once", "once_per_bar", "bar_close")):
         rows.append({"id": f"t{i}", "trigger": trigger, "cooldown": 20, "symbols": some,
                      "expr": "(close - sma(5)) / (atr(5) + 0.01) > 0.1 and not session == \"closed\""})

@@ -12,6 +12,7 @@
 #include <sys/mman.h>
 #include <cmocka.h>
 
+#include "core/attribute.h"
 #include "core/bucket.h"
 #include "core/engine.h"
 #include "core/sequencer.h"
@@ -144,6 +145,11 @@ static inline void put_daily(struct tape *t, uint32_t symbol, int64_t start_ns, 
 {
     put_history(t, symbol, start_ns,
                 &(struct msg_history_bar){close_e9, close_e9, close_e9, close_e9, 1, DAY});
+}
+
+static inline void put_attributes(struct tape *t, uint32_t symbol, const struct attributes *a)
+{
+    t->n += attributes_message(a, symbol, tape_room(t, MSG_SLOTS_MAX));
 }
 
 /* RULE and SETTING, in parts as they travel. */

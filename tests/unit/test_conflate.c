@@ -77,7 +77,7 @@ static int read_feed(char spec[][96], unsigned n_specs, int64_t interval_ns, str
     int n, count = 0;
     for (unsigned i = 0; i < n_specs; i++)
         specs[i] = spec[i];
-    struct feed *f = feed_open(specs, n_specs, &config, NULL, &err);
+    struct feed *f = feed_open(specs, n_specs, &config, NULL, NULL, &err);
     if (!f)
         fail_msg("%s", err.text);
     while ((n = feed_read(f, out, 4096)) > 0)

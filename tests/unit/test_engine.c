@@ -6,6 +6,7 @@
  *   t TIME SYMBOL PRICE [SIZE]     a trade          q TIME SYMBOL BID ASK     a quote
  *   c TIME SYMBOL                  a CLOCK of the symbol's bucket             set KEY=VALUE
  *   day CALENDAR T0 T1 T2 T3       a trading day, minutes after T0            close SYMBOL PRICE yesterday's
+ *   attr SYMBOL COLUMN=VALUE …     its attributes, times in seconds after T0
  *
  * Symbols are A (bucket 0), B (512), C (0), D (1023, its sizes have 2 decimals), all of calendar 0. What
  * comes out is one text: alerts as id@time, :price where a table asks for it, /SYMBOL if it is not A, #k if
@@ -88,6 +89,27 @@ static void script_clock(struct script *s, uint32_t symbol, int64_t t)
     s->clock_ns[symbol] = grid;
 }
 
+static void script_attributes(struct script *s, uint32_t symbol, char w[][40], int n)
+{
+    struct attributes a;
+    attributes_clear(&a);
+    for (int i = 0; i < n; i++) {
+        char *value = strchr(w[i], '=');
+        unsigned k = 0;
+        assert_non_null(value);
+        *value++ = 0;
+        while (k < ATTRIBUTE_COUNT && strcmp(attribute_rows[k].column, w[i]))
+            k++;
+        assert_true(k < ATTRIBUTE_COUNT);
+        if (attribute_rows[k].kind == ATTRIBUTE_TEXT)
+            assert_true(attribute_set_text(&a, (enum attribute)k, value, strlen(value)));
+        else
+            a.value[k] =
+                attribute_rows[k].kind == ATTRIBUTE_TIME ? seconds(value) : key_of_double(atof(value));
+    }
+    put_attributes(&s->tape, symbol, &a);
+}
+
 static void script_line(struct script *s, char *line)
 {
     char verb[8], w[5][40] = {"", "", "", "", ""};
@@ -109,6 +131,8 @@ static void script_line(struct script *s, char *line)
                     T0 + atoi(w[4]) * MIN);
     } else if (!strcmp(verb, "close")) {
         put_daily(&s->tape, symbol_id(s, w[0]), T0 - DAY, PX(atof(w[1])));
+    } else if (!strcmp(verb, "attr")) {
+        script_attributes(s, symbol_id(s, w[0]), w + 1, n - 2);
     } else if (!strcmp(verb, "set")) {
         put_setting(&s->tape, "%s", w[0]);
     } else {
@@ -658,6 +682,100 @@ static void test_days_and_sessions(void **state)
          "a@6100"},
     };
     RUN(t, SHOW_ALERTS);
+}
+
+static void test_attributes(void **state)
+{
+    (void)state;
+    static const struct example t[] = {
+        {"texts and numbers, whether the rule or the symbol comes first",
+         "attr A sector=Energy exchange=NYSE market_cap=2e9; rule a 0 level : sector == \"Energy\" and "
+         "market_cap > 1e9 and not exchange == \"OTC\"; attr B sector=Energy exchange=OTC market_cap=2e9; t "
+         "0 A "
+         "9; t 1 B 9; attr C sector=Utilities exchange=NYSE market_cap=2e9; t 2 C 9",
+         "a@0"},
+        {"a text that no symbol has is false, its opposite true",
+         "attr A sector=Energy; rule a 0 level : sector == \"Nobody\"; rule b 0 level : sector != "
+         "\"Nobody\"; t "
+         "0 A 9",
+         "b@0"},
+        {"what is not known is unknown, through not",
+         "attr A sector=Energy; rule a 0 level : exchange != \"OTC\" or float > 0; rule b 0 level : not "
+         "shares_short > 5; t 0 A 9; t 1 B 9",
+         ""},
+        {"one text is one number in every attribute",
+         "attr A sector=X exchange=X; rule a 0 level : sector == \"X\" and exchange == \"X\"; t 0 A 9",
+         "a@0"},
+        {"new attributes replace all of the old ones",
+         "attr A sector=X float=5; rule a 0 level : sector == \"X\"; rule b 0 level : float == 5; t 0 A 9; "
+         "attr A "
+         "float=5; t 1 A 9",
+         "a@0 b@0 b@1"},
+        {"they count from the next message, silently",
+         "rule a 0 level : sector == \"X\"; rule b 0 cross : not sector != \"X\"; attr A sector=Y; t 0 A 9; "
+         "attr "
+         "A sector=X; t 1 A 9; attr A sector=Y; t 2 A 9; attr A sector=X; q 3 A 1 2",
+         "a@1 a@3"},
+        {"… whatever rules have come before them",
+         "attr A sector=Y; rule a 0 level : sector == \"X\"; t 0 A 9; rule b 0 level : price > 100 or sector "
+         "== "
+         "\"Z\"; attr A sector=X; t 1 A 9",
+         "a@1"},
+        {"… and a condition in a span lasts until they come",
+         "attr A sector=X; rule a 0 level : sector == \"X\" within 10s; t 0 A 9; c 100 A; attr A sector=Y; t "
+         "109 "
+         "A 9; t 111 A 9",
+         "a@0 a@109"},
+        {"news_age in minutes, from the news on, while a session is open",
+         "day 0 0 10 20 30; attr A news_at=60; rule a 0 level : news_age >= 1; rule b 600 level : news_age < "
+         "1; t "
+         "0 A 9; t 59 A 9; t 60 A 9; c 120 A; t 150 A 9; t 1900 A 9",
+         "b@60 a@120 a@150"},
+        {"earnings_in in days, up to them",
+         "day 0 0 10 20 30; attr A earnings_at=864; rule a 0 level : earnings_in <= 0.005; t 0 A 9; c 432 A; "
+         "t 864 "
+         "A 9; t 865 A 9",
+         "a@432 a@864"},
+    };
+    RUN(t, SHOW_ALERTS);
+}
+
+static void test_texts_of_alerts(void **state)
+{
+    (void)state;
+    struct script s = {0};
+    struct bench b;
+    char longest[ATTRIBUTE_TEXT_MAX + 1] = "", expr[2000], line[2400], text[2 * ATTRIBUTE_TEXT_MAX + 1] = "";
+    memset(longest, 'x', ATTRIBUTE_TEXT_MAX);
+    int n = sprintf(expr, "exchange != \"A\" and sector != \"A\"");
+    for (int i = 1; i <= ALERT_OPERANDS_MAX - 2; i++)
+        n += sprintf(expr + n, " and not volume_%dm < 0", i);
+    sprintf(line, "rule a 0 level : %s; attr A sector=%.30s exchange=NYSE; t 0 A 9", expr, longest);
+    script_parse(&s, line);
+    struct attributes a; /* no script has room for them */
+    attributes_clear(&a);
+    assert_true(attribute_set_text(&a, ATTRIBUTE_SECTOR, longest, ATTRIBUTE_TEXT_MAX));
+    assert_true(attribute_set_text(&a, ATTRIBUTE_EXCHANGE, "y", 1));
+    put_attributes(&s.tape, 0, &a);
+    put_trade(&s.tape, 0, T0 + SEC, PX(9), 1);
+    tape_stamp(&s.tape, 1);
+    bench_open(&b, NULL);
+    bench_apply(&b, &s.tape, 0);
+    const struct msg *m = b.events.slot, *second = m + msg_slot_count(m);
+    const size_t at = sizeof(struct msg_alert) + 8 * ALERT_OPERANDS_MAX;
+    assert_int_equal(b.events.n, msg_slot_count(m) + msg_slot_count(second));
+    assert_int_equal(msg_slot_count(second), msg_slots(at + 64));
+    assert_int_equal(alert_operand(m, 0), 4); /* in the order of the operands */
+    assert_int_equal(alert_operand(m, 1), 30);
+    msg_get(m, at, text, 34);
+    assert_memory_equal(text, "NYSExxx", 7);
+    assert_int_equal(alert_operand(second, 0), 1);
+    assert_int_equal(alert_operand(second, 1), ATTRIBUTE_TEXT_MAX);
+    msg_get(second, at, text, 64);
+    assert_int_equal(text[0], 'y');
+    assert_memory_equal(text + 1, longest, ATTRIBUTE_TEXT_MAX);
+    bench_close(&b);
+    tape_free(&s.tape);
 }
 
 static void test_bars(void **state)
@@ -1412,6 +1530,8 @@ int main(void)
         cmocka_unit_test(test_late_prints),
         cmocka_unit_test(test_rules_that_change),
         cmocka_unit_test(test_days_and_sessions),
+        cmocka_unit_test(test_attributes),
+        cmocka_unit_test(test_texts_of_alerts),
         cmocka_unit_test(test_bars),
         cmocka_unit_test(test_alert_id),
         cmocka_unit_test(test_room_for_bars),

@@ -69,6 +69,7 @@ struct value {
     double number;
     __int128 pv; /* of a VWAP: the quotient as it is */
     uint64_t volume;
+    const char *text; /* of an attribute: `number` is its place in texts[] */
 };
 
 /* What a `for` or `within` has seen. */
@@ -91,7 +92,10 @@ struct sym {
     bool halted;
     int64_t ex, split_day; /* of the split that waits, 0: none; of the last one */
     uint32_t to, from;
-    uint32_t emptied; /* the next revision of a minute that has lost its bar */
+    uint32_t emptied;       /* the next revision of a minute that has lost its bar */
+    int text[2];            /* sector, exchange: places in texts[]; -1 */
+    double number[3];       /* float, market_cap, shares_short; -1 */
+    int64_t news, earnings; /* -1 */
     struct tick *tick;
     size_t n_ticks, room_ticks;
     struct minute *bar; /* ascending */
@@ -312,7 +316,8 @@ static size_t days_of(const struct sym *s, struct minute out[DAYS_MAX + 1], bool
 {
     int64_t today = session_of(s->calendar, s->time).day;
     size_t n = s->n_history;
-    memcpy(out, s->history, n * sizeof *out);
+    for (size_t i = 0; i < n; i++)
+        out[i] = s->history[i];
     for (int64_t day = s->split_day > T0 ? s->split_day : T0; day < today; day += day_length_ns) {
         assert_true(n < DAYS_MAX); /* those before a split are in the history */
         n += day_bar(s, day, &out[n]);
@@ -473,6 +478,37 @@ static struct value relative_volume(const struct sym *s, unsigned length)
     return number_value((live + (1 - elapsed) * mean) / mean * 100);
 }
 
+/* ---- attributes */
+
+static const char *const texts[] = {"Energy", "Utilities", "NYSE", "OTC", "nobody's"};
+static const char *const text_names[] = {"sector", "exchange"};
+static const char *const number_names[] = {"float", "market_cap", "shares_short"};
+enum { TEXTS = 4 }; /* that symbols have */
+
+static bool is_text(const char *name)
+{
+    return !strcmp(name, "sector") || !strcmp(name, "exchange");
+}
+
+/* False: another metric. */
+static bool attribute(const struct sym *s, const char *name, struct value *v)
+{
+    *v = unknown;
+    for (int i = 0; i < 2; i++)
+        if (!strcmp(name, text_names[i])) {
+            if (s->text[i] >= 0)
+                *v = (struct value){.known = true, .number = s->text[i], .text = texts[s->text[i]]};
+            return true;
+        }
+    for (int i = 0; i < 3; i++)
+        if (!strcmp(name, number_names[i])) {
+            if (s->number[i] >= 0)
+                *v = number_value(s->number[i]);
+            return true;
+        }
+    return false;
+}
+
 /* Volume since the session's start, its live minute forecast to its end, to the mean at the end of that
  * minute in earlier sessions of the kind that the bars for indicators have whole. */
 static struct value same_time(const struct sym *s)
@@ -518,6 +554,12 @@ static bool timed(const struct sym *s, const char *name, struct value *v)
     } else if (!strcmp(name, "minutes_in_market")) {
         if (now.kind == SESSION_MARKET)
             *v = number_value((double)((s->time - now.start) / MIN));
+    } else if (!strcmp(name, "news_age")) {
+        if (now.kind != SESSION_CLOSED && s->news >= 0 && s->time >= s->news)
+            *v = number_value((double)(s->time - s->news) / (double)MIN);
+    } else if (!strcmp(name, "earnings_in")) {
+        if (now.kind != SESSION_CLOSED && s->earnings >= 0 && s->time <= s->earnings)
+            *v = number_value((double)(s->earnings - s->time) / (double)DAY);
     } else if (!strcmp(name, "seconds_since_trade")) {
         for (size_t i = s->n_ticks; i-- > 0 && !v->known && now.kind != SESSION_CLOSED && !s->halted;)
             if (!s->tick[i].late && !s->tick[i].cancelled)
@@ -1019,7 +1061,7 @@ static struct value metric_value(const struct sym *s, const char *name)
         return indicator(s, head, n, strstr(name, "@1d") ? 0 : length);
     if (is_of_days(name) && of_days(s, name, price, unit, &v))
         return v;
-    if (timed(s, name, &v) || spanned(s, name, price, unit, &v))
+    if (attribute(s, name, &v) || timed(s, name, &v) || spanned(s, name, price, unit, &v))
         return v;
     if (sscanf(name, "%15[a-z]_%um", head, &n) == 2 || sscanf(name, "%10[a-z_]t_%um", head, &n) == 2 ||
         (sscanf(name, "change_pct_%um", &n) == 1 && strcpy(head, "change_pct")))
@@ -1216,7 +1258,7 @@ static enum truth truth_of(struct world *w, struct sym *s, const struct tree *t,
 
 /* ---- what happens */
 
-enum what { TICK, CLOCK, LATE, STATUS };
+enum what { TICK, CLOCK, LATE, STATUS, ATTR };
 
 static void emit_bar(struct world *w, const struct sym *s, const struct minute *b)
 {
@@ -1238,7 +1280,7 @@ static bool may_fire(const struct sym *s, int id, const struct rrule *r, int slo
 static void evaluate(struct world *w, struct sym *s, enum what what)
 {
     int fired[RULES], n = 0;
-    w->silent = what == LATE;
+    w->silent = what == LATE || what == ATTR;
     if (what == CLOCK && !w->timed && !w->spans && s->made_changes == s->changes &&
         s->made_minute == s->time / MIN)
         return; /* no tick and the same minute: every value is what it was, nothing becomes true */
@@ -1250,7 +1292,7 @@ static void evaluate(struct world *w, struct sym *s, enum what what)
             continue;
         }
         if (s->evaluated[id] != slot) {
-            if (what == CLOCK)
+            if (what == CLOCK || what == ATTR)
                 continue; /* a new version is first evaluated at the symbol's next message */
             s->truth[id] = UNKNOWN;
             for (int i = 0; i < TREE; i++)
@@ -1262,7 +1304,7 @@ static void evaluate(struct world *w, struct sym *s, enum what what)
                    now = s->truth[id] = truth_of(w, s, &r->tree, r->tree.n - 1, s->side[id], s->span[id]);
         if (r->tree.events) /* which are over: what held by them alone does no more */
             s->truth[id] = truth_of(w, s, &r->tree, r->tree.n - 1, NULL, s->span[id]);
-        if (what == LATE || now != TRUE || !may_fire(s, id, r, slot))
+        if (w->silent || now != TRUE || !may_fire(s, id, r, slot))
             continue;
         if (r->trigger == TRIGGER_CROSS ? before == FALSE : what == TICK || before != TRUE) {
             s->k[id] = s->fired[id] == s->time ? s->k[id] + 1 : 0;
@@ -1676,7 +1718,13 @@ static int pick_metric(struct world *w)
                                         "relative_range_pct",
                                         "vwap_dist_1d",
                                         "vwap_dist_pct_1d",
-                                        "biggest_range_3m"};
+                                        "biggest_range_3m",
+                                        "sector",
+                                        "sector",
+                                        "exchange",
+                                        "float",
+                                        "market_cap",
+                                        "shares_short"};
     static const char *const by_days[] = {"change_pct_%ud", "avg_volume_%ud", "range_%ud", "range_pct_%ud",
                                           "position_in_range_%ud"};
     static const char *const of_minutes[] = {
@@ -1686,10 +1734,14 @@ static int pick_metric(struct world *w)
     static const char *const of_bars[] = {"sma", "ema", "ema", "rsi", "rsi", "willr", "volume_avg", "atr"};
     static const unsigned lengths[] = {1, 1, 2, 5, 15, 60};
     enum { PLAIN = sizeof plain / sizeof *plain, MINUTES = 15, BARS = 8, DAYS = 5, CANDLES = 24 };
-    static const char *const of_time[] = {"relative_volume_%um", "seconds_since_trade", "minutes_in_market",
-                                          "relative_volume_same_time"};
+    static const char *const of_time[] = {"relative_volume_%um",
+                                          "seconds_since_trade",
+                                          "minutes_in_market",
+                                          "relative_volume_same_time",
+                                          "news_age",
+                                          "earnings_in"};
     char name[40];
-    uint32_t k = random_below(&w->random, PLAIN + MINUTES + BARS + DAYS + CANDLES + (w->timed ? 8 : 0)),
+    uint32_t k = random_below(&w->random, PLAIN + MINUTES + BARS + DAYS + CANDLES + (w->timed ? 12 : 0)),
              n = 1 + random_below(&w->random, one_in(&w->random, 4) ? 30 : 4);
     if (k < PLAIN)
         snprintf(name, sizeof name, "%s", plain[k]);
@@ -1748,6 +1800,12 @@ static struct value pick_constant(struct world *w, const char *name, char text[3
         d = 40.00370001 * (double)random_below(&w->random, 8);
     else if (!strncmp(name, "seconds", 7))
         d = 0.25 + 0.5 * random_below(&w->random, 300);
+    else if (!strcmp(name, "news_age"))
+        d = 0.00370001 + 7 * (double)random_below(&w->random, 30);
+    else if (!strcmp(name, "earnings_in"))
+        d = 0.00370001 * (double)random_below(&w->random, 30);
+    else if (!strcmp(name, "float") || !strcmp(name, "market_cap") || !strcmp(name, "shares_short"))
+        d = (double[]){0, 50, 100, 1e9}[random_below(&w->random, 4)];
     else if (!strncmp(name, "minutes", 7))
         d = random_below(&w->random, 300);
     else if (!strncmp(name, "dollar_volume", 13))
@@ -1788,8 +1846,9 @@ static bool is_rounded(const char *name)
 {
     return strchr(name, '@') || !strncmp(name, "relative", 8) || !strncmp(name, "seconds", 7) ||
            strstr(name, "volume_avg") || !strncmp(name, "vwap_dist", 9) || !strncmp(name, "dollar", 6) ||
-           !strncmp(name, "dev(", 4) || !strncmp(name, "change_over(", 12) || strstr(name, "range_pct") ||
-           !strncmp(name, "avg_volume", 10) || !strncmp(name, "position", 8);
+           !strncmp(name, "dev(", 4) || !strncmp(name, "change_over(", 12) || !strcmp(name, "news_age") ||
+           !strcmp(name, "earnings_in") || strstr(name, "range_pct") || !strncmp(name, "avg_volume", 10) ||
+           !strncmp(name, "position", 8);
 }
 
 static void note_operand(struct tree *t, int m)
@@ -1807,7 +1866,8 @@ static bool arithmetic_random(struct world *w, struct tree *t, struct node *n, c
     const char *name = w->metric[n->metric];
     n->third = pick_metric(w);
     if (!one_in(&w->random, 5) || is_rounded(name) || is_rounded(w->metric[n->third]) ||
-        !strcmp(name, "session") || !strcmp(w->metric[n->third], "session"))
+        !strcmp(name, "session") || !strcmp(w->metric[n->third], "session") || is_text(name) ||
+        is_text(w->metric[n->third]))
         return false;
     n->arithmetic = "+-*/"[random_below(&w->random, 4)];
     double d = n->arithmetic == '+'   ? 200.000370001
@@ -1864,7 +1924,12 @@ static int tree_random(struct world *w, struct tree *t, int depth, bool negated,
             t->node[t->n] = n;
             return t->n++;
         }
-        if (one_in(&w->random, 4) && !is_rounded(name) && !is_rounded(w->metric[n.other = pick_metric(w)])) {
+        if (is_text(name)) {
+            n.cmp = 4 + (int)random_below(&w->random, 2);
+            n.constant = number_value(random_below(&w->random, TEXTS + 1));
+            sprintf(text, "%s %s \"%s\"", name, cmp_text[n.cmp], texts[(int)n.constant.number]);
+        } else if (one_in(&w->random, 4) && !is_rounded(name) &&
+                   !is_rounded(w->metric[n.other = pick_metric(w)]) && !is_text(w->metric[n.other])) {
             sprintf(text, "%s %s %s", name, cmp_text[n.cmp], w->metric[n.other]);
         } else if (n.other = -1, !strcmp(name, "session") && n.cmp > 3) {
             n.constant = number_value(random_below(&w->random, 4));
@@ -1956,6 +2021,34 @@ static void add_rule(struct world *w)
                       symbols, text);
 }
 
+/* Any of a symbol's attributes, anew. */
+static void attributes_random(struct world *w, struct sym *s)
+{
+    struct attributes a;
+    attributes_clear(&a);
+    for (int i = 0; i < 2; i++) {
+        s->text[i] = (int)random_below(&w->random, TEXTS + 1) - 1;
+        if (s->text[i] >= 0)
+            attribute_set_text(&a, (enum attribute)i, texts[s->text[i]], strlen(texts[s->text[i]]));
+    }
+    for (int i = 0; i < 3; i++) {
+        s->number[i] = (double[]){-1, 0, 50, 100, 1e9}[random_below(&w->random, 5)];
+        if (s->number[i] >= 0)
+            a.value[ATTRIBUTE_FLOAT + i] = key_of_double(s->number[i]);
+    }
+    int64_t around = (w->top < 0 ? T0 + 12 * 60 * MIN : w->top) / SEC * SEC;
+    s->news = s->earnings = -1;
+    if (!one_in(&w->random, 4))
+        s->news = a.value[ATTRIBUTE_NEWS_AT] = around + ((int64_t)random_below(&w->random, 100) - 80) * MIN;
+    if (!one_in(&w->random, 4))
+        s->earnings = a.value[ATTRIBUTE_EARNINGS_AT] =
+            around + ((int64_t)random_below(&w->random, 100) - 20) * MIN;
+    s->changes++;
+    put_attributes(&w->input, (uint32_t)(s - w->sym), &a);
+    if (s->time >= 0)
+        evaluate(w, s, ATTR);
+}
+
 static struct sym *add_symbol(struct world *w, int i)
 {
     static const uint16_t buckets[SYMBOLS] = {0, 1023, 512, 512, 7, 300};
@@ -1965,7 +2058,9 @@ static struct sym *add_symbol(struct world *w, int i)
     s->bucket = buckets[i];
     s->calendar = calendars[i];
     s->scale = scales[i];
-    s->time = s->bid = s->ask = -1;
+    s->time = s->bid = s->ask = s->news = s->earnings = -1;
+    s->text[0] = s->text[1] = -1;
+    s->number[0] = s->number[1] = s->number[2] = -1;
     for (int k = 0; k < RULES; k++) {
         s->evaluated[k] = s->fired_slot[k] = -1;
         s->fired[k] = -1000 * DAY;
@@ -1988,6 +2083,8 @@ static struct sym *add_symbol(struct world *w, int i)
                         &(struct msg_history_bar){b->open, b->high, b->low, b->close, b->volume, DAY});
         }
     }
+    if (!one_in(&w->random, 3))
+        attributes_random(w, s);
     return s;
 }
 
@@ -2014,6 +2111,8 @@ static void market(struct world *w, int messages)
             t += random_below(&w->random, 300) * MIN;
         if (one_in(&w->random, 250))
             add_rule(w);
+        if (one_in(&w->random, 100) && w->n_syms)
+            attributes_random(w, &w->sym[random_below(&w->random, (uint32_t)w->n_syms)]);
         t += one_in(&w->random, 4) ? 0 : (int64_t)random_below(&w->random, 1000) * (pace / 500);
         int64_t ev = t;
         if (one_in(&w->random, 6))
@@ -2092,6 +2191,8 @@ static bool same_value(const struct value *v, int64_t bits)
         return bits == ALERT_UNKNOWN;
     if (v->price)
         return bits == v->e9;
+    if (v->text)
+        return bits == (int64_t)strlen(v->text);
     double d = bits_double(bits), scale = v->number < 0 ? -v->number : v->number;
     return bits != ALERT_UNKNOWN && d - v->number <= 1e-9 * (scale + 1) &&
            v->number - d <= 1e-9 * (scale + 1);
@@ -2137,6 +2238,7 @@ static void check(const struct world *w, const struct event *v, const struct msg
         alert_head(m, &a);
         int n = snprintf(found, sizeof found, "alert slot %u k %u at %.9f price %" PRId64, a.rule, a.k,
                          (double)(m->event_ns - T0) / 1e9, a.price_e9);
+        size_t text_at = sizeof a + 8u * a.n_operands;
         same = same && m->event_ns == v->time && a.rule == v->rule && a.k == v->k && a.price_e9 == v->price &&
                a.n_operands == v->n;
         for (int i = 0; i < a.n_operands && i < w->rule[a.rule].tree.n_operands; i++) {
@@ -2148,6 +2250,12 @@ static void check(const struct world *w, const struct event *v, const struct msg
                           : price               ? (double)bits / 1e9
                                                 : bits_double(bits));
             same = same && same_value(&v->operand[i], bits);
+            if (same && v->operand[i].text) {
+                char text[ATTRIBUTE_TEXT_MAX + 1] = "";
+                msg_get(m, text_at, text, (size_t)bits);
+                text_at += (size_t)bits;
+                same = !strcmp(text, v->operand[i].text);
+            }
         }
     }
     if (same)

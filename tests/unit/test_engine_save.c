@@ -15,6 +15,8 @@ static const struct engine_limits limits = {
 static const struct rule_spec specs[] = {
     {"level", "price > 100", .cooldown_ns = 10 * SEC},
     {"flood", "volume_live >= 1", .cooldown_ns = 0},
+    {"sector", "sector == \"Energy\" and not exchange == \"OTC\" or sector != \"Utilit\"",
+     .cooldown_ns = 5 * SEC},
     {"cross", "change_pct_1m > 0.5 or change_pct_5m < -0.5", .trigger = TRIGGER_CROSS,
      .cooldown_ns = 3 * SEC},
     {"rsi", "rsi(5)@1m > 55 and ema(4)@1m > sma(6)@1m", .cooldown_ns = 20 * SEC},
@@ -41,6 +43,7 @@ static const struct rule_spec specs[] = {
     {"long", "price > 99 for 2 5m bars or (spread > 0.01 within 40s) for 2 bars", .symbols = "S1,S2,S3",
      .cooldown_ns = 30 * SEC},
     {"closes", "close > open for 2 bars and volume > 100 within 10m", .trigger = TRIGGER_BAR_CLOSE},
+    {"news", "news_age < 3 and sector == \"Energy\"", .trigger = TRIGGER_CROSS},
     {"for", "price > 99.5 for 2 bars", .version = 2, .cooldown_ns = 20 * SEC},
 };
 enum { SPECS = sizeof specs / sizeof *specs };
@@ -77,7 +80,7 @@ static void market(struct tape *t, uint64_t *seed, int messages)
     put_setting(t, "bars.keep=60");
     put_setting(t, "bars.corrections=true");
     put_setting(t, "bars.flat=%s", one_in(seed, 3) ? "true" : "false");
-    for (; rules < 5; rules++)
+    for (; rules < 6; rules++)
         put_rule(t, rules, &specs[rules]);
     for (; symbols < SYMBOLS / 2; symbols++)
         add_symbol(t, symbols);
@@ -117,6 +120,14 @@ static void market(struct tape *t, uint64_t *seed, int messages)
                       1 + random_below(seed, 3));
         } else if (u == 994) {
             put_status(t, s, now, one_in(seed, 2) ? STATUS_HALTED : STATUS_TRADING);
+        } else if (u == 999) {
+            struct attributes a;
+            attributes_clear(&a);
+            if (!one_in(seed, 4))
+                attribute_set_text(&a, ATTRIBUTE_SECTOR, "EnergyUtilities" + 6 * random_below(seed, 2), 6);
+            if (one_in(seed, 2))
+                a.value[ATTRIBUTE_NEWS_AT] = now - random_below(seed, 600) * SEC;
+            put_attributes(t, s, &a);
         } else if (u == 997) {
             put_daily(t, s, T0 - (int64_t)random_below(seed, 4) * DAY + DAY, price[s] - PX(0.3));
         }

@@ -92,6 +92,41 @@ static void test_mismatch(void **state)
     assert_int_equal(event_json_alert(m, &rule, &spy, out, sizeof out), EVENT_JSON_MISMATCH);
 }
 
+/* Texts behind the operands: each stands in its place; one that is not there is null. */
+static void test_texts(void **state)
+{
+    (void)state;
+    static const struct event_operand of[] = {
+        {"exchange", EVENT_OPERAND_TEXT}, {"price", EVENT_OPERAND_PRICE}, {"sector", EVENT_OPERAND_TEXT}};
+    struct msg m[MSG_SLOTS_MAX], full[MSG_SLOTS_MAX];
+    char out[EVENT_JSON_MAX];
+    struct event_rule rule = {"r1", "x", 1, 3, of};
+    const char texts[] = "NYSEOil \\ Gas, Coal & Wind";
+    const size_t at = sizeof(struct msg_alert) + 3 * 8;
+    alert(m, 1, (int64_t[]){4, 2000000000, 22}, 3);
+    uint32_t slots = msg_begin(full, MSG_ALERT, 1, at + 26);
+    char copy[sizeof(struct msg_alert) + 3 * 8];
+    msg_get(m, 0, copy, at);
+    msg_put(full, 0, copy, at);
+    msg_put(full, at, texts, 26);
+    assert_true(slots > msg_slot_count(m)); /* else the next says nothing */
+    assert_int_equal(event_json_alert(m, &rule, &spy, out, sizeof out), EVENT_JSON_MISMATCH);
+    int n = event_json_alert(full, &rule, &spy, out, sizeof out);
+    assert_true(n > 0);
+    out[n] = 0;
+    assert_non_null(strstr(
+        out, "\"metadata\":{\"exchange\":\"NYSE\",\"price\":2,\"sector\":\"Oil \\\\ Gas, Coal & Wind\"},"));
+    for (int64_t bad = -1; bad <= 64; bad += 65) {
+        msg_put(full, sizeof(struct msg_alert), &bad, 8);
+        assert_int_equal(event_json_alert(full, &rule, &spy, out, sizeof out), EVENT_JSON_MISMATCH);
+    }
+    alert(m, 1, (int64_t[]){ALERT_UNKNOWN, 1, ALERT_UNKNOWN}, 3);
+    n = event_json_alert(m, &rule, &spy, out, sizeof out);
+    assert_true(n > 0);
+    out[n] = 0;
+    assert_non_null(strstr(out, "{\"exchange\":null,\"price\":0.000000001,\"sector\":null}"));
+}
+
 /* Whatever the bytes of a name, a strict parser reads back the text (or U+FFFD for what is no UTF-8). */
 static void test_strings(void **state)
 {
@@ -375,13 +410,13 @@ static void test_speed(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_alert),    cmocka_unit_test(test_alert_without_price),
-        cmocka_unit_test(test_mismatch), cmocka_unit_test(test_strings),
-        cmocka_unit_test(test_longest),  cmocka_unit_test(test_anomaly),
-        cmocka_unit_test(test_bar),      cmocka_unit_test(test_price),
-        cmocka_unit_test(test_tick),     cmocka_unit_test(test_live),
-        cmocka_unit_test(test_quote),    cmocka_unit_test(test_vwap),
-        cmocka_unit_test(test_speed),
+        cmocka_unit_test(test_alert),   cmocka_unit_test(test_alert_without_price),
+        cmocka_unit_test(test_texts),   cmocka_unit_test(test_mismatch),
+        cmocka_unit_test(test_strings), cmocka_unit_test(test_longest),
+        cmocka_unit_test(test_anomaly), cmocka_unit_test(test_bar),
+        cmocka_unit_test(test_price),   cmocka_unit_test(test_tick),
+        cmocka_unit_test(test_live),    cmocka_unit_test(test_quote),
+        cmocka_unit_test(test_vwap),    cmocka_unit_test(test_speed),
     };
     return cmocka_run_group_tests_name("event_json", tests, NULL, NULL);
 }

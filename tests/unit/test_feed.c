@@ -65,7 +65,7 @@ static struct feed *open_feed(unsigned n, uint32_t symbols_max, const struct his
     struct source_config config = {.symbols_max = symbols_max};
     for (unsigned i = 0; i < n; i++)
         specs[i] = spec[i];
-    struct feed *f = feed_open(specs, n, &config, history, &err);
+    struct feed *f = feed_open(specs, n, &config, history, NULL, &err);
     if (!f)
         fail_msg("%s", err.text);
     return f;
@@ -575,14 +575,14 @@ static void what_cannot_be_opened(void **state)
     static const struct source_config config = {.symbols_max = 10};
     const char *specs[FEED_SOURCES_MAX + 1];
     write_rows(0, "A@1");
-    assert_null(feed_open(specs, 0, &config, NULL, &err));
+    assert_null(feed_open(specs, 0, &config, NULL, NULL, &err));
     assert_non_null(strstr(err.text, "0 sources, expected 1 to 64"));
     for (int i = 0; i <= FEED_SOURCES_MAX; i++)
         specs[i] = spec[0];
-    assert_null(feed_open(specs, FEED_SOURCES_MAX + 1, &config, NULL, &err));
+    assert_null(feed_open(specs, FEED_SOURCES_MAX + 1, &config, NULL, NULL, &err));
     assert_non_null(strstr(err.text, "65 sources"));
     specs[1] = "csv:/nonexistent/x.csv";
-    assert_null(feed_open(specs, 3, &config, NULL, &err));
+    assert_null(feed_open(specs, 3, &config, NULL, NULL, &err));
     assert_non_null(strstr(err.text, "/nonexistent/x.csv"));
     feed_close(NULL);
 }

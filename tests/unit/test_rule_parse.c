@@ -1,5 +1,6 @@
 /* The expression's parser: what it takes and means, every refusal with its place, and what a hostile text
  * cannot do. */
+#include "core/attribute.h"
 #include "core/rule.h"
 
 #include <inttypes.h>
@@ -323,6 +324,14 @@ static void test_operands(void **state)
     assert_true(compares(&e.node[0], key_of_double(SESSION_MARKET)));
     assert_false(compares(&e.node[0], key_of_double(SESSION_POSTMARKET)));
     assert_false(compares(&e.node[0], key_of_double(SESSION_PREMARKET)));
+    assert_false(e.texts);
+    assert_int_equal(parse("not (exchange) == \"OTC\" and float > 1e6 and sector != \"Energy & Gas\""), 0);
+    assert_true(e.texts);
+    assert_int_equal(e.node[0].op, EXPR_NE);
+    assert_int_equal(e.node[0].right, 18); /* where the text is */
+    assert_false(compares(&e.node[0], attribute_text_key("OTC", 3)));
+    assert_true(compares(&e.node[0], attribute_text_key("OTB", 3)));
+    assert_false(compares(&e.node[3], attribute_text_key("Energy & Gas", 12)));
 }
 
 /* A metric of yes and no is a condition by itself. */
@@ -430,10 +439,31 @@ static void test_refusals(void **state)
         {"price > -.", "column 10: found '.', expected a number or a metric"},
         {"price > inf", "column 9: unknown metric 'inf'; `ringtape metrics` lists all"},
         {"price == \"market\"",
-         "column 10: found '\"market\"', expected a number or a metric (text compares with `session` only)"},
+         "column 10: found '\"market\"', expected a number or a metric (text compares with "
+         "`session`, `sector` and `exchange` only)"},
         {"session > \"market\"", "column 11: found '\"market\"', expected text after == or != only"},
         {"session == \"lunch\"",
          "column 12: found '\"lunch\"', expected \"closed\", \"premarket\", \"market\" or \"postmarket\""},
+        {"price > 1 and sector > 5",
+         "column 15: found 'sector', expected a number (it is a text: == or != and a text in quotes compare "
+         "with it)"},
+        {"5 == exchange",
+         "column 6: found 'exchange', expected a number (it is a text: == or != and a text in quotes compare "
+         "with it)"},
+        {"sector == exchange",
+         "column 1: found 'sector', expected a number (it is a text: == or != and a text in quotes compare "
+         "with it)"},
+        {"price * -sector > 1",
+         "column 10: found 'sector', expected a number (it is a text: == or != and a text in quotes compare "
+         "with it)"},
+        {"sector < \"Energy\"", "column 10: found '\"Energy\"', expected text after == or != only"},
+        {"sector crosses above \"Energy\"",
+         "column 22: found '\"Energy\"', expected text after == or != only"},
+        {"market_cap == \"Energy\"", "column 15: found '\"Energy\"', expected a number or a metric (text "
+                                     "compares with `session`, `sector` "
+                                     "and `exchange` only)"},
+        {"sector == \"\"",
+         "column 11: found '\"\"', expected a text of 1 to 63 bytes, without control characters"},
         {"session == \"market", "column 12: found '\"', expected a number or a metric"},
         {"price > 5 for", "column 14: the expression ends, expected a whole number of bars, 2 to 500"},
         {"price > 5 for 1 bars", "column 15: found '1', expected a whole number of bars, 2 to 500"},

@@ -238,6 +238,7 @@ static void conditions(void **state)
         {"{\"metric\":\"volume_60m\",\"operator\":\">\",\"value\":1,\"timeframe\":\"60m\"}",
          "volume_60m > 1"},
         {"{\"metric\":\"price\",\"operator\":\">\",\"value\":1,\"value_type\":\"$\"}", "price > 1"},
+        {"{\"metric\":\"sector\",\"operator\":\"==\",\"value\":\"Oil, Gas\"}", "sector == \"Oil, Gas\""},
         {"{\"metric\":\"sma(20)\",\"operator\":\">\",\"value\":1,\"value_type\":\"$\"}", "sma(20)@1m > 1"},
     };
     for (size_t i = 0; i < COUNT(cases); i++) {
@@ -271,6 +272,14 @@ static void conditions_refused(void **state)
         {"{\"metric\":\"price\",\"operator\":[],\"value\":1}", "conditions[0].operator: an array, expected"},
         {"{\"metric\":\"price\",\"operator\":\"> 1 and price >\",\"value\":1}", "conditions[0].operator: "},
         {"{\"metric\":\"price\",\"operator\":\">\"}", "conditions[0].value: nothing, expected a number"},
+        {"{\"metric\":\"sector\",\"operator\":\"==\"}", "conditions[0].value: nothing, expected a string"},
+        {"{\"metric\":\"sector\",\"operator\":\"==\",\"value\":5}",
+         "found 'sector', expected a number (it is a text"},
+        {"{\"metric\":\"sector\",\"operator\":\">\",\"value\":\"x\"}", "expected text after == or != only"},
+        {"{\"metric\":\"sector\",\"operator\":\"==\",\"value\":\"x\\\"y\"}",
+         "conditions[0].value: 'x\"y', expected a text without quotes"},
+        {"{\"metric\":\"sector\",\"operator\":\"==\",\"value\":\"x\",\"value_type\":\"$\"}",
+         "conditions[0].value_type: '$', but sector is a text"},
         {"{\"metric\":\"price\",\"operator\":\">\",\"value\":\"1\"}",
          "conditions[0].value: a string, expected"},
         {"{\"metric\":\"price\",\"operator\":\">\",\"value\":true}", "conditions[0].value: true or false"},
