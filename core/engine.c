@@ -191,10 +191,20 @@ struct engine_view engine_view(const struct engine *e, uint32_t symbol)
     return v;
 }
 
+/* The symbol's time at a message of event time ev: it never steps back. */
+static inline int64_t time_at(const struct engine *e, const struct symbol *s, int64_t ev)
+{
+    int64_t t = ev > s->time_ns ? ev : s->time_ns, clock = e->bucket[s->bucket].clock_ns;
+    return t > clock ? t : clock;
+}
+
 void engine_values(const struct engine *e, uint32_t symbol, uint32_t first, uint32_t n, double *value)
 {
-    const struct symbol *s = symbol_of(e, symbol);
+    struct symbol *s = symbol_of(e, symbol);
+    int64_t own_ns = s ? s->time_ns : 0;
     assert(first + n <= e->n_asked);
+    if (s) /* a clock at which it had nothing to do has not moved it */
+        s->time_ns = time_at(e, s, own_ns);
     for (uint32_t i = 0; i < n; i++) {
         const struct node *nd = &e->node[e->asked[first + i]];
         bool there = s && s->bound == e->epoch && !e->rules_changed;
@@ -204,6 +214,14 @@ void engine_values(const struct engine *e, uint32_t symbol, uint32_t first, uint
                    : unit == UNIT_PRICE                    ? (double)key / 1e9
                                                            : key_to_double(key);
     }
+    if (s)
+        s->time_ns = own_ns;
+}
+
+uint32_t engine_next_symbol(const struct engine *e, uint32_t bucket, uint32_t after)
+{
+    uint32_t place = after == NONE ? e->bucket[bucket].first : e->next_in_bucket[e->local[after] - 1];
+    return place == NONE ? NONE : e->symbol[place].id;
 }
 
 /* ---- messages */
@@ -212,13 +230,6 @@ void engine_values(const struct engine *e, uint32_t symbol, uint32_t first, uint
 static inline bool time_sound(int64_t t)
 {
     return (uint64_t)t <= (uint64_t)TIME_MAX_NS;
-}
-
-/* The symbol's time at a message of event time ev: it never steps back. */
-static inline int64_t time_at(const struct engine *e, const struct symbol *s, int64_t ev)
-{
-    int64_t t = ev > s->time_ns ? ev : s->time_ns, clock = e->bucket[s->bucket].clock_ns;
-    return t > clock ? t : clock;
 }
 
 /* Before a message is applied: the rules in force, the time. Minutes and final bars are the rare case. */

@@ -114,11 +114,15 @@ struct engine_view {
 };
 struct engine_view engine_view(const struct engine *e, uint32_t symbol);
 
+/* The symbols of a bucket, one after the other in the order of ids: the one behind `after` (UINT32_MAX: the
+ * first), UINT32_MAX at the end. */
+uint32_t engine_next_symbol(const struct engine *e, uint32_t bucket, uint32_t after);
+
 /* Names values that engine_values gives, before the first message: limits.asked at most, in all. What is
  * asked for changes no event; it is kept up at minutes' ends alone. The place of the first of them. */
 uint32_t engine_ask(struct engine *e, const struct metric *metric, uint32_t n);
-/* The values asked for, of a symbol as of its last message or clock, from place `first` on: in money, sizes,
- * percent. NaN: unknown. */
+/* The values asked for, of a symbol as of its last message or its bucket's clock, from place `first` on: in
+ * money, sizes, percent. NaN: unknown. */
 void engine_values(const struct engine *e, uint32_t symbol, uint32_t first, uint32_t n, double *value);
 
 /* The last error of a refused rule or setting, for the log; empty if none. */

@@ -16,7 +16,8 @@
 #include <stdbool.h>
 #include <string.h>
 
-/* Every message type: enum suffix, name as printed and counted. Inputs first, then what the engine emits. */
+/* Every message type: enum suffix, name as printed and counted. Inputs first, then what the engine emits,
+ * then what scanners tell the market role (workers/values.h). */
 #define MSG_TYPES(X)                                                                                         \
     X(NONE, "none")                                                                                          \
     X(TRADE, "trade")                                                                                        \
@@ -33,7 +34,8 @@
     X(END, "end")                                                                                            \
     X(BAR, "bar")                                                                                            \
     X(ALERT, "alert")                                                                                        \
-    X(ANOMALY, "anomaly")
+    X(ANOMALY, "anomaly")                                                                                    \
+    X(VALUES, "values")
 
 #define X(name, text) MSG_##name,
 enum msg_type { MSG_TYPES(X) MSG_TYPE_COUNT };
@@ -51,6 +53,7 @@ enum msg_type { MSG_TYPES(X) MSG_TYPE_COUNT };
                                    */
 #define MSG_F_MORE_PARTS  0x0001u /* RULE, SETTING: the content goes on in the next record of this type */
 #define MSG_F_PROVISIONAL 0x0001u /* BAR: its minute has ended, the bar is not final */
+#define MSG_F_FINAL       0x0001u /* VALUES, CLOCK, END to market: as of the stream's end */
 
 enum { MSG_SLOT_BYTES = 64, MSG_SLOTS_MAX = 16, MSG_FIRST_BYTES = 32, MSG_CONT_BYTES = 48 };
 #define MSG_PAYLOAD_MAX (MSG_FIRST_BYTES + (MSG_SLOTS_MAX - 1) * MSG_CONT_BYTES)

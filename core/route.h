@@ -5,11 +5,12 @@
 #include "core/bucket.h"
 #include "core/message.h"
 
-enum { ROUTE_SCANNERS_MAX = 60, ROUTE_MARKET = 60, ROUTE_LEDGER = 61 };
+enum { ROUTE_SCANNERS_MAX = 60, ROUTE_MARKET = 60, ROUTE_LEDGER = 61, ROUTE_RINGS_MAX = 62 };
 
 /* Which scanner runs a bucket, and the bucket of each symbol id. */
 struct route {
     uint32_t scanners;
+    bool market; /* there is a market role */
     uint8_t scanner[BUCKET_COUNT];
     uint16_t *bucket; /* by symbol id; `ids` of them */
     uint32_t ids;
@@ -33,19 +34,27 @@ static inline void route_fill(struct route *r, uint32_t scanners, enum bucket_ta
         r->scanner[b] = (uint8_t)route_scanner(table, b, scanners);
 }
 
-/* Bit k is scanner k's ring. The market and ledger roles are places only: SYMBOL, RULE, SETTING, CLOCK and
- * ORDER will go to ROUTE_MARKET and ROUTE_LEDGER too, when these roles exist. */
+static inline uint64_t route_symbol(const struct route *r, uint32_t symbol)
+{
+    return symbol < r->ids ? UINT64_C(1) << r->scanner[r->bucket[symbol]] : 0;
+}
+
+/* Bit k is scanner k's ring, bit ROUTE_MARKET the market's, which has what is about no one symbol's trades.
+ * The ledger role is a place only: ORDER will go to ROUTE_LEDGER when it exists. */
 static inline uint64_t route_of(const struct route *r, const struct msg *m)
 {
+    uint64_t market = (uint64_t)r->market << ROUTE_MARKET;
     switch (m->type) {
     case MSG_CLOCK:
-        return UINT64_C(1) << r->scanner[m->symbol & (BUCKET_COUNT - 1)];
+        return UINT64_C(1) << r->scanner[m->symbol & (BUCKET_COUNT - 1)] | market;
     case MSG_RULE:
     case MSG_SETTING:
     case MSG_END:
-        return (UINT64_C(1) << r->scanners) - 1;
+        return ((UINT64_C(1) << r->scanners) - 1) | market;
+    case MSG_SYMBOL:
+        return route_symbol(r, m->symbol) | market;
     default:
-        return m->symbol < r->ids ? UINT64_C(1) << r->scanner[r->bucket[m->symbol]] : 0;
+        return route_symbol(r, m->symbol);
     }
 }
 

@@ -1,5 +1,6 @@
 #include "core/toplist.h"
 
+#include <assert.h>
 #include <math.h>
 #include <stdio.h>
 
@@ -48,25 +49,42 @@ int toplist_find(const char *id, struct toplist *t, struct error *err)
 
 const char *toplist_metric_name(enum toplist_metric metric, enum toplist_window window)
 {
-    const char *name = metric_of[metric][window];
-    return *name ? name : NULL;
+    return metric_of[metric][window];
 }
 
-int toplist_metrics(const struct toplist *t, struct metric metric[RANK_VALUES], struct error *err)
+static void parse(const char *name, struct metric *m)
 {
-    const char *const names[RANK_VALUES] = {[RANK_VALUE] = toplist_metric_name(t->metric, t->window),
-                                            [RANK_PRICE] = "price",
-                                            [RANK_DAY_VOLUME] = "volume_daily",
-                                            [RANK_CHANGE_PCT] =
-                                                toplist_metric_name(TOPLIST_CHANGE_PCT, t->window)};
-    for (unsigned i = 0; i < RANK_VALUES; i++) {
-        if (!names[i])
-            return error_set(err, "toplist '%s': there is no %s over %s", t->id,
-                             toplist_metric_names[t->metric], toplist_window_names[t->window]);
-        if (metric_parse(names[i], strlen(names[i]), &metric[i], err) < 0)
-            return -1;
-    }
-    return 0;
+    struct error err;
+    int bad = metric_parse(name, strlen(name), m, &err);
+    assert(!bad); /* the tables name metrics */
+}
+
+void toplist_metrics(const struct toplist *t, struct metric metric[RANK_VALUES])
+{
+    parse(toplist_metric_name(t->metric, t->window), &metric[RANK_VALUE]);
+    parse("price", &metric[RANK_PRICE]);
+    parse("volume_daily", &metric[RANK_DAY_VOLUME]);
+    parse(toplist_metric_name(TOPLIST_CHANGE_PCT, t->window), &metric[RANK_CHANGE_PCT]);
+}
+
+void toplist_columns(struct metric metric[TOPLIST_COLUMNS])
+{
+    for (unsigned c = 0; c < TOPLIST_PRICE; c++)
+        parse(toplist_metric_name(c / TOPLIST_WINDOW_COUNT, c % TOPLIST_WINDOW_COUNT), &metric[c]);
+    parse("price", &metric[TOPLIST_PRICE]);
+}
+
+static unsigned column_of(enum toplist_metric metric, enum toplist_window window)
+{
+    return metric * TOPLIST_WINDOW_COUNT + window;
+}
+
+void toplist_pick(const struct toplist *t, const double column[TOPLIST_COLUMNS], double value[RANK_VALUES])
+{
+    value[RANK_VALUE] = column[column_of(t->metric, t->window)];
+    value[RANK_PRICE] = column[TOPLIST_PRICE];
+    value[RANK_DAY_VOLUME] = column[column_of(TOPLIST_VOLUME, TOPLIST_1D)];
+    value[RANK_CHANGE_PCT] = column[column_of(TOPLIST_CHANGE_PCT, t->window)];
 }
 
 /* The bound is none, or the value reaches it. */

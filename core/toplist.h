@@ -7,22 +7,23 @@
 #ifndef CORE_TOPLIST_H
 #define CORE_TOPLIST_H
 
+#include "core/bucket.h"
 #include "core/metric.h"
 
 /* enum suffix, name */
 #define TOPLIST_WINDOWS(X) X(1M, "1m") X(5M, "5m") X(15M, "15m") X(1H, "1h") X(1D, "1d")
 
-/* enum suffix, name, the metric of each window; "": there is none. vwap_dist ranks by percent, so that prices
+/* enum suffix, name, the metric of each window. vwap_dist ranks by percent, so that prices
  * of any height compare. */
 #define TOPLIST_METRICS(X)                                                                                   \
     X(CHANGE_PCT, "change_pct", "change_pct_1m", "change_pct_5m", "change_pct_15m", "change_pct_60m",        \
       "change_from_close_pct")                                                                               \
     X(VOLUME, "volume", "volume_1m", "volume_5m", "volume_15m", "volume_60m", "volume_daily")                \
-    X(RSI, "rsi", "rsi(14)@1m", "rsi(14)@5m", "rsi(14)@15m", "rsi(14)@60m", "")                              \
+    X(RSI, "rsi", "rsi(14)@1m", "rsi(14)@5m", "rsi(14)@15m", "rsi(14)@60m", "rsi(14)@1d")                    \
     X(RELATIVE_VOLUME, "relative_volume", "relative_volume_1m", "relative_volume_5m", "relative_volume_15m", \
-      "relative_volume_60m", "")                                                                             \
+      "relative_volume_60m", "relative_volume_daily")                                                        \
     X(VWAP_DIST, "vwap_dist", "vwap_dist_pct_1m", "vwap_dist_pct_5m", "vwap_dist_pct_15m",                   \
-      "vwap_dist_pct_60m", "")
+      "vwap_dist_pct_60m", "vwap_dist_pct_1d")
 
 /* id, metric, window, ascending */
 #define TOPLIST_SYSTEM(X)                                                                                    \
@@ -83,13 +84,27 @@ struct toplist {
 
 /* The system list of that id. 0, or -1 with err, which names the nearest. */
 int toplist_find(const char *id, struct toplist *t, struct error *err);
-/* The metric that a list of these ranks by, NULL if there is none. */
+/* The metric that a list of these ranks by. */
 const char *toplist_metric_name(enum toplist_metric metric, enum toplist_window window);
 extern const char *const toplist_metric_names[TOPLIST_METRIC_COUNT];
 extern const char *const toplist_window_names[TOPLIST_WINDOW_COUNT];
 
-/* The metrics of a list's values, for engine_ask. 0, or -1 with err: there is no such metric. */
-int toplist_metrics(const struct toplist *t, struct metric metric[RANK_VALUES], struct error *err);
+/* The metrics of a list's values, for engine_ask. */
+void toplist_metrics(const struct toplist *t, struct metric metric[RANK_VALUES]);
+
+/* All that lists may look at in a symbol, as columns: a cell for each metric and window, then the price. */
+enum {
+    TOPLIST_PRICE = TOPLIST_METRIC_COUNT * TOPLIST_WINDOW_COUNT,
+    TOPLIST_COLUMNS,
+};
+/* The metrics of the columns. */
+void toplist_columns(struct metric metric[TOPLIST_COLUMNS]);
+
+/* The second of which a bucket's values are, if they are taken at its CLOCK of this time. */
+static inline int64_t toplist_second(int64_t clock_ns)
+{
+    return bucket_grid_floor(0, clock_ns);
+}
 
 struct toplist_row {
     const char *name;
@@ -97,6 +112,9 @@ struct toplist_row {
     uint32_t symbol;
     double value[RANK_VALUES]; /* NaN: unknown */
 };
+
+/* The list's values among a symbol's columns. */
+void toplist_pick(const struct toplist *t, const double column[TOPLIST_COLUMNS], double value[RANK_VALUES]);
 
 /* Has it the value that is ranked, and do the filters let it in? */
 bool toplist_takes(const struct toplist *t, const struct toplist_row *row);

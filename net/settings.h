@@ -81,6 +81,13 @@ SETTING_ENUMS(X)
     X(BOOL, anomalies, enabled, "false", 0, 0, "", "", 1,                                                    \
       "Look for anomalies (docs/anomalies.md); costs nothing where it is off.")                              \
     ANOMALY_SETTINGS(X)                                                                                      \
+    X(BOOL, toplists, enabled, "false", 0, 0, "", "", 0,                                                     \
+      "Rank the symbols once a second (docs/toplists.md): a process more, the market role.")                 \
+    X(PATH, toplists, file, "", 0, 0, "", "", 0, "File of users' own toplists (JSON). Empty: none.")         \
+    X(INT, toplists, interval_ms, "1000", 100, 60000, "ms", "", 0,                                           \
+      "How often toplists go to Redis, if they have changed.")                                               \
+    X(INT, toplists, depth, "100", 1, 500, "symbols", "", 0,                                                 \
+      "How many symbols of each end of a toplist go to Redis.")                                              \
     X(INT, rules, cooldown_default, "10", 0, 86400, "s", "SCANNER_COOLDOWN_DEFAULT", 1,                      \
       "Cooldown per rule and symbol of a rule that names none.")                                             \
     X(INT, limits, symbols, "20000", 1, 1000000, "", "", 1, "Symbols that the engine has room for.")         \

@@ -2,6 +2,7 @@
 
 #include "net/dead_letter.h"
 #include "net/sink_source.h"
+#include "net/sink_toplists.h"
 #include "shm/atomics.h"
 #include "shm/histogram.h"
 
@@ -61,7 +62,8 @@ struct sink {
     unsigned backoff_ms;
     uint64_t random;
     uint64_t failures; /* in a row */
-    int64_t prices_due_ms, probe_due_ms;
+    int64_t prices_due_ms, toplists_due_ms, probe_due_ms;
+    struct sink_toplists *toplists; /* NULL: not published */
     struct published *published;
     uint32_t published_count;
     struct outbox_record *record; /* the batch; its texts are in `bytes` */
@@ -260,7 +262,9 @@ static int connect_sink(struct sink *s, struct error *err)
         say(s, "at offset %llu", (unsigned long long)start);
     s->opened_before = true;
     s->published_count = 0; /* all prices anew: who knows what it kept */
-    s->prices_due_ms = s->probe_due_ms = now_ms();
+    if (s->toplists)
+        sink_toplists_forget(s->toplists);
+    s->prices_due_ms = s->toplists_due_ms = s->probe_due_ms = now_ms();
     return 0;
 }
 
@@ -426,16 +430,19 @@ static bool has_prices(const struct sink *s)
     return s->config.prices.read && s->config.ops->publish_prices;
 }
 
-/* One round: connect if need be, one batch, what else is due. -1 with err: the sink has to be opened again.
- */
-static int step(struct sink *s, struct error *err)
+/* As sink_ops.publish_toplist. */
+static int publish_toplists(struct sink *s, struct error *err)
 {
-    if (!s->open && connect_sink(s, err))
-        return -1;
-    int n = gather(s, err);
-    int delivered = n > 0 ? deliver(s, (uint32_t)n, err) : n;
-    if (delivered < 0 || (delivered == SINK_REFUSED && reopen_reader(s, err)))
-        return -1;
+    uint64_t published;
+    int result = sink_toplists_publish(s->toplists, s->state, &published, err);
+    if (result == 0)
+        count(&s->stats.toplists, published);
+    return result;
+}
+
+/* What is only a latest value, where it is due. -1 with err: the sink has to be opened again. */
+static int publish_latest(struct sink *s, struct error *err)
+{
     int64_t now = now_ms();
     if (has_prices(s) && now >= s->prices_due_ms) {
         int result = publish_prices(s, err);
@@ -447,8 +454,32 @@ static int step(struct sink *s, struct error *err)
             note(s, err, false);
         }
     }
+    if (s->toplists && now >= s->toplists_due_ms) {
+        int result = publish_toplists(s, err);
+        if (result < 0)
+            return -1;
+        s->toplists_due_ms = now + (result ? PRICE_RETRY_MS : (int64_t)s->config.toplists_interval_ms);
+        if (result)
+            note(s, err, false);
+    }
+    return 0;
+}
+
+/* One round: connect if need be, one batch, what else is due. -1 with err: the sink has to be opened again.
+ */
+static int step(struct sink *s, struct error *err)
+{
+    if (!s->open && connect_sink(s, err))
+        return -1;
+    int n = gather(s, err);
+    int delivered = n > 0 ? deliver(s, (uint32_t)n, err) : n;
+    if (delivered < 0 || (delivered == SINK_REFUSED && reopen_reader(s, err)))
+        return -1;
+    if (publish_latest(s, err))
+        return -1;
     if (n > 0)
         return 0;
+    int64_t now = now_ms();
     if (s->waits_since_ms) {
         (void)wait_until(s, now + SOURCE_WAIT_MS, false);
         return 0;
@@ -459,8 +490,10 @@ static int step(struct sink *s, struct error *err)
         s->probe_due_ms = now + PROBE_INTERVAL_MS;
     }
     succeeded(s);
-    bool prices_first = has_prices(s) && s->prices_due_ms < s->probe_due_ms;
-    (void)wait_until(s, prices_first ? s->prices_due_ms : s->probe_due_ms, true);
+    int64_t due = s->probe_due_ms;
+    due = has_prices(s) && s->prices_due_ms < due ? s->prices_due_ms : due;
+    due = s->toplists && s->toplists_due_ms < due ? s->toplists_due_ms : due;
+    (void)wait_until(s, due, true);
     return 0;
 }
 
@@ -481,6 +514,8 @@ static void *run(void *arg)
             failed(s, &err);
     if (s->open && has_prices(s) && publish_prices(s, &err))
         say(s, "the latest prices did not go out at the end: %s", err.text);
+    if (s->open && s->toplists && publish_toplists(s, &err))
+        say(s, "the toplists did not go out at the end: %s", err.text);
     close_sink(s);
     return NULL;
 }
@@ -490,6 +525,7 @@ static void free_sink(struct sink *s)
     pthread_cond_destroy(&s->wake);
     pthread_mutex_destroy(&s->lock);
     free(s->published);
+    sink_toplists_free(s->toplists);
     free(s->state);
     free(s->record);
     free(s->bytes);
@@ -515,6 +551,7 @@ struct sink *sink_start(const struct sink_config *config, struct error *err)
     pthread_cond_init(&s->wake, &monotonic);
     pthread_mutex_init(&s->lock, NULL);
     s->config = *config;
+    s->toplists = sink_toplists_new(&s->config);
     s->source = ops->source ? ops->source : &sink_source_outbox;
     s->next_offset = config->next_offset;
     s->backoff_ms = BACKOFF_MIN_MS;

@@ -28,6 +28,7 @@
 
 #include "core/error.h"
 #include "net/outbox.h"
+#include "shm/markettab.h"
 #include "shm/symtab.h"
 
 struct histogram;
@@ -64,6 +65,13 @@ struct sink_price_source {
     void *ctx;
 };
 
+/* A toplist: key is METRIC:WINDOW or user:USER:ID, rows may be there twice, none: it is empty. */
+struct sink_toplist {
+    const char *key;
+    const struct toplist_row *row;
+    uint32_t n;
+};
+
 struct sink_ops;
 extern const struct sink_ops
     sink_jsonl; /* alerts (not bars) as JSON lines: `path`, and its cursor `path`.cursor */
@@ -83,9 +91,11 @@ struct sink_config {
     const char *outbox_id;
     uint64_t next_offset; /* of the outbox, at start */
     uint64_t delivered; /* events before it are known as delivered: where a cursor of another outbox starts */
-    struct outbox_previous previous; /* of the outbox: a cursor of it goes on here */
-    uint32_t batch;                  /* events per delivery, at most */
-    const struct symtab *symtab;     /* names of symbols, for a sink that reads the journal */
+    struct outbox_previous previous;   /* of the outbox: a cursor of it goes on here */
+    uint32_t batch;                    /* events per delivery, at most */
+    const struct symtab *symtab;       /* names of symbols, for a sink that reads the journal, and for: */
+    const struct markettab *markettab; /* toplists, for a sink that is to publish them; else NULL */
+    uint32_t toplists_interval_ms, toplists_depth;
     const struct settings *settings; /* what the sinks below do not have as a field of their own */
 
     const char *dead_letter_dir; /* made when needed; NULL: what is refused for good is tried for ever */
@@ -119,6 +129,7 @@ struct sink_stats {
     uint64_t rewound;        /* events delivered again, because the sink's cursor had gone back */
     uint64_t skipped;        /* events that the outbox no longer had */
     uint64_t prices;         /* latest prices published */
+    uint64_t toplists;       /* toplists published */
     uint64_t dead_letters;   /* events that the sink refused for good, kept in a file */
     uint64_t breaker;        /* enum sink_breaker */
     uint64_t up;             /* 1 while the sink takes events */
@@ -183,6 +194,9 @@ struct sink_ops {
     /* Publishes latest prices; NULL: has none. 0; 1 with err if they are refused; -1 with err if the sink is
      * to be closed. */
     int (*publish_prices)(void *state, const struct sink_price *price, uint32_t n, struct error *err);
+    /* Publishes a toplist, then, after all of them, which ones (JSON); NULL: has none. As publish_prices. */
+    int (*publish_toplist)(void *state, const struct sink_toplist *list, struct error *err);
+    int (*toplists_updated)(void *state, const char *json, struct error *err);
     /* Asked once a second while there is nothing to do: is it still there? NULL: it is. 0, or -1 with err. */
     int (*probe)(void *state, struct error *err);
     void (*close)(void *state);

@@ -146,8 +146,8 @@ __attribute__((format(printf, 2, 3))) static void say(const struct redis *r, con
 }
 
 #define RIGHTS                                                                                               \
-    "~ringtape:cursor:* ~alerts ~bars.finalized ~anomalies:* ~price:* ~livebar:* ~quotes:latest:* &* +@all " \
-    "-@dangerous"
+    "~ringtape:cursor:* ~alerts ~bars.finalized ~anomalies:* ~price:* ~livebar:* ~quotes:latest:* "          \
+    "~toplist:* &* +@all -@dangerous"
 
 /* What to do about an error of the server, by the word that it starts with (or has in it, where a script
  * ran). */
@@ -554,25 +554,80 @@ static int queue_price(struct redis *r, const struct sink_price *p, uint32_t *qu
     return result;
 }
 
-static int redis_publish_prices(void *state, const struct sink_price *price, uint32_t n, struct error *err)
+/* Takes the replies of what is queued, the first error's text in `what`'s name. As publish_prices. */
+static int take_replies(struct redis *r, uint32_t queued, const char *what, struct error *err)
 {
-    struct redis *r = state;
     int result = 0;
-    uint32_t queued = 0;
-    for (uint32_t i = 0; i < n; i++)
-        if (queue_price(r, &price[i], &queued))
-            return broken(r, "prices", err);
     for (uint32_t i = 0; i < queued; i++) {
         redisReply *reply = redis_link_reply(r->link);
         if (!reply)
-            return broken(r, "prices", err);
+            return broken(r, what, err);
         if (reply->type == REDIS_REPLY_ERROR && result == 0) {
-            refused(r, "latest prices", reply->str, err);
+            refused(r, what, reply->str, err);
             result = 1;
         }
         freeReplyObject(reply);
     }
     return result;
+}
+
+static int redis_publish_prices(void *state, const struct sink_price *price, uint32_t n, struct error *err)
+{
+    struct redis *r = state;
+    uint32_t queued = 0;
+    for (uint32_t i = 0; i < n; i++)
+        if (queue_price(r, &price[i], &queued))
+            return broken(r, "prices", err);
+    return take_replies(r, queued, "latest prices", err);
+}
+
+/* Made beside the one that is there, and put in its place, so that no reader sees half of it. */
+static int redis_publish_toplist(void *state, const struct sink_toplist *l, struct error *err)
+{
+    struct redis *r = state;
+    char key[256], next[264];
+    uint32_t queued = 0;
+    int n = 0, result;
+    snprintf(key, sizeof key, "toplist:%s", l->key);
+    snprintf(next, sizeof next, "%s:next", key);
+    const char **arg = malloc((2 + 2ul * l->n) * sizeof *arg);
+    size_t *len = malloc((2 + 2ul * l->n) * sizeof *len);
+    char(*score)[DECIMAL_TEXT_MAX] = malloc((l->n + 1ul) * sizeof *score);
+    if (!arg || !len || !score)
+        abort();
+    const char *const head[] = {"ZADD", next};
+    for (; n < 2; n++) {
+        arg[n] = head[n];
+        len[n] = strlen(head[n]);
+    }
+    for (uint32_t i = 0; i < l->n; i++) {
+        decimal_format_double(l->row[i].value[RANK_VALUE], score[i]);
+        arg[n] = score[i];
+        len[n++] = strlen(score[i]);
+        arg[n] = l->row[i].name;
+        len[n++] = l->row[i].name_len;
+    }
+    if (l->n == 0) {
+        result = QUEUE(r, &queued, "DEL", key);
+    } else {
+        result = QUEUE(r, &queued, "DEL", next);
+        result |= redis_link_append(r->link, n, arg, len);
+        queued++;
+        result |= QUEUE(r, &queued, "RENAME", next, key);
+    }
+    free(arg);
+    free(len);
+    free(score);
+    return result ? broken(r, "toplists", err) : take_replies(r, queued, "toplists", err);
+}
+
+static int redis_toplists_updated(void *state, const char *json, struct error *err)
+{
+    struct redis *r = state;
+    uint32_t queued = 0;
+    if (QUEUE(r, &queued, "PUBLISH", "toplists.updated", json))
+        return broken(r, "toplists", err);
+    return take_replies(r, queued, "toplists", err);
 }
 
 /* An empty batch: keeps the lease, and finds a cursor that was moved and a server that takes no writes. */
@@ -595,5 +650,7 @@ const struct sink_ops sink_redis = {.name = "redis",
                                     .open = redis_open,
                                     .deliver = redis_deliver,
                                     .publish_prices = redis_publish_prices,
+                                    .publish_toplist = redis_publish_toplist,
+                                    .toplists_updated = redis_toplists_updated,
                                     .probe = redis_probe,
                                     .close = redis_close};

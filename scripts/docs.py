@@ -28,7 +28,7 @@ def instance():
     with tempfile.TemporaryDirectory() as tmp:
         p = subprocess.Popen([BIN, "run", "--source", "sim:symbols=2000,seed=1,start=2026-03-02T09:31:00-05:00,rate=3000,bad=0",
                               "--rules", os.path.join(ROOT, "scripts/demo-rules.json"), "--dir", f"{tmp}/demo", "--speed", "5",
-                              "--set", f"http.port={port}", "--set", f"sinks.jsonl={tmp}/alerts.jsonl"],
+                              "--set", f"http.port={port}", "--set", "toplists.enabled=true", "--set", f"sinks.jsonl={tmp}/alerts.jsonl"],
                              stderr=subprocess.DEVNULL)
         try:
             time.sleep(3 if check else 45)

@@ -29,6 +29,7 @@ static const struct counter_desc loop_table[] = {LOOP_COUNTERS(C, F)};
 static const struct counter_desc ingest_table[] = {LOOP_COUNTERS(C, F) INGEST_COUNTERS(C, F)};
 static const struct counter_desc scanner_table[] = {LOOP_COUNTERS(C, F) ENGINE_COUNTERS(X)
                                                         SCANNER_COUNTERS(C, F)};
+static const struct counter_desc market_table[] = {LOOP_COUNTERS(C, F) MARKET_COUNTERS(C, F)};
 static const struct counter_desc publisher_table[] = {LOOP_COUNTERS(C, F) PUBLISHER_COUNTERS(C, F)};
 static const struct counter_desc sink_table[] = {LOOP_COUNTERS(C, F) SINK_COUNTERS(C, F)};
 static const struct counter_desc supervisor_table[] = {LOOP_COUNTERS(C, F) SUPERVISOR_COUNTERS(C, F)};
@@ -56,7 +57,7 @@ static const struct role_table {
 } role_tables[ROLE_COUNT] = {
     [ROLE_INGEST] = TABLE(ingest_table, INGEST_COUNTER_COUNT, ingest_histograms),
     [ROLE_SCANNER] = TABLE(scanner_table, SCANNER_COUNTER_COUNT, loop_histograms),
-    [ROLE_MARKET] = TABLE(loop_table, LOOP_COUNTER_COUNT, loop_histograms),
+    [ROLE_MARKET] = TABLE(market_table, MARKET_COUNTER_COUNT, loop_histograms),
     [ROLE_LEDGER] = TABLE(loop_table, LOOP_COUNTER_COUNT, loop_histograms),
     [ROLE_PUBLISHER] = TABLE(publisher_table, PUBLISHER_COUNTER_COUNT, publisher_histograms),
     [ROLE_SINK] = TABLE(sink_table, SINK_COUNTER_COUNT, sink_histograms),

@@ -43,6 +43,8 @@
     C(INGEST_RING_LAGS, "ring_lags", counter, "",                                                            \
       "times that a full ring was left behind (rings.when_full = lag)")                                      \
     C(INGEST_RING_FULL_WAITS, "ring_full_waits", counter, "", "waits for room in a scanner's ring")          \
+    C(INGEST_MARKET_LOST, "market_lost", counter, "messages",                                                \
+      "messages left out because the market role's ring was full: it shows no second of them")               \
     C(INGEST_SYMBOLS, "symbols", gauge, "symbols", "symbols known")                                          \
     C(INGEST_RULES, "rules", gauge, "rules", "versions of rules put in the rule table")                      \
     C(INGEST_RELOADS, "rule_reloads", counter, "",                                                           \
@@ -68,7 +70,20 @@
       "message up to which checkpoints on disk tell all")                                                    \
     C(SCANNER_CAUGHT_UP, "caught_up_messages", counter, "",                                                  \
       "messages taken from the journal instead of the ring")                                                 \
-    C(SCANNER_CATCHING_UP, "catching_up", gauge, "", "1 while messages come from the journal")
+    C(SCANNER_CATCHING_UP, "catching_up", gauge, "", "1 while messages come from the journal")               \
+    C(SCANNER_VALUES, "values", counter, "symbols", "rows of values given to the market role")               \
+    C(SCANNER_VALUES_DROPPED, "values_dropped", counter, "",                                                 \
+      "buckets whose values were left out because the ring to the market role was full")
+
+#define MARKET_COUNTERS(C, F)                                                                                \
+    C(MARKET_CLOCKS, "clocks", counter, "", "clocks taken: what values are owed for")                        \
+    C(MARKET_VALUES, "values", counter, "symbols", "rows of values taken from scanners")                     \
+    C(MARKET_SECONDS, "seconds", counter, "seconds", "seconds whose values are whole: shown")                \
+    C(MARKET_SECONDS_SKIPPED, "seconds_skipped", counter, "seconds",                                         \
+      "seconds of which a scanner, or the role's own ring, left something out: not shown")                   \
+    C(MARKET_TIME_NS, "time_ns", gauge, "ns", "the second that is shown, UTC")                               \
+    C(MARKET_LISTS, "lists", gauge, "lists", "users' lists of toplists.file")                                \
+    C(MARKET_LISTS_REFUSED, "lists_refused", counter, "", "times that toplists.file was no good")
 
 #define PUBLISHER_COUNTERS(C, F)                                                                             \
     C(PUBLISHER_EVENTS, "events", counter, "events", "events taken from the scanners")                       \
@@ -98,6 +113,7 @@
       "events delivered again because the sink's cursor had gone back: it was restored, or lost its tail")   \
     C(SINK_SKIPPED, "skipped", counter, "events", "events that the outbox no longer had: not delivered")     \
     C(SINK_PRICES, "prices", counter, "prices", "latest prices published")                                   \
+    C(SINK_TOPLISTS, "toplists", counter, "", "toplists written")                                            \
     C(SINK_DEAD_LETTERS, "dead_letters", counter, "events",                                                  \
       "events that the sink refused for good: they are in DIR/dead-letters")                                 \
     C(SINK_BREAKER, "breaker", gauge, "", "0 closed, 1 half-open (tries one event), 2 open (waits)")         \
@@ -130,6 +146,7 @@ enum scanner_counter {
     SCANNER_BASE = LOOP_COUNTER_COUNT - 1,
     ENGINE_COUNTERS(X) SCANNER_COUNTERS(C, F) SCANNER_COUNTER_COUNT
 };
+enum market_counter { MARKET_BASE = LOOP_COUNTER_COUNT - 1, MARKET_COUNTERS(C, F) MARKET_COUNTER_COUNT };
 enum publisher_counter {
     PUBLISHER_BASE = LOOP_COUNTER_COUNT - 1,
     PUBLISHER_COUNTERS(C, F) PUBLISHER_COUNTER_COUNT

@@ -3,6 +3,7 @@
 #include "shm/counters.h"
 #include "shm/errlog.h"
 #include "shm/heartbeat.h"
+#include "shm/markettab.h"
 #include "shm/ring.h"
 #include "shm/ruletab.h"
 #include "shm/symtab.h"
@@ -64,6 +65,10 @@ static size_t errlog_bytes(const struct topology_object *o)
 {
     return errlog_footprint((uint32_t)o->param[0]);
 }
+static size_t markettab_bytes(const struct topology_object *o)
+{
+    return markettab_footprint((uint32_t)o->param[0]);
+}
 static size_t staging_bytes(const struct topology_object *o)
 {
     return o->param[0] % STAGING_ALIGN || o->param[0] >> 36 > 1 ? 0 : o->param[0];
@@ -111,6 +116,10 @@ static void heartbeats_make(const struct topology_object *o, void *mem)
 {
     heartbeats_new(mem, (uint32_t)o->param[0]);
 }
+static void markettab_make(const struct topology_object *o, void *mem)
+{
+    markettab_new(mem, (uint32_t)o->param[0]);
+}
 static void errlog_make(const struct topology_object *o, void *mem)
 {
     errlog_new(mem, (uint32_t)o->param[0]);
@@ -131,6 +140,7 @@ static const struct kind {
     [TOPOLOGY_HISTOGRAMS] = {histograms_bytes, histogram_align, histograms_make, "a role"},
     [TOPOLOGY_HEARTBEATS] = {heartbeats_bytes, heartbeats_align, heartbeats_make, "rows: 1 to 4,096"},
     [TOPOLOGY_ERRLOG] = {errlog_bytes, errlog_align, errlog_make, "records: 1 to 65,536"},
+    [TOPOLOGY_MARKETTAB] = {markettab_bytes, markettab_align, markettab_make, "rows: 1 to 4,194,304"},
     [TOPOLOGY_STAGING] = {staging_bytes, staging_align, NULL, "bytes: a multiple of 4,096, up to 2^37"},
     [TOPOLOGY_CONTROL] = {control_bytes, control_align, NULL, "bytes: 1 to 1,048,576"},
 };
@@ -289,6 +299,8 @@ static int check_options(struct topology_options *o, struct error *err)
     if (o->buckets > BUCKETS_REVERSE)
         return error_set(err, "topology: buckets is %u; expected 0 (even), 1 (one) or 2 (reverse)",
                          o->buckets);
+    if (o->market > 1)
+        return error_set(err, "topology: market is %u; expected 0 or 1", o->market);
     return 0;
 }
 
@@ -299,7 +311,7 @@ static void add_roles(struct topology *t)
                           : kind == ROLE_SINK  ? t->options.sinks
                                                : 1;
         for (uint32_t k = 0; k < places; k++)
-            topology_add_role(t, kind, k, roles[kind].process);
+            topology_add_role(t, kind, k, roles[kind].process || (kind == ROLE_MARKET && t->options.market));
     }
 }
 
@@ -322,6 +334,23 @@ static void add_scanner(struct topology *t, uint32_t k)
     o = topology_add(t, TOPOLOGY_RULE_STATS, "rule_stats", k);
     o->param[0] = t->options.rules_max;
     o->producer = role(ROLE_SCANNER, k);
+}
+
+static void add_market(struct topology *t)
+{
+    struct topology_object *o = topology_add(t, TOPOLOGY_RING, "market_ring", 0);
+    o->param[0] = t->options.tick_ring_slots;
+    o->producer = role(ROLE_INGEST, 0);
+    o->consumer = role(ROLE_MARKET, 0);
+    for (uint32_t k = 0; k < t->options.scanners; k++) {
+        o = topology_add(t, TOPOLOGY_RING, "values_ring", k);
+        o->param[0] = t->options.tick_ring_slots;
+        o->producer = role(ROLE_SCANNER, k);
+        o->consumer = role(ROLE_MARKET, 0);
+    }
+    o = topology_add(t, TOPOLOGY_MARKETTAB, "markettab", 0);
+    o->param[0] = t->options.symbols_max;
+    o->producer = role(ROLE_MARKET, 0);
 }
 
 static void add_of_role(struct topology *t, struct topology_role r)
@@ -366,6 +395,8 @@ int topology_build(struct topology *t, const struct topology_options *options, s
     add_roles(t);
     for (uint32_t k = 0; k < t->options.scanners; k++)
         add_scanner(t, k);
+    if (t->options.market)
+        add_market(t);
     add_shared(t);
     for (uint32_t i = 0; i < t->role_count; i++)
         add_of_role(t, t->roles[i]);

@@ -76,6 +76,7 @@ struct symtab *workspace_symtab(const struct workspace *ws);
 struct ruletab *workspace_ruletab(const struct workspace *ws);
 struct rule_stats_table *workspace_rule_stats(const struct workspace *ws, uint32_t scanner);
 struct heartbeats *workspace_heartbeats(const struct workspace *ws);
+struct markettab *workspace_markettab(const struct workspace *ws); /* NULL: there is no market role */
 struct errlog *workspace_errlog(const struct workspace *ws);
 
 #endif

@@ -1,15 +1,16 @@
 /* ringtape replay: the same stream and engine as `run`, in one process, at full speed. */
 #include "workers/cmd_replay.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <time.h>
 
-#include "core/decimal.h"
 #include "core/toplist.h"
 #include "net/barlog.h"
-#include "net/text.h"
+#include "net/toplist_file.h"
 #include "workers/replayer.h"
 #include "workers/summary.h"
+#include "workers/toplist_show.h"
 
 const struct cli_option cmd_replay_options[] = {
     {.name = "rules",
@@ -28,6 +29,10 @@ const struct cli_option cmd_replay_options[] = {
     {.name = "toplist",
      .arg = "ID",
      .help = "print this toplist as it is at the end: gainers_5m, volume_1d, rsi_high … (docs/toplists.md)",
+     .kind = CLI_TEXT},
+    {.name = "at",
+     .arg = "TIME",
+     .help = "as it was in this second (RFC 3339 or ns), which a run shows likewise; slower",
      .kind = CLI_TEXT},
     {.name = "limit",
      .arg = "N",
@@ -69,7 +74,9 @@ struct replay {
     FILE *messages;
     uint64_t n_bars, n_alerts;
     bool has_toplist;
-    struct toplist toplist;
+    struct market_list toplist;
+    int64_t at_ns;
+    double *at; /* of --at: RANK_VALUES by symbol */
 };
 
 static int anomaly(struct replay *p, const struct msg *m, const struct event_symbol *symbol)
@@ -102,12 +109,23 @@ static int event(struct replay *p, const struct msg *m)
     return len < 0 ? -1 : alertlog_add(p->alerts, json, (size_t)len, &p->r.err);
 }
 
+/* --at: the values of a bucket's symbols as of its CLOCK, until one is of a later second. */
+static void take_values(struct replay *p, const struct msg *clock)
+{
+    const struct engine *e = p->r.memory.engine;
+    if (toplist_second(clock->event_ns) > p->at_ns || clock->symbol >= BUCKET_COUNT)
+        return;
+    for (uint32_t s = UINT32_MAX; (s = engine_next_symbol(e, clock->symbol, s)) != UINT32_MAX;)
+        engine_values(e, s, 0, RANK_VALUES, p->at + (size_t)s * RANK_VALUES);
+}
+
 static int applied(void *ctx, const struct msg *m, int n, const struct engine_out *out)
 {
-    (void)m;
-    (void)n;
+    struct replay *p = ctx;
+    if (p->at && n > 0 && m->type == MSG_CLOCK)
+        take_values(p, m);
     for (uint32_t k = 0; k < out->used; k += msg_slot_count(&out->slot[k]))
-        if (event(ctx, &out->slot[k]) < 0)
+        if (event(p, &out->slot[k]) < 0)
             return -1;
     return 0;
 }
@@ -120,67 +138,30 @@ static int write_messages(void *ctx, const struct msg *m, int n)
     return error_set(&p->r.err, "%s: cannot be written", cli_text(p->r.args, "messages", NULL));
 }
 
-static void print_number(struct text *t, double v)
-{
-    char s[DECIMAL_TEXT_MAX];
-    decimal_format_double(v, s); /* null if it is unknown */
-    text_append(t, s, strlen(s));
-}
-
-/* {"toplist_id":…,"toplist_name":…,"rankings":[{"symbol","rank","value","metadata":{"price","volume"}}]} */
-static void print_json(FILE *out, const struct toplist_ranking *r)
-{
-    struct text t = {0};
-    text_printf(&t, "{\"toplist_id\":\"%s\",\"toplist_name\":\"%s\",\"rankings\":[", r->list->id,
-                r->list->id);
-    for (uint32_t i = 0; i < r->n; i++) {
-        const struct toplist_row *row = &r->row[i];
-        text_printf(&t, "%s{\"symbol\":", i ? "," : "");
-        text_json(&t, row->name);
-        text_printf(&t, ",\"rank\":%u,\"value\":", i + 1);
-        print_number(&t, row->value[RANK_VALUE]);
-        text_printf(&t, ",\"metadata\":{\"price\":");
-        print_number(&t, row->value[RANK_PRICE]);
-        text_printf(&t, ",\"volume\":");
-        print_number(&t, row->value[RANK_DAY_VOLUME]);
-        text_printf(&t, "}}");
-    }
-    text_printf(&t, "]}\n");
-    fwrite(t.data, 1, t.len, out);
-    text_free(&t);
-}
-
-static void print_rows(FILE *out, const struct toplist_ranking *r)
-{
-    fprintf(out, "%4s  %-16s %14s %14s %16s\n", "RANK", "SYMBOL", toplist_metric_names[r->list->metric],
-            "PRICE", "DAY VOLUME");
-    for (uint32_t i = 0; i < r->n; i++) {
-        const double *v = r->row[i].value;
-        fprintf(out, "%4u  %-16s %14.4f %14.4f %16.0f\n", i + 1, r->row[i].name, v[RANK_VALUE], v[RANK_PRICE],
-                v[RANK_DAY_VOLUME]);
-    }
-}
-
-/* The list as of the last message, of --symbols. */
+/* The list, of --symbols, as of the last message or of --at. */
 static void print_toplist(struct replay *p)
 {
     static struct toplist_row rows[TOPLIST_LIMIT_MAX];
     const struct cli_args *a = p->r.args;
+    int64_t end_ns = stream_time(p->r.stream);
     struct toplist_ranking r = {
-        .list = &p->toplist, .row = rows, .limit = (uint32_t)cli_number(a, "limit", 20)};
+        .list = &p->toplist.list, .row = rows, .limit = (uint32_t)cli_number(a, "limit", 20)};
     for (uint32_t i = 0, n = stream_symbol_count(p->r.stream); i < n; i++) {
         const struct source_symbol *s = stream_symbol(p->r.stream, i);
         struct toplist_row row = {.name = s->name, .name_len = s->name_len, .symbol = i};
         if (!replayer_wants_symbol(&p->r, s))
             continue;
-        engine_values(p->r.memory.engine, i, 0, RANK_VALUES, row.value);
+        if (p->at)
+            memcpy(row.value, p->at + (size_t)i * RANK_VALUES, sizeof row.value);
+        else
+            engine_values(p->r.memory.engine, i, 0, RANK_VALUES, row.value);
         toplist_offer(&r, &row);
     }
     toplist_sort(&r);
     if (cli_has(a, "json"))
-        print_json(a->out, &r);
+        toplist_print_json(a->out, &p->toplist, p->at ? p->at_ns : end_ns > 0 ? end_ns : 0, &r);
     else
-        print_rows(a->out, &r);
+        toplist_print_rows(a->out, &r);
 }
 
 static int run(struct replay *p)
@@ -213,16 +194,49 @@ static int run(struct replay *p)
     return CLI_OK;
 }
 
+/* A system list, or one of toplists.file. */
+static int choose_toplist(struct replay *p, const struct cli_args *a, struct metric asked[RANK_VALUES])
+{
+    static struct market_list list[MARKETTAB_LISTS];
+    const char *file = a->settings.toplists_file;
+    int n = *file ? toplist_file_read(file, list, &p->r.err) : 0;
+    if (n < 0 || toplist_choose(cli_text(a, "toplist", NULL), list, n, &p->toplist, &p->r.err) < 0)
+        return -1;
+    toplist_metrics(&p->toplist.list, asked);
+    return 0;
+}
+
+static int take_at(struct replay *p, const struct cli_args *a)
+{
+    size_t n = (size_t)a->settings.limits_symbols * RANK_VALUES;
+    if (cli_time(a, "at", &p->at_ns))
+        return -1;
+    p->at_ns = toplist_second(p->at_ns);
+    if (!(p->at = malloc(n * sizeof *p->at)))
+        abort();
+    for (size_t i = 0; i < n; i++)
+        p->at[i] = NAN;
+    return 0;
+}
+
+static int before_each(void *ctx, const struct msg *m)
+{
+    (void)ctx;
+    (void)m;
+    return 0;
+}
+
 static int prepare(struct replay *p, const struct cli_args *a)
 {
     struct metric asked[RANK_VALUES];
     p->has_toplist = cli_has(a, "toplist");
-    if (!p->has_toplist && (cli_has(a, "limit") || cli_has(a, "json")))
-        return cli_fail(a, CLI_USAGE, "--limit and --json are of --toplist, which is not there");
+    if (!p->has_toplist && (cli_has(a, "limit") || cli_has(a, "json") || cli_has(a, "at")))
+        return cli_fail(a, CLI_USAGE, "--limit, --json and --at are of --toplist, which is not there");
     p->r.memory.asked = p->has_toplist ? RANK_VALUES : 0;
-    if (p->has_toplist && (toplist_find(cli_text(a, "toplist", NULL), &p->toplist, &p->r.err) < 0 ||
-                           toplist_metrics(&p->toplist, asked, &p->r.err) < 0))
+    if (p->has_toplist && choose_toplist(p, a, asked) < 0)
         return cli_fail(a, CLI_USAGE, "%s", p->r.err.text);
+    if (cli_has(a, "at") && take_at(p, a) < 0)
+        return CLI_USAGE;
     int code =
         replayer_open(&p->r, a, cli_text(a, "rules", NULL), a->positional, (unsigned)a->positional_count);
     if (code != CLI_OK)
@@ -231,6 +245,7 @@ static int prepare(struct replay *p, const struct cli_args *a)
         engine_ask(p->r.memory.engine, asked, RANK_VALUES);
     p->r.ctx = p;
     p->r.applied = applied;
+    p->r.before = p->at ? before_each : NULL; /* one record at a time */
     p->bars = cli_has(a, "bars") ? barlog_new() : NULL;
     if (cli_has(a, "messages")) {
         p->r.batch = write_messages;
@@ -262,6 +277,7 @@ int cmd_replay(const struct cli_args *args)
     if (p->bars)
         barlog_free(p->bars);
     replayer_close(&p->r);
+    free(p->at);
     free(p);
     return code;
 }

@@ -15,6 +15,7 @@
 #include "net/checkpoint.h"
 #include "net/journal.h"
 #include "net/outbox.h"
+#include "net/toplist_file.h"
 #include "shm/heartbeat.h"
 #include "workers/instance.h"
 #include "workers/status_http.h"
@@ -64,12 +65,12 @@ const struct cli_option cmd_run_options[] = {
     {.name = "show", .help = "print a line for each alert", .kind = CLI_FLAG},
     {.name = "role",
      .arg = "ROLE",
-     .help = "(started by run itself) ingest, scanner:K or publisher of the running instance",
+     .help = "(started by run itself) ingest, scanner:K, market or publisher of the running instance",
      .kind = CLI_TEXT},
     {0},
 };
 
-enum { CHILDREN_MAX = 2 + ROUTE_SCANNERS_MAX, RESTARTS_MAX = 20 };
+enum { CHILDREN_MAX = 3 + ROUTE_SCANNERS_MAX, RESTARTS_MAX = 20 };
 
 struct child {
     enum role_kind kind;
@@ -129,6 +130,22 @@ static int parse_speed(const struct cli_args *a, double *speed)
     return CLI_OK;
 }
 
+/* A file that is no good is told at the start; later it only leaves users' lists as they were. */
+static int check_toplists(const struct cli_args *a)
+{
+    const struct settings *s = &a->settings;
+    struct error err;
+    struct market_list *list = NULL;
+    int n = 0;
+    if (s->toplists_enabled && *s->toplists_file && !cli_has(a, "role")) {
+        if (!(list = calloc(MARKETTAB_LISTS, sizeof *list)))
+            abort();
+        n = toplist_file_read(s->toplists_file, list, &err);
+    }
+    free(list);
+    return n < 0 ? cli_fail(a, -1, "%s", err.text) : 0;
+}
+
 static int options_from(const struct cli_args *a, struct settings *settings, struct run_options *o,
                         const char **sources)
 {
@@ -146,6 +163,8 @@ static int options_from(const struct cli_args *a, struct settings *settings, str
             a, CLI_USAGE,
             "--attributes: a capture brings its own to an instance; replay and backtest take others");
     *settings = a->settings;
+    if (check_toplists(a) < 0)
+        return CLI_USAGE;
     settings->run_scanners = cli_number(a, "scanners", settings->run_scanners);
     *o = (struct run_options){.dir = cli_text(a, "dir", NULL),
                               .sources = sources,
@@ -226,8 +245,8 @@ static void ended(struct supervisor *s, struct child *c, int status)
     if (s->broken)
         return; /* we end it ourselves */
     /* what was never given a message needs no journal */
-    bool known = c->kind == ROLE_PUBLISHER || atomics_load_acquire_u64(&s->in.control->journaled) ||
-                 s->in.control->first_stamp_ns == 0;
+    bool known = c->kind == ROLE_PUBLISHER || c->kind == ROLE_MARKET ||
+                 atomics_load_acquire_u64(&s->in.control->journaled) || s->in.control->first_stamp_ns == 0;
     if (c->code == ROLE_DISK_REFUSES && known && c->starts > 1 && !s->in.control->stop) {
         c->failures = 0; /* it had its disk before, and will have it again */
         c->start_at_ns = mono_ns() + SECOND_NS;
@@ -386,7 +405,8 @@ static int create(struct supervisor *s)
                                  .rules_max = (uint32_t)set->limits_rules,
                                  .rules_bytes = (uint64_t)set->limits_rules * 1024 + (1 << 20),
                                  .staging_bytes = (uint64_t)set->journal_staging_mb << 20,
-                                 .buckets = (uint32_t)set->rings_bucket_table};
+                                 .buckets = (uint32_t)set->rings_bucket_table,
+                                 .market = set->toplists_enabled};
     static const enum page_policy pages[] = {PAGES_AUTO, PAGES_HUGE, PAGES_NORMAL};
     struct error warning = {""}, err;
     if (!t)
@@ -449,6 +469,8 @@ static int supervise(struct supervisor *s)
     s->child[s->n++] = (struct child){.kind = ROLE_PUBLISHER};
     for (uint32_t k = 0; k < s->settings.run_scanners; k++)
         s->child[s->n++] = (struct child){.kind = ROLE_SCANNER, .index = k};
+    if (s->settings.toplists_enabled)
+        s->child[s->n++] = (struct child){.kind = ROLE_MARKET};
     s->child[s->n++] = (struct child){.kind = ROLE_INGEST};
     for (unsigned i = 0; i < s->n; i++)
         if (start(s, &s->child[i]) != 0) {
@@ -479,9 +501,11 @@ static int run_role(const struct cli_args *a, const char *role, const struct run
         return role_main(&ingest_role, o, 0);
     if (!strcmp(role, "publisher"))
         return role_main(&publisher_role, o, 0);
+    if (!strcmp(role, "market"))
+        return role_main(&market_role, o, 0);
     if (sscanf(role, "scanner:%u%c", &k, &rest) == 1 && k < ROUTE_SCANNERS_MAX)
         return role_main(&scanner_role, o, k);
-    return cli_fail(a, CLI_USAGE, "--role: '%s', expected ingest, scanner:K or publisher", role);
+    return cli_fail(a, CLI_USAGE, "--role: '%s', expected ingest, scanner:K, market or publisher", role);
 }
 
 int cmd_run(const struct cli_args *args)

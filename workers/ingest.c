@@ -39,11 +39,12 @@ struct ingest {
     struct journal *journal;
     bool write_journal;
     uint32_t scanners;
-    struct ring_producer ring[ROUTE_SCANNERS_MAX];
+    struct ring_producer ring[ROUTE_RINGS_MAX];
+    uint64_t rings;  /* those there are, a bit each */
     bool may_lag;    /* rings.when_full = lag, and there is a journal */
     uint64_t behind; /* rings that lag, a bit each */
     uint64_t pushed_seq;
-    uint64_t had_seq[ROUTE_SCANNERS_MAX]; /* the last message that each ring has had; 0: none */
+    uint64_t had_seq[ROUTE_RINGS_MAX]; /* the last message that each ring has had; 0: none */
     enum phase phase;
     struct journal_reader *before;    /* what was journaled before we came */
     uint64_t first_seq, last_seq;     /* of it; retention may have taken what came before */
@@ -285,10 +286,17 @@ static void leave_behind(struct ingest *g, uint32_t k, uint64_t seq)
     counter_add(g->in.counters, INGEST_RING_LAGS, 1);
 }
 
+/* Nothing waits for the market role, which shows no second of what it lacks. */
+static void lose_for_market(struct ingest *g, uint64_t seq)
+{
+    atomics_store_release_u64(&g->in.control->market_lost_seq, seq);
+    counter_add(g->in.counters, INGEST_MARKET_LOST, 1);
+}
+
 /* Puts [pushed, journaled) into the rings that have not had it. False if one is full. */
 static bool push(struct ingest *g)
 {
-    if (g->scanners == 1 && !g->may_lag) {
+    if (g->rings == 1 && !g->may_lag) {
         while (g->pushed < g->journaled && g->batch[g->pushed].seq <= g->had_seq[0] && g->had_seq[0])
             g->pushed += (int)msg_slot_count(&g->batch[g->pushed]);
         g->pushed += (int)ring_put_n(&g->ring[0], g->batch + g->pushed, (uint32_t)(g->journaled - g->pushed));
@@ -303,9 +311,13 @@ static bool push(struct ingest *g)
         /* first see that each ring has room: a message is in all of its rings, or in none */
         for (uint64_t left = set; left; left &= left - 1)
             if (ring_room(&g->ring[__builtin_ctzll(left)], msg_slot_count(m)) < msg_slot_count(m)) {
-                if (!g->may_lag)
+                bool market = __builtin_ctzll(left) == ROUTE_MARKET;
+                if (market)
+                    lose_for_market(g, m->seq);
+                else if (!g->may_lag)
                     return false;
-                leave_behind(g, (uint32_t)__builtin_ctzll(left), m->seq);
+                else
+                    leave_behind(g, (uint32_t)__builtin_ctzll(left), m->seq);
                 set &= ~(left & -left);
             }
         for (uint64_t left = set; left; left &= left - 1)
@@ -642,6 +654,18 @@ static int open_journal(struct ingest *g, struct error *err)
     return 0;
 }
 
+static int open_ring(struct ingest *g, uint32_t place, const char *name, uint32_t k, struct error *err)
+{
+    size_t bytes;
+    void *mem = workspace_object(g->in.ws, name, k, &bytes);
+    struct ring *r = ring_join(mem, bytes, err);
+    if (!r || ring_producer_join(&g->ring[place], r, err) < 0)
+        return error_prefix(err, "%s %u", name, k);
+    g->had_seq[place] = ring_last_seq(&g->ring[place]);
+    g->rings |= UINT64_C(1) << place;
+    return 0;
+}
+
 static int open_rings(struct ingest *g, struct error *err)
 {
     const struct topology *t = workspace_topology(g->in.ws);
@@ -653,13 +677,12 @@ static int open_rings(struct ingest *g, struct error *err)
     if (!g->route.bucket)
         abort();
     route_fill(&g->route, g->scanners, (enum bucket_table)g->in.settings->rings_bucket_table);
+    g->route.market = t->options.market;
+    if (g->route.market && open_ring(g, ROUTE_MARKET, "market_ring", 0, err))
+        return -1;
     for (uint32_t k = 0; k < g->scanners; k++) {
-        size_t bytes;
-        void *mem = workspace_object(g->in.ws, "tick_ring", k, &bytes);
-        struct ring *r = ring_join(mem, bytes, err);
-        if (!r || ring_producer_join(&g->ring[k], r, err) < 0)
-            return error_prefix(err, "tick ring %u", k);
-        g->had_seq[k] = ring_last_seq(&g->ring[k]);
+        if (open_ring(g, k, "tick_ring", k, err))
+            return -1;
         struct ring_lag *lag = &g->in.control->lag[k];
         if (lag->resume > lag->from) /* also if the one before us came no further than to say so */
             atomics_store_release_u64(&lag->from, 0);
@@ -682,11 +705,13 @@ static int settle(struct ingest *g, struct error *err)
         return 0;
     if (g->write_journal && checkpoint_cut(dir, g->last_seq, err))
         return -1;
-    for (uint32_t k = 0; k < g->scanners && g->last_seq; k++)
+    for (uint64_t left = g->last_seq ? g->rings : 0; left; left &= left - 1) {
+        uint32_t k = (uint32_t)__builtin_ctzll(left);
         if (g->had_seq[k] == 0) {
             ring_seed(&g->ring[k], g->last_seq);
             g->had_seq[k] = g->last_seq;
         }
+    }
     if (g->write_journal)
         memcpy(c->journal_node, journal_node(g->journal), sizeof c->journal_node);
     if (g->phase != PHASE_PUT_AGAIN)

@@ -94,14 +94,17 @@ static void loop_housekeeping(void *ctx, int64_t now_ns)
     loop.stop = loop.in->finished;
 }
 
-/* With as many CPUs as roles each of ingest, scanners and publisher has its own; else the system places them.
+/* With as many CPUs as roles each of ingest, scanners, publisher, market has its own; else the system places
+ * them.
  */
 static int choose_cpu(const struct instance *in)
 {
     uint16_t cpus[SETTING_CPUS_MAX];
     int n, place = in->kind == ROLE_INGEST    ? 0
                    : in->kind == ROLE_SCANNER ? 1 + (int)in->index
+                   : in->kind == ROLE_MARKET  ? 2 + (int)in->settings->run_scanners
                                               : 1 + (int)in->settings->run_scanners;
+    int roles = 2 + (int)in->settings->run_scanners + instance_has_market(in);
     if (!strcmp(in->settings->loop_pin, "off"))
         return -1;
     if (strcmp(in->settings->loop_pin, "auto")) {
@@ -109,7 +112,7 @@ static int choose_cpu(const struct instance *in)
         return place < n ? cpus[place] : -1;
     }
     n = (int)runloop_cpus_allowed(cpus, SETTING_CPUS_MAX);
-    return n >= 3 + (int)in->settings->run_scanners ? cpus[place + 1] : -1; /* CPU 0 is the system's */
+    return n >= 1 + roles ? cpus[place + 1] : -1; /* CPU 0 is the system's */
 }
 
 void instance_run(struct instance *in, int (*step)(void *ctx, uint64_t now),

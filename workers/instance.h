@@ -40,7 +40,10 @@ struct control {
     /* publisher: the sink of raw trades still needs the journal from this message on, retention keeps it; 0 =
      * not known yet, so all of it; UINT64_MAX = nothing */
     uint64_t journal_needed_from;
-    uint64_t not_drained; /* publisher: sinks that were not level when the time was up, by place */
+    uint64_t not_drained;     /* publisher: sinks that were not level when the time was up, by place */
+    uint64_t market_starts;   /* market: one more at each start of it */
+    uint64_t market_final;    /* market: the end of the stream is shown */
+    uint64_t market_lost_seq; /* ingest: the last message that the market's full ring did not take */
     struct ring_lag lag[ROUTE_SCANNERS_MAX];
     /* CLOCK_MONOTONIC: first stamp and END in the last ring (ingest), every END at the publisher and stored
      */
@@ -89,6 +92,12 @@ uint64_t instance_schema_hash(void);
 int instance_join(struct instance *in, const struct run_options *options, enum role_kind kind, uint32_t index,
                   struct error *err);
 
+/* Is there a market role? As the instance was started: settings may have changed since. */
+static inline bool instance_has_market(const struct instance *in)
+{
+    return workspace_topology(in->ws)->options.market;
+}
+
 /* Runs the role's loop (step and housekeeping get `in`) until it is finished; beats, counts, pins. */
 void instance_run(struct instance *in, int (*step)(void *ctx, uint64_t now),
                   void (*housekeeping)(void *ctx, int64_t now_ns), void *ctx);
@@ -124,7 +133,7 @@ struct role_ops {
     void (*housekeeping)(void *in, int64_t mono_ns); /* sets in->finished in the end */
     int (*close)(struct instance *in);               /* the exit code */
 };
-extern const struct role_ops ingest_role, scanner_role, publisher_role;
+extern const struct role_ops ingest_role, scanner_role, market_role, publisher_role;
 
 /* A role's process from join to close: the exit code. */
 int role_main(const struct role_ops *role, const struct run_options *options, uint32_t index);

@@ -17,6 +17,7 @@
 #include "workers/cmd_run.h"
 #include "workers/cmd_symbols.h"
 #include "workers/cmd_top.h"
+#include "workers/cmd_toplist.h"
 
 static const struct cli_option version_options[] = {
     {.name = "json", .help = "print it as JSON"},
@@ -122,6 +123,13 @@ static const struct cli_command commands[] = {
      .no_settings = true,
      .options = cmd_symbols_options,
      .run = cmd_symbols},
+    {.name = "toplist",
+     .help = "show the toplists of a running instance, or the ranks of one",
+     .positional = "[ID]",
+     .positional_max = 1,
+     .no_settings = true,
+     .options = cmd_toplist_options,
+     .run = cmd_toplist},
     {.name = "metrics",
      .help = "show the metrics that rules can name",
      .positional = "[list]",

@@ -32,7 +32,7 @@ struct observe_ring {
     struct topology_role producer, consumer;
     uint64_t capacity, occupancy, high_water; /* slots */
     uint64_t stalls;                          /* times that it became full */
-    uint64_t waits;  /* tries of its producer that found no room (ingest's are of all of its rings) */
+    uint64_t waits;  /* tries of its producer that found no room (ingest's are of all tick rings) */
     uint64_t passed; /* messages that went through */
     bool behind;     /* left behind (rings.when_full = lag): its scanner reads the journal */
 };
@@ -58,7 +58,7 @@ struct observe_sample {
     int32_t pid; /* the supervisor's */
     uint32_t roles, rings, sinks;
     struct observe_role role[TOPOLOGY_ROLES_MAX]; /* those that are processes */
-    struct observe_ring ring[2 * TOPOLOGY_SCANNERS_MAX];
+    struct observe_ring ring[3 * TOPOLOGY_SCANNERS_MAX + 1];
     struct observe_sink sink[TOPOLOGY_SINKS_MAX]; /* those in use */
     uint64_t ingest[INGEST_COUNTER_COUNT];
     uint64_t publisher[PUBLISHER_COUNTER_COUNT];

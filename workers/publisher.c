@@ -388,6 +388,7 @@ static void copy_sink_stats(struct publisher *p, uint32_t i)
     counter_set(c, SINK_REWOUND, s.rewound);
     counter_set(c, SINK_SKIPPED, s.skipped);
     counter_set(c, SINK_PRICES, s.prices);
+    counter_set(c, SINK_TOPLISTS, s.toplists);
     counter_set(c, SINK_DEAD_LETTERS, s.dead_letters);
     counter_set(c, SINK_BREAKER, s.breaker);
     counter_set(c, SINK_UP, s.up);
@@ -498,6 +499,12 @@ static struct sink_config sink_config_of(struct publisher *p, uint32_t i, const 
     bool redis = c.redis_prices || c.redis_live_bars || c.redis_quotes;
     if (row->ops == &sink_redis ? redis : row->ops == &sink_kafka && s->kafka_prices)
         c.prices = (struct sink_price_source){read_price, p};
+    if (row->ops->publish_toplist && instance_has_market(&p->in)) {
+        c.markettab = workspace_markettab(p->in.ws);
+        c.symtab = p->symtab;
+        c.toplists_interval_ms = (uint32_t)s->toplists_interval_ms;
+        c.toplists_depth = (uint32_t)s->toplists_depth;
+    }
     if (row->ops->source == &sink_source_journal) {
         c.outbox_dir = p->journal_dir;
         c.outbox_id = p->journal_id;
@@ -727,7 +734,8 @@ static void housekeeping(void *ctx, int64_t mono_ns)
     if (!p->draining_since)
         p->draining_since = mono_ns;
     bool late = mono_ns - p->draining_since > p->in.options->drain_timeout_ns;
-    if (!all_level(p) && !late)
+    bool ranked = !instance_has_market(&p->in) || atomics_load_acquire_u64(&c->market_final);
+    if ((!all_level(p) || !ranked) && !late)
         return;
     for (uint32_t i = 0; i < SINKS; i++) {
         if (p->sink[i].waits) {

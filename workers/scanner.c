@@ -15,6 +15,7 @@
 #include "workers/engine_memory.h"
 #include "workers/instance.h"
 #include "workers/saving.h"
+#include "workers/values.h"
 
 /* A step is short, so that what waits for its end (a signal, a checkpoint's piece) never waits long. */
 enum { STEP_SLOTS = 64 };
@@ -45,6 +46,10 @@ struct scanner {
     uint64_t sent_seq; /* events before this one are in the event ring */
     struct rule_stats *stats, *missed_stats; /* what was counted before us; what we count again */
     struct saving *saving;                   /* NULL: no checkpoints */
+    struct values *values;                   /* NULL: no market role */
+    uint64_t end_seq;
+    int64_t end_ns;
+    bool values_told; /* the market role shows the end */
 };
 
 static int64_t mono_ns(void)
@@ -179,7 +184,11 @@ static uint32_t apply(struct scanner *s, const struct msg *m, uint32_t n)
     const struct msg *last = &m[done - 1];
     if (!(last->flags & MSG_F_CONT) && last->event_ns > s->event_ns)
         s->event_ns = last->event_ns;
-    s->ended = s->ended || last->type == MSG_END;
+    if (last->type == MSG_END) {
+        s->ended = true;
+        s->end_seq = last->seq;
+        s->end_ns = last->event_ns;
+    }
     return done;
 }
 
@@ -411,6 +420,8 @@ static int step(void *ctx, uint64_t ticks)
     if (!n) {
         if (s->saving && s->whole && !s->ended)
             saving_step(s->saving, s->memory.engine, s->applied_seq, &s->events);
+        if (s->values && s->ended && !s->values_told)
+            s->values_told = values_end(s->values, s->memory.engine, s->end_seq, s->end_ns);
         return 0;
     }
     if (n > STEP_SLOTS) {
@@ -418,7 +429,11 @@ static int step(void *ctx, uint64_t ticks)
         while (m[n].flags & MSG_F_CONT)
             n--;
     }
+    if (s->values)
+        n = values_span(m, n);
     uint32_t done = apply(s, m, n);
+    if (s->values && done && m[done - 1].type == MSG_CLOCK)
+        values_clock(s->values, s->memory.engine, &m[done - 1]);
     if (s->memory.out.used)
         stamp_receive(&s->memory.out, m, n);
     s->release = done;
@@ -442,7 +457,9 @@ static void housekeeping(void *ctx, int64_t now_ns)
         instance_log(&s->in, SET_LOG_LEVEL_ERROR, "refused: %s", engine_refusal(s->memory.engine));
     s->refused = refused;
     bool interrupted = instance_interrupted(&s->in) && s->in.control->ingest_ended == 0;
-    if ((s->ended && s->memory.out.used == 0 && (s->in.control->until_end || instance_stopping(&s->in))) ||
+    bool told = !s->values || s->values_told;
+    if ((s->ended && told && s->memory.out.used == 0 &&
+         (s->in.control->until_end || instance_stopping(&s->in))) ||
         interrupted)
         s->in.finished = true;
 }
@@ -458,8 +475,11 @@ static int open_scanner(struct instance *in)
     void *event_mem = workspace_object(in->ws, "event_ring", in->index, &bytes);
     struct ring *events = ticks ? ring_join(event_mem, bytes, &err) : NULL;
     s->stats = stats;
+    if (instance_has_market(in))
+        s->memory.asked = TOPLIST_COLUMNS;
     if (!events || ring_producer_join(&s->events, events, &err) < 0 ||
-        engine_memory_open(&s->memory, in->settings, stats, &err) < 0) {
+        engine_memory_open(&s->memory, in->settings, stats, &err) < 0 ||
+        (instance_has_market(in) && !(s->values = values_open(in, s->memory.engine, &err)))) {
         instance_log(in, SET_LOG_LEVEL_ERROR, "%s", err.text);
         return 1;
     }
@@ -476,6 +496,7 @@ static int close_scanner(struct instance *in)
     struct scanner *s = (struct scanner *)in;
     engine_memory_close(&s->memory);
     free(s->seen);
+    values_close(s->values);
     saving_close(s->saving);
     catch_up_close(s->missed);
     free(s->missed_stats);

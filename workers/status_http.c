@@ -248,11 +248,11 @@ static void append_histogram(struct text *out, const struct status_http *h, unsi
 static void append_tables(struct text *out, const struct status_http *h)
 {
     unsigned n;
-    const struct counter_desc *c = counters_table(ROLE_MARKET, &n); /* a role with the loop's alone */
+    const struct counter_desc *c = counters_table(ROLE_LEDGER, &n); /* a role with the loop's alone */
     for (unsigned i = 0; i < n; i++)
         if (c[i].first != LOOP_TICKS_PER_SECOND)
             append_counter(out, h, ROLE_NONE, &c[i]);
-    const struct histogram_desc *d = histograms_table(ROLE_MARKET, &n);
+    const struct histogram_desc *d = histograms_table(ROLE_LEDGER, &n);
     for (unsigned i = 0; i < n; i++)
         append_histogram(out, h, ROLE_NONE, i, &d[i]);
     for (unsigned kind = 0; kind < ROLE_COUNT; kind++) {

@@ -20,6 +20,7 @@ def check(name, source, rule_file, ten_minutes):
         ("all buckets on one of 2 scanners", new_dir(), ["--speed", "max", "--scanners", 2, "--set", "rings.bucket_table=one"]),
         ("buckets in reverse", new_dir(), ["--speed", "max", "--scanners", 3, "--set", "rings.bucket_table=reverse"]),
         ("speed 5000", new_dir(), ["--speed", 5000]),
+        ("toplists", new_dir(), ["--speed", "max", "--scanners", 2, "--set", "toplists.enabled=true"]),
     ]
     for what, directory, args in runs:
         out = path("run.jsonl")

@@ -15,20 +15,21 @@ static void test_tables(void **state)
 #define X(id_, metric_, window_, ascending_)                                                                 \
     assert_int_equal(toplist_find(id_, &t, &err), 0);                                                        \
     assert_string_equal(t.id, id_);                                                                          \
-    assert_int_equal(toplist_metrics(&t, m, &err), 0);
+    toplist_metrics(&t, m);
     TOPLIST_SYSTEM(X)
 #undef X
     assert_int_equal(toplist_find("losers_15m", &t, &err), 0);
     assert_true(t.ascending && t.metric == TOPLIST_CHANGE_PCT && t.window == TOPLIST_15M);
-    assert_int_equal(toplist_metrics(&t, m, &err), 0);
+    toplist_metrics(&t, m);
     char name[METRIC_NAME_MAX];
     metric_name(&m[RANK_VALUE], name);
     assert_string_equal(name, "change_pct_15m");
     assert_int_equal(toplist_find("gainer_5m", &t, &err), -1);
     assert_non_null(strstr(err.text, "'gainers_5m'"));
-    t = (struct toplist){.id = "mine", .metric = TOPLIST_RSI, .window = TOPLIST_1D};
-    assert_int_equal(toplist_metrics(&t, m, &err), -1);
-    assert_string_equal(err.text, "toplist 'mine': there is no rsi over 1d");
+    struct metric all[TOPLIST_COLUMNS];
+    toplist_columns(all);
+    metric_name(&all[TOPLIST_RSI * TOPLIST_WINDOW_COUNT + TOPLIST_1D], name);
+    assert_string_equal(name, "rsi(14)@1d");
 }
 
 static const struct toplist *sorting;

@@ -68,8 +68,24 @@ static void test_every_scanner_and_role_has_its_objects(void **state)
     assert_true(topology_role(&t, ROLE_MARKET, 0) >= 0);
     assert_true(topology_role(&t, ROLE_LEDGER, 0) >= 0);
     assert_false(t.roles[topology_role(&t, ROLE_MARKET, 0)].process);
+    assert_null(topology_find(&t, "values_ring", 0));
     assert_int_equal(topology_role(&t, ROLE_SCANNER, 60), -1);
     assert_int_equal(topology_find(&t, "heartbeats", 0)->param[0], t.role_count);
+}
+
+static void test_market(void **state)
+{
+    (void)state;
+    build(&t, (struct topology_options){.scanners = 60, .market = 1});
+    assert_true(t.roles[topology_role(&t, ROLE_MARKET, 0)].process);
+    assert_int_equal(topology_find(&t, "market_ring", 0)->consumer.kind, ROLE_MARKET);
+    assert_non_null(topology_find(&t, "markettab", 0));
+    for (uint32_t k = 0; k < 60; k++) {
+        const struct topology_object *values = topology_find(&t, "values_ring", k);
+        assert_int_equal(values->producer.kind, ROLE_SCANNER);
+        assert_int_equal(values->producer.index, k);
+        assert_int_equal(values->consumer.kind, ROLE_MARKET);
+    }
 }
 
 static void test_hash_is_of_the_layout(void **state)
@@ -196,6 +212,7 @@ int main(void)
         cmocka_unit_test(test_defaults),
         cmocka_unit_test(test_places),
         cmocka_unit_test(test_every_scanner_and_role_has_its_objects),
+        cmocka_unit_test(test_market),
         cmocka_unit_test(test_hash_is_of_the_layout),
         cmocka_unit_test(test_options_out_of_bounds),
         cmocka_unit_test(test_faults_name_the_object),

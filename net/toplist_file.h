@@ -1,0 +1,23 @@
+/* Users' own toplists from a file: an array of lists, or {"toplists":[…]}. A list is
+ *
+ *   {"id","user_id","name","description","metric","time_window","sort_order","filters",
+ *    "columns","color_scheme","enabled","created_at","updated_at"}
+ *
+ * of which id, metric and time_window must be there. filters: {"min_volume","min_change_pct","price_min",
+ * "price_max"}, each a number. What only a page shows (description, columns, colors, times) is not kept.
+ */
+#ifndef NET_TOPLIST_FILE_H
+#define NET_TOPLIST_FILE_H
+
+#include "core/error.h"
+#include "shm/markettab.h"
+
+/* How many lists there are; -1 with err: file, which list, what was found, what was expected. */
+int toplist_file_read(const char *path, struct market_list list[MARKETTAB_LISTS], struct error *err)
+    __attribute__((warn_unused_result));
+/* The same of a text (any content); `path` is for messages. */
+int toplist_file_parse(const char *path, const char *text, size_t len,
+                       struct market_list list[MARKETTAB_LISTS], struct error *err)
+    __attribute__((warn_unused_result));
+
+#endif

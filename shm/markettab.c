@@ -1,0 +1,171 @@
+#include "shm/markettab.h"
+
+#include "shm/object.h"
+#include "shm/seqlock.h"
+
+#include <assert.h>
+
+#define MARKETTAB_MAGIC UINT64_C(0x31746b72616d6e72) /* "rnmarkt1" */
+
+enum {
+    ROW_WORDS = TOPLIST_COLUMNS,
+    SECOND_WORDS = sizeof(struct market_second) / sizeof(uint64_t),
+    LIST_WORDS = sizeof(struct market_list) / sizeof(uint64_t),
+    READS = 100, /* a reader that fails so often is slower than seconds come */
+};
+
+struct markettab {
+    uint64_t magic;
+    uint32_t rows_max, pad;
+    uint64_t shown __attribute__((aligned(OBJECT_ALIGN))); /* the copy is this & 1 */
+    struct {
+        uint64_t seq; /* odd while it is written */
+        uint64_t second[SECOND_WORDS];
+    } copy[2] __attribute__((aligned(OBJECT_ALIGN)));
+    uint64_t lists_seq, lists;
+    uint64_t list[MARKETTAB_LISTS * LIST_WORDS];
+    uint64_t word[] __attribute__((aligned(OBJECT_ALIGN))); /* rows of the two copies */
+};
+
+size_t markettab_align(void)
+{
+    return OBJECT_ALIGN;
+}
+
+size_t markettab_footprint(uint32_t rows_max)
+{
+    if (rows_max == 0 || rows_max > SYMTAB_ROWS_MAX)
+        return 0;
+    return object_round(sizeof(struct markettab) + 2ul * rows_max * ROW_WORDS * sizeof(uint64_t));
+}
+
+struct markettab *markettab_new(void *mem, uint32_t rows_max)
+{
+    struct markettab *t = mem;
+    if (!object_aligned(mem) || markettab_footprint(rows_max) == 0)
+        return NULL;
+    memset(mem, 0, sizeof *t);
+    t->rows_max = rows_max;
+    atomics_store_release_u64(&t->magic, MARKETTAB_MAGIC);
+    return t;
+}
+
+struct markettab *markettab_join(void *mem, size_t bytes)
+{
+    struct markettab *t = mem;
+    if (!object_is(mem, bytes, sizeof *t, MARKETTAB_MAGIC))
+        return NULL;
+    size_t need = markettab_footprint(t->rows_max);
+    return need && need <= bytes ? t : NULL;
+}
+
+uint32_t markettab_rows_max(const struct markettab *t)
+{
+    return t->rows_max;
+}
+
+static size_t copy_at(const struct markettab *t, unsigned which)
+{
+    return (size_t)which * t->rows_max * ROW_WORDS;
+}
+
+void markettab_show(struct markettab *t, const struct market_second *second, const double *value)
+{
+    uint64_t shown = atomics_load_relaxed_u64(&t->shown) + 1;
+    unsigned which = shown & 1;
+    uint64_t *seq = &t->copy[which].seq, odd = atomics_load_relaxed_u64(seq) | 1;
+    assert(second->rows <= t->rows_max);
+    atomics_store_relaxed_u64(seq, odd);
+    const struct {
+        uint64_t *to;
+        const void *from;
+        size_t words;
+    } parts[] = {{t->copy[which].second, second, SECOND_WORDS},
+                 {t->word + copy_at(t, which), value, second->rows * ROW_WORDS}};
+    for (unsigned p = 0; p < 2; p++)
+        for (size_t i = 0; i < parts[p].words; i++) {
+            uint64_t w;
+            SEQLOCK_HOOK(write);
+            memcpy(&w, (const char *)parts[p].from + i * sizeof w, sizeof w);
+            atomics_store_release_u64(&parts[p].to[i], w);
+        }
+    atomics_store_release_u64(seq, odd + 1);
+    atomics_store_release_u64(&t->shown, shown);
+}
+
+uint64_t markettab_shown(const struct markettab *t)
+{
+    return atomics_load_acquire_u64(&t->shown);
+}
+
+static void load(const uint64_t *from, void *to, size_t words)
+{
+    for (size_t i = 0; i < words; i++) {
+        uint64_t w = atomics_load_acquire_u64(&from[i]);
+        memcpy((char *)to + i * sizeof w, &w, sizeof w);
+    }
+}
+
+int markettab_read(const struct markettab *t, struct market_second *second, double *value)
+{
+    for (int i = 0; i < READS; i++) {
+        uint64_t shown = markettab_shown(t);
+        unsigned which = shown & 1;
+        if (shown == 0)
+            return MARKETTAB_NONE;
+        uint64_t before = atomics_load_acquire_u64(&t->copy[which].seq);
+        load(t->copy[which].second, second, SECOND_WORDS);
+        SEQLOCK_HOOK(read);
+        if ((before & 1) || second->rows > t->rows_max)
+            continue;
+        load(t->word + copy_at(t, which), value, second->rows * ROW_WORDS);
+        SEQLOCK_HOOK(read);
+        if (atomics_load_relaxed_u64(&t->copy[which].seq) == before)
+            return 0;
+    }
+    return MARKETTAB_TORN;
+}
+
+void markettab_rank(const struct market_second *second, const double *value, const struct symtab *names,
+                    struct toplist_ranking *r)
+{
+    uint32_t n = symtab_count(names);
+    r->n = 0;
+    for (uint32_t i = 0; i < second->rows && i < n; i++) {
+        const struct symtab_identity *id = symtab_identity(names, i);
+        struct toplist_row row = {.name = id->name, .name_len = id->name_len, .symbol = i};
+        toplist_pick(r->list, value + (size_t)i * TOPLIST_COLUMNS, row.value);
+        toplist_offer(r, &row);
+    }
+    toplist_sort(r);
+}
+
+void markettab_set_lists(struct markettab *t, const struct market_list *list, uint32_t n)
+{
+    uint64_t odd = atomics_load_relaxed_u64(&t->lists_seq) | 1;
+    assert(n <= MARKETTAB_LISTS);
+    atomics_store_relaxed_u64(&t->lists_seq, odd);
+    atomics_store_release_u64(&t->lists, n);
+    for (size_t i = 0; i < (size_t)n * LIST_WORDS; i++) {
+        uint64_t w;
+        memcpy(&w, (const char *)list + i * sizeof w, sizeof w);
+        atomics_store_release_u64(&t->list[i], w);
+    }
+    atomics_store_release_u64(&t->lists_seq, odd + 1);
+}
+
+int markettab_lists(const struct markettab *t, struct market_list list[MARKETTAB_LISTS])
+{
+    for (int i = 0; i < READS; i++) {
+        uint64_t before = atomics_load_acquire_u64(&t->lists_seq);
+        uint64_t n = atomics_load_acquire_u64(&t->lists);
+        if ((before & 1) || n > MARKETTAB_LISTS) {
+            atomics_pause();
+            continue;
+        }
+        load(t->list, list, n * LIST_WORDS);
+        if (atomics_load_relaxed_u64(&t->lists_seq) == before)
+            return (int)n;
+    }
+    return MARKETTAB_TORN;
+}

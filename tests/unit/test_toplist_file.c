@@ -1,0 +1,118 @@
+/* Users' toplists: what a file may say, and how each fault is named. */
+#include "net/toplist_file.h"
+
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+#include <cmocka.h>
+
+static struct market_list list[MARKETTAB_LISTS];
+static struct error err;
+
+static int parse(const char *text)
+{
+    err.text[0] = 0;
+    return toplist_file_parse("t.json", text, strlen(text), list, &err);
+}
+
+static void test_taken(void **state)
+{
+    (void)state;
+    assert_int_equal(parse("[]"), 0);
+    assert_int_equal(parse("{\"toplists\":[{\"id\":\"a\",\"metric\":\"volume\",\"time_window\":\"1d\"}]}"),
+                     1);
+    assert_string_equal(list[0].list.id, "a");
+    assert_string_equal(list[0].name, "a");
+    assert_string_equal(list[0].user_id, "");
+    assert_true(list[0].enabled && !list[0].list.ascending);
+    assert_true(list[0].list.metric == TOPLIST_VOLUME && list[0].list.window == TOPLIST_1D);
+    assert_true(isnan(list[0].list.filter.min_volume) && isnan(list[0].list.filter.price_max));
+    assert_int_equal(
+        parse(
+            "[{\"id\":\"a\",\"user_id\":\"u-1\",\"name\":\"Tief & \\u00fcberverkauft\",\"description\":\"d\","
+            "\"metric\":\"rsi\",\"time_window\":\"15m\",\"sort_order\":\"asc\",\"columns\":[\"price\"],"
+            "\"color_scheme\":{\"positive\":\"green\"},\"enabled\":false,\"created_at\":\"x\","
+            "\"updated_at\":\"y\",\"filters\":{\"min_volume\":1000,\"min_change_pct\":-2.5,\"price_min\":1,"
+            "\"price_max\":null}},{\"id\":\"a\",\"metric\":\"volume\",\"time_window\":\"1m\"}]"),
+        2);
+    assert_string_equal(list[0].user_id, "u-1");
+    assert_string_equal(list[0].name, "Tief & \xc3\xbc"
+                                      "berverkauft");
+    assert_true(!list[0].enabled && list[0].list.ascending);
+    assert_true(list[0].list.metric == TOPLIST_RSI && list[0].list.window == TOPLIST_15M);
+    const struct toplist_filter *f = &list[0].list.filter;
+    assert_true(f->min_volume == 1000 && f->min_change_pct == -2.5 && f->price_min == 1 &&
+                isnan(f->price_max));
+}
+
+#define LIST(more) "[{\"id\":\"a\",\"metric\":\"volume\",\"time_window\":\"1m\"" more "}]"
+
+static const struct {
+    const char *text, *said;
+} refused[] = {
+    {"", "t.json:1:0: "},
+    {"[{]", "t.json:1:3: "},
+    {"{}", "t.json: expected an array of lists, or {\"toplists\":[…]}"},
+    {"{\"lists\":[]}", "t.json: expected an array of lists"},
+    {"[7]", "t.json: list 1: is a number, expected an object"},
+    {"[{\"id\":\"a\"}]", "t.json: list 1: has no \"metric\""},
+    {LIST(",\"sort\":\"asc\""), "list 1: unknown field 'sort'"},
+    {LIST(",\"filter\":{}"), "unknown field 'filter', did you mean 'filters'?"},
+    {LIST(",\"enabled\":1"), "\"enabled\" is a number, expected true or false"},
+    {LIST(",\"sort_order\":\"up\""), "\"sort_order\" is 'up', expected desc or asc"},
+    {LIST(",\"user_id\":\"a b\""), "\"user_id\" is 'a b', expected 1 to 63 of letters, digits, . _ -"},
+    {LIST(",\"filters\":{\"price_mix\":1}"), "unknown filter 'price_mix', did you mean 'price_min'?"},
+    {LIST(",\"filters\":{\"price_min\":\"1\"}"), "filter \"price_min\" is a text, expected a number"},
+    {"[{\"id\":\"a\",\"metric\":\"volum\",\"time_window\":\"1m\"}]",
+     "\"metric\" is 'volum', expected change_pct, volume, rsi, relative_volume or vwap_dist"},
+    {"[{\"id\":\"a\",\"metric\":\"volume\",\"time_window\":\"2m\"}]",
+     "\"time_window\" is '2m', expected 1m, 5m, 15m, 1h or 1d"},
+    {"[{\"id\":\"gainers_5m\",\"metric\":\"volume\",\"time_window\":\"1m\"}]",
+     "\"id\" is 'gainers_5m', which is the name of a system list"},
+    {"[{\"id\":\"\",\"metric\":\"volume\",\"time_window\":\"1m\"}]", "\"id\" is '', expected 1 to 63"},
+    {"[{\"id\":\"a\",\"metric\":\"volume\",\"time_window\":\"1m\"},"
+     "{\"id\":\"a\",\"metric\":\"rsi\",\"time_window\":\"1m\"}]",
+     "t.json: list 2: has the \"id\" of list 1: 'a'"},
+};
+
+static void test_refused(void **state)
+{
+    (void)state;
+    for (unsigned i = 0; i < sizeof refused / sizeof *refused; i++) {
+        assert_int_equal(parse(refused[i].text), -1);
+        if (!strstr(err.text, refused[i].said))
+            fail_msg("%s: '%s', expected '%s'", refused[i].text, err.text, refused[i].said);
+    }
+}
+
+static void test_bounds(void **state)
+{
+    static char text[(MARKETTAB_LISTS + 2) * 80];
+    (void)state;
+    for (int n = MARKETTAB_LISTS; n <= MARKETTAB_LISTS + 1; n++) {
+        size_t at = 0;
+        for (int i = 0; i < n; i++)
+            at +=
+                (size_t)sprintf(text + at, "%c{\"id\":\"l%d\",\"metric\":\"volume\",\"time_window\":\"1m\"}",
+                                i ? ',' : '[', i);
+        strcpy(text + at, "]");
+        assert_int_equal(parse(text), n > MARKETTAB_LISTS ? -1 : n);
+    }
+    assert_string_equal(err.text, "t.json: 257 lists, expected at most 256");
+    assert_int_equal(toplist_file_read("/nonexistent/lists.json", list, &err), -1);
+    assert_string_equal(err.text, "/nonexistent/lists.json: cannot open: No such file or directory");
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_taken),
+        cmocka_unit_test(test_refused),
+        cmocka_unit_test(test_bounds),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
