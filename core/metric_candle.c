@@ -58,9 +58,10 @@ static int64_t vwap_candle(const struct engine *e, const struct symbol *s, const
 /* Within so many hundredths of a percent of today's high or low. */
 static int64_t near_key(const struct symbol *s, bool high, unsigned hundredths)
 {
-    int64_t level = high ? day_high(s) : day_low(s), apart = high ? level - s->price_e9 : s->price_e9 - level;
+    int64_t level = high ? day_high(s) : day_low(s);
     if (day_high(s) == KEY_UNKNOWN || s->price_e9 == KEY_UNKNOWN)
         return KEY_UNKNOWN;
+    int64_t apart = high ? level - s->price_e9 : s->price_e9 - level;
     return truth_key((__int128)apart * 10000 <= (__int128)level * hundredths);
 }
 
