@@ -2328,12 +2328,12 @@ static void test_random_markets(void **state)
 {
     (void)state;
     size_t seen[3] = {0};
-    unsigned seeds = getenv("SEED") ? 1 : getenv("SEEDS") ? (unsigned)atoi(getenv("SEEDS")) : 16;
+    unsigned seeds = getenv("SEED") ? 1 : getenv("SEEDS") ? (unsigned)atoi(getenv("SEEDS")) : 6;
     for (unsigned i = 0; i < seeds; i++)
         run(seed_or(1000 + i), i % 8 == 7 ? 20000 : 4000, seen);
     print_message("%zu alerts, %zu bars, %zu splits\n", seen[0], seen[1], seen[2]);
-    assert_true(seen[0] > 1000 && seen[1] > 1000);
-    assert_true(getenv("SEED") || seen[2] > 0);
+    assert_true(getenv("SEED") || (seen[0] > 100 * seeds && seen[1] > 100 * seeds));
+    assert_true(seeds < 4 || seen[2] > 0);
 }
 
 int main(void)
