@@ -6,6 +6,7 @@ from decimal import Decimal
 from lib import *
 
 need_data(TAPE)
+DOWN = sorted(glob.glob(os.path.join(ROOT, "scripts/migrations/postgres/*.down.sql")))  # a migration each
 os.environ["RINGTAPE_BARS_ELIGIBILITY"] = "all"  # the numbers below are of every print
 if not glob.glob("/usr/lib/postgresql/*/bin/initdb"):
     print("ok - postgres # SKIP no PostgreSQL server is installed")
@@ -123,7 +124,7 @@ try:
     ok(sql("SELECT relid FROM pg_partition_tree('alert_history') WHERE isleaf ORDER BY 1::text") ==
        ["alert_history_2013_10", "alert_history_2013_11"], "partitions: the tape's month and the next",
        sql("SELECT relid FROM pg_partition_tree('alert_history')"))
-    ok(sql("SELECT count(*), max(version) FROM ringtape_migrations") == ["1\t1"], "the migration was applied once")
+    ok(sql("SELECT count(*), max(version) FROM ringtape_migrations") == [f"{len(DOWN)}\t{len(DOWN)}"], "each migration was applied once")
 
     db = sqlite3.connect(path("events.db"))
     lite = sorted((*r[:8], json.dumps(json.loads(r[8]), sort_keys=True), *r[9:]) for r in db.execute(
@@ -141,7 +142,7 @@ try:
     two = [run(new_dir(), "two", "--set", f"node.name=n{i}") for i in range(2)]
     errs = [q.communicate(timeout=60)[1] for q in two]
     ok([q.returncode for q in two] == [0, 0], "two publishers start together on an empty database", "\n".join(errs))
-    ok(sql("SELECT count(*) FROM ringtape_migrations", "two") == ["1"] and sum("applied 1 migration" in e for e in errs) == 1,
+    ok(sql("SELECT count(*) FROM ringtape_migrations", "two") == [str(len(DOWN))] and sum(f"applied {len(DOWN)} migration" in e for e in errs) == 1,
        "… and one of them migrates", "\n".join(errs))
     n = number("SELECT count(*) FROM alert_history", "two")
     ok(n > 0 and sql("SELECT count(DISTINCT id) FROM alert_history", "two") == [str(n // 2)] and
@@ -150,8 +151,9 @@ try:
        "… each has delivered all of its events, bars are there once", n)
 
     # Down, and up again: the outbox has all events still.
-    subprocess.run(["psql", "-Xq1", "-v", "ON_ERROR_STOP=1", URL + "two", "-f", os.path.join(ROOT, "scripts/migrations/postgres/0001_events.down.sql"),
-                    "-c", "DELETE FROM ringtape_migrations WHERE version = 1"], check=True, capture_output=True)
+    for version, down in reversed(list(enumerate(DOWN, 1))):
+        subprocess.run(["psql", "-Xq1", "-v", "ON_ERROR_STOP=1", URL + "two", "-f", down,
+                        "-c", f"DELETE FROM ringtape_migrations WHERE version = {version}"], check=True, capture_output=True)
     ok(sql("SELECT relname FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'p', 'v')", "two") == ["ringtape_migrations"],
        "down leaves nothing but ringtape_migrations")
     q = run(new_dir(), "two", "--set", "node.name=n0")
@@ -167,7 +169,7 @@ try:
     with open(short, "w") as f:
         f.writelines(l for l, _ in zip(zstd_lines(os.path.join(EQUITY, "tape_20131008_trades.csv.zst")), range(3000)))
     sql("INSERT INTO ringtape_migrations (version, name) VALUES (99, 'later')", "two")
-    fails("a database newer than the binary is refused", "two", "migration 99", "up to 1", "newer ringtape")
+    fails("a database newer than the binary is refused", "two", "migration 99", f"up to {len(DOWN)}", "newer ringtape")
     fails("a database that is missing", "nowhere", 'database "nowhere" does not exist', "CREATE DATABASE")
     sql("CREATE DATABASE quiet")
     sql("ALTER DATABASE quiet SET default_transaction_read_only = on")
