@@ -199,7 +199,7 @@ static void bar_recount(struct engine *e, struct symbol *s, uint32_t minute, con
 
 /* ---- prices */
 
-/* The last sale before number `end` at which `flags` were set, NULL if none is kept. */
+/* The last sale that has `flags`, NULL if none is kept. */
 static const struct kept_trade *last_sale(const struct engine *e, const struct symbol *s, uint8_t flags)
 {
     for (uint32_t i = s->trades.last; i != NONE; i = e->trades[i].before)
@@ -257,19 +257,11 @@ static void market_close_recount(const struct engine *e, struct symbol *s)
         s->market_close_e9 = t->price_e9;
 }
 
-/* The last price of one of today's sessions that is over, told by when its prints came. */
-static void session_close_recount(const struct engine *e, const struct symbol *s, enum session_kind kind,
-                                  int64_t *close_e9)
+/* The last price of premarket or postmarket, which is over. */
+static int64_t session_close(const struct engine *e, const struct symbol *s, uint8_t came_in)
 {
-    for (uint32_t i = s->trades.last; i != NONE; i = e->trades[i].before)
-        for (uint32_t n = e->trades[i].n; n-- > 0;) {
-            const struct kept_trade *t = &e->trades[i].trade[n];
-            if (!trade_sets_price(t) || session_find(&e->calendar[s->calendar], t->time_ns).kind != kind)
-                continue;
-            *close_e9 = t->price_e9;
-            return;
-        }
-    *close_e9 = KEY_UNKNOWN;
+    const struct kept_trade *t = last_sale(e, s, came_in);
+    return t ? t->price_e9 : KEY_UNKNOWN;
 }
 
 /* A print of the symbol's, number `no`, has come or gone. */
@@ -289,11 +281,10 @@ static void recount(struct engine *e, struct symbol *s, const struct kept_trade 
         open_recount(e, s, no);
     if ((k->flags & KEPT_MARKET) && s->session != SESSION_MARKET)
         market_close_recount(e, s);
-    enum session_kind came = session_find(&e->calendar[s->calendar], k->time_ns).kind;
-    if (came == SESSION_PREMARKET && s->session != SESSION_PREMARKET)
-        session_close_recount(e, s, SESSION_PREMARKET, &s->premarket_close_e9);
-    if (came == SESSION_POSTMARKET && s->session != SESSION_POSTMARKET)
-        session_close_recount(e, s, SESSION_POSTMARKET, &s->postmarket_close_e9);
+    if ((k->flags & KEPT_PREMARKET) && s->session != SESSION_PREMARKET)
+        s->premarket_close_e9 = session_close(e, s, KEPT_PREMARKET);
+    if ((k->flags & KEPT_POSTMARKET) && s->session != SESSION_POSTMARKET)
+        s->postmarket_close_e9 = session_close(e, s, KEPT_POSTMARKET);
     s->trades.saved = no < s->trades.saved ? no : s->trades.saved;
     s->rebuild = s->stale = true;
 }

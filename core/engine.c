@@ -150,13 +150,6 @@ const char *engine_refusal(const struct engine *e)
     return e->refusal;
 }
 
-static struct symbol *symbol_of(const struct engine *e, uint32_t id)
-{
-    if (unlikely(id >= e->limits.ids || e->local[id] == 0))
-        return NULL;
-    return &e->symbol[e->local[id] - 1];
-}
-
 struct engine_view engine_view(const struct engine *e, uint32_t symbol)
 {
     const struct symbol *s = symbol_of(e, symbol);
@@ -351,6 +344,9 @@ SELDOM static void bar_begin_after(struct symbol *s, int64_t p)
 SELDOM static struct kept_trade *keep(struct engine *e, struct symbol *s, const struct msg *m, uint64_t size,
                                       unsigned updates)
 {
+    static const uint8_t came_in[SESSION_KIND_COUNT] = {[SESSION_PREMARKET] = KEPT_PREMARKET,
+                                                        [SESSION_MARKET] = KEPT_MARKET,
+                                                        [SESSION_POSTMARKET] = KEPT_POSTMARKET};
     int64_t ev = m->event_ns;
     bool past = ev < s->live_start_ns, market = s->session == SESSION_MARKET;
     struct kept_trade t = {.id = m->trade.trade_id,
@@ -362,7 +358,7 @@ SELDOM static struct kept_trade *keep(struct engine *e, struct symbol *s, const 
                            .updates = (uint8_t)updates,
                            .session = s->session,
                            .venue = m->venue,
-                           .flags = (uint8_t)((past ? KEPT_PAST : 0) | (market ? KEPT_MARKET : 0) |
+                           .flags = (uint8_t)((past ? KEPT_PAST : 0) | came_in[s->session] |
                                               (market && ev >= s->session_start_ns ? KEPT_OPENS : 0))};
     if (past)
         t.session = (uint8_t)session_find(&e->calendar[s->calendar], ev).kind;
@@ -405,7 +401,7 @@ SELDOM static void apply_status(struct engine *e, const struct msg *m)
         s->halted = halted;
         s->stale = true;
         if (!halted)
-            rules_resume(e, s);
+            rules_redue(e, s);
         wake_update(e, s); /* flat bars, minutes that need no look */
     }
     evaluate(e, s, EVAL_CLOCK);

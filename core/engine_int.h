@@ -57,11 +57,13 @@ struct calendar {
 
 /* A print as it is kept until the trading day is over, for the one that may be cancelled. */
 enum {
-    KEPT_PAST = 1,   /* its minute had ended */
-    KEPT_LATE = 2,   /* … and its bar was final: it is no last price */
-    KEPT_OPENS = 4,  /* it could be the market session's first price */
-    KEPT_MARKET = 8, /* the symbol's time was in the market session */
-    KEPT_CANCELLED = 16
+    KEPT_PAST = 1,      /* its minute had ended */
+    KEPT_LATE = 2,      /* … and its bar was final: it is no last price */
+    KEPT_OPENS = 4,     /* it could be the market session's first price */
+    KEPT_PREMARKET = 8, /* the session that the symbol was in when it came */
+    KEPT_MARKET = 16,
+    KEPT_POSTMARKET = 32,
+    KEPT_CANCELLED = 64
 };
 
 struct kept_trade {
@@ -461,6 +463,13 @@ static inline void *arena_take(struct arena *a, size_t bytes)
     return a->at + at;
 }
 
+static inline struct symbol *symbol_of(const struct engine *e, uint32_t id)
+{
+    if (unlikely(id >= e->limits.ids || e->local[id] == 0))
+        return NULL;
+    return &e->symbol[e->local[id] - 1];
+}
+
 static inline uint32_t place_of(const struct engine *e, const struct symbol *s)
 {
     return (uint32_t)(s - e->symbol);
@@ -581,6 +590,8 @@ static inline size_t rules_built_bytes(const struct engine_limits *l)
     return (size_t)l->rules * 4096 + (8 << 20);
 }
 int rules_load(struct engine *e, uint32_t slot, const struct rule *r);
+/* The version in force of the rule of this id; NULL if none has come. */
+const struct loaded_rule *rule_find(const struct engine *e, const char *id, size_t len);
 void rules_build(struct engine *e);
 uint32_t scope_find(const struct engine *e, const char *name, size_t len);
 
@@ -600,8 +611,8 @@ SELDOM void explain_close(const struct engine *e, const struct symbol *s);
 /* rule_fire.c */
 void rules_bind(struct engine *e, struct symbol *s);
 void rules_arrive(struct engine *e, struct symbol *s);
-/* A halt is over: what it held may fire at the next tick. */
-void rules_resume(struct engine *e, struct symbol *s);
+/* When each of its fires is to be looked at again: there is another version, or a halt is over. */
+void rules_redue(struct engine *e, struct symbol *s);
 void rules_settle(struct engine *e, struct symbol *s, enum eval what);
 /* A minute in which the symbol traded has ended: what bar_close rules make of it fires into e->fired. */
 void rules_close(struct engine *e, struct symbol *s);

@@ -41,7 +41,7 @@ enum { BARS_IN_BUCKET = 4, TRADES_IN_BUCKET = 16 }; /* of a symbol, that go with
 
 uint64_t engine_save_layout(void)
 {
-    const uint64_t sizes[] = {6, /* changes when fields do that keep their size */
+    const uint64_t sizes[] = {7, /* changes when fields do that keep their size */
                               sizeof(struct piece_head),
                               sizeof(struct symbol_head),
                               sizeof(struct symbol),

@@ -189,17 +189,6 @@ static void explain_nodes(const struct engine *e, const struct symbol *s, const 
     }
 }
 
-static const struct loaded_rule *rule_of(const struct engine *e, const char *id)
-{
-    size_t len = strlen(id);
-    for (uint32_t i = 0; i < e->n_rules; i++) {
-        const struct loaded_rule *r = &e->rule[i];
-        if (r->id && e->ident_slot[r->ident] == i && r->id_len == len && !memcmp(r->id, id, len))
-            return r;
-    }
-    return NULL;
-}
-
 static enum explain_gate gate_of(const struct explanation *x)
 {
     if (x->time_ns >= x->expires_ns)
@@ -216,9 +205,8 @@ static enum explain_gate gate_of(const struct explanation *x)
 static void explain(const struct engine *e, const char *rule_id, uint32_t symbol,
                     const struct explanation *before, bool at_close, struct explanation *out)
 {
-    const struct loaded_rule *r = rule_of(e, rule_id);
-    const struct symbol *s =
-        symbol < e->limits.ids && e->local[symbol] ? &e->symbol[e->local[symbol] - 1] : NULL;
+    const struct loaded_rule *r = rule_find(e, rule_id, strlen(rule_id));
+    const struct symbol *s = symbol_of(e, symbol);
     memset(out, 0, offsetof(struct explanation, node));
     out->fired_ns = out->ready_ns = INT64_MIN;
     out->price_e9 = KEY_UNKNOWN;

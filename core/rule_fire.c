@@ -52,7 +52,7 @@ int64_t fire_ready_ns(const struct engine *e, const struct fire *f, const struct
 
 /* A version's own cooldown counts from the last alert of the version before, if that is still known: it is
  * forgotten at the first message of the symbol at which its cooldown is over. */
-static void fires_redue(struct engine *e, struct symbol *s)
+void rules_redue(struct engine *e, struct symbol *s)
 {
     uint32_t list = NONE; /* by sibling */
     while (s->heap != NONE) {
@@ -67,11 +67,6 @@ static void fires_redue(struct engine *e, struct symbol *s)
         list = x->sibling;
         fire_wait(e, s, f, due_ns < x->due_ns ? due_ns : x->due_ns);
     }
-}
-
-void rules_resume(struct engine *e, struct symbol *s)
-{
-    fires_redue(e, s);
 }
 
 int fire_restore(struct engine *e, struct symbol *s, const struct fire *saved)
@@ -172,7 +167,7 @@ void rules_bind(struct engine *e, struct symbol *s)
     s->rebuild = true;
     if (s->epoch == 0)
         return; /* its first message */
-    fires_redue(e, s);
+    rules_redue(e, s);
     rules_touch_all(e, s);
     if (e->n_spans)
         spans_bind(e, s);
@@ -191,18 +186,12 @@ void rules_arrive(struct engine *e, struct symbol *s)
     s->stale = true;
 }
 
-static void candidate_cross(struct engine *e, struct symbol *s, const struct instance *in, enum truth before,
-                            enum eval what)
+/* The rule is true at this moment alone: it fires now, or what holds it is counted. */
+static void fire_once(struct engine *e, struct symbol *s, const struct instance *in)
 {
     const struct loaded_rule *r = &e->rule[in->rule];
     struct rule_stats *st = &e->stats[in->rule];
     bool fresh;
-    if (what == EVAL_SILENT)
-        return;
-    if (before == UNKNOWN || (s->restart && r->recursive)) {
-        st->held_warmup++;
-        return;
-    }
     if (is_held(s, r, st))
         return;
     uint32_t f = fire_take(e, s, r->ident, &fresh);
@@ -214,6 +203,20 @@ static void candidate_cross(struct engine *e, struct symbol *s, const struct ins
         st->held_cooldown++;
     if (fresh)
         fire_wait(e, s, f, gone_ns(e, &e->fire[f], r));
+}
+
+static void candidate_cross(struct engine *e, struct symbol *s, const struct instance *in, enum truth before,
+                            enum eval what)
+{
+    const struct loaded_rule *r = &e->rule[in->rule];
+    struct rule_stats *st = &e->stats[in->rule];
+    if (what == EVAL_SILENT)
+        return;
+    if (before == UNKNOWN || (s->restart && r->recursive)) {
+        st->held_warmup++;
+        return;
+    }
+    fire_once(e, s, in);
 }
 
 /* level, once, once_per_bar: at a tick fire_due fires it, with what was true before. */
@@ -312,7 +315,6 @@ static void close_plan(struct engine *e, struct symbol *s, const struct plan *p)
         const struct instance *in = &e->instance[p->on_close[i]];
         const struct loaded_rule *r = &e->rule[in->rule];
         struct rule_stats *st = &e->stats[in->rule];
-        bool fresh;
         if (r->epoch > s->epoch || s->time_ns >= r->expires_ns)
             continue;
         st->evaluated++;
@@ -321,17 +323,7 @@ static void close_plan(struct engine *e, struct symbol *s, const struct plan *p)
         if (now != TRUE)
             continue;
         st->truths++;
-        if (is_held(s, r, st))
-            continue;
-        uint32_t f = fire_take(e, s, r->ident, &fresh);
-        if (f == NONE)
-            continue;
-        if (cooled(e, &e->fire[f], r, s->time_ns))
-            fire_now(e, &e->fire[f], in->rule, s->time_ns);
-        else
-            st->held_cooldown++;
-        if (fresh)
-            fire_wait(e, s, f, gone_ns(e, &e->fire[f], r));
+        fire_once(e, s, in);
     }
 }
 

@@ -19,6 +19,12 @@ static uint32_t *ident_cell(const struct engine *e, const char *id, uint32_t len
     }
 }
 
+const struct loaded_rule *rule_find(const struct engine *e, const char *id, size_t len)
+{
+    uint32_t ident = *ident_cell(e, id, (uint32_t)len);
+    return ident ? &e->rule[e->ident_slot[ident - 1]] : NULL;
+}
+
 /* The place of a timeframe's bars. False if there are SERIES_MAX others. */
 static bool series_take(struct engine *e, uint32_t minutes, uint8_t *series)
 {

@@ -37,22 +37,17 @@ static bool take_ratio(const char *text, struct split_row *r)
 static int take_line(struct splits *s, const struct word_file *f, struct error *err)
 {
     struct split_row r = {.to = 0};
-    unsigned year, month, day;
-    int64_t days;
-    char end, *date = f->word[0], *symbol = strchr(date, ','),
-              *ratio = symbol ? strchr(symbol + 1, ',') : NULL;
+    char *date = f->word[0], *symbol = strchr(date, ','), *ratio = symbol ? strchr(symbol + 1, ',') : NULL;
     if (f->n != 1 || !ratio)
         return word_file_bad(f, date, err, "DATE,SYMBOL,RATIO without spaces");
     *symbol++ = *ratio++ = 0;
-    if (strlen(date) != 10 || sscanf(date, "%4u-%2u-%2u%c", &year, &month, &day, &end) != 3 ||
-        !decimal_days(year, month, day, &days))
+    if (strlen(date) != 10 || decimal_parse_time(date, 10, &r.ex_ns) != DECIMAL_OK)
         return word_file_bad(f, date, err, "a date such as 2024-06-10");
     if (!*symbol || strlen(symbol) >= sizeof r.symbol)
         return word_file_bad(f, symbol, err, "a symbol of 1 to 63 bytes");
     if (!take_ratio(ratio, &r))
         return word_file_bad(f, ratio, err, "a ratio such as 10:1, each side from 1 to %d", RATIO_MAX);
     strcpy(r.symbol, symbol);
-    r.ex_ns = days * INT64_C(86400000000000);
     if (s->n == s->room) {
         size_t room = 2 * s->room + 64;
         struct split_row *grown = realloc(s->row, room * sizeof *grown);

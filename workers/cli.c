@@ -328,6 +328,11 @@ static const struct cli_value *value_nth(const struct cli_args *a, const char *n
     return NULL;
 }
 
+bool cli_takes(const struct cli_args *args, const char *option)
+{
+    return option_find(args->command->options, option, strlen(option)) != NULL;
+}
+
 bool cli_has(const struct cli_args *args, const char *option)
 {
     return value_nth(args, option, 0) != NULL;

@@ -72,6 +72,8 @@ struct cli_args {
 
 /* What was given; asking for a name that the command's table does not have is a programmer's error. */
 bool cli_has(const struct cli_args *args, const char *option);
+/* Whether the command has such an option at all; of any name. */
+bool cli_takes(const struct cli_args *args, const char *option);
 /* The value of a TEXT or CHOICE, or `otherwise`. */
 const char *cli_text(const struct cli_args *args, const char *option, const char *otherwise);
 int64_t cli_number(const struct cli_args *args, const char *option, int64_t otherwise);

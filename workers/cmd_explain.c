@@ -34,15 +34,8 @@ const struct cli_option cmd_explain_options[] = {
      .arg = "FILE",
      .help = "the rules (JSON); a capture has its own otherwise",
      .kind = CLI_TEXT},
-    {.name = "history",
-     .arg = "FILE",
-     .help = "daily bars from before (date,symbol,open,high,low,close,volume)",
-     .kind = CLI_TEXT},
-    {.name = "attributes",
-     .arg = "FILE",
-     .help = "the symbols' attributes: symbol,sector,float,… (symbols.attributes)",
-     .kind = CLI_TEXT},
-    {.name = "override", .help = "use the command line's settings, not the capture's", .kind = CLI_FLAG},
+    STREAM_FILE_OPTIONS,
+    STREAM_OVERRIDE_OPTION,
     {.name = "json", .help = "print one JSON object", .kind = CLI_FLAG},
     {0},
 };
@@ -55,7 +48,7 @@ struct moment {
 
 struct inquiry {
     struct replayer r;
-    char sources_text[1][4200];
+    char capture[4200]; /* of --dir, as a source */
     const char *sources[64];
     unsigned n_sources;
     struct moment *now, *before;     /* of the rule and symbol asked for */
@@ -115,7 +108,6 @@ static void stand(struct inquiry *q, const struct msg *m)
 static int open_inquiry(struct inquiry *q, const struct cli_args *a)
 {
     const char *rules = cli_text(a, "rules", NULL);
-    q->r.names = NULL;
     int code = replayer_open(&q->r, a, rules, q->sources, q->n_sources);
     q->r.ctx = q;
     return code;
@@ -617,8 +609,8 @@ static int take_sources(struct inquiry *q, int at)
     if ((dir != NULL) == (a->positional_count > at))
         return cli_fail(a, CLI_USAGE, "expected --dir DIR, or sources, and not both");
     if (dir) {
-        snprintf(q->sources_text[0], sizeof q->sources_text[0], "capture:%s/capture", dir);
-        q->sources[q->n_sources++] = q->sources_text[0];
+        snprintf(q->capture, sizeof q->capture, "capture:%s/capture", dir);
+        q->sources[q->n_sources++] = q->capture;
     }
     for (; at < a->positional_count; at++)
         q->sources[q->n_sources++] = a->positional[at];

@@ -10,14 +10,7 @@
 
 const struct cli_option cmd_import_options[] = {
     {.name = "rules", .arg = "FILE", .help = "rules that go into the capture", .kind = CLI_TEXT},
-    {.name = "history",
-     .arg = "FILE",
-     .help = "daily bars from before (date,symbol,open,high,low,close,volume)",
-     .kind = CLI_TEXT},
-    {.name = "attributes",
-     .arg = "FILE",
-     .help = "the symbols' attributes: symbol,sector,float,… (symbols.attributes)",
-     .kind = CLI_TEXT},
+    STREAM_FILE_OPTIONS,
     {0},
 };
 

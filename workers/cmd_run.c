@@ -19,6 +19,7 @@
 #include "shm/heartbeat.h"
 #include "workers/instance.h"
 #include "workers/status_http.h"
+#include "workers/stream.h"
 #include "workers/summary.h"
 
 const struct cli_option cmd_run_options[] = {
@@ -53,15 +54,8 @@ const struct cli_option cmd_run_options[] = {
      .arg = "FILE",
      .help = "write what was read, refused, made here at the end (JSON)",
      .kind = CLI_TEXT},
-    {.name = "history",
-     .arg = "FILE",
-     .help = "daily bars from before (date,symbol,open,high,low,close,volume)",
-     .kind = CLI_TEXT},
-    {.name = "attributes",
-     .arg = "FILE",
-     .help = "the symbols' attributes: symbol,sector,float,… (symbols.attributes)",
-     .kind = CLI_TEXT},
-    {.name = "override", .help = "use the command line's settings, not the capture's", .kind = CLI_FLAG},
+    STREAM_FILE_OPTIONS,
+    STREAM_OVERRIDE_OPTION,
     {.name = "show", .help = "print a line for each alert", .kind = CLI_FLAG},
     {.name = "role",
      .arg = "ROLE",

@@ -96,15 +96,6 @@ int replayer_run(struct replayer *r)
     return 0;
 }
 
-/* Has the command such an option? */
-static bool takes(const struct cli_args *a, const char *option)
-{
-    for (const struct cli_option *o = a->command->options; o && o->name; o++)
-        if (!strcmp(o->name, option))
-            return true;
-    return false;
-}
-
 int replayer_open(struct replayer *r, const struct cli_args *a, const char *rules, const char *const *sources,
                   unsigned n_sources)
 {
@@ -119,10 +110,10 @@ int replayer_open(struct replayer *r, const struct cli_args *a, const char *rule
                                .log = log_line,
                                .log_ctx = (void *)a};
     r->args = a;
-    r->symbols = takes(a, "symbols") ? cli_text(a, "symbols", NULL) : NULL;
+    r->symbols = cli_takes(a, "symbols") ? cli_text(a, "symbols", NULL) : NULL;
     r->from_ns = INT64_MIN;
     r->to_ns = INT64_MAX;
-    if (takes(a, "from") && (cli_time(a, "from", &r->from_ns) || cli_time(a, "to", &r->to_ns)))
+    if (cli_takes(a, "from") && (cli_time(a, "from", &r->from_ns) || cli_time(a, "to", &r->to_ns)))
         return CLI_USAGE;
     if (!(r->stream = stream_open(&o, &r->err)))
         return cli_fail(a, CLI_USAGE, "%s", r->err.text);

@@ -15,6 +15,7 @@
 #include "net/rules_file.h"
 #include "net/rules_log.h"
 #include "net/settings.h"
+#include "workers/cli.h"
 
 struct stream_options {
     const char *const *sources;
@@ -29,6 +30,21 @@ struct stream_options {
     void (*log)(void *ctx, const char *line);
     void *log_ctx;
 };
+
+/* Options of the commands that open a stream: files beside the sources; settings. */
+#define STREAM_FILE_OPTIONS                                                                                  \
+    {.name = "history",                                                                                      \
+     .arg = "FILE",                                                                                          \
+     .help = "daily bars from before (date,symbol,open,high,low,close,volume)",                              \
+     .kind = CLI_TEXT},                                                                                      \
+    {                                                                                                        \
+        .name = "attributes", .arg = "FILE",                                                                 \
+        .help = "the symbols' attributes: symbol,sector,float,… (symbols.attributes)", .kind = CLI_TEXT      \
+    }
+#define STREAM_OVERRIDE_OPTION                                                                               \
+    {                                                                                                        \
+        .name = "override", .help = "use the command line's settings, not the capture's", .kind = CLI_FLAG   \
+    }
 
 struct stream;
 
