@@ -1,8 +1,12 @@
 #include "core/anomaly.h"
 
 #include "core/decimal.h"
+#include "core/moment.h"
 
 #include <math.h>
+
+#define XXH_INLINE_ALL
+#include <xxhash.h>
 
 const char *const anomaly_severity_names[ANOMALY_SEVERITY_COUNT] = {
 #define X(name, text, from) text,
@@ -227,4 +231,23 @@ enum anomaly_severity anomaly_severity(const struct anomaly *a)
     while (i > 0 && !(ratio >= from[i]))
         i--;
     return (enum anomaly_severity)i;
+}
+
+void anomaly_fill(struct msg_anomaly *m, enum anomaly_kind kind, const struct anomaly *a,
+                  const struct anomaly_place *place)
+{
+    uint8_t text[ANOMALY_TEXT_MAX + MOMENT_MAX];
+    size_t n = strlen(anomaly_rows[kind].type) + 1;
+    memcpy(text, anomaly_rows[kind].type, n);
+    uint8_t *end = moment_put(text + n, place->name, place->time_ns, place->k);
+    XXH128_hash_t id = XXH3_128bits(text, (size_t)(end - text));
+    *m = (struct msg_anomaly){.kind = (uint8_t)kind,
+                              .severity = (uint8_t)anomaly_severity(a),
+                              .price_e9 = place->price_e9,
+                              .value = a->value,
+                              .expected = a->expected,
+                              .score = a->score,
+                              .threshold = a->threshold,
+                              .id_hi = id.high64,
+                              .id_lo = id.low64};
 }

@@ -37,7 +37,11 @@
     X(CROSSED, "crossed", crossed, true, "none", "the bid comes to stand above the ask, in ticks")           \
     X(SILENCE, "silence", silence_min, false, "40 trades of the day",                                        \
       "no trade in the market session for silence_min and 10 x the mean gap of the last 40 trades; told at " \
-      "the clock, in minutes")
+      "the clock, in minutes")                                                                               \
+    X(SECTOR, "sector", sector, false,                                                                       \
+      "a bar of the session from before its 5 minutes; 5 symbols of the sector that have traded in them",    \
+      "change_pct_5m, robust, to that of all symbols of its sector; the deviation is at least one tick; "    \
+      "looked at once a second")
 
 #define X(name, ...) ANOMALY_##name,
 enum anomaly_kind { ANOMALIES(X) ANOMALY_KINDS };
@@ -59,6 +63,8 @@ enum anomaly_kind { ANOMALIES(X) ANOMALY_KINDS };
     X(DECIMAL, anomalies, spread, "6", 0, 1000000, "deviations", "", 1, "Robust z of a spread. 0: none.")    \
     X(DECIMAL, anomalies, crossed, "1", 0, 1000000, "ticks", "", 1,                                          \
       "Ticks that the bid is above the ask. 0: none.")                                                       \
+    X(DECIMAL, anomalies, sector, "4", 0, 1000000, "deviations", "", 1,                                      \
+      "Robust z of a move against the sector's. 0: none, and no market role for it.")                        \
     X(INT, anomalies, silence_min, "5", 0, 1440, "min", "", 1, "Minutes without a trade. 0: none.")          \
     X(INT, anomalies, cooldown_s, "60", 0, 86400, "s", "", 1,                                                \
       "After an anomaly none of its type of that symbol for so long (but for suspect prices).")
@@ -157,5 +163,16 @@ bool anomaly_drift_step(struct anomaly_drift *d, const double before[ANOMALY_BAR
                         double tick, double threshold, struct anomaly *a);
 
 enum anomaly_severity anomaly_severity(const struct anomaly *a);
+
+/* Whose it is and when: its symbol's name, time, price; k: earlier ones of its kind at that time. */
+struct anomaly_place {
+    const char *name;
+    int64_t time_ns;
+    uint32_t k;
+    int64_t price_e9;
+};
+/* The payload of its message, but `sub`. */
+void anomaly_fill(struct msg_anomaly *m, enum anomaly_kind kind, const struct anomaly *a,
+                  const struct anomaly_place *place);
 
 #endif

@@ -14,6 +14,7 @@
 #define CORE_ENGINE_H
 
 #include "core/message.h"
+#include "core/peers.h"
 #include "core/rule.h"
 #include "core/rule_stats.h"
 
@@ -124,6 +125,12 @@ uint32_t engine_ask(struct engine *e, const struct metric *metric, uint32_t n);
 /* The values asked for, of a symbol as of its last message or its bucket's clock, from place `first` on: in
  * money, sizes, percent. NaN: unknown. */
 void engine_values(const struct engine *e, uint32_t symbol, uint32_t first, uint32_t n, double *value);
+
+/* What the symbol's move is compared by, as of its last message or its bucket's clock (core/peers.h). False:
+ * its sector is not known, or it has no such move: no session, halted, no trade within the window, or no bar
+ * of the session before it. And the settings of the comparison, threshold 0 where nobody looks. */
+bool engine_peer(const struct engine *e, uint32_t symbol, struct peer *peer);
+struct peer_settings engine_peer_settings(const struct engine *e);
 
 /* The last error of a refused rule or setting, for the log; empty if none. */
 const char *engine_refusal(const struct engine *e);

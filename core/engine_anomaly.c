@@ -315,3 +315,35 @@ void watch_clock(struct engine *e, struct symbol *s)
     w->silent_ns = NEVER_NS;
     tell(e, s, ANOMALY_SILENCE, &a);
 }
+
+/* ---- what the market role compares */
+
+struct peer_settings engine_peer_settings(const struct engine *e)
+{
+    return (struct peer_settings){e->watched ? e->watching.sector : 0, e->watching.cooldown_s};
+}
+
+bool engine_peer(const struct engine *e, uint32_t symbol, struct peer *peer)
+{
+    const struct symbol *s = symbol_of(e, symbol);
+    if (!s || s->halted || s->session == SESSION_CLOSED || s->price_e9 == KEY_UNKNOWN)
+        return false;
+    int64_t clock = e->bucket[s->bucket].clock_ns, now = clock > s->time_ns ? clock : s->time_ns;
+    int64_t window = now / MINUTE_NS - (PEERS_WINDOW - 1),
+            sector = attributes_of(e, s)->value[ATTRIBUTE_SECTOR];
+    bool traded = s->live_trades && s->live_start_ns / MINUTE_NS >= window;
+    uint64_t oldest = bars_oldest(e, s), i = s->bars_end;
+    for (; i > oldest && (int64_t)bar_at(e, s, i - 1)->minute >= window; i--)
+        traded |= bar_at(e, s, i - 1)->trades > 0;
+    if (sector == KEY_UNKNOWN || now >= s->session_end_ns || !traded || i == oldest)
+        return false;
+    const struct bar *from = bar_at(e, s, i - 1);
+    if ((int64_t)from->minute * MINUTE_NS < s->session_start_ns)
+        return false;
+    double price = (double)s->price_e9, then = (double)from->close_e9;
+    *peer = (struct peer){.sector = sector,
+                          .price_e9 = s->price_e9,
+                          .change_pct = 100 * (price - then) / then,
+                          .tick_pct = 100 * (double)tick_of(s) / price};
+    return true;
+}

@@ -1,5 +1,6 @@
 /* What the engine emits: bars, alerts, anomalies. */
 #include "core/metric_value.h"
+#include "core/moment.h"
 
 #define XXH_INLINE_ALL
 #include <xxhash.h>
@@ -44,28 +45,16 @@ void emit_bar(struct engine *e, const struct symbol *s, const struct bar *b)
         e->count.bars++;
 }
 
-/* symbol, 0, symbol's time (i64), k (u32); little-endian. Returns what follows. */
-static uint8_t *put_moment(uint8_t *p, const struct engine *e, const struct symbol *s, uint32_t k)
-{
-    const char *name = e->name[place_of(e, s)];
-    size_t n = strlen(name) + 1;
-    memcpy(p, name, n);
-    p += n;
-    memcpy(p, &s->time_ns, 8);
-    memcpy(p + 8, &k, 4);
-    return p + 12;
-}
-
 /* Alert id = xxh3_128 of: rule id, 0, version (u32), the moment. */
 static XXH128_hash_t alert_id(const struct engine *e, const struct symbol *s, const struct loaded_rule *r,
                               uint32_t k)
 {
-    uint8_t text[RULE_ID_MAX + 64 + 24], *p = text;
+    uint8_t text[RULE_ID_MAX + 5 + MOMENT_MAX], *p = text;
     memcpy(p, r->id, r->id_len);
     p += r->id_len;
     *p++ = 0;
     memcpy(p, &r->version, 4);
-    p = put_moment(p + 4, e, s, k);
+    p = moment_put(p + 4, e->name[place_of(e, s)], s->time_ns, k);
     return XXH3_128bits(text, (size_t)(p - text));
 }
 
@@ -135,19 +124,8 @@ void emit_fired(struct engine *e, const struct symbol *s)
 void emit_anomaly(struct engine *e, const struct symbol *s, enum anomaly_kind kind, uint32_t k,
                   const struct anomaly *a)
 {
-    uint8_t text[ANOMALY_TEXT_MAX + 64 + 12];
-    size_t n = strlen(anomaly_rows[kind].type) + 1;
-    memcpy(text, anomaly_rows[kind].type, n);
-    XXH128_hash_t id = XXH3_128bits(text, (size_t)(put_moment(text + n, e, s, k) - text));
-    struct msg_anomaly p = {.kind = (uint8_t)kind,
-                            .severity = (uint8_t)anomaly_severity(a),
-                            .price_e9 = s->price_e9,
-                            .value = a->value,
-                            .expected = a->expected,
-                            .score = a->score,
-                            .threshold = a->threshold,
-                            .id_hi = id.high64,
-                            .id_lo = id.low64};
+    struct msg_anomaly p;
+    anomaly_fill(&p, kind, a, &(struct anomaly_place){e->name[place_of(e, s)], s->time_ns, k, s->price_e9});
     struct msg *m = event_begin(e, MSG_ANOMALY, s, sizeof p, &p.sub);
     m->event_ns = s->time_ns;
     msg_put(m, 0, &p, sizeof p);

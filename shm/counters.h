@@ -83,7 +83,10 @@
       "seconds of which a scanner, or the role's own ring, left something out: not shown")                   \
     C(MARKET_TIME_NS, "time_ns", gauge, "ns", "the second that is shown, UTC")                               \
     C(MARKET_LISTS, "lists", gauge, "lists", "users' lists of toplists.file")                                \
-    C(MARKET_LISTS_REFUSED, "lists_refused", counter, "", "times that toplists.file was no good")
+    C(MARKET_LISTS_REFUSED, "lists_refused", counter, "", "times that toplists.file was no good")            \
+    C(MARKET_PEER_SECONDS, "peer_seconds", counter, "seconds",                                               \
+      "seconds in which symbols were compared with their sectors")                                           \
+    C(MARKET_ANOMALIES, "anomalies", counter, "events", "anomalies of sectors emitted")
 
 #define PUBLISHER_COUNTERS(C, F)                                                                             \
     C(PUBLISHER_EVENTS, "events", counter, "events", "events taken from the scanners")                       \

@@ -3,6 +3,7 @@
 #include "shm/counters.h"
 #include "shm/errlog.h"
 #include "shm/heartbeat.h"
+#include "core/peers.h"
 #include "shm/markettab.h"
 #include "shm/ring.h"
 #include "shm/ruletab.h"
@@ -69,6 +70,10 @@ static size_t markettab_bytes(const struct topology_object *o)
 {
     return markettab_footprint((uint32_t)o->param[0]);
 }
+static size_t peers_bytes(const struct topology_object *o)
+{
+    return peers_footprint((uint32_t)o->param[0]);
+}
 static size_t staging_bytes(const struct topology_object *o)
 {
     return o->param[0] % STAGING_ALIGN || o->param[0] >> 36 > 1 ? 0 : o->param[0];
@@ -120,6 +125,10 @@ static void markettab_make(const struct topology_object *o, void *mem)
 {
     markettab_new(mem, (uint32_t)o->param[0]);
 }
+static void peers_make(const struct topology_object *o, void *mem)
+{
+    peers_new(mem, (uint32_t)o->param[0]);
+}
 static void errlog_make(const struct topology_object *o, void *mem)
 {
     errlog_new(mem, (uint32_t)o->param[0]);
@@ -141,6 +150,7 @@ static const struct kind {
     [TOPOLOGY_HEARTBEATS] = {heartbeats_bytes, heartbeats_align, heartbeats_make, "rows: 1 to 4,096"},
     [TOPOLOGY_ERRLOG] = {errlog_bytes, errlog_align, errlog_make, "records: 1 to 65,536"},
     [TOPOLOGY_MARKETTAB] = {markettab_bytes, markettab_align, markettab_make, "rows: 1 to 4,194,304"},
+    [TOPOLOGY_PEERS] = {peers_bytes, peers_align, peers_make, "rows: 1 to 4,194,304"},
     [TOPOLOGY_STAGING] = {staging_bytes, staging_align, NULL, "bytes: a multiple of 4,096, up to 2^37"},
     [TOPOLOGY_CONTROL] = {control_bytes, control_align, NULL, "bytes: 1 to 1,048,576"},
 };
@@ -299,8 +309,8 @@ static int check_options(struct topology_options *o, struct error *err)
     if (o->buckets > BUCKETS_REVERSE)
         return error_set(err, "topology: buckets is %u; expected 0 (even), 1 (one) or 2 (reverse)",
                          o->buckets);
-    if (o->market > 1)
-        return error_set(err, "topology: market is %u; expected 0 or 1", o->market);
+    if (o->market > (MARKET_TOPLISTS | MARKET_PEERS))
+        return error_set(err, "topology: market is %u; expected 0 to 3", o->market);
     return 0;
 }
 
@@ -336,7 +346,7 @@ static void add_scanner(struct topology *t, uint32_t k)
     o->producer = role(ROLE_SCANNER, k);
 }
 
-static void add_market(struct topology *t)
+static void add_toplists(struct topology *t)
 {
     struct topology_object *o = topology_add(t, TOPOLOGY_RING, "market_ring", 0);
     o->param[0] = t->options.tick_ring_slots;
@@ -349,6 +359,24 @@ static void add_market(struct topology *t)
         o->consumer = role(ROLE_MARKET, 0);
     }
     o = topology_add(t, TOPOLOGY_MARKETTAB, "markettab", 0);
+    o->param[0] = t->options.symbols_max;
+    o->producer = role(ROLE_MARKET, 0);
+}
+
+static void add_peers(struct topology *t)
+{
+    struct topology_object *o;
+    for (uint32_t k = 0; k < t->options.scanners; k++) {
+        o = topology_add(t, TOPOLOGY_RING, "peers_ring", k);
+        o->param[0] = t->options.tick_ring_slots;
+        o->producer = role(ROLE_SCANNER, k);
+        o->consumer = role(ROLE_MARKET, 0);
+    }
+    o = topology_add(t, TOPOLOGY_RING, "market_events", 0);
+    o->param[0] = t->options.event_ring_slots;
+    o->producer = role(ROLE_MARKET, 0);
+    o->consumer = role(ROLE_PUBLISHER, 0);
+    o = topology_add(t, TOPOLOGY_PEERS, "peers", 0);
     o->param[0] = t->options.symbols_max;
     o->producer = role(ROLE_MARKET, 0);
 }
@@ -395,8 +423,10 @@ int topology_build(struct topology *t, const struct topology_options *options, s
     add_roles(t);
     for (uint32_t k = 0; k < t->options.scanners; k++)
         add_scanner(t, k);
-    if (t->options.market)
-        add_market(t);
+    if (t->options.market & MARKET_TOPLISTS)
+        add_toplists(t);
+    if (t->options.market & MARKET_PEERS)
+        add_peers(t);
     add_shared(t);
     for (uint32_t i = 0; i < t->role_count; i++)
         add_of_role(t, t->roles[i]);

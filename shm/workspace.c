@@ -628,5 +628,6 @@ JOINED(ruletab, workspace_ruletab, "ruletab", ruletab_join, 0)
 JOINED(heartbeats, workspace_heartbeats, "heartbeats", heartbeats_join, 0)
 JOINED(errlog, workspace_errlog, "errlog", errlog_join, 0)
 JOINED(markettab, workspace_markettab, "markettab", markettab_join, 0)
+JOINED(peers, workspace_peers, "peers", peers_join, 0)
 JOINED(rule_stats_table, workspace_rule_stats, "rule_stats", rule_stats_join, scanner, , uint32_t scanner)
 #undef JOINED

@@ -76,7 +76,8 @@ struct symtab *workspace_symtab(const struct workspace *ws);
 struct ruletab *workspace_ruletab(const struct workspace *ws);
 struct rule_stats_table *workspace_rule_stats(const struct workspace *ws, uint32_t scanner);
 struct heartbeats *workspace_heartbeats(const struct workspace *ws);
-struct markettab *workspace_markettab(const struct workspace *ws); /* NULL: there is no market role */
+struct markettab *workspace_markettab(const struct workspace *ws); /* NULL: no toplists */
+struct peers *workspace_peers(const struct workspace *ws);         /* NULL: no symbols are compared */
 struct errlog *workspace_errlog(const struct workspace *ws);
 
 #endif

@@ -167,6 +167,11 @@ uint64_t catch_up_from(const struct catch_up *c)
     return c->from_seq;
 }
 
+uint64_t catch_up_newest(const struct catch_up *c)
+{
+    return c->n_due ? c->seq[c->due[c->n_due - 1]] : 0;
+}
+
 bool catch_up_done(const struct catch_up *c)
 {
     return c->done;

@@ -31,6 +31,9 @@ struct catch_up *catch_up_open(const struct catch_up_options *options, struct er
 /* The message up to which a checkpoint tells all; 0: there is none, the run's first message is the next. */
 uint64_t catch_up_from(const struct catch_up *c);
 
+/* No checkpoint that is used is of a later message; 0: none is. */
+uint64_t catch_up_newest(const struct catch_up *c);
+
 /* The next messages for the engine, to be applied before the next call; 0 if there are none yet, or all are
  * done. Gives the engine each bucket's state when its time has come. Returns the slots, or -1 with err. */
 int catch_up_next(struct catch_up *c, struct engine *e, const struct msg **m, struct error *err)

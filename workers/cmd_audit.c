@@ -16,6 +16,7 @@
 #include "workers/audit.h"
 #include "workers/engine_memory.h"
 #include "workers/instance.h"
+#include "workers/peer_replay.h"
 #include "workers/rule_names.h"
 
 #define XXH_INLINE_ALL
@@ -37,6 +38,7 @@ enum { BATCH = 4096, WAIT_MS = 5000 };
 struct proof {
     struct audit *a;
     struct engine_memory memory;
+    struct peer_replay *peers;
     struct rule_names *names;
     struct parts parts;
     struct audit_stage *journal, *applied, *alerts, *bars, *anomalies;
@@ -250,10 +252,10 @@ static void not_given(struct proof *p, uint32_t i)
                e->seq > p->last_seq && !p->a->ended ? "ends before it" : "does not give it");
 }
 
-static void made(struct proof *p, const struct msg *m, uint32_t sub, const char *json, size_t len)
+static void made(struct proof *p, uint16_t bucket, const struct msg *m, uint32_t sub, const char *json,
+                 size_t len)
 {
     struct audit *a = p->a;
-    uint16_t bucket = a->name[m->symbol].bucket;
     enum outbox_kind kind = outbox_kind_of(m);
     struct audit_stage *s = stage_of(p, kind);
     uint32_t *head = &p->head[bucket];
@@ -288,7 +290,7 @@ static void made(struct proof *p, const struct msg *m, uint32_t sub, const char 
     }
 }
 
-static int take(struct proof *p, const struct msg *m)
+static int take(struct proof *p, uint16_t bucket, const struct msg *m)
 {
     char json[EVENT_JSON_MAX];
     if (m->type != MSG_ALERT && m->type != MSG_BAR && m->type != MSG_ANOMALY)
@@ -302,19 +304,28 @@ static int take(struct proof *p, const struct msg *m)
     if (len < 0)
         return audit_find(p->a, p->alerts,
                           "an alert of rule slot %u cannot be written: its rule is not in the journal", slot);
-    made(p, m, event_sub(m), json, (size_t)len);
+    made(p, bucket, m, event_sub(m), json, (size_t)len);
     return 0;
+}
+
+static int compared(void *ctx, const struct msg *m)
+{
+    return take(ctx, BUCKET_MARKET, m);
 }
 
 static int apply(struct proof *p, const struct msg *m, size_t n)
 {
     struct engine_out *out = &p->memory.out;
     for (size_t at = 0; at < n;) {
-        at += engine_apply(p->memory.engine, m + at, n - at, out);
+        uint32_t span = peer_replay_span(m + at, (uint32_t)(n - at));
+        uint32_t done = (uint32_t)engine_apply(p->memory.engine, m + at, span, out);
         for (uint32_t k = 0; k < out->used; k += msg_slot_count(&out->slot[k]))
-            if (take(p, &out->slot[k]) < 0)
+            if (take(p, p->a->name[out->slot[k].symbol].bucket, &out->slot[k]) < 0)
                 return -1;
         out->used = 0;
+        if (peer_replay_applied(p->peers, p->memory.engine, m + at, done, compared, p) < 0)
+            return -1;
+        at += done;
     }
     return 0;
 }
@@ -820,8 +831,10 @@ int cmd_audit(const struct cli_args *args)
         abort();
     p.a = &a;
     p.names = rule_names_new((uint32_t)args->settings.limits_rules);
+    p.peers = peer_replay_new(a.names);
     int code = audit(&p);
     engine_memory_close(&p.memory);
+    peer_replay_free(p.peers);
     rule_names_free(p.names);
     json_decref(a.findings);
     free(a.name);

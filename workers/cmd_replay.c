@@ -102,6 +102,11 @@ static int event(struct replay *p, const struct msg *m)
     return len < 0 ? -1 : alertlog_add(p->alerts, json, (size_t)len, &p->r.err);
 }
 
+static int compared(void *ctx, const struct msg *m)
+{
+    return event(ctx, m);
+}
+
 /* --at: the values of a bucket's symbols as of its CLOCK, until one is of a later second. */
 static void take_values(struct replay *p, const struct msg *clock)
 {
@@ -239,6 +244,8 @@ static int prepare(struct replay *p, const struct cli_args *a)
     p->r.ctx = p;
     p->r.applied = applied;
     p->r.before = p->at ? before_each : NULL; /* one record at a time */
+    if (cli_has(a, "anomalies"))
+        replayer_compare(&p->r, compared);
     p->bars = cli_has(a, "bars") ? barlog_new() : NULL;
     if (cli_has(a, "messages")) {
         p->r.batch = write_messages;

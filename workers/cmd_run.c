@@ -388,6 +388,16 @@ static int check_checkpoints(struct supervisor *s)
                                                        : cli_fail(s->args, CLI_FAILED, "%s", err.text);
 }
 
+/* What there is for a market role to do. A capture has settings of its own. */
+static uint32_t market_for(const struct supervisor *s)
+{
+    const struct settings *set = &s->settings;
+    const struct run_options *o = &s->options;
+    bool capture = o->n_sources == 1 && !strncmp(o->sources[0], "capture:", 8);
+    bool compares = capture || (set->anomalies_enabled && set->anomalies_sector > 0);
+    return (set->toplists_enabled ? MARKET_TOPLISTS : 0u) | (compares ? MARKET_PEERS : 0u);
+}
+
 static int create(struct supervisor *s)
 {
     const struct settings *set = &s->settings;
@@ -400,7 +410,7 @@ static int create(struct supervisor *s)
                                  .rules_bytes = (uint64_t)set->limits_rules * 1024 + (1 << 20),
                                  .staging_bytes = (uint64_t)set->journal_staging_mb << 20,
                                  .buckets = (uint32_t)set->rings_bucket_table,
-                                 .market = set->toplists_enabled};
+                                 .market = market_for(s)};
     static const enum page_policy pages[] = {PAGES_AUTO, PAGES_HUGE, PAGES_NORMAL};
     struct error warning = {""}, err;
     if (!t)
@@ -463,7 +473,7 @@ static int supervise(struct supervisor *s)
     s->child[s->n++] = (struct child){.kind = ROLE_PUBLISHER};
     for (uint32_t k = 0; k < s->settings.run_scanners; k++)
         s->child[s->n++] = (struct child){.kind = ROLE_SCANNER, .index = k};
-    if (s->settings.toplists_enabled)
+    if (market_for(s))
         s->child[s->n++] = (struct child){.kind = ROLE_MARKET};
     s->child[s->n++] = (struct child){.kind = ROLE_INGEST};
     for (unsigned i = 0; i < s->n; i++)

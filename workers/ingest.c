@@ -294,7 +294,7 @@ static void lose_for_market(struct ingest *g, uint64_t seq)
 }
 
 /* Puts [pushed, journaled) into the rings that have not had it. False if one is full. */
-static bool push(struct ingest *g)
+static bool push_pending(struct ingest *g)
 {
     if (g->rings == 1 && !g->may_lag) {
         while (g->pushed < g->journaled && g->batch[g->pushed].seq <= g->had_seq[0] && g->had_seq[0])
@@ -327,6 +327,15 @@ static bool push(struct ingest *g)
         g->pushed += (int)msg_slot_count(m);
     }
     return true;
+}
+
+static bool push(struct ingest *g)
+{
+    bool all = push_pending(g);
+    uint64_t *told = &g->in.control->pushed_seq, seq = g->pushed ? g->batch[g->pushed - 1].seq : 0;
+    if (seq > *told)
+        atomics_store_release_u64(told, seq);
+    return all;
 }
 
 static void poll_journal(struct ingest *g)
@@ -677,7 +686,7 @@ static int open_rings(struct ingest *g, struct error *err)
     if (!g->route.bucket)
         abort();
     route_fill(&g->route, g->scanners, (enum bucket_table)g->in.settings->rings_bucket_table);
-    g->route.market = t->options.market;
+    g->route.market = t->options.market & MARKET_TOPLISTS;
     if (g->route.market && open_ring(g, ROUTE_MARKET, "market_ring", 0, err))
         return -1;
     for (uint32_t k = 0; k < g->scanners; k++) {

@@ -35,8 +35,7 @@ struct control {
     /* Before the first role wrote anything, + 1: the last message of the journal (ingest), the highest of the
      * events in the outbox (publisher). If the journal has lost its tail it is behind. */
     uint64_t journal_had_seq, outbox_had_seq;
-    uint64_t
-        ends; /* publisher: scanners whose END it has, a bit each; an END that is released comes no more */
+    uint64_t ends; /* publisher: rings whose END it has, a bit each; an END that is released comes no more */
     /* publisher: the sink of raw trades still needs the journal from this message on, retention keeps it; 0 =
      * not known yet, so all of it; UINT64_MAX = nothing */
     uint64_t journal_needed_from;
@@ -45,6 +44,10 @@ struct control {
     uint64_t market_final;    /* market: the end of the stream is shown */
     uint64_t market_lost_seq; /* ingest: the last message that the market's full ring did not take */
     struct ring_lag lag[ROUTE_SCANNERS_MAX];
+    /* What compares symbols (workers/peer_merge.h). Ingest: all up to this message is in its rings. Scanner
+     * k: 1 + what checkpoints told it at most; all blocks up to this message are in its peers ring. Market:
+     * scanners may save what was up to this message. */
+    uint64_t pushed_seq, peers_from[ROUTE_SCANNERS_MAX], peers_progress[ROUTE_SCANNERS_MAX], peers_done_seq;
     /* CLOCK_MONOTONIC: first stamp and END in the last ring (ingest), every END at the publisher and stored
      */
     int64_t first_stamp_ns, ingest_end_ns, end_ns;
@@ -92,10 +95,18 @@ uint64_t instance_schema_hash(void);
 int instance_join(struct instance *in, const struct run_options *options, enum role_kind kind, uint32_t index,
                   struct error *err);
 
-/* Is there a market role? As the instance was started: settings may have changed since. */
+/* Is there a market role, and for what? As the instance was started: settings may have changed since. */
 static inline bool instance_has_market(const struct instance *in)
 {
     return workspace_topology(in->ws)->options.market;
+}
+static inline bool instance_has_toplists(const struct instance *in)
+{
+    return workspace_topology(in->ws)->options.market & MARKET_TOPLISTS;
+}
+static inline bool instance_has_peers(const struct instance *in)
+{
+    return workspace_topology(in->ws)->options.market & MARKET_PEERS;
 }
 
 /* Runs the role's loop (step and housekeeping get `in`) until it is finished; beats, counts, pins. */

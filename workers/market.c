@@ -1,4 +1,5 @@
-/* The market role: what compares symbols. It has every bucket's CLOCKs from ingest, and from each scanner the
+/* The market role: what compares symbols. Anomalies of a sector are workers/peer_merge.c's; the rest of this
+ * file is toplists. For these it has every bucket's CLOCKs from ingest, and from each scanner the
  * values of its symbols as of them (workers/values.h); it puts together those of one second and shows them
  * (shm/markettab.h). Readers rank them (core/toplist.h).
  *
@@ -17,14 +18,16 @@
 #include "shm/ring.h"
 #include "shm/symtab.h"
 #include "workers/instance.h"
+#include "workers/peer_merge.h"
 
 struct market {
     struct instance in;
+    struct peer_merge *peers; /* NULL: no symbols are compared */
+    struct markettab *shown;  /* NULL: no toplists, and nothing of what follows */
     uint32_t scanners;
     struct ring_consumer clocks;
     struct ring_consumer values[ROUTE_SCANNERS_MAX];
     struct symtab *symtab;
-    struct markettab *shown;
     double *value;                    /* rows of TOPLIST_COLUMNS, by symbol */
     uint64_t clock_seq[BUCKET_COUNT]; /* the last message that a block is owed for */
     uint64_t block_seq[BUCKET_COUNT]; /* … and whose it is that we have */
@@ -230,11 +233,9 @@ static int finish_all(struct market *m)
     return 1;
 }
 
-static int step(void *ctx, uint64_t ticks)
+static int step_toplists(struct market *m)
 {
-    struct market *m = ctx;
     int done = 0;
-    (void)ticks;
     if (!m->begun)
         return begin(m);
     done += take_clocks(m);
@@ -249,6 +250,14 @@ static int step(void *ctx, uint64_t ticks)
     if (all_at_end(m))
         return m->ending = true;
     return pass_lost(m);
+}
+
+static int step(void *ctx, uint64_t ticks)
+{
+    struct market *m = ctx;
+    (void)ticks;
+    int peers = m->peers ? peer_merge_step(m->peers) : 0, ranked = m->shown ? step_toplists(m) : 0;
+    return ranked ? ranked : peers;
 }
 
 /* Users' lists. A file that is no good leaves those that there are. */
@@ -274,10 +283,13 @@ static void housekeeping(void *ctx, int64_t mono_ns)
     (void)mono_ns;
     if (hangup && !instance_stopping(&m->in)) { /* it may tell of the supervisor's end */
         hangup = 0;
-        read_lists(m);
+        if (m->shown)
+            read_lists(m);
     }
-    bool ended = atomics_load_relaxed_u64(&c->market_final) && (c->until_end || instance_stopping(&m->in));
-    if (ended || (instance_interrupted(&m->in) && c->ingest_ended == 0))
+    bool shown = !m->shown || atomics_load_relaxed_u64(&c->market_final);
+    bool ended = shown && (!m->peers || peer_merge_ended(m->peers));
+    if ((ended && (c->until_end || instance_stopping(&m->in))) ||
+        (instance_interrupted(&m->in) && c->ingest_ended == 0))
         m->in.finished = true;
 }
 
@@ -294,12 +306,11 @@ static int join_ring(struct market *m, struct ring_consumer *c, const char *name
     return r ? 0 : -1;
 }
 
-static int open_market(struct instance *in)
+static int open_toplists(struct market *m)
 {
-    struct market *m = (struct market *)in;
+    struct instance *in = &m->in;
     if (join_ring(m, &m->clocks, "market_ring", 0))
         return 1;
-    m->scanners = workspace_topology(in->ws)->options.scanners;
     for (uint32_t k = 0; k < m->scanners; k++)
         if (join_ring(m, &m->values[k], "values_ring", k))
             return 1;
@@ -315,15 +326,29 @@ static int open_market(struct instance *in)
     m->lost_seq = atomics_load_acquire_u64(&in->control->market_lost_seq);
     m->starts = in->control->market_starts + 1;
     atomics_store_release_u64(&in->control->market_starts, m->starts);
-    struct sigaction on = {.sa_handler = on_hangup};
-    sigaction(SIGHUP, &on, NULL);
     read_lists(m);
     return 0;
 }
 
+static int open_market(struct instance *in)
+{
+    struct market *m = (struct market *)in;
+    struct error err;
+    struct sigaction on = {.sa_handler = on_hangup};
+    sigaction(SIGHUP, &on, NULL);
+    m->scanners = workspace_topology(in->ws)->options.scanners;
+    if (instance_has_peers(in) && !(m->peers = peer_merge_open(in, &err))) {
+        instance_log(in, SET_LOG_LEVEL_ERROR, "%s", err.text);
+        return 1;
+    }
+    return instance_has_toplists(in) ? open_toplists(m) : 0;
+}
+
 static int close_market(struct instance *in)
 {
-    free(((struct market *)in)->value);
+    struct market *m = (struct market *)in;
+    peer_merge_close(m->peers);
+    free(m->value);
     return 0;
 }
 

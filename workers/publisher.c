@@ -40,9 +40,9 @@ struct sink_place {
 
 struct publisher {
     struct instance in;
-    uint32_t scanners, ends;
-    struct ring_consumer ring[ROUTE_SCANNERS_MAX];
-    bool ended[ROUTE_SCANNERS_MAX];
+    uint32_t scanners, rings, ends; /* a ring of each scanner, then one of the market role, if that tells */
+    struct ring_consumer ring[ROUTE_SCANNERS_MAX + 1];
+    bool ended[ROUTE_SCANNERS_MAX + 1];
     bool taken;                   /* slots were taken and not yet released */
     uint32_t batch;               /* events in the batch */
     int64_t received_ns[PENDING]; /* of its alerts */
@@ -196,8 +196,8 @@ static bool is_the_same(struct publisher *p, uint64_t seq, uint64_t digest)
     return false;
 }
 
-/* One event into the outbox' batch. False if it could not be taken now. */
-static bool take(struct publisher *p, const struct msg *m)
+/* One event of a ring into the outbox' batch. False if it could not be taken now. */
+static bool take(struct publisher *p, uint32_t ring, const struct msg *m)
 {
     char json[EVENT_JSON_MAX];
     struct error err = {""};
@@ -205,8 +205,9 @@ static bool take(struct publisher *p, const struct msg *m)
     struct event_symbol symbol = {id->name, id->name_len, id->size_scale};
     enum outbox_kind kind = outbox_kind_of(m);
     uint32_t sub = event_sub(m);
+    uint16_t bucket = ring == p->scanners ? BUCKET_MARKET : id->bucket;
     counter_add(p->in.counters, PUBLISHER_EVENTS, 1);
-    bool known = outbox_has(p->outbox, id->bucket, m->seq, m->symbol, sub), lost = is_lost(p, m->seq);
+    bool known = outbox_has(p->outbox, bucket, m->seq, m->symbol, sub), lost = is_lost(p, m->seq);
     if (known && !lost) {
         counter_add(p->in.counters, PUBLISHER_DUPLICATES_DROPPED, 1);
         return true;
@@ -231,7 +232,7 @@ static bool take(struct publisher *p, const struct msg *m)
     struct outbox_record r = {.seq = m->seq,
                               .symbol = m->symbol,
                               .sub = sub,
-                              .bucket = id->bucket,
+                              .bucket = bucket,
                               .kind = (uint8_t)kind,
                               .event_ns = m->event_ns,
                               .name = id->name,
@@ -292,10 +293,10 @@ static bool commit(struct publisher *p)
     }
     p->n_received = p->batch = 0;
     uint64_t ends = 0;
-    for (uint32_t k = 0; k < p->scanners; k++)
+    for (uint32_t k = 0; k < p->rings; k++)
         ends |= (uint64_t)p->ended[k] << k;
     atomics_store_release_u64(&p->in.control->ends, ends);
-    for (uint32_t k = 0; k < p->scanners; k++)
+    for (uint32_t k = 0; k < p->rings; k++)
         ring_release(&p->ring[k], 0);
     p->taken = false;
     uint64_t next = outbox_next_offset(p->outbox);
@@ -328,7 +329,7 @@ static uint64_t durable_seq(const struct publisher *p)
     return atomics_load_acquire_u64(&c->durable_seq);
 }
 
-/* Takes the events of scanner k's ring, up to a batch; they stay in the ring until the batch is durable. */
+/* Takes the events of ring k, up to a batch; they stay in the ring until the batch is durable. */
 static int take_ring(struct publisher *p, uint32_t k)
 {
     int done = 0;
@@ -342,7 +343,7 @@ static int take_ring(struct publisher *p, uint32_t k)
                 p->ends += !p->ended[k];
                 p->ended[k] = true;
             } else if ((m[at].type == MSG_ALERT || m[at].type == MSG_BAR || m[at].type == MSG_ANOMALY) &&
-                       !take(p, &m[at])) {
+                       !take(p, k, &m[at])) {
                 break;
             }
             at += msg_slot_count(&m[at]);
@@ -362,13 +363,13 @@ static int step(void *ctx, uint64_t ticks)
     int done = 0;
     (void)ticks;
     publish_durable(p);
-    for (uint32_t k = 0; k < p->scanners && !p->refused; k++)
+    for (uint32_t k = 0; k < p->rings && !p->refused; k++)
         done += take_ring(p, k);
     if (!p->taken)
         return 0;
     if (!commit(p))
         return RUNLOOP_BACKPRESSURE;
-    if (p->ends == p->scanners && p->in.control->end_ns == 0)
+    if (p->ends == p->rings && p->in.control->end_ns == 0)
         p->in.control->end_ns = now_ns(CLOCK_MONOTONIC);
     return done;
 }
@@ -499,7 +500,7 @@ static struct sink_config sink_config_of(struct publisher *p, uint32_t i, const 
     bool redis = c.redis_prices || c.redis_live_bars || c.redis_quotes;
     if (row->ops == &sink_redis ? redis : row->ops == &sink_kafka && s->kafka_prices)
         c.prices = (struct sink_price_source){read_price, p};
-    if (row->ops->publish_toplist && instance_has_market(&p->in)) {
+    if (row->ops->publish_toplist && instance_has_toplists(&p->in)) {
         c.markettab = workspace_markettab(p->in.ws);
         c.symtab = p->symtab;
         c.toplists_interval_ms = (uint32_t)s->toplists_interval_ms;
@@ -729,12 +730,12 @@ static void housekeeping(void *ctx, int64_t mono_ns)
         p->in.finished = true; /* nobody will end the source any more */
         return;
     }
-    if (p->ends < p->scanners || !(c->until_end || stopping) || p->taken)
+    if (p->ends < p->rings || !(c->until_end || stopping) || p->taken)
         return;
     if (!p->draining_since)
         p->draining_since = mono_ns;
     bool late = mono_ns - p->draining_since > p->in.options->drain_timeout_ns;
-    bool ranked = !instance_has_market(&p->in) || atomics_load_acquire_u64(&c->market_final);
+    bool ranked = !instance_has_toplists(&p->in) || atomics_load_acquire_u64(&c->market_final);
     if ((!all_level(p) || !ranked) && !late)
         return;
     for (uint32_t i = 0; i < SINKS; i++) {
@@ -822,12 +823,15 @@ static int prepare(struct publisher *p, struct error *err)
         p->in.control->outbox_had_seq = 1 + outbox_last_seq(p->outbox);
     if (restore(p, err) < 0)
         return -1;
-    for (uint32_t k = 0; k < p->scanners; k++) {
+    p->rings = p->scanners + instance_has_peers(&p->in);
+    for (uint32_t k = 0; k < p->rings; k++) {
         size_t bytes;
-        void *mem = workspace_object(p->in.ws, "event_ring", k, &bytes);
+        bool market = k == p->scanners;
+        void *mem =
+            workspace_object(p->in.ws, market ? "market_events" : "event_ring", market ? 0 : k, &bytes);
         struct ring *r = ring_join(mem, bytes, err);
         if (!r)
-            return error_prefix(err, "event ring %u", k);
+            return error_prefix(err, market ? "market_events" : "event ring %u", k);
         ring_consumer_join(&p->ring[k], r);
         p->ended[k] = p->in.control->ends >> k & 1;
         p->ends += p->ended[k];

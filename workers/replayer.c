@@ -72,8 +72,13 @@ static int apply(struct replayer *r, const struct msg *m, int n)
             return -1;
         if (r->stop)
             return 0;
+        if (r->peers)
+            upto = (int)peer_replay_span(m + at, (uint32_t)upto);
         int done = (int)engine_apply(r->memory.engine, m + at, (size_t)upto, out);
         if (r->applied && r->applied(r->ctx, m + at, done, out) < 0)
+            return -1;
+        if (r->peers &&
+            peer_replay_applied(r->peers, r->memory.engine, m + at, (uint32_t)done, r->compared, r->ctx) < 0)
             return -1;
         at += done;
         out->used = 0;
@@ -123,8 +128,15 @@ int replayer_open(struct replayer *r, const struct cli_args *a, const char *rule
     return CLI_OK;
 }
 
+void replayer_compare(struct replayer *r, int (*compared)(void *ctx, const struct msg *event))
+{
+    r->compared = compared;
+    r->peers = peer_replay_new((uint32_t)r->args->settings.limits_symbols);
+}
+
 void replayer_close(struct replayer *r)
 {
+    peer_replay_free(r->peers);
     rule_names_free(r->names);
     engine_memory_close(&r->memory);
     stream_close(r->stream);

@@ -9,6 +9,7 @@
 #include "core/parts.h"
 #include "workers/cli.h"
 #include "workers/engine_memory.h"
+#include "workers/peer_replay.h"
 #include "workers/rule_names.h"
 #include "workers/stream.h"
 
@@ -18,8 +19,9 @@ struct replayer {
     struct engine_memory memory;
     struct rule_names *names;
     struct parts parts;
-    const char *symbols;    /* --symbols; NULL: all */
-    int64_t from_ns, to_ns; /* --from, --to; INT64_MIN and INT64_MAX if not given */
+    struct peer_replay *peers; /* compares symbols; NULL: nobody asks for what comes of it */
+    const char *symbols;       /* --symbols; NULL: all */
+    int64_t from_ns, to_ns;    /* --from, --to; INT64_MIN and INT64_MAX if not given */
     uint64_t refused, rules_seen;
     struct error err;
 
@@ -33,12 +35,16 @@ struct replayer {
     /* m[0..n), whole records, was applied; `out` is what came of it and of the record behind, if that is done
      * only in part. Both are in order of seq; an event has that of the message which decided it. */
     int (*applied)(void *ctx, const struct msg *m, int n, const struct engine_out *out);
+    /* An anomaly of a symbol against its sector. Only with replayer_compare. */
+    int (*compared)(void *ctx, const struct msg *event);
 };
 
 /* Opens stream and engine from the options rules, history, override, from, to, symbols (those that the
  * command has). An enum cli_exit, with the reason printed. */
 int replayer_open(struct replayer *r, const struct cli_args *args, const char *rules,
                   const char *const *sources, unsigned n_sources);
+/* Before it runs: symbols are compared. */
+void replayer_compare(struct replayer *r, int (*compared)(void *ctx, const struct msg *event));
 /* To the end of the stream. 0, or -1 with r->err. Failures of sources are stream_failure's. */
 int replayer_run(struct replayer *r) __attribute__((warn_unused_result));
 void replayer_close(struct replayer *r);

@@ -164,7 +164,8 @@ static void tell(struct saving *s)
 void saving_housekeeping(struct saving *s, int64_t mono_ns, const struct ring_producer *events)
 {
     const struct control *k = s->in->control;
-    if (s->held && ring_is_released(events, s->held_events) &&
+    bool compared = !instance_has_peers(s->in) || atomics_load_acquire_u64(&k->peers_done_seq) >= s->held_seq;
+    if (s->held && compared && ring_is_released(events, s->held_events) &&
         atomics_load_acquire_u64(&k->durable_seq) >= s->held_seq) {
         checkpoint_hand_over(s->writer, sole(s));
         s->held = false;

@@ -14,6 +14,7 @@
 #include "workers/catch_up.h"
 #include "workers/engine_memory.h"
 #include "workers/instance.h"
+#include "workers/peer_blocks.h"
 #include "workers/saving.h"
 #include "workers/values.h"
 
@@ -46,7 +47,8 @@ struct scanner {
     uint64_t sent_seq; /* events before this one are in the event ring */
     struct rule_stats *stats, *missed_stats; /* what was counted before us; what we count again */
     struct saving *saving;                   /* NULL: no checkpoints */
-    struct values *values;                   /* NULL: no market role */
+    struct values *values;                   /* NULL: no toplists */
+    struct peer_blocks *peers;               /* NULL: no symbols are compared */
     uint64_t end_seq;
     int64_t end_ns;
     bool values_told; /* the market role shows the end */
@@ -192,6 +194,21 @@ static uint32_t apply(struct scanner *s, const struct msg *m, uint32_t n)
     return done;
 }
 
+/* With peers, spans end with their first CLOCK. */
+static uint32_t span(const struct scanner *s, const struct msg *m, uint32_t n)
+{
+    return s->values || s->peers ? values_span(m, n) : n;
+}
+
+/* m[0..done) was applied: what there is to tell of it goes, or waits for room. */
+static void compare(struct scanner *s, const struct msg *m, uint32_t done)
+{
+    if (s->peers && done && m[done - 1].type == MSG_CLOCK)
+        peer_blocks_clock(s->peers, &m[done - 1]);
+    if (s->peers && peer_blocks_put(s->peers, s->memory.engine))
+        peer_blocks_reached(s->peers, s->ended ? UINT64_MAX : s->applied_seq);
+}
+
 static void fail(struct scanner *s, const char *why)
 {
     instance_log(&s->in, SET_LOG_LEVEL_ERROR, "cannot catch up: %s", why);
@@ -299,6 +316,14 @@ static bool is_left_behind(struct scanner *s, const struct msg *m, uint32_t *n)
     return true;
 }
 
+/* Does the ring lack nothing that ingest has pushed, but what we have had by the journal? Ingest says where
+ * it goes on before it says that it is not behind. */
+static bool has_all(const struct scanner *s)
+{
+    const struct ring_lag *lag = &s->in.control->lag[s->in.index];
+    return atomics_load_acquire_u64(&lag->from) == 0 && atomics_load_acquire_u64(&lag->resume) <= s->resumed;
+}
+
 /* At the end of the journal: ingest is told, and says from where on the ring has it all again. */
 static void step_level(struct scanner *s)
 {
@@ -333,7 +358,8 @@ static int step_missed(struct scanner *s)
         s->missed_n = (uint32_t)n;
         return n;
     }
-    uint32_t done = apply(s, s->missed_at, s->missed_n);
+    uint32_t done = apply(s, s->missed_at, span(s, s->missed_at, s->missed_n));
+    compare(s, s->missed_at, done);
     s->missed_at += done;
     s->missed_n -= done;
     leave_out_sent(s);
@@ -380,6 +406,8 @@ static int begin(struct scanner *s)
     s->begun = true;
     if (find_missed(s, &err))
         return fail(s, err.text), 0;
+    if (s->peers)
+        peer_blocks_begin(s->peers, s->missed ? catch_up_newest(s->missed) : 0);
     if (s->missed && catch_up_from(s->missed)) {
         s->missed_stats = calloc((size_t)set->limits_rules, sizeof *s->missed_stats);
         if (!s->missed_stats)
@@ -408,8 +436,12 @@ static int step(void *ctx, uint64_t ticks)
     }
     if (!s->begun)
         return begin(s);
+    if (s->peers && !peer_blocks_put(s->peers, s->memory.engine))
+        return RUNLOOP_BACKPRESSURE;
     if (s->missed)
         return step_missed(s);
+    uint64_t pushed =
+        s->peers ? atomics_load_acquire_u64(&s->in.control->pushed_seq) : 0; /* before the peek */
     const struct msg *m = ring_peek(&s->ticks, &n);
     if (m && m->seq <= s->applied_seq) {
         s->release = count_had(s, m, n);
@@ -418,6 +450,8 @@ static int step(void *ctx, uint64_t ticks)
     if (is_left_behind(s, m, &n))
         return 1;
     if (!n) {
+        if (s->peers && has_all(s))
+            peer_blocks_reached(s->peers, pushed);
         if (s->saving && s->whole && !s->ended)
             saving_step(s->saving, s->memory.engine, s->applied_seq, &s->events);
         if (s->values && s->ended && !s->values_told)
@@ -429,9 +463,8 @@ static int step(void *ctx, uint64_t ticks)
         while (m[n].flags & MSG_F_CONT)
             n--;
     }
-    if (s->values)
-        n = values_span(m, n);
-    uint32_t done = apply(s, m, n);
+    uint32_t done = apply(s, m, span(s, m, n));
+    compare(s, m, done);
     if (s->values && done && m[done - 1].type == MSG_CLOCK)
         values_clock(s->values, s->memory.engine, &m[done - 1]);
     if (s->memory.out.used)
@@ -475,11 +508,12 @@ static int open_scanner(struct instance *in)
     void *event_mem = workspace_object(in->ws, "event_ring", in->index, &bytes);
     struct ring *events = ticks ? ring_join(event_mem, bytes, &err) : NULL;
     s->stats = stats;
-    if (instance_has_market(in))
+    if (instance_has_toplists(in))
         s->memory.asked = TOPLIST_COLUMNS;
     if (!events || ring_producer_join(&s->events, events, &err) < 0 ||
         engine_memory_open(&s->memory, in->settings, stats, &err) < 0 ||
-        (instance_has_market(in) && !(s->values = values_open(in, s->memory.engine, &err)))) {
+        (instance_has_peers(in) && !(s->peers = peer_blocks_open(in, &err))) ||
+        (instance_has_toplists(in) && !(s->values = values_open(in, s->memory.engine, &err)))) {
         instance_log(in, SET_LOG_LEVEL_ERROR, "%s", err.text);
         return 1;
     }
@@ -497,6 +531,7 @@ static int close_scanner(struct instance *in)
     engine_memory_close(&s->memory);
     free(s->seen);
     values_close(s->values);
+    peer_blocks_close(s->peers);
     saving_close(s->saving);
     catch_up_close(s->missed);
     free(s->missed_stats);
