@@ -211,7 +211,7 @@ struct node {
     uint32_t state_at;
     unsigned inputs;
     uint8_t series;  /* of bars: 0 = those of one minute, SERIES_DAILY, else 1 + the place of its timeframe */
-    uint32_t keeper; /* … the node that keeps its state: itself, or one that differs in the output alone */
+    uint32_t keeper; /* … the node that keeps its state: itself, or another of the same indicator */
 };
 
 /* Bars of a longer timeframe, made of those of one minute from bars_first on. A symbol's lie in a ring of

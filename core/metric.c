@@ -44,7 +44,7 @@ unsigned metric_inputs(const struct metric *m)
 
 unsigned metric_words(const struct metric *m)
 {
-    if (m->kind == METRIC_INDICATOR || m->kind == METRIC_MA_DIST)
+    if (metric_has_indicator(m))
         return indicator_words(&m->indicator);
     return metric_is_pushed(m) ? candle_words(m) : metric_rows[m->kind].state_words;
 }

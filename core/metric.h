@@ -366,6 +366,12 @@ struct metric {
 };
 _Static_assert(sizeof(struct metric) == 16, "no padding: metrics are compared as bytes");
 
+/* Has it an indicator's state? A distance from an average has the average's. */
+static inline bool metric_has_indicator(const struct metric *m)
+{
+    return m->kind == METRIC_INDICATOR || m->kind == METRIC_MA_DIST;
+}
+
 static inline bool metric_same(const struct metric *a, const struct metric *b)
 {
     return memcmp(a, b, sizeof *a) == 0;

@@ -99,7 +99,7 @@ static void plan_push(const struct engine *e, const struct symbol *s, const stru
 {
     for (uint32_t i = 0; p && i < p->n_nodes; i++) {
         const struct node *nd = &e->node[p->node[i]];
-        bool indicator = nd->metric.kind == METRIC_INDICATOR || nd->metric.kind == METRIC_MA_DIST;
+        bool indicator = metric_has_indicator(&nd->metric);
         if ((!indicator && !metric_is_pushed(&nd->metric)) || nd->series != series ||
             nd->keeper != p->node[i])
             continue;

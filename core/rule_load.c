@@ -48,14 +48,17 @@ static bool series_take(struct engine *e, uint32_t minutes, uint8_t *series)
     return true;
 }
 
-/* The node that keeps the state of an indicator whose outputs may be several nodes; itself if it is the
- * first.
- */
+/* The node that keeps the state of an indicator, whose outputs and distances may be several nodes; itself if
+ * it is the first. */
 static uint32_t keeper_of(const struct engine *e, struct metric m)
 {
+    m.kind = METRIC_INDICATOR;
     m.indicator.output = 0;
     for (uint32_t i = 0; i < e->n_nodes; i++) {
         struct metric other = e->node[i].metric;
+        if (!metric_has_indicator(&other))
+            continue;
+        other.kind = METRIC_INDICATOR;
         other.indicator.output = 0;
         if (metric_same(&m, &other))
             return e->node[i].keeper;
@@ -82,7 +85,7 @@ static uint32_t node_of(struct engine *e, struct metric m, struct expr_term t)
     if (m.timeframe && !series_take(e, m.timeframe, &n.series))
         return NONE;
     n.state_at = e->state_words;
-    if (m.kind == METRIC_INDICATOR) {
+    if (metric_has_indicator(&m)) {
         n.keeper = keeper_of(e, m);
         if (n.keeper != e->n_nodes) {
             n.state_at = e->node[n.keeper].state_at;
@@ -485,7 +488,7 @@ static void need_node(const struct engine *e, struct plan *p, uint8_t *seen, uin
     const struct expr_term *t = &e->node[node].term;
     if (e->node[node].series && e->node[node].series != SERIES_DAILY)
         p->series |= (uint8_t)(1u << (e->node[node].series - 1));
-    if (e->node[node].metric.kind == METRIC_INDICATOR)
+    if (metric_has_indicator(&e->node[node].metric))
         need_node(e, p, seen, e->node[node].keeper);
     if (t->op == TERM_METRIC)
         return;
