@@ -112,11 +112,12 @@ static json_t *rule_json(const struct rule *r, const struct rule_stats *st, doub
                   "trigger", rule_trigger_names[r->trigger], "cooldown", (double)r->cooldown_ns / 1e9,
                   "enabled", r->enabled, "expr", r->expr, (int)r->expr_len);
     if (st)
-        json_object_update_new(o, json_pack("{s:I,s:I,s:I,s:I,s:I,s:f,s:s}", "evaluated",
-                                            (json_int_t)st->evaluated, "true", (json_int_t)st->truths,
-                                            "held_warmup", (json_int_t)st->held_warmup, "held_cooldown",
-                                            (json_int_t)st->held_cooldown, "fired", (json_int_t)st->fired,
-                                            "alerts_per_hour", per_hour, "warning", warning));
+        json_object_update_new(
+            o, json_pack("{s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:f,s:s}", "evaluated", (json_int_t)st->evaluated,
+                         "true", (json_int_t)st->truths, "held_warmup", (json_int_t)st->held_warmup,
+                         "held_cooldown", (json_int_t)st->held_cooldown, "held_session",
+                         (json_int_t)st->held_session, "held_halt", (json_int_t)st->held_halt, "fired",
+                         (json_int_t)st->fired, "alerts_per_hour", per_hour, "warning", warning));
     return o;
 }
 

@@ -400,19 +400,19 @@ static void show_rules(struct screen *s, struct top *t, unsigned room, bool keys
     uint32_t most = t->n_rules > room ? t->n_rules - room : 0;
     t->scroll = t->scroll < most ? t->scroll : most;
     uint32_t end = t->n_rules - t->scroll > room ? t->scroll + room : t->n_rules;
-    unsigned name = columns > COLUMNS + 16 ? 45 : columns - COLUMNS + 29;
-    LINE(s, STYLE_HEADING, "%-16s %-*s %11s %10s %9s %10s %9s %9s", "RULE", (int)name, "NAME", "EVALUATED",
-         "TRUE", "WARM-UP", "COOLDOWN", "SESSION", "FIRED");
+    unsigned name = columns > COLUMNS + 16 ? 36 : columns - COLUMNS + 20;
+    LINE(s, STYLE_HEADING, "%-16s %-*s %11s %10s %9s %10s %9s %8s %9s", "RULE", (int)name, "NAME",
+         "EVALUATED", "TRUE", "WARM-UP", "COOLDOWN", "SESSION", "HALT", "FIRED");
     for (uint32_t i = t->scroll; i < end; i++) {
         const struct observe_rule *r = t->rule[i];
-        char n[6][OBSERVE_TEXT_MAX];
+        char n[7][OBSERVE_TEXT_MAX];
         observe_column(&s->text, r->id, 16);
         text_append(&s->text, " ", 1);
         observe_column(&s->text, r->name, name);
-        LINE(s, STYLE_PLAIN, " %11s %10s %9s %10s %9s %9s", observe_count(r->stats.evaluated, n[0]),
+        LINE(s, STYLE_PLAIN, " %11s %10s %9s %10s %9s %8s %9s", observe_count(r->stats.evaluated, n[0]),
              observe_count(r->stats.truths, n[1]), observe_count(r->stats.held_warmup, n[2]),
              observe_count(r->stats.held_cooldown, n[3]), observe_count(r->stats.held_session, n[4]),
-             observe_count(r->stats.fired, n[5]));
+             observe_count(r->stats.held_halt, n[5]), observe_count(r->stats.fired, n[6]));
     }
     if (keys)
         LINE(s, STYLE_PLAIN, "  %u to %u of %u by %s   up, down, page: scroll   s: sort   q: quit",
