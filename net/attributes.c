@@ -247,10 +247,10 @@ static int make_copy(const char *file, const char *kept, struct error *err)
     return error_set(err, "%s: cannot be written: %s", kept, strerror(why));
 }
 
-int attribute_file_keep(const char *file, const char *dir, bool anew, char kept[ATTRIBUTE_PATH_MAX],
-                        struct error *err)
+int attribute_file_keep(const char *name, const char *file, const char *dir, bool anew,
+                        char kept[ATTRIBUTE_PATH_MAX], struct error *err)
 {
-    if (snprintf(kept, ATTRIBUTE_PATH_MAX, "%s/attributes.csv", dir) >= ATTRIBUTE_PATH_MAX)
+    if (snprintf(kept, ATTRIBUTE_PATH_MAX, "%s/%s", dir, name) >= ATTRIBUTE_PATH_MAX)
         return error_set(err, "%s: its name is too long", dir);
     if (anew && *file)
         return make_copy(file, kept, err);

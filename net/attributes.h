@@ -25,11 +25,14 @@ struct attribute_file *attribute_file_load(const char *path, const struct source
 /* Those of a symbol by its full name (with the market, as in struct source_symbol); NULL if it has none. */
 const struct attributes *attribute_file_find(const struct attribute_file *f, const char *name, size_t len);
 
-/* DIR/attributes.csv, the copy of FILE with which an instance goes on, whatever becomes of that. `anew`: it
- * is made, or goes where `file` is empty. *kept: its path, empty if there is none. 0, or -1 with err. */
+/* The copy of FILE with which an instance goes on, whatever becomes of that, DIR/NAME: the file that the run
+ * began with, and the one that holds now, if another was read since. `anew`: it is made, or goes where `file`
+ * is empty. *kept: its path, empty if there is none. 0, or -1 with err. */
 enum { ATTRIBUTE_PATH_MAX = 4096 };
-int attribute_file_keep(const char *file, const char *dir, bool anew, char kept[ATTRIBUTE_PATH_MAX],
-                        struct error *err);
+#define ATTRIBUTES_AT_FIRST "attributes.csv"
+#define ATTRIBUTES_NOW      "attributes-now.csv"
+int attribute_file_keep(const char *name, const char *file, const char *dir, bool anew,
+                        char kept[ATTRIBUTE_PATH_MAX], struct error *err);
 
 uint32_t attribute_file_symbols(const struct attribute_file *f);
 uint64_t attribute_file_refused(const struct attribute_file *f);

@@ -33,7 +33,7 @@ static uint64_t sum_of(const struct batch_head *h, const struct msg *m)
 static bool records_sound(const struct msg *m, uint32_t n)
 {
     uint32_t at = 0;
-    while (at < n && msg_valid(&m[at], n - at) && m[at].type == MSG_RULE)
+    while (at < n && msg_valid(&m[at], n - at) && (m[at].type == MSG_RULE || m[at].type == MSG_ATTR))
         at += msg_slot_count(&m[at]);
     return at == n;
 }

@@ -1,6 +1,6 @@
-/* DIR/rules.log: which RULE messages came into a stream besides its data, and at which seq: those that opened
- * it, and each reload. The stream is made again from sources and this file alone, whatever has become of the
- * file that the rules were read from.
+/* DIR/rules.log: which RULE and ATTR messages came into a stream besides its data, and at which seq: the
+ * rules that opened it, and each reload. The stream is made again from sources and this file alone, whatever
+ * has become of the file that the rules were read from.
  *
  * The file is a head, then batches: first seq (0: the opening), slots, xxh3_64 of both and of the slots, the
  * slots. A batch is on disk before any of its messages is in the journal. What a crash has torn off at the
@@ -14,7 +14,7 @@
 
 struct rules_batch {
     uint64_t seq; /* of its first message; 0: the opening */
-    uint32_t n;   /* slots; whole RULE records */
+    uint32_t n;   /* slots; whole RULE or ATTR records */
     struct msg *m;
 };
 

@@ -13,6 +13,7 @@
 #include "core/decimal.h"
 #include "core/parts.h"
 #include "core/version.h"
+#include "net/attributes.h"
 #include "net/capture.h"
 #include "net/checkpoint.h"
 #include "net/journal.h"
@@ -237,7 +238,7 @@ static int copy_rules_log(struct backup *b, struct error *err)
 /* If the run has some. */
 static int copy_attributes(struct backup *b, struct error *err)
 {
-    return copy(b, "attributes.csv", err) < 0 ? -1 : 0;
+    return copy(b, ATTRIBUTES_AT_FIRST, err) < 0 || copy(b, ATTRIBUTES_NOW, err) < 0 ? -1 : 0;
 }
 
 /* Waits until the journal's files hold what the outbox is made of: while the instance runs they may be a

@@ -20,6 +20,7 @@
 #include "shm/ring.h"
 #include "shm/ruletab.h"
 #include "shm/symtab.h"
+#include "workers/attribute_reload.h"
 #include "workers/instance.h"
 #include "workers/reload.h"
 #include "workers/stream.h"
@@ -66,8 +67,9 @@ struct ingest {
     size_t in_force_n, in_force_room;
     struct journal_keep_state kept; /* what was logged of it */
     struct reload *rules;           /* in force */
-    struct rules_log *rules_log;    /* NULL without a journal */
-    bool whole_start;               /* the instance starts, not only this role */
+    struct attribute_reload *attributes;
+    struct rules_log *rules_log; /* NULL without a journal */
+    bool whole_start;            /* the instance starts, not only this role */
     bool stopped, ended, interrupted, failing, failed;
     const char *told; /* the source failure that was logged */
 };
@@ -96,6 +98,7 @@ static bool fail(struct ingest *g, const char *why)
 /* Symbols and rules are in their tables before a message that names them is in a ring. */
 static void announce(struct ingest *g, const struct msg *m)
 {
+    attribute_reload_see(g->attributes, m);
     if (m->type == MSG_SYMBOL) {
         struct symtab_identity id = {.bucket = m->sym.bucket,
                                      .name_len = m->sym.name_len,
@@ -168,7 +171,7 @@ static bool read_before(struct ingest *g)
         XXH3_64bits_update(&g->put, g->batch, (size_t)n * sizeof *g->batch);
     for (int at = 0; at < n; at += (int)msg_slot_count(&g->batch[at])) {
         struct msg *m = &g->batch[at];
-        if (m->type == MSG_SYMBOL || m->type == MSG_RULE)
+        if (m->type == MSG_SYMBOL || m->type == MSG_RULE || m->type == MSG_ATTR)
             announce(g, m);
         m->recv_ns = 0; /* when it came is no matter any more */
         g->had_end = m->type == MSG_END;
@@ -228,7 +231,7 @@ static bool read_batch(struct ingest *g)
     uint64_t to_announce = count[MSG_SYMBOL] + count[MSG_ATTR] + count[MSG_RULE] + count[MSG_SETTING];
     g->special = again || g->announced != to_announce;
     for (int at = 0; g->special && at < g->n; at += (int)msg_slot_count(&g->batch[at]))
-        if (g->batch[at].type == MSG_SYMBOL || g->batch[at].type == MSG_RULE)
+        if (g->batch[at].type == MSG_SYMBOL || g->batch[at].type == MSG_RULE || g->batch[at].type == MSG_ATTR)
             announce(g, &g->batch[at]);
     g->announced = to_announce;
     return g->n > 0;
@@ -355,22 +358,20 @@ static void on_hangup(int signal)
 }
 
 /* A run of an older version has no log yet. */
-static int log_change(struct ingest *g, uint64_t seq, const struct reload_change *c, struct error *err)
+static int log_change(struct ingest *g, uint64_t seq, const struct msg *m, uint32_t n, struct error *err)
 {
-    uint32_t n;
-    const struct msg *m = stream_opening_rules(g->stream, &n);
-    if (g->rules_log->n == 0 && rules_log_add(g->rules_log, 0, m, n, err) < 0)
+    uint32_t opening_n;
+    const struct msg *opening = stream_opening_rules(g->stream, &opening_n);
+    if (!g->rules_log)
+        return 0;
+    if (g->rules_log->n == 0 && rules_log_add(g->rules_log, 0, opening, opening_n, err) < 0)
         return -1;
-    return rules_log_add(g->rules_log, seq, c->m, c->n, err);
+    return rules_log_add(g->rules_log, seq, m, n, err);
 }
 
 /* Reads a file of rules and makes what it changes the next messages. 0, or -1 with err: nothing changes. */
 static int reload_rules(struct ingest *g, const char *file, struct reload_change *c, struct error *err)
 {
-    if (stream_is_capture(g->stream))
-        return error_set(err, "a capture's messages have their places already: rules do not change");
-    if (g->had_end || g->stopped || g->ended)
-        return error_set(err, "the stream has ended: rules do not change any more");
     struct rules_file *f = rules_file_read(file, (double)g->in.settings->rules_cooldown_default, err);
     if (!f)
         return -1;
@@ -380,7 +381,7 @@ static int reload_rules(struct ingest *g, const char *file, struct reload_change
         return bad;
     int rest = g->n - g->journaled;
     uint64_t seq = rest ? g->batch[g->journaled].seq : stream_next_seq(g->stream);
-    if (g->rules_log && log_change(g, seq, c, err) < 0) {
+    if (log_change(g, seq, c->m, c->n, err) < 0) {
         reload_change_free(c);
         return -1;
     }
@@ -390,35 +391,125 @@ static int reload_rules(struct ingest *g, const char *file, struct reload_change
     return 0;
 }
 
+static const char *attributes_path(const struct ingest *g)
+{
+    return g->in.options->attributes ? g->in.options->attributes : g->in.settings->symbols_attributes;
+}
+
+static struct attribute_file *load_attributes(struct ingest *g, const char *file, struct error *err)
+{
+    const char *market = g->in.settings->source_market;
+    struct source_config config = {.market = *market ? market : NULL};
+    return attribute_file_load(file, &config, log_line, &g->in, err);
+}
+
+/* The run's file of attributes, as it is now; *f is NULL if there is none. */
+static int read_attributes(struct ingest *g, struct attribute_file **f, struct error *err)
+{
+    *f = NULL;
+    if (!*attributes_path(g))
+        return 0;
+    return (*f = load_attributes(g, attributes_path(g), err)) ? 0 : -1;
+}
+
+/* From now on it holds, also for an ingest that comes after us. How many symbols change, or -1 with err. */
+static int64_t hold_attributes(struct ingest *g, struct attribute_file *f, struct error *err)
+{
+    char kept[ATTRIBUTE_PATH_MAX];
+    if (g->write_journal &&
+        attribute_file_keep(ATTRIBUTES_NOW, attributes_path(g), g->in.options->dir, true, kept, err) < 0)
+        return -1;
+    int64_t changed = attribute_reload_count(g->attributes, f, g->symtab);
+    attribute_reload_set(g->attributes, f);
+    return changed;
+}
+
+/* What the file that holds says of symbols, and they were not given: the next messages. Not while some of
+ * what was read is not journaled: its symbols may be among them. */
+static void give_attributes(struct ingest *g)
+{
+    struct error err;
+    uint32_t n;
+    bool wait = g->phase != PHASE_GO_ON || g->journaled < g->n || g->stopped || g->had_end ||
+                stream_is_inserting(g->stream) || stream_is_holding(g->stream);
+    if (wait)
+        return;
+    struct msg *m = attribute_reload_take(g->attributes, g->symtab, &n);
+    uint64_t seq = stream_next_seq(g->stream);
+    if (!m)
+        return;
+    if (log_change(g, seq, m, n, &err) < 0) {
+        instance_log(&g->in, SET_LOG_LEVEL_ERROR, "attributes: %s; they stay as they were", err.text);
+        free(m);
+        return;
+    }
+    stream_insert(g->stream, &(struct rules_batch){.seq = seq, .n = n, .m = m}, NULL, 0);
+}
+
+/* Rules of a file, if there is one, and attributes: both, or with err nothing. */
+static int reload_all(struct ingest *g, const char *file, struct reload_change *c, int64_t *attributes,
+                      struct error *err)
+{
+    struct attribute_file *f;
+    *attributes = -1;
+    if (stream_is_capture(g->stream))
+        return error_set(err, "a capture's messages have their places already: rules do not change");
+    if (g->had_end || g->stopped || g->ended)
+        return error_set(err, "the stream has ended: nothing changes any more");
+    if (read_attributes(g, &f, err) < 0)
+        return -1;
+    if (!*file && !f)
+        return error_set(err, "the run has no file of rules; expected --rules FILE");
+    if (*file && reload_rules(g, file, c, err) < 0) {
+        if (f)
+            attribute_file_free(f);
+        return -1;
+    }
+    if (!f || (*attributes = hold_attributes(g, f, err)) >= 0)
+        return 0;
+    attribute_file_free(f);
+    return error_prefix(err, "the attributes stay as they were");
+}
+
+static void say_change(char *out, size_t size, const char *file, const struct reload_change *c,
+                       int64_t attributes)
+{
+    int n = 0;
+    *out = 0;
+    if (*file)
+        n = snprintf(out, size, "%u added, %u changed, %u removed, %u unchanged", c->added, c->changed,
+                     c->removed, c->unchanged);
+    if (attributes >= 0)
+        snprintf(out + n, size - (size_t)n, "%sattributes of %lld symbols changed", n ? "; " : "",
+                 (long long)attributes);
+}
+
 /* By SIGHUP the run's own file, by `rules reload` that which it names. */
 static void reload_asked(struct ingest *g, bool by_command)
 {
     struct control *c = g->in.control;
     struct reload_change change = {0};
     struct error err = {""};
-    char file[sizeof c->rules_file];
+    int64_t attributes;
+    char file[sizeof c->rules_file], text[sizeof c->rules_said];
     uint64_t asked = atomics_load_acquire_u64(&c->rules_asked);
     snprintf(file, sizeof file, "%.*s", (int)sizeof file - 1,
              by_command && c->rules_file[0] ? c->rules_file
              : g->in.options->rules         ? g->in.options->rules
                                             : "");
-    if (!file[0] && !by_command)
+    if (!file[0] && !*attributes_path(g) && !by_command)
         return; /* a run without rules */
-    bool bad = file[0] ? reload_rules(g, file, &change, &err) < 0
-                       : error_set(&err, "the run has no file of rules; expected --rules FILE") < 0;
+    bool bad = reload_all(g, file, &change, &attributes, &err) < 0;
     counter_add(g->in.counters, bad ? INGEST_RELOADS_REFUSED : INGEST_RELOADS, 1);
+    say_change(text, sizeof text, file, &change, attributes);
     if (bad)
         instance_log(&g->in, SET_LOG_LEVEL_ERROR, "rules: %s; they stay as they were", err.text);
     else
-        instance_log(&g->in, SET_LOG_LEVEL_INFO, "rules: %u added, %u changed, %u removed, %u unchanged (%s)",
-                     change.added, change.changed, change.removed, change.unchanged, file);
+        instance_log(&g->in, SET_LOG_LEVEL_INFO, "rules: %s (%s)", text, *file ? file : attributes_path(g));
     if (!by_command)
         return;
-    if (bad)
-        snprintf(c->rules_said, sizeof c->rules_said, "%.*s", (int)sizeof c->rules_said - 1, err.text);
-    else
-        snprintf(c->rules_said, sizeof c->rules_said, "%u added, %u changed, %u removed, %u unchanged",
-                 change.added, change.changed, change.removed, change.unchanged);
+    snprintf(c->rules_said, sizeof c->rules_said, "%.*s", (int)sizeof c->rules_said - 1,
+             bad ? err.text : text);
     c->rules_refused = bad;
     atomics_store_release_u64(&c->rules_done, asked);
 }
@@ -428,7 +519,7 @@ static bool reload_can_wait(const struct ingest *g)
 {
     bool wait = g->phase != PHASE_GO_ON || stream_is_inserting(g->stream);
     for (int at = g->journaled; !wait && at < g->n; at += (int)msg_slot_count(&g->batch[at]))
-        wait = g->batch[at].type == MSG_RULE;
+        wait = g->batch[at].type == MSG_RULE || g->batch[at].type == MSG_ATTR;
     return wait;
 }
 
@@ -458,6 +549,8 @@ static int step(void *ctx, uint64_t ticks)
         resume_rings(g);
     if (__builtin_expect(reload_is_asked(g), 0))
         reload_step(g);
+    if (__builtin_expect(attribute_reload_is_due(g->attributes), 0))
+        give_attributes(g);
     if (g->ended)
         return 0;
     bool stopping = !g->stopped && instance_stopping(&g->in);
@@ -744,10 +837,17 @@ static int open_rules_log(struct ingest *g, struct stream_options *o, struct err
 static int open_attributes(struct ingest *g, struct stream_options *o, char kept[ATTRIBUTE_PATH_MAX],
                            struct error *err)
 {
-    const char *file = o->attributes ? o->attributes : g->in.settings->symbols_attributes;
+    const char *file = attributes_path(g), *dir = g->in.options->dir;
+    struct attribute_file *now = NULL;
+    bool anew = g->last_seq == 0;
     if (!g->write_journal)
         return 0;
-    if (attribute_file_keep(file, g->in.options->dir, g->last_seq == 0, kept, err) < 0)
+    if (attribute_file_keep(ATTRIBUTES_NOW, "", dir, anew, kept, err) < 0 ||
+        (*kept && !(now = load_attributes(g, kept, err))))
+        return -1;
+    if (now)
+        attribute_reload_set(g->attributes, now);
+    if (attribute_file_keep(ATTRIBUTES_AT_FIRST, file, dir, anew, kept, err) < 0)
         return -1;
     if (g->whole_start && g->last_seq && (*file || *kept))
         instance_log(&g->in, SET_LOG_LEVEL_INFO, "going on with %s",
@@ -769,7 +869,7 @@ static int check_rules(struct ingest *g, struct error *err)
     for (uint32_t i = 0; i < g->rules_log->n; i++) {
         const struct rules_batch *b = &g->rules_log->batch[i];
         for (uint32_t at = 0; at < b->n; at += msg_slot_count(&b->m[at]))
-            if (parts_add(parts, &b->m[at]) > 0)
+            if (b->m[at].type == MSG_RULE && parts_add(parts, &b->m[at]) > 0)
                 reload_see(in_force, b->m[at].part.id, parts->bytes, parts->len);
     }
     int bad =
@@ -825,6 +925,7 @@ static int open_ingest(struct instance *in)
     struct sigaction on = {.sa_handler = on_hangup};
     sigaction(SIGHUP, &on, NULL);
     g->rules = reload_new();
+    g->attributes = attribute_reload_new(workspace_topology(in->ws)->options.symbols_max);
     g->whole_start = !atomics_load_acquire_u64(&in->control->ready);
     errno = 0;
     if (open_rings(g, &err) == 0 && open_journal(g, &err) == 0 && open_rules_log(g, &so, &err) == 0 &&

@@ -21,7 +21,7 @@ struct stream {
     struct splits *splits;
     struct msg *opening; /* settings and rules, not yet stamped */
     int opening_at, opening_n, opening_rules;
-    struct rules_batch *insert; /* rules that come later, by seq */
+    struct rules_batch *insert; /* rules and attributes that come later, by seq */
     uint32_t inserts, insert_next, insert_at;
     uint64_t insert_seq;
     struct msg *held; /* read before, and to come behind them */
@@ -226,11 +226,11 @@ const struct msg *stream_opening_rules(const struct stream *s, uint32_t *n)
     return s->opening + s->opening_rules;
 }
 
-static uint64_t records(const struct msg *m, uint32_t n)
+static uint64_t records(const struct msg *m, uint32_t n, enum msg_type type)
 {
     uint64_t count = 0;
     for (uint32_t at = 0; at < n; at += msg_slot_count(&m[at]))
-        count++;
+        count += m[at].type == type;
     return count;
 }
 
@@ -285,11 +285,13 @@ static int read_inserted(struct stream *s, struct msg *out, int max)
     const struct rules_batch *b = &s->insert[s->insert_next];
     int n = 0;
     if (s->insert_at == 0) {
-        uint64_t more = records(b->m, b->n);
+        uint64_t attributes = records(b->m, b->n, MSG_ATTR),
+                 more = attributes + records(b->m, b->n, MSG_RULE);
         s->insert_seq = stream_next_seq(s);
         for (int at = s->held_at; at < s->held_n; at += (int)msg_slot_count(&s->held[at]))
             msg_set_seq(&s->held[at], s->held[at].seq + more);
-        sequencer_pass(s->sequencer, MSG_RULE, more);
+        sequencer_pass(s->sequencer, MSG_RULE, more - attributes);
+        sequencer_pass(s->sequencer, MSG_ATTR, attributes);
     }
     while (s->insert_at < b->n && n + MSG_SLOTS_MAX <= max) {
         uint32_t slots = msg_slot_count(&b->m[s->insert_at]);

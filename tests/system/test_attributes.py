@@ -125,4 +125,67 @@ p = ringtape("replay", SIM, "--rules", RULES, "--attributes", write("bad.csv", "
 ok("unknown column 'sectr'" in p.stderr and "did you mean 'sector'?" in p.stderr, "an unknown column is refused with the nearest", p.stderr)
 p = ringtape("rules", "check", RULES, "--against", SIM, "--attributes", write("rows.csv", "symbol,sector,market_cap\nSIM0001,Energy,x\nSIM0002,Energy,2e9\n"))
 ok("rows.csv: line 2 refused: market_cap 'x', expected a number from 0" in p.stderr, "a row that is no good is refused with its line", p.stderr)
+# The file is read again: by SIGHUP, by `rules reload`; roles and all of it killed around it. Late symbols come after that.
+rows, start = [], 1772461200000000000  # 2026-03-02T14:20:00Z
+for second in range(1200):
+    for i in range(12):
+        if i < 8 or second > 900:
+            rows.append(f"{start + second * 10**9 + i * 10**7},{'LATE' if i >= 8 else 'SYM'}{i},{20 + (second * (i + 3)) % 17}.{i:02},100\n")
+TICKS = write("late.csv", "ts_ns,symbol,price,size\n" + "".join(rows))
+WATCH = rules("w.json", {"id": "new", "name": "new", "expr": 'sector == "New" and price > 0', "cooldown": 5},
+              {"id": "old", "name": "old", "expr": 'sector == "Old" and price > 0', "cooldown": 5})
+OLD = "symbol,sector,exchange\n" + "".join(f"{'LATE' if i >= 8 else 'SYM'}{i},Old,NYSE\n" for i in range(12) if i != 9)
+NEW = "symbol,sector,exchange\n" + "".join(f"SYM{i},{'New' if i % 2 else 'Old'},NYSE\n" for i in range(7)) + "LATE8,New,NYSE\nLATE9,New,NYSE\nLATE10,Old,NYSE\n"
+
+
+def reloaded(how, scanners, kills):
+    d, file = new_dir(), write("reload.csv", OLD)
+    args = [BIN, "run", "--source", f"csv:{TICKS}", "--rules", WATCH, "--attributes", file, "--dir", d, "--until-end", "--speed", "150", "--scanners",
+            str(scanners), "--alerts", d + ".jsonl", "--set", "checkpoints.interval_ms=50"]
+    p = subprocess.Popen(args, stderr=open(d + ".log", "a"), start_new_session=True)
+    wait_for(lambda: os.path.exists(d + ".jsonl") and os.path.getsize(d + ".jsonl") > 20000)
+    write("reload.csv", "symbol,sectr\nSYM0,New\n")
+    bad = ringtape("rules", "reload", "--dir", d, code=None)
+    ok(bad.returncode not in (0, -11) and "did you mean 'sector'" in bad.stderr and "nothing has changed" in bad.stderr, f"{how}: a bad file is refused", bad.stderr)
+    write("reload.csv", NEW)
+    if how == "SIGHUP":
+        p.send_signal(signal.SIGHUP)
+        said = wait_for(lambda: "attributes of 4 symbols changed" in open(d + ".log").read())
+        ok(said, "by SIGHUP: what changed is in the log", open(d + ".log").read()[-500:])
+    else:
+        said = ringtape("rules", "reload", "--dir", d).stdout
+        ok(said == "0 added, 0 changed, 0 removed, 2 unchanged; attributes of 4 symbols changed\n", "by rules reload: what changed is said", said)
+    write("reload.csv", "no file of attributes any more\n")
+    if kills == "roles":
+        killed = {"ingest": 0, "scanner": 0, "publisher": 0}
+        kill_loop(p, killed, 2)
+        how = f"{how}, kills {killed}"
+    elif kills == "all":
+        time.sleep(0.5)
+        pids = [p.pid, *roles(p)]
+        os.killpg(p.pid, signal.SIGKILL)
+        p.wait()
+        wait_for(lambda: not any(os.path.exists(f"/proc/{pid}") for pid in pids))
+        p = subprocess.Popen(args, stderr=open(d + ".log", "a"), start_new_session=True)
+        how += ", all killed"
+    p.wait()
+    made = [json.loads(l) for l in alerts(d + ".jsonl")]
+    ringtape("replay", f"capture:{d}/capture", "--alerts", log)
+    ok(p.returncode == 0 and alerts(log) == alerts(d + ".jsonl"), f"{how}: the {len(made)} alerts are those of a replay of the capture", open(d + ".log").read()[-800:])
+    new = {a["symbol"] for a in made if a["rule_id"] == "new"}
+    ok(new == {"SYM1", "SYM3", "SYM5", "LATE8", "LATE9"}, f"{how}: symbols of the new file, also those that came after it", new)
+    begun = min(a["seq"] for a in made if a["rule_id"] == "new")
+    later = {a["symbol"] for a in made if a["rule_id"] == "old" and a["seq"] > begun}
+    ok(later >= {"SYM0", "SYM2", "LATE10"} and not later & {"SYM1", "SYM3", "SYM5", "SYM7"}, f"{how}: what the file does not name any more is unknown", later)
+    attrs = [m for m in (json.loads(l) for l in ringtape("capture", "cat", f"{d}/capture", "--types", "attr").stdout.splitlines()) if m["symbol"].startswith("SYM")]
+    places = [m["seq"] for m in attrs[8:]]
+    ok(len(places) == 4 and places == list(range(places[0], places[0] + 4)), f"{how}: one place for all of it", places)
+    audit = ringtape("audit", "--dir", d, code=None)
+    ok(audit.returncode == 0, f"{how}: the audit holds", audit.stdout + audit.stderr)
+
+
+reloaded("SIGHUP", 1, "none")
+reloaded("rules reload", 4, "roles")
+reloaded("SIGHUP", 2, "all")
+
 done()
