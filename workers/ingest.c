@@ -65,6 +65,7 @@ struct ingest {
     bool special;                     /* the batch has some */
     struct msg *in_force;             /* all that were journaled: for the start of a segment */
     size_t in_force_n, in_force_room;
+    size_t *attributes_at;          /* by symbol: where its last ATTR lies there, + 1; 0: none */
     struct journal_keep_state kept; /* what was logged of it */
     struct reload *rules;           /* in force */
     struct attribute_reload *attributes;
@@ -125,12 +126,26 @@ static bool stays_in_force(const struct msg *m)
            (m->type == MSG_ATTR && m->attr.kind == ATTR_FACTS);
 }
 
+/* Attributes that are read again and again take no more room, if they are as long as those before. */
+static bool remember_in_place(struct ingest *g, const struct msg *m)
+{
+    if (m->type != MSG_ATTR || m->symbol >= g->route.ids)
+        return false;
+    size_t at = g->attributes_at[m->symbol];
+    g->attributes_at[m->symbol] = g->in_force_n + 1;
+    if (!at || msg_slot_count(&g->in_force[at - 1]) != msg_slot_count(m))
+        return false;
+    g->attributes_at[m->symbol] = at;
+    memcpy(&g->in_force[at - 1], m, msg_slot_count(m) * sizeof *m);
+    return true;
+}
+
 /* Remembers what of m[0..n), which is journaled, is in force from now on. */
 static void remember(struct ingest *g, const struct msg *m, int n)
 {
     for (int at = 0; at < n; at += (int)msg_slot_count(&m[at])) {
         uint32_t slots = msg_slot_count(&m[at]);
-        if (!stays_in_force(&m[at]))
+        if (!stays_in_force(&m[at]) || remember_in_place(g, &m[at]))
             continue;
         if (g->in_force_n + slots > g->in_force_room) {
             g->in_force_room = 2 * g->in_force_room + 1024;
@@ -776,7 +791,8 @@ static int open_rings(struct ingest *g, struct error *err)
     g->ruletab = workspace_ruletab(g->in.ws);
     g->route.ids = t->options.symbols_max;
     g->route.bucket = calloc(g->route.ids, sizeof *g->route.bucket);
-    if (!g->route.bucket)
+    g->attributes_at = calloc(g->route.ids, sizeof *g->attributes_at);
+    if (!g->route.bucket || !g->attributes_at)
         abort();
     route_fill(&g->route, g->scanners, (enum bucket_table)g->in.settings->rings_bucket_table);
     g->route.market = t->options.market & MARKET_TOPLISTS;
