@@ -203,9 +203,12 @@ void engine_values(const struct engine *e, uint32_t symbol, uint32_t first, uint
         bool there = s && s->bound == e->epoch && !e->rules_changed;
         int64_t key = there ? node_key(e, s, e->asked[first + i]) : KEY_UNKNOWN;
         enum metric_unit unit = metric_unit(&nd->metric);
-        value[i] = key == KEY_UNKNOWN || unit == UNIT_TEXT ? NAN
-                   : unit == UNIT_PRICE                    ? (double)key / 1e9
-                                                           : key_to_double(key);
+        value[i] = key == KEY_UNKNOWN   ? NAN
+                   : unit == UNIT_PRICE ? (double)key / 1e9
+                   : unit == UNIT_TEXT  ? 0
+                                        : key_to_double(key);
+        if (key != KEY_UNKNOWN && unit == UNIT_TEXT) /* below 2^62: of a number below 2 */
+            memcpy(&value[i], &key, sizeof key);
     }
     if (s)
         s->time_ns = own_ns;

@@ -123,7 +123,7 @@ uint32_t engine_next_symbol(const struct engine *e, uint32_t bucket, uint32_t af
  * asked for changes no event; it is kept up at minutes' ends alone. The place of the first of them. */
 uint32_t engine_ask(struct engine *e, const struct metric *metric, uint32_t n);
 /* The values asked for, of a symbol as of its last message or its bucket's clock, from place `first` on: in
- * money, sizes, percent. NaN: unknown. */
+ * money, sizes, percent; a text as the bits of its attribute_text_key. NaN: unknown. */
 void engine_values(const struct engine *e, uint32_t symbol, uint32_t first, uint32_t n, double *value);
 
 /* What the symbol's move is compared by, as of its last message or its bucket's clock (core/peers.h). False:

@@ -9,7 +9,7 @@ const char *const toplist_window_names[TOPLIST_WINDOW_COUNT] = {TOPLIST_WINDOWS(
 const char *const toplist_metric_names[TOPLIST_METRIC_COUNT] = {TOPLIST_METRICS(X)};
 #undef X
 
-const struct toplist_filter toplist_no_filter = {NAN, NAN, NAN, NAN};
+const struct toplist_filter toplist_no_filter = {NAN, NAN, NAN, NAN, NAN, NAN, KEY_UNKNOWN};
 
 static const char *const metric_of[TOPLIST_METRIC_COUNT][TOPLIST_WINDOW_COUNT] = {
 #define X(name, text, ...) {__VA_ARGS__},
@@ -65,6 +65,8 @@ void toplist_metrics(const struct toplist *t, struct metric metric[RANK_VALUES])
     parse("price", &metric[RANK_PRICE]);
     parse("volume_daily", &metric[RANK_DAY_VOLUME]);
     parse(toplist_metric_name(TOPLIST_CHANGE_PCT, t->window), &metric[RANK_CHANGE_PCT]);
+    parse("market_cap", &metric[RANK_MARKET_CAP]);
+    parse("exchange", &metric[RANK_EXCHANGE]);
 }
 
 void toplist_columns(struct metric metric[TOPLIST_COLUMNS])
@@ -72,6 +74,8 @@ void toplist_columns(struct metric metric[TOPLIST_COLUMNS])
     for (unsigned c = 0; c < TOPLIST_PRICE; c++)
         parse(toplist_metric_name(c / TOPLIST_WINDOW_COUNT, c % TOPLIST_WINDOW_COUNT), &metric[c]);
     parse("price", &metric[TOPLIST_PRICE]);
+    parse("market_cap", &metric[TOPLIST_MARKET_CAP]);
+    parse("exchange", &metric[TOPLIST_EXCHANGE]);
 }
 
 static unsigned column_of(enum toplist_metric metric, enum toplist_window window)
@@ -85,6 +89,8 @@ void toplist_pick(const struct toplist *t, const double column[TOPLIST_COLUMNS],
     value[RANK_PRICE] = column[TOPLIST_PRICE];
     value[RANK_DAY_VOLUME] = column[column_of(TOPLIST_VOLUME, TOPLIST_1D)];
     value[RANK_CHANGE_PCT] = column[column_of(TOPLIST_CHANGE_PCT, t->window)];
+    value[RANK_MARKET_CAP] = column[TOPLIST_MARKET_CAP];
+    value[RANK_EXCHANGE] = column[TOPLIST_EXCHANGE];
 }
 
 /* The bound is none, or the value reaches it. */
@@ -93,13 +99,22 @@ static bool at_least(double value, double bound)
     return isnan(bound) || value >= bound;
 }
 
+/* An unknown text, a NaN, has the bits of none. */
+static bool is_text(double value, int64_t key)
+{
+    int64_t bits;
+    memcpy(&bits, &value, sizeof bits);
+    return key == KEY_UNKNOWN || bits == key;
+}
+
 bool toplist_takes(const struct toplist *t, const struct toplist_row *row)
 {
     const struct toplist_filter *f = &t->filter;
     const double *v = row->value;
     return !isnan(v[RANK_VALUE]) && at_least(v[RANK_DAY_VOLUME], f->min_volume) &&
            at_least(v[RANK_CHANGE_PCT], f->min_change_pct) && at_least(v[RANK_PRICE], f->price_min) &&
-           at_least(-v[RANK_PRICE], -f->price_max);
+           at_least(-v[RANK_PRICE], -f->price_max) && at_least(v[RANK_MARKET_CAP], f->market_cap_min) &&
+           at_least(-v[RANK_MARKET_CAP], -f->market_cap_max) && is_text(v[RANK_EXCHANGE], f->exchange);
 }
 
 bool toplist_before(const struct toplist *t, const struct toplist_row *a, const struct toplist_row *b)

@@ -63,6 +63,8 @@ enum toplist_value {
     RANK_PRICE,
     RANK_DAY_VOLUME,
     RANK_CHANGE_PCT, /* of the list's window */
+    RANK_MARKET_CAP,
+    RANK_EXCHANGE, /* the bits of its attribute_text_key */
     RANK_VALUES
 };
 
@@ -71,6 +73,8 @@ struct toplist_filter {
     double min_volume; /* of the trading day */
     double min_change_pct;
     double price_min, price_max;
+    double market_cap_min, market_cap_max;
+    int64_t exchange; /* attribute_text_key; KEY_UNKNOWN: any */
 };
 extern const struct toplist_filter toplist_no_filter;
 
@@ -92,9 +96,12 @@ extern const char *const toplist_window_names[TOPLIST_WINDOW_COUNT];
 /* The metrics of a list's values, for engine_ask. */
 void toplist_metrics(const struct toplist *t, struct metric metric[RANK_VALUES]);
 
-/* All that lists may look at in a symbol, as columns: a cell for each metric and window, then the price. */
+/* All that lists may look at in a symbol, as columns: a cell for each metric and window, then the price and
+ * attributes. */
 enum {
     TOPLIST_PRICE = TOPLIST_METRIC_COUNT * TOPLIST_WINDOW_COUNT,
+    TOPLIST_MARKET_CAP,
+    TOPLIST_EXCHANGE,
     TOPLIST_COLUMNS,
 };
 /* The metrics of the columns. */

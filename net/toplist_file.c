@@ -1,5 +1,7 @@
 #include "net/toplist_file.h"
 
+#include "core/attribute.h"
+
 #include <errno.h>
 #include <jansson.h>
 #include <math.h>
@@ -25,8 +27,15 @@ enum { FILE_BYTES_MAX = 4 << 20 };
     X("created_at", JSON_STRING, false)                                                                      \
     X("updated_at", JSON_STRING, false)
 
-/* Filter, its place in struct toplist_filter. */
-#define FILTERS(X) X(min_volume) X(min_change_pct) X(price_min) X(price_max)
+/* Filter, its place in struct toplist_filter, JSON's type of it. */
+#define FILTERS(X)                                                                                           \
+    X(min_volume, JSON_REAL)                                                                                 \
+    X(min_change_pct, JSON_REAL)                                                                             \
+    X(price_min, JSON_REAL)                                                                                  \
+    X(price_max, JSON_REAL)                                                                                  \
+    X(market_cap_min, JSON_REAL)                                                                             \
+    X(market_cap_max, JSON_REAL)                                                                             \
+    X(exchange, JSON_STRING)
 
 static const struct {
     const char *name;
@@ -40,8 +49,9 @@ static const struct {
 static const struct {
     const char *name;
     size_t at;
+    json_type type;
 } filters[] = {
-#define X(name) {#name, offsetof(struct toplist_filter, name)},
+#define X(name, type) {#name, offsetof(struct toplist_filter, name), type},
     FILTERS(X)
 #undef X
 };
@@ -72,7 +82,9 @@ static const char *type_name(json_type type)
 
 static bool is_of(const json_t *v, json_type type)
 {
-    return type == JSON_TRUE ? json_is_boolean(v) : json_typeof(v) == type;
+    return type == JSON_TRUE   ? json_is_boolean(v)
+           : type == JSON_REAL ? json_is_number(v)
+                               : json_typeof(v) == type;
 }
 
 static int check_fields(const json_t *o, const struct place *p, struct error *err)
@@ -131,6 +143,17 @@ static int take_choice(const json_t *o, const char *field, const char *const nam
     return wrong(err, p, "\"%s\" is '%.40s', expected %s", field, s, expected);
 }
 
+static int take_text(const json_t *v, int64_t *key)
+{
+    const char *text = json_string_value(v);
+    struct attributes a;
+    attributes_clear(&a);
+    if (!attribute_set_text(&a, ATTRIBUTE_EXCHANGE, text, json_string_length(v)))
+        return -1;
+    *key = attribute_text_key(text, json_string_length(v));
+    return 0;
+}
+
 static int take_filters(const json_t *o, struct toplist_filter *f, const struct place *p, struct error *err)
 {
     const char *names[COUNT(filters)], *key;
@@ -149,9 +172,16 @@ static int take_filters(const json_t *o, struct toplist_filter *f, const struct 
         }
         if (json_is_null(v))
             continue;
-        if (!json_is_number(v))
-            return wrong(err, p, "filter \"%s\" is %s, expected a number", key, type_name(json_typeof(v)));
-        *(double *)((char *)f + filters[i].at) = json_number_value(v);
+        if (!is_of(v, filters[i].type))
+            return wrong(err, p, "filter \"%s\" is %s, expected %s", key, type_name(json_typeof(v)),
+                         type_name(filters[i].type));
+        if (filters[i].type == JSON_REAL)
+            *(double *)((char *)f + filters[i].at) = json_number_value(v);
+        else if (take_text(v, (int64_t *)((char *)f + filters[i].at)) < 0)
+            return wrong(
+                err, p,
+                "filter \"%s\" is '%.70s', expected 1 to %d bytes without quotes or control characters", key,
+                json_string_value(v), ATTRIBUTE_TEXT_MAX);
     }
     return 0;
 }

@@ -4,7 +4,8 @@
  *    "columns","color_scheme","enabled","created_at","updated_at"}
  *
  * of which id, metric and time_window must be there. filters: {"min_volume","min_change_pct","price_min",
- * "price_max"}, each a number. What only a page shows (description, columns, colors, times) is not kept.
+ * "price_max","market_cap_min","market_cap_max"}, each a number, and "exchange", a text. What only a page
+ * shows (description, columns, colors, times) is not kept.
  */
 #ifndef NET_TOPLIST_FILE_H
 #define NET_TOPLIST_FILE_H

@@ -11,10 +11,13 @@ LISTS = ["gainers_1m", "losers_5m", "volume_5m", "volume_1d", "relative_volume",
 USERS = write("lists.json", json.dumps([
     {"id": "cheap", "user_id": "ann", "name": "Cheap and busy", "metric": "volume", "time_window": "5m",
      "filters": {"price_max": 50, "min_volume": 20000}},
+    {"id": "nyse", "metric": "change_pct", "time_window": "5m", "filters": {"exchange": "NYSE", "market_cap_min": 1e9, "market_cap_max": 5e9}},
     {"id": "overbought", "user_id": "ann", "metric": "rsi", "time_window": "1m"},
     {"id": "cheap", "user_id": "bob", "metric": "change_pct", "time_window": "1m", "sort_order": "asc", "enabled": False}]))
 ON += ["--set", f"toplists.file={USERS}"]
-LISTS += ["ann:cheap", "bob:cheap"]
+LISTS += ["ann:cheap", "bob:cheap", "nyse"]
+OF = {f"SIM{i:04}": (["NYSE", "OTC", ""][i % 3], i * 5e7 if i % 7 else "") for i in range(1, 280)}
+os.environ["RINGTAPE_SYMBOLS_ATTRIBUTES"] = write("attributes.csv", "symbol,exchange,market_cap\n" + "".join(f"{s},{e},{c}\n" for s, (e, c) in OF.items()))
 
 
 def shown(d, name, *more):
@@ -50,6 +53,8 @@ ringtape("replay", SIM, "--rules", RULES, "--alerts", log)
 want = alerts(log)
 at_end = {n: replayed(SIM, n) for n in LISTS}
 ok(all(len(at_end[n]["rankings"]) > 5 for n in LISTS), "there are ranks to compare", {n: len(r["rankings"]) for n, r in at_end.items()})
+inside = {r["symbol"] for r in at_end["nyse"]["rankings"]}
+ok(inside <= {s for s, (e, c) in OF.items() if e == "NYSE" and c and 1e9 <= c <= 5e9}, "filters of attributes", inside)
 
 seen = {}  # (list, second) -> ranks
 for scanners in 1, 2, 4:

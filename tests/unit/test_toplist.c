@@ -83,7 +83,7 @@ static void test_ranking(void **state)
 
 static void test_filters(void **state)
 {
-    struct toplist t = {.filter = {1000, 2.5, 5, 50}};
+    struct toplist t = {.filter = {1000, 2.5, 5, 50, NAN, NAN, KEY_UNKNOWN}};
     static const struct {
         double value[RANK_VALUES];
         bool in;
@@ -102,6 +102,73 @@ static void test_filters(void **state)
     t.filter = toplist_no_filter;
     struct toplist_row row = {.name = "A", .name_len = 1, .value = {1, NAN, NAN, NAN}};
     assert_true(toplist_takes(&t, &row));
+}
+
+/* A number, as a column holds the text that stands for it. */
+static double text_column(const char *text)
+{
+    int64_t key = attribute_text_key(text, strlen(text));
+    double d;
+    memcpy(&d, &key, sizeof d);
+    return d;
+}
+
+static void test_attribute_filters(void **state)
+{
+    struct toplist t = {.filter = toplist_no_filter};
+    struct toplist_row row = {.name = "A", .name_len = 1, .value = {1, 10, 1, 1, 2e9, text_column("NYSE")}};
+    (void)state;
+    assert_true(toplist_takes(&t, &row));
+    t.filter.market_cap_min = t.filter.market_cap_max = 2e9;
+    t.filter.exchange = attribute_text_key("NYSE", 4);
+    assert_true(toplist_takes(&t, &row));
+    row.value[RANK_MARKET_CAP] = 1.9e9;
+    assert_false(toplist_takes(&t, &row));
+    row.value[RANK_MARKET_CAP] = 2.1e9;
+    assert_false(toplist_takes(&t, &row));
+    row.value[RANK_MARKET_CAP] = NAN;
+    assert_false(toplist_takes(&t, &row));
+    row.value[RANK_MARKET_CAP] = 2e9;
+    row.value[RANK_EXCHANGE] = text_column("OTC");
+    assert_false(toplist_takes(&t, &row));
+    row.value[RANK_EXCHANGE] = NAN;
+    assert_false(toplist_takes(&t, &row));
+    t.filter.exchange = KEY_UNKNOWN;
+    assert_true(toplist_takes(&t, &row));
+}
+
+/* Attributes as the engine gives them for the columns. */
+static void test_attribute_values(void **state)
+{
+    struct engine_limits limits = bench_limits;
+    struct metric metric[TOPLIST_COLUMNS];
+    double value[TOPLIST_COLUMNS];
+    struct attributes a;
+    struct tape t = {0};
+    struct bench b;
+    (void)state;
+    limits.asked = TOPLIST_COLUMNS;
+    bench_open(&b, &limits);
+    toplist_columns(metric);
+    engine_ask(b.e, metric, TOPLIST_COLUMNS);
+    attributes_clear(&a);
+    assert_true(attribute_set_text(&a, ATTRIBUTE_EXCHANGE, "Börse 1", 8));
+    a.value[ATTRIBUTE_MARKET_CAP] = key_of_double(3.5e9);
+    put_symbol(&t, 0, "A", 0, 0, 0);
+    put_symbol(&t, 1, "B", 0, 0, 0);
+    put_attributes(&t, 0, &a);
+    put_trade(&t, 0, T0 + MIN, PX(10), 5);
+    put_trade(&t, 1, T0 + MIN, PX(11), 5);
+    tape_stamp(&t, 1);
+    bench_apply(&b, &t, 0);
+    engine_values(b.e, 0, 0, TOPLIST_COLUMNS, value);
+    assert_true(value[TOPLIST_PRICE] == 10 && value[TOPLIST_MARKET_CAP] == 3.5e9);
+    assert_true(value[TOPLIST_EXCHANGE] == text_column("Börse 1"));
+    engine_values(b.e, 1, 0, TOPLIST_COLUMNS, value);
+    assert_true(value[TOPLIST_PRICE] == 11 && isnan(value[TOPLIST_MARKET_CAP]) &&
+                isnan(value[TOPLIST_EXCHANGE]));
+    bench_close(&b);
+    tape_free(&t);
 }
 
 /* What a rule's operands show. */
@@ -203,10 +270,9 @@ static void test_values(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_tables),
-        cmocka_unit_test(test_ranking),
-        cmocka_unit_test(test_filters),
-        cmocka_unit_test(test_values),
+        cmocka_unit_test(test_tables),           cmocka_unit_test(test_ranking),
+        cmocka_unit_test(test_filters),          cmocka_unit_test(test_attribute_filters),
+        cmocka_unit_test(test_attribute_values), cmocka_unit_test(test_values),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

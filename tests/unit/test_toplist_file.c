@@ -1,4 +1,5 @@
 /* Users' toplists: what a file may say, and how each fault is named. */
+#include "core/attribute.h"
 #include "net/toplist_file.h"
 
 #include <math.h>
@@ -49,6 +50,19 @@ static void test_taken(void **state)
                 isnan(f->price_max));
 }
 
+static void test_attributes(void **state)
+{
+    (void)state;
+    assert_int_equal(parse("[{\"id\":\"a\",\"metric\":\"volume\",\"time_window\":\"1m\",\"filters\":{"
+                           "\"exchange\":\"B\\u00f6rse\",\"market_cap_min\":1e6,\"market_cap_max\":null}}]"),
+                     1);
+    const struct toplist_filter *f = &list[0].list.filter;
+    assert_true(f->market_cap_min == 1e6 && isnan(f->market_cap_max));
+    assert_int_equal(f->exchange, attribute_text_key("B\xc3\xb6rse", 6));
+    assert_int_equal(parse("[{\"id\":\"a\",\"metric\":\"volume\",\"time_window\":\"1m\"}]"), 1);
+    assert_int_equal(list[0].list.filter.exchange, KEY_UNKNOWN);
+}
+
 #define LIST(more) "[{\"id\":\"a\",\"metric\":\"volume\",\"time_window\":\"1m\"" more "}]"
 
 static const struct {
@@ -67,6 +81,10 @@ static const struct {
     {LIST(",\"user_id\":\"a b\""), "\"user_id\" is 'a b', expected 1 to 63 of letters, digits, . _ -"},
     {LIST(",\"filters\":{\"price_mix\":1}"), "unknown filter 'price_mix', did you mean 'price_min'?"},
     {LIST(",\"filters\":{\"price_min\":\"1\"}"), "filter \"price_min\" is a text, expected a number"},
+    {LIST(",\"filters\":{\"market_cap_mn\":1}"),
+     "unknown filter 'market_cap_mn', did you mean 'market_cap_min'?"},
+    {LIST(",\"filters\":{\"exchange\":1}"), "filter \"exchange\" is a number, expected a text"},
+    {LIST(",\"filters\":{\"exchange\":\"\"}"), "filter \"exchange\" is '', expected 1 to 63 bytes"},
     {"[{\"id\":\"a\",\"metric\":\"volum\",\"time_window\":\"1m\"}]",
      "\"metric\" is 'volum', expected change_pct, volume, rsi, relative_volume or vwap_dist"},
     {"[{\"id\":\"a\",\"metric\":\"volume\",\"time_window\":\"2m\"}]",
@@ -111,6 +129,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_taken),
+        cmocka_unit_test(test_attributes),
         cmocka_unit_test(test_refused),
         cmocka_unit_test(test_bounds),
     };
