@@ -96,10 +96,10 @@ static inline void fire_give(struct engine *e, uint32_t f)
     e->fire_free = f;
 }
 
-/* A heap of the symbol's has changed. */
+/* A heap of the symbol's has changed, or its list of what is ready. */
 static inline void due_update(const struct engine *e, struct symbol *s)
 {
-    int64_t fire_ns = heap_due_ns(e, s->heap);
+    int64_t fire_ns = s->ready == NONE ? heap_due_ns(e, s->heap) : INT64_MIN;
     s->span_ns = heap_due_ns(e, s->within);
     s->due_ns = fire_ns < s->span_ns ? fire_ns : s->span_ns;
 }
