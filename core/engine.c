@@ -354,20 +354,21 @@ SELDOM static struct kept_trade *keep(struct engine *e, struct symbol *s, const 
                                                         [SESSION_POSTMARKET] = KEPT_POSTMARKET};
     int64_t ev = m->event_ns;
     bool past = ev < s->live_start_ns, market = s->session == SESSION_MARKET;
-    struct kept_trade t = {.id = m->trade.trade_id,
-                           .event_ns = ev,
-                           .price_e9 = m->trade.price_e9,
-                           .size = size,
-                           .time_ns = s->time_ns,
-                           .session_no = ev >= s->session_start_ns ? s->session_no : 0,
-                           .updates = (uint8_t)updates,
-                           .session = s->session,
-                           .venue = m->venue,
-                           .flags = (uint8_t)((past ? KEPT_PAST : 0) | came_in[s->session] |
-                                              (market && ev >= s->session_start_ns ? KEPT_OPENS : 0))};
+    struct kept_trade *t = trade_keep(e, s, m->trade.trade_id, ev);
+    *t = (struct kept_trade){.id = m->trade.trade_id,
+                             .event_ns = ev,
+                             .price_e9 = m->trade.price_e9,
+                             .size = size,
+                             .time_ns = s->time_ns,
+                             .session_no = ev >= s->session_start_ns ? s->session_no : 0,
+                             .updates = (uint8_t)updates,
+                             .session = s->session,
+                             .venue = m->venue,
+                             .flags = (uint8_t)((past ? KEPT_PAST : 0) | came_in[s->session] |
+                                                (market && ev >= s->session_start_ns ? KEPT_OPENS : 0))};
     if (past)
-        t.session = (uint8_t)session_find(&e->calendar[s->calendar], ev).kind;
-    return trade_keep(e, s, &t);
+        t->session = (uint8_t)session_find(&e->calendar[s->calendar], ev).kind;
+    return t;
 }
 
 /* The print takes the place of the one that was cancelled: its minute, its turn. */
@@ -500,7 +501,7 @@ ALWAYS_INLINE enum applied apply_trade(struct engine *e, const struct msg *m)
             s->trades.open_no = kept ? s->trades.end : 0;
         }
         if (unlikely(kept && !s->rebuild))
-            prints_push(e, s);
+            prints_push(e, s, kept);
     }
     if (s->drive + moved >= 2 && (p < s->still_from_e9 || p >= s->still_to_e9) && likely(!s->stale))
         rules_touch_trade(e, s, moved);

@@ -585,7 +585,7 @@ SELDOM int64_t metric_days_key(const struct engine *e, const struct symbol *s, c
 
 /* metric_prints.c */
 /* The newest kept print, a last sale, joins the windows of prints. */
-SELDOM void prints_push(const struct engine *e, const struct symbol *s);
+SELDOM void prints_push(const struct engine *e, const struct symbol *s, const struct kept_trade *t);
 void prints_rebuild(const struct engine *e, const struct symbol *s, const struct plan *p);
 int64_t metric_prints(const struct engine *e, const struct symbol *s, const struct node *nd);
 
@@ -753,8 +753,8 @@ static inline uint32_t trades_blocks(const struct engine_limits *l)
 {
     return l->trades / TRADES_BLOCK + (l->trades % TRADES_BLOCK != 0);
 }
-/* Keeps a print, before it is applied: number s->trades.end - 1. */
-SELDOM struct kept_trade *trade_keep(struct engine *e, struct symbol *s, const struct kept_trade *t);
+/* Room for a print of this id and time, number s->trades.end - 1: the caller writes it, all of it. */
+SELDOM struct kept_trade *trade_keep(struct engine *e, struct symbol *s, uint64_t id, int64_t event_ns);
 /* The print of this number, NULL if it is not kept. */
 struct kept_trade *trade_at(const struct engine *e, const struct symbol *s, uint64_t no);
 void trade_rename(struct engine *e, struct symbol *s, uint64_t no, uint64_t id);

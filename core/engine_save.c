@@ -370,7 +370,7 @@ static bool get_trades(struct reader *r, struct engine *e, struct symbol *s, con
         if (!e->trades_blocks || !get(r, &t, sizeof t) || !time_sound(t.event_ns) || !time_sound(t.time_ns) ||
             t.price_e9 <= 0 || t.updates > UPDATES_ALL || t.session > SESSION_POSTMARKET)
             return false;
-        trade_keep(e, s, &t);
+        *trade_keep(e, s, t.id, t.event_ns) = t;
     }
     return true;
 }
