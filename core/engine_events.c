@@ -138,16 +138,35 @@ static void emit_alert(struct engine *e, const struct symbol *s, uint32_t rule)
     e->count.alerts++;
 }
 
+/* Returns how many are left. */
+static uint32_t emit_alerts(struct engine *e, const struct symbol *s, const uint32_t *rule, uint32_t n)
+{
+    for (uint32_t i = 0; i < n; i++) {
+        __builtin_prefetch(e->rule[rule[i]].id);
+        __builtin_prefetch(e->rule[rule[i]].operand);
+    }
+    for (uint32_t i = 0; i < n; i++)
+        emit_alert(e, s, rule[i]);
+    return 0;
+}
+
 void emit_fired(struct engine *e, const struct symbol *s)
 {
+    enum { BATCH = 16 }; /* what alerts say is anywhere in memory: it is asked for some rules at a time */
+    uint32_t rule[BATCH], n = 0;
     e->any_fired = false;
     e->shown_stamp++;
     for (uint32_t i = 0; 4096 * i < e->n_rules; i++)
         for (; e->fired_words[i]; e->fired_words[i] &= e->fired_words[i] - 1) {
             uint32_t word = 64 * i + (uint32_t)__builtin_ctzll(e->fired_words[i]);
-            for (; e->fired[word]; e->fired[word] &= e->fired[word] - 1)
-                emit_alert(e, s, 64 * word + (uint32_t)__builtin_ctzll(e->fired[word]));
+            for (; e->fired[word]; e->fired[word] &= e->fired[word] - 1) {
+                rule[n] = 64 * word + (uint32_t)__builtin_ctzll(e->fired[word]);
+                __builtin_prefetch(&e->rule[rule[n++]]);
+                if (n == BATCH)
+                    n = emit_alerts(e, s, rule, n);
+            }
         }
+    emit_alerts(e, s, rule, n);
 }
 
 void emit_anomaly(struct engine *e, const struct symbol *s, enum anomaly_kind kind, uint32_t k,

@@ -281,10 +281,11 @@ struct instance {
 };
 
 struct loaded_rule {
-    uint32_t ident; /* the same for every version */
-    uint32_t epoch; /* when it came */
-    uint32_t version;
-    size_t built_bytes; /* at most, of what rules_build makes of it */
+    /* one line: whether it fires, what its alert says */
+    int64_t cooldown_ns, expires_ns;
+    uint32_t ident;    /* the same for every version */
+    uint32_t epoch;    /* when it came */
+    uint32_t instance; /* the market's, NONE if it names symbols */
     bool live;
     bool recursive; /* names a metric that starts anew from the trading day's start */
     bool shadow;
@@ -293,19 +294,21 @@ struct loaded_rule {
     uint8_t trigger;
     uint8_t sessions; /* bits 1 << enum session_kind */
     uint8_t n_operands;
-    uint16_t n_nodes, n_terms, n_spans;
-    int64_t cooldown_ns, expires_ns;
-    uint32_t instance; /* the market's, NONE if it names symbols */
-    const char *id;
+    uint32_t version;
+    uint32_t text_bytes; /* that the texts of an alert have at most */
     uint32_t id_len;
+    const char *id;
+    const uint32_t *operand;
+    /* the rest */
+    uint16_t n_nodes, n_terms, n_spans;
+    size_t built_bytes;  /* at most, of what rules_build makes of it */
     const char *symbols; /* comma-separated; none = all */
     uint32_t symbols_len;
-    uint32_t text_bytes; /* that the texts of an alert have at most */
-    const char *expr;    /* for explanations, if it names texts; else NULL */
     uint32_t expr_len;
+    const char *expr;             /* for explanations, if it names texts; else NULL */
     const struct expr_node *node; /* operands are node numbers of the engine */
-    const uint32_t *operand;
-};
+} __attribute__((aligned(64)));
+_Static_assert(offsetof(struct loaded_rule, n_nodes) == 64, "what a fire reads is one line");
 
 struct explain_watch;
 

@@ -140,6 +140,11 @@ static void fire_now(struct engine *e, struct fire *f, uint32_t rule, int64_t t)
     e->any_fired = true;
 }
 
+static bool has_fired(const struct engine *e, uint32_t rule)
+{
+    return e->fired[rule / 64] >> rule % 64 & 1;
+}
+
 /* When what neither holds nor cools may go. It outlives its time by 1 ns at least, for k. */
 static int64_t gone_ns(const struct engine *e, const struct fire *f, const struct loaded_rule *r)
 {
@@ -156,7 +161,7 @@ static int64_t again_ns(const struct engine *e, const struct symbol *s, const st
     if (ready > s->time_ns)
         return ready;
     if (is_halted(s, r))
-        return NEVER_NS; /* rules_resume */
+        return NEVER_NS; /* rules_redue */
     return in_session(s, r) ? ready : s->live_start_ns + MINUTE_NS;
 }
 
@@ -232,21 +237,23 @@ static void candidate_cross(struct engine *e, struct symbol *s, const struct ins
     fire_once(e, s, in);
 }
 
-/* level, once, once_per_bar: at a tick fire_due fires it, with what was true before. */
+/* level, once, once_per_bar. At a tick fires_due, which came before, has fired what had a place already. */
 static void candidate_level(struct engine *e, struct symbol *s, const struct instance *in, enum eval what)
 {
     const struct loaded_rule *r = &e->rule[in->rule];
     struct rule_stats *st = &e->stats[in->rule];
     bool fresh;
+    if (has_fired(e, in->rule))
+        return;
     uint32_t f = fire_take(e, s, r->ident, &fresh);
     if (f == NONE)
         return;
     bool cool = cooled(e, &e->fire[f], r, s->time_ns), open = !is_held(s, r, st);
     st->held_cooldown += open && !cool;
-    if (what == EVAL_CLOCK && cool && open)
+    if (cool && open && (what == EVAL_CLOCK || (what == EVAL_TICK && fresh)))
         fire_now(e, &e->fire[f], in->rule, s->time_ns);
     if (fresh)
-        fire_wait(e, s, f, open ? s->time_ns : again_ns(e, s, &e->fire[f], r));
+        fire_wait(e, s, f, open && what != EVAL_TICK ? s->time_ns : again_ns(e, s, &e->fire[f], r));
 }
 
 /* An instance that may have become true by this message, `was_false` if one of its comparisons was false. */
@@ -307,6 +314,32 @@ static bool fire_due(struct engine *e, struct symbol *s, const uint32_t *cursor,
     return (in && due_level(e, s, cursor, in, x)) || (x->last_ns != INT64_MIN && t < gone_ns(e, x, r));
 }
 
+/* With many rules what is looked at is anywhere in memory: it is asked for some rules at a time, in the order
+ * in which one line leads to the next. */
+enum { BATCH = 16 };
+
+static void prefetch_rules(const struct engine *e, const uint32_t *rule, uint32_t n)
+{
+    for (uint32_t i = 0; i < n; i++) {
+        __builtin_prefetch(&e->rule[rule[i]]);
+        __builtin_prefetch(&e->stats[rule[i]], 1);
+    }
+}
+
+static void prefetch_instances(const struct engine *e, const uint32_t *instance, uint32_t n)
+{
+    for (uint32_t i = 0; i < n; i++)
+        __builtin_prefetch(&e->instance[instance[i]], 1);
+}
+
+static void prefetch_atoms(const struct engine *e, const uint32_t *instance, uint32_t n)
+{
+    for (uint32_t i = 0; i < n; i++)
+        __builtin_prefetch(&e->atom[e->instance[instance[i]].atom_at]);
+}
+
+/* What is ready or due, and holds, fires; what neither holds nor cools goes. Before the candidates, whose
+ * fires are not due again at this message. */
 static void fires_due(struct engine *e, struct symbol *s, const uint32_t *cursor)
 {
     uint32_t list = s->ready;
@@ -318,15 +351,26 @@ static void fires_due(struct engine *e, struct symbol *s, const uint32_t *cursor
     }
     due_update(e, s);
     while (list != NONE) {
-        uint32_t f = list;
-        struct fire *x = &e->fire[f];
-        list = x->sibling;
-        if (x->due_ns > s->time_ns)
-            fire_wait(e, s, f, x->due_ns);
-        else if (fire_due(e, s, cursor, x))
-            fire_wait(e, s, f, again_ns(e, s, x, &e->rule[e->ident_slot[x->ident]]));
-        else
-            fire_give(e, f);
+        uint32_t fire[BATCH], rule[BATCH], instance[BATCH], n = 0, market = 0;
+        for (; list != NONE && n < BATCH; n++, list = e->fire[list].sibling) {
+            fire[n] = list;
+            rule[n] = e->ident_slot[e->fire[list].ident];
+        }
+        prefetch_rules(e, rule, n);
+        for (uint32_t i = 0; i < n; i++)
+            if (e->rule[rule[i]].instance != NONE)
+                instance[market++] = e->rule[rule[i]].instance;
+        prefetch_instances(e, instance, market);
+        prefetch_atoms(e, instance, market);
+        for (uint32_t i = 0; i < n; i++) {
+            struct fire *x = &e->fire[fire[i]];
+            if (x->due_ns > s->time_ns)
+                fire_wait(e, s, fire[i], x->due_ns);
+            else if (fire_due(e, s, cursor, x))
+                fire_wait(e, s, fire[i], again_ns(e, s, x, &e->rule[rule[i]]));
+            else
+                fire_give(e, fire[i]);
+        }
     }
 }
 
@@ -368,18 +412,18 @@ void rules_close(struct engine *e, struct symbol *s)
 static void candidates_of(struct engine *e, struct symbol *s, const uint32_t *cursor, const uint32_t *list,
                           uint32_t from, uint32_t to, bool was_false, enum eval what)
 {
-    enum { AHEAD = 8 }; /* the rules of neighbouring thresholds are anywhere: ask for their lines early */
-    for (uint32_t i = from; i < to; i++) {
-        if (i + 2 * AHEAD < to)
-            __builtin_prefetch(&e->instance[list[i + 2 * AHEAD]], 1);
-        if (i + AHEAD < to) {
-            const struct instance *in = &e->instance[list[i + AHEAD]];
-            __builtin_prefetch(&e->rule[in->rule]);
-            __builtin_prefetch((const char *)&e->rule[in->rule] + 64);
-            __builtin_prefetch(&e->stats[in->rule], 1);
-            __builtin_prefetch(&e->atom[in->atom_at]);
-        }
-        candidate(e, s, cursor, &e->instance[list[i]], was_false, what);
+    for (uint32_t n; from < to; from += n) {
+        uint32_t rule[BATCH];
+        n = to - from < BATCH ? to - from : BATCH;
+        prefetch_instances(e, list + from, n);
+        for (uint32_t i = 0; i < n; i++)
+            rule[i] = e->instance[list[from + i]].rule;
+        prefetch_rules(e, rule, n);
+        prefetch_atoms(e, list + from, n);
+        for (uint32_t i = 0; i < n; i++)
+            __builtin_prefetch(fire_first_cell(e, place_of(e, s), e->rule[rule[i]].ident), 1);
+        for (uint32_t i = 0; i < n; i++)
+            candidate(e, s, cursor, &e->instance[list[from + i]], was_false, what);
     }
 }
 
@@ -449,14 +493,14 @@ void rules_settle(struct engine *e, struct symbol *s, enum eval what)
     const uint32_t *cursor = cursors_of(e, s);
     if (unlikely(e->n_spans))
         spans_settle(e, s, what);
+    if (what == EVAL_TICK && s->due_ns <= s->time_ns)
+        fires_due(e, s, cursor);
     for (uint32_t i = 0; i < e->n_changes; i++)
         flips(e, s, cursor, &e->change[i], what);
     if (e->bind_epoch) {
         new_rules(e, s, cursor, &e->market, what);
         new_rules(e, s, cursor, scope_plan(e, s), what);
     }
-    if (what == EVAL_TICK && s->due_ns <= s->time_ns)
-        fires_due(e, s, cursor);
     e->bind_epoch = 0;
     e->arrived = false;
     e->n_changes = 0;

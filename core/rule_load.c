@@ -200,10 +200,11 @@ static void count_symbol(void *ctx, const char *name, uint32_t len)
     ++*(uint32_t *)ctx;
 }
 
-/* Comparisons in spans are looked at also where they cease to hold: twice in their index. */
+/* The comparisons of a rule, its spans among them: all nodes but the ANDs and ORs, of which there is one less
+ * than leaves. Those in spans are looked at also where they cease to hold: twice in their index. */
 static size_t comparisons_of(const struct loaded_rule *r)
 {
-    return (size_t)r->n_nodes * (r->n_spans ? 2 : 1);
+    return (size_t)(r->n_nodes + r->n_spans + 1) / 2 * (r->n_spans ? 2 : 1);
 }
 
 /* What rules_build needs at most for a rule, so that what is refused does not depend on what comes with it.
