@@ -4,10 +4,11 @@
  * prices on a coarse grid so that values meet thresholds, times that step back, silent minutes and hours,
  * days that switch, rules that come and change.
  *
- * SEED=n runs one seed and prints what it does; SEEDS=n runs that many. */
+ * SEED=n runs one seed and prints what it does; SEEDS=n runs that many; TICKS=n gives each so many messages.
+ */
 #include "tests/unit/engine_harness.h"
 
-enum { SYMBOLS = 6, RULES = 12, SLOTS = 60, TREE = 24, VALUES = 40, KEEP = 40 };
+enum { LAST_DAY = 100, SYMBOLS = 6, RULES = 12, SLOTS = 60, TREE = 24, VALUES = 40, KEEP = 40 };
 
 /* ---- calendars: 0 has four sessions in a day of 12 hours, 1 one session without a gap, 2 is not known */
 
@@ -61,6 +62,15 @@ struct minute {
     bool final;
 };
 
+/* Daily bars of the days that are over, as long as nothing of them changes. */
+enum { DAYS_MAX = 200 };
+struct past {
+    bool made;
+    int64_t today, split_day;
+    size_t n;
+    struct minute day[DAYS_MAX];
+};
+
 enum truth { FALSE, UNKNOWN, TRUE };
 
 struct value {
@@ -101,6 +111,7 @@ struct sym {
     struct minute *bar; /* ascending */
     size_t n_bars, room_bars;
     uint64_t changes; /* ticks and quotes so far */
+    struct past past;
     /* by rule id */
     enum truth truth[RULES]; /* as of the last evaluation, its events over */
     int evaluated[RULES];    /* the slot that truth is of; -1 */
@@ -220,6 +231,34 @@ static struct value quotient(__int128 pv, uint64_t volume)
                   : unknown;
 }
 
+/* The first tick that arrived at this time or later: none before it is of an event of then. */
+static size_t first_tick(const struct sym *s, int64_t from)
+{
+    size_t lo = 0, hi = s->n_ticks;
+    while (lo < hi) {
+        size_t at = (lo + hi) / 2;
+        if (s->tick[at].now < from)
+            lo = at + 1;
+        else
+            hi = at;
+    }
+    return lo;
+}
+
+/* The first bar that is not before the minute. */
+static size_t first_bar(const struct sym *s, int64_t minute)
+{
+    size_t lo = 0, hi = s->n_bars;
+    while (lo < hi) {
+        size_t at = (lo + hi) / 2;
+        if (s->bar[at].minute < minute)
+            lo = at + 1;
+        else
+            hi = at;
+    }
+    return lo;
+}
+
 /* The last price: of the latest tick that was not late. */
 static bool last_price(const struct sym *s, int64_t *price)
 {
@@ -240,7 +279,7 @@ static bool is_open_of(const struct sym *s, const struct tick *t, int64_t day)
 static struct value day_open(const struct sym *s)
 {
     int64_t day = session_of(s->calendar, s->time).day;
-    for (size_t i = 0; i < s->n_ticks; i++)
+    for (size_t i = first_tick(s, day); i < s->n_ticks; i++)
         if (is_open_of(s, &s->tick[i], day))
             return price_value(s->tick[i].price);
     return unknown;
@@ -281,7 +320,7 @@ static bool day_bar(const struct sym *s, int64_t day, struct minute *b)
 {
     bool any = false;
     *b = (struct minute){.low = INT64_MAX};
-    for (size_t i = 0; i < s->n_ticks; i++) {
+    for (size_t i = first_tick(s, day); i < s->n_ticks; i++) {
         const struct tick *t = &s->tick[i];
         struct session now = session_of(s->calendar, t->now);
         if (!any && is_open_of(s, t, day)) {
@@ -293,7 +332,8 @@ static bool day_bar(const struct sym *s, int64_t day, struct minute *b)
         if (session_of(s->calendar, t->ev).day == day && !t->cancelled)
             b->volume += t->size;
     }
-    for (size_t i = 0; i < s->n_bars; i++) {
+    for (size_t i = first_bar(s, day / MIN); i < s->n_bars && s->bar[i].minute * MIN < day + day_length_ns;
+         i++) {
         const struct minute *x = &s->bar[i];
         struct session at = session_of(s->calendar, x->minute * MIN);
         if (at.kind != SESSION_MARKET || at.day != day || x->trades == 0)
@@ -309,19 +349,21 @@ static bool day_bar(const struct sym *s, int64_t day, struct minute *b)
     return any;
 }
 
-enum { DAYS_MAX = 200 };
-
 /* Daily bars of the days before today; the live one is out[n] if *live. */
 static size_t days_of(const struct sym *s, struct minute out[DAYS_MAX + 1], bool *live)
 {
     int64_t today = session_of(s->calendar, s->time).day;
-    size_t n = s->n_history;
-    for (size_t i = 0; i < n; i++)
-        out[i] = s->history[i];
-    for (int64_t day = s->split_day > T0 ? s->split_day : T0; day < today; day += day_length_ns) {
-        assert_true(n < DAYS_MAX); /* those before a split are in the history */
-        n += day_bar(s, day, &out[n]);
+    struct past *p = (struct past *)&s->past; /* what it holds changes no value */
+    if (!p->made || p->today != today || p->split_day != s->split_day) {
+        *p = (struct past){.made = true, .today = today, .split_day = s->split_day, .n = s->n_history};
+        memcpy(p->day, s->history, s->n_history * sizeof *p->day);
+        for (int64_t day = s->split_day > T0 ? s->split_day : T0; day < today; day += day_length_ns) {
+            assert_true(p->n < DAYS_MAX); /* those before a split are in the history */
+            p->n += day_bar(s, day, &p->day[p->n]);
+        }
     }
+    size_t n = p->n;
+    memcpy(out, p->day, n * sizeof *out);
     *live = today != INT64_MIN && day_bar(s, today, &out[n]);
     return n;
 }
@@ -422,7 +464,7 @@ struct extent {
 static struct extent extent_from(const struct sym *s, int64_t minute, bool flat)
 {
     struct extent x = {0};
-    for (size_t i = 0; i < s->n_bars; i++) {
+    for (size_t i = first_bar(s, minute); i < s->n_bars; i++) {
         const struct minute *b = &s->bar[i];
         if (b->minute < minute || (b->trades == 0 && !flat))
             continue;
@@ -533,7 +575,7 @@ static struct value same_time(const struct sym *s)
             at += offset == minute ? (double)bar[i].volume : 0;
         }
     }
-    for (size_t i = 0; i < s->n_ticks; i++)
+    for (size_t i = first_tick(s, now.start); i < s->n_ticks; i++)
         volume += s->tick[i].ev >= now.start && !s->tick[i].cancelled ? (double)s->tick[i].size : 0;
     if (sum == 0)
         return unknown;
@@ -611,7 +653,7 @@ static uint64_t volume_of(const struct sym *s, enum session_kind kind)
 {
     int64_t day = session_of(s->calendar, s->time).day;
     uint64_t volume = 0;
-    for (size_t i = 0; i < s->n_ticks; i++) {
+    for (size_t i = first_tick(s, day); i < s->n_ticks; i++) {
         struct session at = session_of(s->calendar, s->tick[i].ev);
         volume += at.day == day && at.kind == kind && !s->tick[i].cancelled ? s->tick[i].size : 0;
     }
@@ -623,11 +665,10 @@ static struct value window(const struct sym *s, const char *name, unsigned n)
 {
     int64_t first = s->time / MIN - n + 1, before = -1, price;
     uint64_t volume = 0, trades = 0;
-    for (size_t i = 0; i < s->n_bars; i++) {
-        if (s->bar[i].minute < first) {
-            before = s->bar[i].close;
-            continue;
-        }
+    size_t from = first_bar(s, first);
+    if (from > 0)
+        before = s->bar[from - 1].close;
+    for (size_t i = from; i < s->n_bars; i++) {
         volume += s->bar[i].volume;
         trades += s->bar[i].trades;
     }
@@ -650,7 +691,7 @@ static struct value sums(const struct sym *s, bool session)
     struct session now = session_of(s->calendar, s->time);
     __int128 pv = 0;
     uint64_t volume = 0;
-    for (size_t i = 0; i < s->n_ticks; i++)
+    for (size_t i = first_tick(s, session ? now.start : now.day); i < s->n_ticks; i++)
         if (s->tick[i].ev >= (session ? now.start : now.day) && !s->tick[i].cancelled) {
             pv += (__int128)s->tick[i].price * s->tick[i].size;
             volume += s->tick[i].size;
@@ -951,7 +992,7 @@ static bool level(const struct sym *s, const char *name, struct value price, str
         to = from + n;
     }
     struct extent x = {.low = INT64_MAX};
-    for (size_t i = 0; i < s->n_bars; i++)
+    for (size_t i = first_bar(s, from); i < s->n_bars; i++)
         if (s->bar[i].minute >= from && s->bar[i].minute < to && s->bar[i].trades) {
             x.any = true;
             x.high = larger(x.high, s->bar[i].high);
@@ -1051,10 +1092,11 @@ static struct value metric_value(const struct sym *s, const char *name)
     double unit = 1;
     for (unsigned i = 0; i < s->scale; i++)
         unit *= 10;
-    for (size_t i = 0; i < s->n_bars; i++) {
-        live = s->bar[i].minute == now ? &s->bar[i] : live;
-        last = s->bar[i].minute < now ? &s->bar[i] : last;
-    }
+    size_t at = first_bar(s, now);
+    if (at < s->n_bars && s->bar[at].minute == now)
+        live = &s->bar[at];
+    if (at > 0)
+        last = &s->bar[at - 1];
     if (candle(s, name, price, &v))
         return v;
     if (sscanf(name, "%15[a-z_](%u)@%um", head, &n, &length) == 3)
@@ -1475,14 +1517,14 @@ static void see_trade(struct world *w, struct sym *s, int64_t ev, int64_t price,
     }
     s->tick[s->n_ticks++] = (struct tick){ev, s->time, price, size, late, false, id};
     s->changes++;
+    if (session_of(s->calendar, ev).day != session_of(s->calendar, s->time).day)
+        s->past.made = false;
     w->traded[s->bucket] = ev > w->traded[s->bucket] ? ev : w->traded[s->bucket];
     if (ev < s->split_day) {
         evaluate(w, s, LATE);
         return;
     }
-    size_t i = 0;
-    while (i < s->n_bars && s->bar[i].minute < minute)
-        i++;
+    size_t i = first_bar(s, minute);
     if (i == s->n_bars || s->bar[i].minute != minute) {
         room_for_bar(s);
         memmove(&s->bar[i + 1], &s->bar[i], (s->n_bars++ - i) * sizeof *s->bar);
@@ -1512,9 +1554,9 @@ static void see_trade(struct world *w, struct sym *s, int64_t ev, int64_t price,
 /* The bar of a minute out of the ticks that are left. */
 static void remake_bar(struct world *w, struct sym *s, int64_t minute)
 {
-    size_t at = 0;
+    size_t at = first_bar(s, minute);
     struct minute b = {.minute = minute, .revision = minute < s->time / MIN ? s->emptied : 0};
-    for (size_t i = 0; i < s->n_ticks; i++) {
+    for (size_t i = first_tick(s, minute * MIN); i < s->n_ticks; i++) {
         const struct tick *t = &s->tick[i];
         if (t->cancelled || t->ev / MIN != minute)
             continue;
@@ -1526,8 +1568,6 @@ static void remake_bar(struct world *w, struct sym *s, int64_t minute)
         b.pv += (__int128)t->price * t->size;
         b.trades++;
     }
-    while (at < s->n_bars && s->bar[at].minute < minute)
-        at++;
     bool found = at < s->n_bars && s->bar[at].minute == minute;
     b.final = found ? s->bar[at].final : (minute + 1) * MIN + SEC <= s->time;
     if (found && b.trades) {
@@ -1552,6 +1592,7 @@ static void remake_bar(struct world *w, struct sym *s, int64_t minute)
     if (b.final)
         emit_bar(w, s, &b);
     s->changes++;
+    s->past.made = false;
     evaluate(w, s, LATE);
 }
 
@@ -2107,7 +2148,9 @@ static void market(struct world *w, int messages)
     for (int m = 0; m < messages; m++) {
         if (one_in(&w->random, 400)) /* busy, slow, silent for minutes, hours */
             pace = (int64_t[]){50 * MS, 500 * MS, 5 * SEC, 40 * SEC, 5 * MIN}[random_below(&w->random, 5)];
-        if (one_in(&w->random, 3000))
+        if (t > T0 + LAST_DAY * day_length_ns) /* more days are not kept */
+            pace = pace < SEC ? pace : SEC;
+        else if (one_in(&w->random, 3000))
             t += random_below(&w->random, 300) * MIN;
         if (one_in(&w->random, 250))
             add_rule(w);
@@ -2329,8 +2372,9 @@ static void test_random_markets(void **state)
     (void)state;
     size_t seen[3] = {0};
     unsigned seeds = getenv("SEED") ? 1 : getenv("SEEDS") ? (unsigned)atoi(getenv("SEEDS")) : 6;
+    const char *ticks = getenv("TICKS");
     for (unsigned i = 0; i < seeds; i++)
-        run(seed_or(1000 + i), i % 8 == 7 ? 20000 : 4000, seen);
+        run(seed_or(1000 + i), ticks ? atoi(ticks) : i % 8 == 7 ? 20000 : 4000, seen);
     print_message("%zu alerts, %zu bars, %zu splits\n", seen[0], seen[1], seen[2]);
     assert_true(getenv("SEED") || (seen[0] > 100 * seeds && seen[1] > 100 * seeds));
     assert_true(seeds < 4 || seen[2] > 0);
