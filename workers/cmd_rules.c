@@ -1,5 +1,6 @@
 /* ringtape rules check FILE [--against SOURCE]: are these rules good, and how often would they fire?
- * ringtape rules reload --dir DIR [--rules FILE]: a running instance takes them, and what its file of attributes says now. */
+ * ringtape rules reload --dir DIR [--rules FILE]: a running instance takes them, and what its file of
+ * attributes says now. */
 #include "workers/cmd_rules.h"
 
 #include <errno.h>
