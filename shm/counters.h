@@ -71,6 +71,7 @@
     C(SCANNER_CAUGHT_UP, "caught_up_messages", counter, "",                                                  \
       "messages taken from the journal instead of the ring")                                                 \
     C(SCANNER_CATCHING_UP, "catching_up", gauge, "", "1 while messages come from the journal")               \
+    C(SCANNER_PEERS, "peers", counter, "symbols", "symbols given to the market role to be compared")         \
     C(SCANNER_VALUES, "values", counter, "symbols", "rows of values given to the market role")               \
     C(SCANNER_VALUES_DROPPED, "values_dropped", counter, "",                                                 \
       "buckets whose values were left out because the ring to the market role was full")

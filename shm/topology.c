@@ -372,7 +372,7 @@ static void add_peers(struct topology *t)
         o->producer = role(ROLE_SCANNER, k);
         o->consumer = role(ROLE_MARKET, 0);
     }
-    o = topology_add(t, TOPOLOGY_RING, "market_events", 0);
+    o = topology_add(t, TOPOLOGY_RING, "market_out", 0);
     o->param[0] = t->options.event_ring_slots;
     o->producer = role(ROLE_MARKET, 0);
     o->consumer = role(ROLE_PUBLISHER, 0);

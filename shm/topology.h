@@ -99,7 +99,7 @@ struct topology {
  * Objects (name, index): tick_ring k (ingest -> scanner k), event_ring k (scanner k -> publisher), symtab,
  * ruletab, rule_stats k, heartbeats, errlog, staging, control; with MARKET_TOPLISTS also market_ring (ingest
  * -> market), values_ring k (scanner k -> market), markettab; with MARKET_PEERS peers_ring k (scanner k ->
- * market), market_events (market -> publisher), peers; for each role place of kind R: "R_counters" and
+ * market), market_out (market -> publisher), peers; for each role place of kind R: "R_counters" and
  * "R_histograms", index = the place's. */
 int topology_build(struct topology *t, const struct topology_options *options, struct error *err)
     __attribute__((warn_unused_result));

@@ -84,6 +84,14 @@ static void read_ring_sides(const struct workspace *ws, struct observe_ring *r)
     uint64_t ingest[INGEST_COUNTER_COUNT] = {0}, scanner[SCANNER_COUNTER_COUNT] = {0};
     read_counters(workspace_counters(ws, ROLE_INGEST, 0), ingest, INGEST_COUNTER_COUNT);
     read_counters(workspace_counters(ws, ROLE_SCANNER, r->index), scanner, SCANNER_COUNTER_COUNT);
+    if (r->producer.kind == ROLE_MARKET) {
+        r->passed = counter_get(workspace_counters(ws, ROLE_MARKET, 0), MARKET_ANOMALIES);
+        return;
+    }
+    if (!strcmp(r->name, "peers_ring")) {
+        r->passed = scanner[SCANNER_PEERS];
+        return;
+    }
     if (r->consumer.kind == ROLE_MARKET) { /* for which nobody waits: what found no room is left out */
         bool values = r->producer.kind == ROLE_SCANNER;
         r->waits = values ? scanner[SCANNER_VALUES_DROPPED] : ingest[INGEST_MARKET_LOST];

@@ -58,7 +58,7 @@ struct observe_sample {
     int32_t pid; /* the supervisor's */
     uint32_t roles, rings, sinks;
     struct observe_role role[TOPOLOGY_ROLES_MAX]; /* those that are processes */
-    struct observe_ring ring[3 * TOPOLOGY_SCANNERS_MAX + 1];
+    struct observe_ring ring[4 * TOPOLOGY_SCANNERS_MAX + 2];
     struct observe_sink sink[TOPOLOGY_SINKS_MAX]; /* those in use */
     uint64_t ingest[INGEST_COUNTER_COUNT];
     uint64_t publisher[PUBLISHER_COUNTER_COUNT];

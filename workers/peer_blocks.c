@@ -62,6 +62,7 @@ static bool put_symbols(struct peer_blocks *b, const struct engine *e)
         memcpy(m.first, &peer, sizeof peer);
         if (ring_put(&b->ring, &m))
             return false;
+        counter_add(b->in->counters, SCANNER_PEERS, 1);
     }
     return true;
 }

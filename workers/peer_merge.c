@@ -53,7 +53,7 @@ struct peer_merge *peer_merge_open(struct instance *in, struct error *err)
             goto failed;
         ring_consumer_join(&g->ring[k], r);
     }
-    if ((r = join(g, "market_events", 0, err)) && ring_producer_join(&g->events, r, err) == 0)
+    if ((r = join(g, "market_out", 0, err)) && ring_producer_join(&g->events, r, err) == 0)
         return g;
 failed:
     free(g);

@@ -827,11 +827,10 @@ static int prepare(struct publisher *p, struct error *err)
     for (uint32_t k = 0; k < p->rings; k++) {
         size_t bytes;
         bool market = k == p->scanners;
-        void *mem =
-            workspace_object(p->in.ws, market ? "market_events" : "event_ring", market ? 0 : k, &bytes);
+        void *mem = workspace_object(p->in.ws, market ? "market_out" : "event_ring", market ? 0 : k, &bytes);
         struct ring *r = ring_join(mem, bytes, err);
         if (!r)
-            return error_prefix(err, market ? "market_events" : "event ring %u", k);
+            return error_prefix(err, market ? "market_out" : "event ring %u", k);
         ring_consumer_join(&p->ring[k], r);
         p->ended[k] = p->in.control->ends >> k & 1;
         p->ends += p->ended[k];

@@ -88,6 +88,7 @@ static pid_t start_role(int kind, unsigned index)
     struct place *p = &place[n++ % 1024];
     *p = (struct place){kind == ROLE_INGEST    ? &ingest_role
                         : kind == ROLE_SCANNER ? &scanner_role
+                        : kind == ROLE_MARKET  ? &market_role
                                                : &publisher_role,
                         index};
     return process_start(role_process, p, role_name(p->ops->kind));

@@ -76,7 +76,7 @@ static void test_every_scanner_and_role_has_its_objects(void **state)
 static void test_market(void **state)
 {
     (void)state;
-    build(&t, (struct topology_options){.scanners = 60, .market = 1});
+    build(&t, (struct topology_options){.scanners = 60, .market = MARKET_TOPLISTS | MARKET_PEERS});
     assert_true(t.roles[topology_role(&t, ROLE_MARKET, 0)].process);
     assert_int_equal(topology_find(&t, "market_ring", 0)->consumer.kind, ROLE_MARKET);
     assert_non_null(topology_find(&t, "markettab", 0));
