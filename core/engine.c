@@ -81,7 +81,17 @@ size_t engine_hot_bytes(const struct engine_limits *l)
 
 static size_t bars_bytes(const struct engine_limits *l)
 {
-    return align64(l->symbols * ((1 + SERIES_MAX) * bars_stride(l) + DAILY_BARS) * sizeof(struct bar));
+    return align64(l->symbols * bars_stride(l));
+}
+
+static size_t rest_bytes(const struct engine_limits *l)
+{
+    return align64((size_t)l->symbols * l->bars * sizeof(struct bar_rest));
+}
+
+static size_t series_bytes(const struct engine_limits *l)
+{
+    return align64((size_t)l->symbols * SERIES_MAX * (l->bars + 2) * sizeof(struct bar));
 }
 
 static size_t days_bytes(const struct engine_limits *l)
@@ -91,14 +101,14 @@ static size_t days_bytes(const struct engine_limits *l)
 
 size_t engine_footprint(const struct engine_limits *l)
 {
-    return engine_hot_bytes(l) + bars_bytes(l) + days_bytes(l) +
+    return engine_hot_bytes(l) + bars_bytes(l) + rest_bytes(l) + series_bytes(l) + days_bytes(l) +
            trades_blocks(l) * sizeof(struct trades_block);
 }
 
 struct engine *engine_new(void *mem, const struct engine_limits *l, struct rule_stats *stats)
 {
     assert(mem && ((uintptr_t)mem & 63) == 0 && stats);
-    assert(l->bars && (l->bars & (l->bars - 1)) == 0 && l->metrics < 0x8000);
+    assert(l->bars > BARS_KEPT_MIN && l->metrics < 0x8000);
     struct engine *e = mem;
     uint8_t *at = (uint8_t *)mem + align64(sizeof *e);
 #define X(field, n)                                                                                          \
@@ -108,10 +118,10 @@ struct engine *engine_new(void *mem, const struct engine_limits *l, struct rule_
 #undef X
     e->kept = (struct arena){.at = at, .size = kept_bytes(l)};
     e->built = (struct arena){.at = at + align64(kept_bytes(l)), .size = built_bytes(l)};
-    e->bar = (struct bar *)((uint8_t *)mem + engine_hot_bytes(l));
-    e->series_bar = e->bar + l->symbols * bars_stride(l);
-    e->daily_bar = e->series_bar + (size_t)SERIES_MAX * l->symbols * bars_stride(l);
-    e->day = (struct anomaly_day *)((uint8_t *)e->bar + bars_bytes(l));
+    e->bars = (uint8_t *)mem + engine_hot_bytes(l);
+    e->bar_rest = (struct bar_rest *)(void *)(e->bars + bars_bytes(l));
+    e->series_bar = (struct bar *)(void *)((uint8_t *)e->bar_rest + rest_bytes(l));
+    e->day = (struct anomaly_day *)(void *)((uint8_t *)e->series_bar + series_bytes(l));
     e->limits = *l;
     anomaly_settings_default(&e->watching);
     trades_open(e, (uint8_t *)e->day + days_bytes(l));
@@ -178,7 +188,7 @@ struct engine_view engine_view(const struct engine *e, uint32_t symbol)
         v.low_e9 = b->low_e9;
         v.close_e9 = b->close_e9;
         v.live_volume = b->volume;
-        v.live_pv = b->pv;
+        v.live_pv = bar_pv_at(e, s, s->bars_end - 1);
         v.live_trades = b->trades;
     }
     return v;

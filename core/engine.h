@@ -24,7 +24,7 @@ struct engine_limits {
     uint32_t rules;   /* slots */
     uint32_t metrics; /* distinct metrics named by the rules in force */
     uint32_t fires;   /* pairs (rule, symbol) that hold, or fired and are in their cooldown */
-    uint32_t bars;    /* kept bars of a symbol, a power of two; at least bars.keep + 1440 */
+    uint32_t bars;    /* kept bars of a symbol, at least bars.keep + 1440; memory is touched as they come */
     uint32_t asked;   /* values that engine_ask may name */
     uint32_t trades;  /* kept for corrections, of all symbols; 0: none, and no print can be corrected */
 };

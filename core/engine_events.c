@@ -23,22 +23,22 @@ static struct msg *event_begin(struct engine *e, enum msg_type type, const struc
     return m;
 }
 
-void emit_bar(struct engine *e, const struct symbol *s, const struct bar *b)
+void emit_bar(struct engine *e, const struct symbol *s, struct whole_bar b)
 {
-    struct msg_bar p = {.open_e9 = b->open_e9,
-                        .high_e9 = b->high_e9,
-                        .low_e9 = b->low_e9,
-                        .close_e9 = b->close_e9,
-                        .volume = b->volume,
-                        .pv_lo = (uint64_t)b->pv,
-                        .pv_hi = (int64_t)(b->pv >> 64),
-                        .trades = b->trades,
-                        .revision = b->revision,
+    struct msg_bar p = {.open_e9 = b.bar.open_e9,
+                        .high_e9 = b.bar.high_e9,
+                        .low_e9 = b.bar.low_e9,
+                        .close_e9 = b.bar.close_e9,
+                        .volume = b.bar.volume,
+                        .pv_lo = b.pv_low,
+                        .pv_hi = b.rest.pv_high,
+                        .trades = b.bar.trades,
+                        .revision = b.rest.revision,
                         .length_s = 60};
     struct msg *m = event_begin(e, MSG_BAR, s, sizeof p, &p.sub);
-    m->event_ns = (int64_t)b->minute * MINUTE_NS;
+    m->event_ns = (int64_t)b.bar.minute * MINUTE_NS;
     msg_put(m, 0, &p, sizeof p);
-    if (b->revision)
+    if (b.rest.revision)
         e->count.revisions++;
     else
         e->count.bars++;

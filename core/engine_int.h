@@ -34,6 +34,8 @@ enum {
     CALENDAR_DAYS = 32,
     LINE_WORDS = 8,
     STATE_WORDS_PER_METRIC = 16, /* on average, at most */
+    BARS_KEPT_MIN = 256, /* what stays before a day's first bar: the longest window, bars not final */
+    BARS_DROP_PARTS = 8, /* … and where they are too many all the same, this part of them goes at once */
     SERIES_MAX = 8,              /* timeframes beyond one minute that rules in force name */
     SERIES_WORDS = 2,
     SERIES_DAILY = UINT8_MAX, /* the daily bars: no series of those */
@@ -142,7 +144,7 @@ struct symbol {
     bool stale;             /* ended bars, minute, session or day changed: evaluate every metric */
     bool rebuild;           /* … and metric state must be made anew from the kept bars */
     uint32_t live_unpriced; /* prints of the live minute while it has had no last sale: they make no bar */
-    uint64_t bars_end;      /* bars ever kept; the ring holds the last limits.bars */
+    uint64_t bars_end;      /* bars ever kept; those from bars_base on still are */
     uint64_t bars_first;    /* where recursive metrics start: the anchor less bars.keep */
     /* the rest */
     int64_t bid_e9, ask_e9;
@@ -175,7 +177,7 @@ struct symbol {
     uint32_t n_daily, daily_end; /* daily bars, and those of them that are before today */
     bool daily_saved;            /* they are in the checkpoint as they are */
     /* corrections */
-    uint64_t bars_base;        /* the ring has none before: a cancelled bar's place was taken from there */
+    uint64_t bars_base;        /* the first bar that is kept */
     uint32_t emptied_revision; /* 1 + the highest revision of a final bar that lost all its prints; 0 */
     uint32_t session_no;       /* counts the times that the session's sums began anew */
     struct kept trades;        /* of the trading day */
@@ -368,8 +370,11 @@ struct engine {
     uint32_t *next_in_bucket; /* by place; NONE at the end */
     uint32_t n_symbols;
     struct attributes *attributes; /* by place */
-    struct bar *bar, *series_bar;  /* series_bar: SERIES_MAX rings for each symbol */
-    struct bar *daily_bar;         /* DAILY_BARS for each symbol, by date */
+    /* For each symbol DAILY_BARS by date, then limits.bars of one minute. No ring: at a trading day's first bar
+     * those before move to the front, so that memory is touched for as many as a day needs. */
+    uint8_t *bars;
+    struct bar_rest *bar_rest; /* limits.bars for each symbol */
+    struct bar *series_bar;    /* SERIES_MAX times limits.bars for each symbol */
 
     /* anomalies; the memory is touched only where they are looked for */
     unsigned watched; /* 0 or WATCHED */
@@ -480,25 +485,62 @@ static inline struct attributes *attributes_of(const struct engine *e, const str
     return &e->attributes[place_of(e, s)];
 }
 
-/* Not a power of two: bars of the same minute would share one set of the cache. */
+/* Of a symbol's bars, in bytes. No whole pages: bars of the same minute would share one set of the cache. */
 static inline size_t bars_stride(const struct engine_limits *l)
 {
-    return l->bars + 2;
-}
-
-static inline struct bar *bar_at(const struct engine *e, const struct symbol *s, uint64_t i)
-{
-    return &e->bar[(size_t)place_of(e, s) * bars_stride(&e->limits) + (i & (e->limits.bars - 1))];
+    size_t n = DAILY_BARS * sizeof(struct bar) + l->bars * sizeof(struct minute_bar);
+    return n % 4096 < 64 ? n + 64 : n;
 }
 
 static inline struct bar *daily_of(const struct engine *e, const struct symbol *s)
 {
-    return &e->daily_bar[(size_t)place_of(e, s) * DAILY_BARS];
+    return (struct bar *)(void *)(e->bars + (size_t)place_of(e, s) * bars_stride(&e->limits));
 }
 
-static inline struct bar *series_ring(const struct engine *e, const struct symbol *s, uint32_t series)
+static inline struct minute_bar *minute_bars_of(const struct engine *e, const struct symbol *s)
 {
-    return &e->series_bar[((size_t)series * e->limits.symbols + place_of(e, s)) * bars_stride(&e->limits)];
+    return (struct minute_bar *)(void *)(daily_of(e, s) + DAILY_BARS);
+}
+
+static inline struct bar *bar_at(const struct engine *e, const struct symbol *s, uint64_t i)
+{
+    return &minute_bars_of(e, s)[i - s->bars_base].bar;
+}
+
+static inline struct bar_rest *bar_rest_at(const struct engine *e, const struct symbol *s, uint64_t i)
+{
+    return &e->bar_rest[(size_t)place_of(e, s) * e->limits.bars + (i - s->bars_base)];
+}
+
+static inline struct whole_bar bar_get(const struct engine *e, const struct symbol *s, uint64_t i)
+{
+    const struct minute_bar *m = &minute_bars_of(e, s)[i - s->bars_base];
+    struct whole_bar b = {.bar = m->bar, .pv_low = m->pv_low};
+    b.bar.wide = 0;
+    if (unlikely(m->bar.wide))
+        b.rest = *bar_rest_at(e, s, i);
+    return b;
+}
+
+static inline void bar_put(const struct engine *e, const struct symbol *s, uint64_t i, struct whole_bar b)
+{
+    struct minute_bar *m = &minute_bars_of(e, s)[i - s->bars_base];
+    bool wide = b.rest.pv_high || b.rest.revision;
+    *m = (struct minute_bar){b.bar, b.pv_low};
+    m->bar.wide = wide;
+    if (unlikely(wide))
+        *bar_rest_at(e, s, i) = b.rest;
+}
+
+static inline __int128 bar_pv_at(const struct engine *e, const struct symbol *s, uint64_t i)
+{
+    const struct minute_bar *m = &minute_bars_of(e, s)[i - s->bars_base];
+    return m->bar.wide ? (__int128)bar_rest_at(e, s, i)->pv_high << 64 | m->pv_low : (__int128)m->pv_low;
+}
+
+static inline struct bar *series_bars(const struct engine *e, const struct symbol *s, uint32_t series)
+{
+    return &e->series_bar[((size_t)series * e->limits.symbols + place_of(e, s)) * (e->limits.bars + 2)];
 }
 
 static inline uint32_t block_words_max(const struct engine_limits *l)
@@ -509,13 +551,6 @@ static inline uint32_t block_words_max(const struct engine_limits *l)
 static inline int64_t *block_of(const struct engine *e, const struct symbol *s)
 {
     return e->block + (size_t)place_of(e, s) * e->block_words;
-}
-
-/* The first bar still kept. */
-static inline uint64_t bars_oldest(const struct engine *e, const struct symbol *s)
-{
-    uint64_t first = s->bars_end > e->limits.bars ? s->bars_end - e->limits.bars : 0;
-    return first > s->bars_base ? first : s->bars_base;
 }
 
 /* The engine's node of the span whose condition an instance is. */
@@ -644,7 +679,7 @@ void spans_close(struct engine *e, struct symbol *s);
 uint32_t span_cursor(const struct engine *e, const struct symbol *s, uint32_t node, bool at_close);
 
 /* engine_events.c */
-void emit_bar(struct engine *e, const struct symbol *s, const struct bar *b);
+void emit_bar(struct engine *e, const struct symbol *s, struct whole_bar b);
 /* What fired at this message, in the order of the rules. */
 SELDOM void emit_fired(struct engine *e, const struct symbol *s);
 
@@ -706,8 +741,11 @@ static inline bool makes_flat(const struct engine *e, const struct symbol *s)
 uint64_t bar_find(const struct engine *e, const struct symbol *s, uint32_t minute, bool *found);
 /* Is a bar at this place final, or past its time to be provisional? */
 bool bar_is_final(const struct engine *e, const struct symbol *s, uint64_t i, uint32_t minute);
-/* Makes room for a bar at this place, NULL if it is older than what is kept; takes it out. */
-struct bar *bar_insert(struct engine *e, struct symbol *s, uint64_t i, uint32_t minute);
+/* The oldest n bars go. */
+void bars_drop(struct engine *e, struct symbol *s, uint64_t n);
+/* Puts a bar of a minute without a trade at this place; false if it is older than what is kept. */
+bool bar_insert(struct engine *e, struct symbol *s, uint64_t i, uint32_t minute);
+/* Takes one out. */
 void bar_remove(struct engine *e, struct symbol *s, uint64_t i);
 /* A bar that had ended has changed. */
 void bar_changed(struct engine *e, struct symbol *s, uint64_t i);

@@ -176,15 +176,16 @@ struct indicator_row {
 };
 extern const struct indicator_row indicator_rows[INDICATOR_KIND_COUNT];
 
-/* Bars in a ring: bar i, first <= i < end, is ring[i & mask]. */
+/* Bars one after the other, `stride` bytes apart: bar i, first <= i < end, where `zero` is that at `bar`. */
 struct bar_series {
-    const struct bar *ring;
-    uint64_t mask, first, end;
+    const struct bar *bar;
+    size_t stride;
+    uint64_t zero, first, end;
 };
 
 static inline const struct bar *series_bar(const struct bar_series *b, uint64_t i)
 {
-    return &b->ring[i & b->mask];
+    return (const struct bar *)(const void *)((const char *)b->bar + (i - b->zero) * b->stride);
 }
 
 /* What moves an indicator between two bars. */

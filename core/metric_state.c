@@ -11,7 +11,7 @@ static bool is_opening_range(const struct node *nd)
 /* Windows of clock minutes: what ended bars give to them in the live minute. */
 static void window(const struct engine *e, const struct symbol *s, const struct node *nd, int64_t *w)
 {
-    uint64_t i = s->bars_end, oldest = bars_oldest(e, s);
+    uint64_t i = s->bars_end, oldest = s->bars_base;
     int64_t first = s->live_start_ns / MINUTE_NS - nd->metric.period + 1; /* minute of the window's start */
     uint64_t volume = 0, trades = 0;
     int64_t high = 0, low = 0;
@@ -24,7 +24,7 @@ static void window(const struct engine *e, const struct symbol *s, const struct 
         const struct bar *b = bar_at(e, s, i - 1);
         volume += b->volume;
         trades += b->trades;
-        pv += b->pv;
+        pv += bar_pv_at(e, s, i - 1);
         high = b->high_e9 > high ? b->high_e9 : high;
         low = low == 0 || b->low_e9 < low ? b->low_e9 : low;
     }
@@ -70,17 +70,15 @@ static bool is_window(const struct node *nd)
 static struct bar_series series_of(const struct engine *e, const struct symbol *s, uint32_t series,
                                    uint64_t end)
 {
-    struct bar_series b = {.mask = e->limits.bars - 1, .end = end};
-    if (series == SERIES_DAILY)
-        return (struct bar_series){.ring = daily_of(e, s), .mask = UINT64_MAX, .end = end};
-    if (series == 0) {
-        b.ring = bar_at(e, s, 0);
-        b.first = s->bars_first;
-        return b;
-    }
-    b.ring = series_ring(e, s, series - 1);
-    b.first = end > e->limits.bars ? end - e->limits.bars : 0;
-    return b;
+    if (series == 0)
+        return (struct bar_series){.bar = &minute_bars_of(e, s)->bar,
+                                   .stride = sizeof(struct minute_bar),
+                                   .zero = s->bars_base,
+                                   .first = s->bars_first,
+                                   .end = end};
+    return (struct bar_series){.bar = series == SERIES_DAILY ? daily_of(e, s) : series_bars(e, s, series - 1),
+                               .stride = sizeof(struct bar),
+                               .end = end};
 }
 
 static void bar_join(struct bar *b, const struct bar *x)
@@ -89,7 +87,6 @@ static void bar_join(struct bar *b, const struct bar *x)
     b->low_e9 = x->low_e9 < b->low_e9 ? x->low_e9 : b->low_e9;
     b->close_e9 = x->close_e9;
     b->volume += x->volume;
-    b->pv += x->pv;
     b->trades += x->trades;
 }
 
@@ -159,7 +156,7 @@ int64_t metric_relative_volume(const struct engine *e, const struct symbol *s, c
     if (nd->series) {
         const int64_t *w = block_of(e, s) + e->series[nd->series - 1].state_at;
         if (w[1])
-            live += (double)series_ring(e, s, nd->series - 1)[(uint64_t)w[0] & (e->limits.bars - 1)].volume;
+            live += (double)series_bars(e, s, nd->series - 1)[w[0]].volume;
     }
     double left = 1 - (double)(s->time_ns - start) / (double)(end - start);
     return key_number(100 * (live + left * mean) / mean);
@@ -179,7 +176,7 @@ static void series_add(const struct engine *e, const struct symbol *s, uint32_t 
     int64_t *w = block_of(e, s) + e->series[k].state_at, t = (int64_t)x->minute * MINUTE_NS;
     if (w[1] && t >= w[1])
         series_close(e, s, k, w);
-    struct bar *open = &series_ring(e, s, k)[(uint64_t)w[0] & (e->limits.bars - 1)];
+    struct bar *open = &series_bars(e, s, k)[w[0]];
     if (w[1]) {
         bar_join(open, x);
     } else {
@@ -210,7 +207,6 @@ static inline bool bars_now(const struct engine *e, const struct symbol *s, uint
                          .low_e9 = s->low_e9,
                          .close_e9 = s->close_e9,
                          .volume = s->live_volume,
-                         .pv = s->live_pv,
                          .trades = s->live_trades};
     bool has_live = s->live_trades != 0;
     uint64_t end = s->bars_end;
@@ -221,7 +217,7 @@ static inline bool bars_now(const struct engine *e, const struct symbol *s, uint
         const int64_t *w = block_of(e, s) + e->series[series - 1].state_at;
         end = (uint64_t)w[0];
         if (w[1]) {
-            struct bar open = series_ring(e, s, series - 1)[end & (e->limits.bars - 1)];
+            struct bar open = series_bars(e, s, series - 1)[end];
             if (has_live)
                 bar_join(&open, live);
             *live = open;
@@ -306,7 +302,7 @@ static void plan_days(const struct engine *e, const struct symbol *s, const stru
 void metrics_rebuild(const struct engine *e, struct symbol *s)
 {
     const struct plan *q = scope_plan(e, s);
-    uint64_t oldest = bars_oldest(e, s), i = s->bars_end;
+    uint64_t oldest = s->bars_base, i = s->bars_end;
     while (i > oldest && (int64_t)bar_at(e, s, i - 1)->minute * MINUTE_NS >= s->day_start_ns)
         i--;
     s->bars_first = i - oldest > e->keep ? i - e->keep : oldest;

@@ -151,7 +151,7 @@ static inline int64_t node_key(const struct engine *e, const struct symbol *s, u
     case METRIC_VOLUME:
         return last ? size_key(s, last->volume) : KEY_UNKNOWN;
     case METRIC_VWAP:
-        return last ? vwap_key(last->pv, last->volume) : KEY_UNKNOWN;
+        return last ? vwap_key(bar_pv_at(e, s, s->bars_end - 1), last->volume) : KEY_UNKNOWN;
     case METRIC_CHANGE:
         return priced && w[0] != KEY_UNKNOWN ? s->price_e9 - w[0] : KEY_UNKNOWN;
     case METRIC_CHANGE_PCT:
