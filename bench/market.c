@@ -8,12 +8,13 @@
  * One line of JSON for each row: what the engine's memory is at the day's end, how long CLOCKs take that close
  * minutes. A CLOCK whose bucket has many symbols takes several calls of engine_apply (core/engine.h), between
  * which the role looks at everything else: a call is the pause. Timed is the thread's CPU time, less what
- * asking for it twice costs.
+ * asking for it twice costs; a CLOCK during which the thread lost its CPU does not count.
  */
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -39,7 +40,7 @@ enum { INDICATORS = sizeof indicators / sizeof *indicators };
 struct samples {
     const char *kind;
     uint32_t *call_ns, *clock_ns;
-    size_t calls, clocks, room;
+    size_t calls, clocks, room, dropped;
 };
 
 struct market {
@@ -57,6 +58,13 @@ static int64_t cpu_ns(void)
     struct timespec t;
     clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
     return (int64_t)t.tv_sec * SECOND_NS + t.tv_nsec;
+}
+
+static long preemptions(void)
+{
+    struct rusage r;
+    getrusage(RUSAGE_THREAD, &r);
+    return r.ru_nivcsw;
 }
 
 static uint32_t draw(struct market *k) /* xorshift64* */
@@ -78,7 +86,8 @@ static void apply(struct market *k, struct msg *m, struct samples *into)
 {
     struct engine_out *out = &k->memory.out;
     int64_t whole_ns = 0;
-    size_t taken;
+    size_t taken, calls = into ? into->calls : 0;
+    long before = into ? preemptions() : 0;
     for (uint32_t i = 0, n = msg_slot_count(m); i < n; i++)
         m[i].seq = k->seq + 1;
     k->seq++;
@@ -94,7 +103,10 @@ static void apply(struct market *k, struct msg *m, struct samples *into)
         if (into->calls < into->room)
             into->call_ns[into->calls++] = (uint32_t)took_ns;
     } while (taken == 0);
-    if (into && into->clocks < into->room)
+    if (into && preemptions() != before) {
+        into->calls = calls;
+        into->dropped++;
+    } else if (into && into->clocks < into->room)
         into->clock_ns[into->clocks++] = (uint32_t)whole_ns;
 }
 
@@ -191,6 +203,7 @@ static void trade(struct market *k, uint32_t id, int64_t event_ns)
 {
     uint32_t r = draw(k);
     k->price_e9[id] += r % 12 == 0 ? CENT_E9 : r % 12 == 1 ? -CENT_E9 : 0;
+    k->price_e9[id] += r % 5000 == 2 ? 20 * CENT_E9 : r % 5000 == 3 ? -20 * CENT_E9 : 0;
     struct msg m = {.symbol = id, .type = MSG_TRADE, .event_ns = event_ns, .recv_ns = event_ns};
     m.trade = (struct msg_trade){
         .price_e9 = k->price_e9[id], .size = 1 + (r >> 8) % 500, .trade_id = k->seq + 1};
@@ -326,8 +339,9 @@ static void time_rows(const struct samples *s)
     qsort(s->clock_ns, s->clocks, sizeof *s->clock_ns, by_value);
     for (unsigned i = 0; i < sizeof parts / sizeof *parts; i++) {
         snprintf(kind, sizeof kind, "%s_%s", s->kind, parts[i].name);
-        snprintf(note, sizeof note, "%zu calls of engine_apply; %s of the %zu CLOCKs, all calls of each: %.1f us",
-                 s->calls, parts[i].name, s->clocks, at(s->clock_ns, s->clocks, parts[i].part));
+        snprintf(note, sizeof note,
+                 "%zu calls of engine_apply; %s of the %zu CLOCKs, all calls of each: %.1f us; %zu dropped",
+                 s->calls, parts[i].name, s->clocks, at(s->clock_ns, s->clocks, parts[i].part), s->dropped);
         row("minute_close_us", kind, RULES, at(s->call_ns, s->calls, parts[i].part),
             parts[i].part == 0.999 ? 20 : 0, "us", note);
     }

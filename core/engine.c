@@ -52,7 +52,9 @@ static uint32_t pow2_at_least(uint32_t n)
     X(touched, l->metrics *CURSORS_PER_METRIC *EXPR_LEVELS)                                                  \
     X(fired, l->rules)                                                                                       \
     X(windows, l->symbols)                                                                                   \
-    X(attributes, l->symbols)
+    X(attributes, l->symbols)                                                                                \
+    X(ahead, l->symbols)                                                                                     \
+    X(ahead_block, (size_t)l->symbols *block_words_max(l))
 
 /* Memory for what rules need beside their slots: as parsed, and as indexed. */
 static size_t kept_bytes(const struct engine_limits *l)
@@ -101,7 +103,7 @@ static size_t days_bytes(const struct engine_limits *l)
 
 size_t engine_footprint(const struct engine_limits *l)
 {
-    return engine_hot_bytes(l) + bars_bytes(l) + rest_bytes(l) + series_bytes(l) + days_bytes(l) +
+    return engine_hot_bytes(l) + bars_bytes(l) + rest_bytes(l) + 2 * series_bytes(l) + days_bytes(l) +
            trades_blocks(l) * sizeof(struct trades_block);
 }
 
@@ -121,7 +123,8 @@ struct engine *engine_new(void *mem, const struct engine_limits *l, struct rule_
     e->bars = (uint8_t *)mem + engine_hot_bytes(l);
     e->bar_rest = (struct bar_rest *)(void *)(e->bars + bars_bytes(l));
     e->series_bar = (struct bar *)(void *)((uint8_t *)e->bar_rest + rest_bytes(l));
-    e->day = (struct anomaly_day *)(void *)((uint8_t *)e->series_bar + series_bytes(l));
+    e->ahead_series_bar = (struct bar *)(void *)((uint8_t *)e->series_bar + series_bytes(l));
+    e->day = (struct anomaly_day *)(void *)((uint8_t *)e->ahead_series_bar + series_bytes(l));
     e->limits = *l;
     anomaly_settings_default(&e->watching);
     trades_open(e, (uint8_t *)e->day + days_bytes(l));
@@ -593,7 +596,7 @@ static inline bool clock_alone(struct engine *e, const struct msg *m)
 }
 
 /* A call ends after so many symbols that had something to do: what waits for its end never waits long. */
-enum { CLOCK_SYMBOLS = 4 };
+enum { CLOCK_SYMBOLS = 2 };
 
 /* False if the message has to come again: no room for events, or enough for one call. */
 static bool apply_clock(struct engine *e, const struct msg *m)
@@ -619,10 +622,13 @@ static bool apply_clock(struct engine *e, const struct msg *m)
             struct symbol *s = &e->symbol[i];
             if (s->live_start_ns < 0)
                 continue; /* no message yet */
-            woken += next_event(e, s) <= t;
+            woken += next_event(e, s) <= t || s->ahead_ns <= t;
             if (woken > CLOCK_SYMBOLS || !clock_symbol(e, s, t))
                 return false;
+            if (unlikely(s->ahead_ns <= t))
+                metrics_ahead(e, s, t);
             int64_t n = next_event(e, s);
+            n = s->ahead_ns < n ? s->ahead_ns : n;
             next = n < next ? n : next;
         }
         b->next_ns = next;
@@ -677,6 +683,7 @@ bool symbol_add(struct engine *e, uint32_t id, const char *name, uint32_t bucket
                                        .final_ns = NEVER_NS,
                                        .due_ns = NEVER_NS,
                                        .span_ns = NEVER_NS,
+                                       .ahead_ns = NEVER_NS,
                                        .heap = NONE,
                                        .within = NONE,
                                        .fors = NONE,

@@ -52,6 +52,7 @@ static void split_bar(struct bar *b, const struct split *x)
 /* Sums of price x size are what they were. Of the day that begins there is nothing yet. */
 static void split_symbol(struct engine *e, struct symbol *s, const struct split *x)
 {
+    ahead_forget(e, s);
     for (uint64_t i = s->bars_base; i < s->bars_end; i++)
         split_bar(bar_at(e, s, i), x);
     for (uint32_t i = 0; i < s->daily_end; i++)
@@ -101,6 +102,7 @@ static void session_switch(struct engine *e, struct symbol *s)
 {
     struct session_at at = session_find(&e->calendar[s->calendar], s->live_start_ns);
     s->session_end_ns = at.end_ns;
+    ahead_plan(e, s);
     if (at.start_ns == s->session_start_ns && at.kind == s->session)
         return;
     if (s->session == SESSION_MARKET && s->day_open_e9 != KEY_UNKNOWN) /* it has traded there */
@@ -176,8 +178,10 @@ void calendar_add(struct engine *e, uint32_t id, const struct trading_day *day)
     }
     c->day[at] = *day;
     for (uint32_t i = 0; i < e->n_symbols; i++)
-        if (e->symbol[i].calendar == id)
+        if (e->symbol[i].calendar == id) {
             e->symbol[i].session_end_ns = INT64_MIN; /* look again at the next roll */
+            ahead_forget(e, &e->symbol[i]);
+        }
     for (int b = 0; b < BUCKET_COUNT; b++)
         e->bucket[b].next_ns = INT64_MIN;
 }
@@ -366,6 +370,7 @@ void bar_remove(struct engine *e, struct symbol *s, uint64_t i)
 void bar_changed(struct engine *e, struct symbol *s, uint64_t i)
 {
     s->saved = i < s->saved ? i : s->saved;
+    ahead_forget(e, s);
     final_update(e, s);
     wake_update(e, s);
     s->rebuild = s->stale = true;

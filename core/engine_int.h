@@ -85,8 +85,8 @@ struct kept_trade {
 enum { TRADES_BLOCK = 20 };
 struct trades_block {
     uint32_t before, after; /* of the symbol */
-    uint32_t older, newer;  /* of all */
-    uint32_t symbol;        /* its place */
+    uint32_t older, newer;  /* of all that are, or were and are not taken again */
+    uint32_t symbol;        /* its place; NONE: not in the list of all */
     uint32_t n;
     uint32_t minute_max;
     uint32_t pad;
@@ -107,8 +107,8 @@ struct kept {
     /* what had been the last price when the first of them came; of what is dropped in between */
     int64_t price_e9, trade_ns, last_ns;
     uint64_t size;
-    uint32_t whole; /* minutes from here on have all their prints in them */
-    uint32_t pad;
+    uint32_t whole;  /* minutes from here on have all their prints in them */
+    uint32_t latest; /* minute of those that were kept */
 };
 
 /* Waits for the first trading day that starts at ex_ns or later. */
@@ -174,6 +174,7 @@ struct symbol {
     /* what seldom matters: the market session's extent, KEY_UNKNOWN and INT64_MAX before; the last prices of
      * today's other sessions once they are over, KEY_UNKNOWN if they did not trade */
     int64_t market_high_e9, market_low_e9, premarket_close_e9, postmarket_close_e9;
+    int64_t ahead_ns;            /* when a clock builds on the next day's state; NEVER_NS */
     uint32_t n_daily, daily_end; /* daily bars, and those of them that are before today */
     bool daily_saved;            /* they are in the checkpoint as they are */
     /* corrections */
@@ -204,6 +205,16 @@ struct watch {
     uint32_t k[ANOMALY_KINDS]; /* anomalies at last_ns - 1 */
     uint32_t days;             /* rows of volumes ever; the last ANOMALY_DAYS are kept */
     uint32_t days_saved;       /* rows before it are in the checkpoint */
+};
+
+/* The state that a symbol's indicators and candles will have at the next day's switch, as far as it is built
+ * (metric_ahead.c). */
+struct ahead {
+    int64_t day_ns; /* that day's start; 0: nothing is built */
+    uint64_t first; /* the bar that it starts from */
+    uint64_t next;  /* the bar to be taken next */
+    uint32_t epoch; /* of the rules that its block is laid out for */
+    uint32_t pad;
 };
 
 /* A metric or a computed value in use. Its state lies at state_at in each symbol's block, in words. */
@@ -375,6 +386,10 @@ struct engine {
     uint8_t *bars;
     struct bar_rest *bar_rest; /* limits.bars for each symbol */
     struct bar *series_bar;    /* SERIES_MAX times limits.bars for each symbol */
+    /* the next day's, as block and series_bar */
+    struct ahead *ahead; /* by place */
+    int64_t *ahead_block;
+    struct bar *ahead_series_bar;
 
     /* anomalies; the memory is touched only where they are looked for */
     unsigned watched; /* 0 or WATCHED */
@@ -538,9 +553,14 @@ static inline __int128 bar_pv_at(const struct engine *e, const struct symbol *s,
     return m->bar.wide ? (__int128)bar_rest_at(e, s, i)->pv_high << 64 | m->pv_low : (__int128)m->pv_low;
 }
 
+static inline size_t series_at(const struct engine *e, const struct symbol *s, uint32_t series)
+{
+    return ((size_t)series * e->limits.symbols + place_of(e, s)) * (e->limits.bars + 2);
+}
+
 static inline struct bar *series_bars(const struct engine *e, const struct symbol *s, uint32_t series)
 {
-    return &e->series_bar[((size_t)series * e->limits.symbols + place_of(e, s)) * (e->limits.bars + 2)];
+    return &e->series_bar[series_at(e, s, series)];
 }
 
 static inline uint32_t block_words_max(const struct engine_limits *l)
@@ -582,6 +602,29 @@ static inline const struct plan *scope_plan(const struct engine *e, const struct
 /* After the roll to a new minute: `pushed` if the last ended bar is new. */
 void metrics_roll(const struct engine *e, struct symbol *s, bool pushed);
 void metrics_rebuild(const struct engine *e, struct symbol *s);
+/* Where the state of a symbol's metrics is built: today's, or the next day's beside it. */
+struct side {
+    int64_t *block;
+    struct bar *series_bar; /* of all symbols */
+    uint64_t first;         /* bar that it starts from */
+    uint8_t session;        /* enum session_kind that it is for */
+};
+/* Takes the bars from .. to - 1 into the indicators, candles and longer bars of the plans. */
+void metrics_take(const struct engine *e, const struct symbol *s, const struct side *side, uint64_t from,
+                  uint64_t to);
+/* What its bars make for the minute that follows them. */
+void metrics_means(const struct engine *e, const struct symbol *s, const struct side *side);
+
+/* metric_ahead.c */
+/* At a clock, once ahead_ns has come: takes some more bars into the next day's state. */
+SELDOM void metrics_ahead(struct engine *e, struct symbol *s, int64_t t);
+/* The symbol's session has changed: when is that to begin? */
+void ahead_plan(struct engine *e, struct symbol *s);
+/* What bars it is made of has changed. */
+void ahead_forget(struct engine *e, struct symbol *s);
+/* Its today is the day that was built ahead, from the bar side->first: copies that state. The bar to be taken
+ * next; side->first if nothing fits. */
+uint64_t ahead_adopt(const struct engine *e, struct symbol *s, const struct side *side);
 /* The ended bars of a node's series; true if it has a live one. */
 bool metric_bars(const struct engine *e, const struct symbol *s, uint32_t series, struct bar_series *ended,
                  struct bar *live);
@@ -603,6 +646,8 @@ SELDOM int64_t metric_days_key(const struct engine *e, const struct symbol *s, c
 /* The newest kept print, a last sale, joins the windows of prints. */
 SELDOM void prints_push(const struct engine *e, const struct symbol *s);
 void prints_rebuild(const struct engine *e, const struct symbol *s, const struct plan *p);
+/* Some prints are kept no more. */
+SELDOM void prints_anew(const struct engine *e, const struct symbol *s);
 int64_t metric_prints(const struct engine *e, const struct symbol *s, const struct node *nd);
 
 /* The first of the bars from bars_first on that starts at time t or later. */

@@ -563,6 +563,7 @@ static bool get_symbol(struct reader *r, struct engine *e, const struct piece_he
     s->bound = 0;
     s->saved = 0;
     s->daily_saved = false;
+    ahead_plan(e, s);
     if (!get_trades(r, e, s, &h) || !take_kept(e, s, &x, &h) ||
         !get_fires(r, e, s, h.fires) || (p->watched && !get_watch(r, e, s)))
         return false;

@@ -228,6 +228,9 @@ unsigned indicator_warmup(const struct indicator *x);
 
 /* Takes bar b->end - 1 into the state, which has all before it. scale: decimal places of volumes. */
 void indicator_push(const struct indicator *x, int64_t *w, const struct bar_series *b, unsigned scale);
+/* … bars from .. b->end - 1, one after the other. */
+void indicator_push_all(const struct indicator *x, int64_t *w, const struct bar_series *b, uint64_t from,
+                        unsigned scale);
 
 /* The value after the bars of b, with `live` (NULL: none) as one more. In price units (not 1e-9); NaN: none.
  */
