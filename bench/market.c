@@ -19,6 +19,7 @@
 #include <unistd.h>
 
 #include "core/engine_int.h"
+#include "core/scan.h"
 #include "net/rules_file.h"
 #include "workers/engine_memory.h"
 
@@ -220,7 +221,8 @@ static void second(struct market *k, int64_t t, bool trades, struct samples *int
         m.event_ns = t + bucket_offset_ns(b);
         apply(k, &m, into && engine_next_symbol(k->memory.engine, b, UINT32_MAX) != UINT32_MAX ? into : NULL);
         for (; trades && id < SYMBOLS && id / 60 * BUCKET_COUNT < SYMBOLS / 60 * b; id += 60)
-            trade(k, id, m.event_ns);
+            for (int n = k->random % 16 ? 1 : 2; n > 0; n--)
+                trade(k, id, m.event_ns);
     }
     for (; trades && id < SYMBOLS; id += 60)
         trade(k, id, t + SECOND_NS - 1);
@@ -347,6 +349,77 @@ static void time_rows(const struct samples *s)
     }
 }
 
+/* ---- scans */
+
+/* RULES rules of three comparisons over all symbols, as the values stand: how long it takes, and what each
+ * kernel finds. */
+static void scan_rows(struct market *k, unsigned runs)
+{
+    enum { BLOCKS = (SYMBOLS + SCAN_BLOCK - 1) / SCAN_BLOCK, WORDS = BLOCKS * SCAN_WORDS };
+    static struct scan scan[RULES];
+    static struct expr x;
+    static uint64_t hits[RULES][WORDS], first[RULES][WORDS];
+    const struct engine *e = k->memory.engine;
+    struct metric metric[INDICATORS];
+    struct error err;
+    size_t bytes = (size_t)BLOCKS * INDICATORS * SCAN_BLOCK * sizeof(int64_t);
+    int64_t *values = aligned_alloc(64, bytes), key[INDICATORS];
+    char text[300], note[200];
+    double us[64], slowest = 0;
+    uint64_t found = 0;
+    if (!values)
+        abort();
+    for (int i = 0; i < INDICATORS; i++)
+        if (metric_parse(indicators[i], strlen(indicators[i]), &metric[i], &err) < 0)
+            stop(err.text);
+    for (size_t i = 0; i < bytes / sizeof *values; i++)
+        values[i] = KEY_UNKNOWN;
+    for (uint32_t s = 0; s < SYMBOLS; s++) {
+        engine_keys(e, s, 0, INDICATORS, key);
+        for (unsigned i = 0; i < INDICATORS; i++)
+            values[((size_t)(s / SCAN_BLOCK) * INDICATORS + i) * SCAN_BLOCK + s % SCAN_BLOCK] = key[i];
+    }
+    for (int i = 0; i < RULES; i++) {
+        snprintf(text, sizeof text, "rsi(14)@1m > %.2f and volume_avg(15m) > %d and change_pct_15m > %.4f",
+                 30 + 0.5 * i, 100 + 2 * i, -0.05 + 0.002 * i);
+        if (expr_parse(text, strlen(text), &x, &err) < 0 ||
+            scan_compile(&scan[i], &x, metric, INDICATORS, &err) < 0)
+            stop(err.text);
+    }
+    for (int kernel = 0; kernel < SCAN_KERNEL_COUNT; kernel++) {
+        unsigned n = 0;
+        if (!scan_has((enum scan_kernel)kernel))
+            continue;
+        for (unsigned run = 0; run < runs + 3; run++) { /* three to warm up */
+            int64_t from_ns = cpu_ns();
+            for (int i = 0; i < RULES; i++)
+                scan_run_with((enum scan_kernel)kernel, &scan[i], values, BLOCKS, INDICATORS, hits[i]);
+            if (run >= 3)
+                us[n++] = (double)(cpu_ns() - from_ns - k->empty_ns) / 1e3;
+        }
+        for (unsigned i = 1; i < n; i++) /* sorted */
+            for (unsigned j = i; j > 0 && us[j - 1] > us[j]; j--) {
+                double swap = us[j];
+                us[j] = us[j - 1];
+                us[j - 1] = swap;
+            }
+        found = 0;
+        for (int i = 0; i < RULES; i++)
+            for (int w = 0; w < WORDS; w++)
+                found += (uint64_t)__builtin_popcountll(hits[i][w]);
+        if (kernel == 0)
+            memcpy(first, hits, sizeof first);
+        else if (memcmp(first, hits, sizeof first))
+            stop("a kernel finds other symbols than the scalar one");
+        slowest = us[n - 1];
+        snprintf(note, sizeof note, "10,000 symbols x 100 rules x 3 comparisons, %llu hits; %.0f to %.0f us",
+                 (unsigned long long)found, us[0], slowest);
+        row("full_scan_us", scan_kernel_names[kernel], RULES, us[n / 2],
+            kernel == (int)scan_best() ? 200 : 0, "us", note);
+    }
+    free(values);
+}
+
 static void empty_measure(struct market *k)
 {
     enum { TIMES = 1001 };
@@ -378,6 +451,7 @@ int main(int argc, char **argv)
     minutes(&k, end + 8 * HOUR_NS, day, true, &k.switched, &k.close, &k.final);
     minutes(&k, end + 8 * HOUR_NS + day * MINUTE_NS, 1, false, NULL, &k.close, &k.final);
     memory_rows(&k);
+    scan_rows(&k, 51);
     minutes(&k, end + DAY_NS + 7 * HOUR_NS, 60, false, NULL, NULL, NULL);
     minutes(&k, end + DAY_NS + 8 * HOUR_NS, 2, true, &k.switched, NULL, NULL);
     time_rows(&k.close);

@@ -204,24 +204,30 @@ static inline int64_t time_at(const struct engine *e, const struct symbol *s, in
     return t > clock ? t : clock;
 }
 
-void engine_values(const struct engine *e, uint32_t symbol, uint32_t first, uint32_t n, double *value)
+void engine_keys(const struct engine *e, uint32_t symbol, uint32_t first, uint32_t n, int64_t *key)
 {
     struct symbol *s = symbol_of(e, symbol);
     int64_t own_ns = s ? s->time_ns : 0;
     assert(first + n <= e->n_asked);
     if (s) /* a clock at which it had nothing to do has not moved it */
         s->time_ns = time_at(e, s, own_ns);
+    bool there = s && s->bound == e->epoch && !e->rules_changed;
+    for (uint32_t i = 0; i < n; i++)
+        key[i] = there ? node_key(e, s, e->asked[first + i]) : KEY_UNKNOWN;
+    if (s)
+        s->time_ns = own_ns;
+}
+
+void engine_values(const struct engine *e, uint32_t symbol, uint32_t first, uint32_t n, double *value)
+{
     for (uint32_t i = 0; i < n; i++) {
-        const struct node *nd = &e->node[e->asked[first + i]];
-        bool there = s && s->bound == e->epoch && !e->rules_changed;
-        int64_t key = there ? node_key(e, s, e->asked[first + i]) : KEY_UNKNOWN;
-        enum metric_unit unit = metric_unit(&nd->metric);
+        enum metric_unit unit = metric_unit(&e->node[e->asked[first + i]].metric);
+        int64_t key;
+        engine_keys(e, symbol, first + i, 1, &key);
         value[i] = key == KEY_UNKNOWN || unit == UNIT_TEXT ? NAN
                    : unit == UNIT_PRICE                    ? (double)key / 1e9
                                                            : key_to_double(key);
     }
-    if (s)
-        s->time_ns = own_ns;
 }
 
 uint32_t engine_next_symbol(const struct engine *e, uint32_t bucket, uint32_t after)
@@ -595,7 +601,8 @@ static inline bool clock_alone(struct engine *e, const struct msg *m)
     return true;
 }
 
-/* A call ends after so many symbols that had something to do: what waits for its end never waits long. */
+/* A call ends after so many symbols that had something to do, or one that had much: what waits for its end
+ * never waits long. */
 enum { CLOCK_SYMBOLS = 2 };
 
 /* False if the message has to come again: no room for events, or enough for one call. */
@@ -610,6 +617,7 @@ static bool apply_clock(struct engine *e, const struct msg *m)
     if (t >= b->next_ns) {
         int64_t next = NEVER_NS;
         unsigned woken = 0;
+        e->much = false;
         for (uint32_t i = b->first; i != NONE; i = e->next_in_bucket[i])
             prefetch_symbol(&e->symbol[i]);
         for (uint32_t i = b->first; i != NONE; i = e->next_in_bucket[i]) {
@@ -627,6 +635,10 @@ static bool apply_clock(struct engine *e, const struct msg *m)
                 return false;
             if (unlikely(s->ahead_ns <= t))
                 metrics_ahead(e, s, t);
+            if (unlikely(e->much)) {
+                e->much = false;
+                woken = CLOCK_SYMBOLS;
+            }
             int64_t n = next_event(e, s);
             n = s->ahead_ns < n ? s->ahead_ns : n;
             next = n < next ? n : next;

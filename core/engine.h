@@ -121,6 +121,8 @@ uint32_t engine_next_symbol(const struct engine *e, uint32_t bucket, uint32_t af
 /* Names values that engine_values gives, before the first message: limits.asked at most, in all. What is
  * asked for changes no event; it is kept up at minutes' ends alone. The place of the first of them. */
 uint32_t engine_ask(struct engine *e, const struct metric *metric, uint32_t n);
+/* As engine_values, as keys (core/metric.h): what scans compare. */
+void engine_keys(const struct engine *e, uint32_t symbol, uint32_t first, uint32_t n, int64_t *key);
 /* The values asked for, of a symbol as of its last message or its bucket's clock, from place `first` on: in
  * money, sizes, percent. NaN: unknown. */
 void engine_values(const struct engine *e, uint32_t symbol, uint32_t first, uint32_t n, double *value);

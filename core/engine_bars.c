@@ -237,6 +237,7 @@ void bars_drop(struct engine *e, struct symbol *s, uint64_t n)
         if (unlikely(m[n + i].bar.wide))
             *bar_rest_at(e, s, s->bars_base + i) = *bar_rest_at(e, s, s->bars_base + n + i);
     memmove(m, m + n, left * sizeof *m);
+    e->much = true;
     s->bars_base += n;
     if (s->bars_base > s->bars_first)
         s->rebuild = true; /* a day of more minutes than are kept: start from the oldest that is */

@@ -457,6 +457,7 @@ struct engine {
     /* the event being written */
     struct engine_out *out;
     bool within; /* a message is partly done */
+    bool much;   /* bars were moved: enough for one call */
     uint64_t seq;
     uint64_t sub_seq;
     uint32_t sub_symbol, sub;
