@@ -70,6 +70,9 @@ int scan_compile(struct scan *s, const struct expr *x, const struct metric *metr
         s->code[--n] = s->n_ranges;
         s->range[s->n_ranges++] = range_of(node, column);
     }
+    s->above = s->all;
+    for (unsigned i = 0; i < s->n_ranges; i++)
+        s->above &= s->range[i].most == INT64_MAX && !s->range[i].outside;
     s->n_code = (uint16_t)(EXPR_NODES_MAX - n);
     memmove(s->code, s->code + n, s->n_code * sizeof *s->code);
     return 0;
@@ -87,12 +90,13 @@ static uint64_t word_scalar(const int64_t *key, const struct scan_range *r)
     return bits;
 }
 
-/* All of n ranges, over the 64 symbols from `at` on of a block. */
-typedef uint64_t word_all(const struct scan_range *r, unsigned n, const int64_t *block, unsigned at);
+/* All of n ranges, over the 64 symbols from `at` on of a block; above: none has an upper end. */
+typedef uint64_t word_all(const struct scan_range *r, unsigned n, bool above, const int64_t *block, unsigned at);
 
-static uint64_t all_scalar(const struct scan_range *r, unsigned n, const int64_t *block, unsigned at)
+static uint64_t all_scalar(const struct scan_range *r, unsigned n, bool above, const int64_t *block, unsigned at)
 {
     uint64_t bits = UINT64_MAX;
+    (void)above;
     for (unsigned i = 0; i < n; i++)
         bits &= word_scalar(block + (size_t)r[i].column * SCAN_BLOCK + at, &r[i]);
     return bits;
@@ -101,106 +105,102 @@ static uint64_t all_scalar(const struct scan_range *r, unsigned n, const int64_t
 #ifdef __x86_64__
 #define AVX2   __attribute__((target("avx2")))
 #define AVX512 __attribute__((target("avx512f")))
+#define INLINE static inline __attribute__((always_inline))
 
-AVX2 static inline __m256i misses_avx2(const int64_t *key, const struct scan_range *r)
+AVX2 INLINE __m256i load_avx2(const int64_t *key)
 {
-    __m256i k = _mm256_load_si256((const __m256i *)(const void *)key);
-    __m256i low = _mm256_cmpgt_epi64(_mm256_set1_epi64x(r->least), k);
-    __m256i high = _mm256_cmpgt_epi64(k, _mm256_set1_epi64x(r->most));
-    __m256i misses = _mm256_or_si256(low, high);
-    if (r->outside) {
-        __m256i unknown = _mm256_cmpeq_epi64(k, _mm256_set1_epi64x(KEY_UNKNOWN));
-        misses = _mm256_or_si256(_mm256_xor_si256(misses, _mm256_set1_epi64x(-1)), unknown);
-    }
-    return misses;
+    return _mm256_load_si256((const __m256i *)(const void *)key);
 }
 
-AVX2 static inline __attribute__((always_inline)) uint64_t some_avx2(const struct scan_range *r, unsigned n,
-                                                                     const int64_t *block, unsigned at)
+/* One mask for as many ranges as there are: registers hold the bounds of three. */
+AVX2 INLINE uint64_t above_avx2(const struct scan_range *r, unsigned n, const int64_t *block, unsigned at)
 {
+    const int64_t *key[3];
+    __m256i below[3];
     uint64_t bits = 0;
-    for (unsigned i = 0; i < 64; i += 4) {
-        __m256i misses = _mm256_setzero_si256();
-        for (unsigned k = 0; k < n; k++)
-            misses =
-                _mm256_or_si256(misses, misses_avx2(block + (size_t)r[k].column * SCAN_BLOCK + at + i, &r[k]));
-        bits |= (uint64_t)(unsigned)_mm256_movemask_pd(_mm256_castsi256_pd(misses)) << i;
+#pragma GCC unroll 3
+    for (unsigned k = 0; k < n; k++) {
+        key[k] = block + (size_t)r[k].column * SCAN_BLOCK + at;
+        below[k] = _mm256_set1_epi64x(r[k].least - 1); /* an unknown key is the lowest there is */
     }
-    return ~bits;
-}
-
-/* As above, of ranges that have no upper end. */
-AVX2 static inline __attribute__((always_inline)) uint64_t above_avx2(const struct scan_range *r, unsigned n,
-                                                                      const int64_t *block, unsigned at)
-{
-    uint64_t bits = 0;
+#pragma GCC unroll 16
     for (unsigned i = 0; i < 64; i += 4) {
-        __m256i hits = _mm256_set1_epi64x(-1);
-        for (unsigned k = 0; k < n; k++) {
-            const int64_t *key = block + (size_t)r[k].column * SCAN_BLOCK + at + i;
-            hits = _mm256_and_si256(hits, _mm256_cmpgt_epi64(_mm256_load_si256((const __m256i *)(const void *)key),
-                                                             _mm256_set1_epi64x(r[k].least - 1)));
-        }
+        __m256i hits = _mm256_cmpgt_epi64(load_avx2(key[0] + i), below[0]);
+#pragma GCC unroll 3
+        for (unsigned k = 1; k < n; k++)
+            hits = _mm256_and_si256(hits, _mm256_cmpgt_epi64(load_avx2(key[k] + i), below[k]));
         bits |= (uint64_t)(unsigned)_mm256_movemask_pd(_mm256_castsi256_pd(hits)) << i;
     }
     return bits;
 }
 
-static bool all_above(const struct scan_range *r, unsigned n)
+AVX2 INLINE uint64_t one_avx2(const struct scan_range *r, const int64_t *block, unsigned at, bool outside)
 {
-    bool above = true;
-    for (unsigned i = 0; i < n; i++)
-        above &= r[i].most == INT64_MAX && !r[i].outside;
-    return above;
+    const int64_t *key = block + (size_t)r->column * SCAN_BLOCK + at;
+    __m256i least = _mm256_set1_epi64x(r->least), most = _mm256_set1_epi64x(r->most),
+            unknown = _mm256_set1_epi64x(KEY_UNKNOWN);
+    uint64_t misses = 0;
+#pragma GCC unroll 4
+    for (unsigned i = 0; i < 64; i += 4) {
+        __m256i k = load_avx2(key + i),
+                miss = _mm256_or_si256(_mm256_cmpgt_epi64(least, k), _mm256_cmpgt_epi64(k, most));
+        if (outside) /* misses what is within, and what is unknown */
+            miss = _mm256_or_si256(_mm256_xor_si256(miss, _mm256_set1_epi64x(-1)), _mm256_cmpeq_epi64(k, unknown));
+        misses |= (uint64_t)(unsigned)_mm256_movemask_pd(_mm256_castsi256_pd(miss)) << i;
+    }
+    return ~misses;
 }
 
-/* Two at once: their bounds stay in registers. */
-AVX2 static uint64_t all_avx2(const struct scan_range *r, unsigned n, const int64_t *block, unsigned at)
+AVX2 static uint64_t all_avx2(const struct scan_range *r, unsigned n, bool above, const int64_t *block,
+                              unsigned at)
 {
     uint64_t bits = UINT64_MAX;
-    bool above = all_above(r, n);
-    if (above && n == 3)
-        return above_avx2(r, 3, block, at);
-    for (; bits && n >= 2; r += 2, n -= 2)
-        bits &= above ? above_avx2(r, 2, block, at) : some_avx2(r, 2, block, at);
-    if (bits && n)
-        bits &= above ? above_avx2(r, 1, block, at) : some_avx2(r, 1, block, at);
+    for (; above && bits && n >= 3; r += 3, n -= 3)
+        bits &= above_avx2(r, 3, block, at);
+    if (above && bits && n == 2)
+        return bits & above_avx2(r, 2, block, at);
+    if (above && bits && n == 1)
+        return bits & above_avx2(r, 1, block, at);
+    for (; bits && n; r++, n--)
+        bits &= r->outside ? one_avx2(r, block, at, true) : one_avx2(r, block, at, false);
     return bits;
 }
 
-AVX512 static inline __mmask8 within_avx512(const int64_t *key, const struct scan_range *r, __mmask8 of)
+AVX512 INLINE uint64_t some_avx512(const struct scan_range *r, unsigned n, const int64_t *block, unsigned at)
 {
-    __m512i k = _mm512_load_si512(key);
-    __mmask8 within = _mm512_mask_cmple_epi64_mask(
-        _mm512_mask_cmpge_epi64_mask(of, k, _mm512_set1_epi64(r->least)), k, _mm512_set1_epi64(r->most));
-    if (!r->outside)
-        return within;
-    return _mm512_mask_cmpneq_epi64_mask((__mmask8)(of & ~within), k, _mm512_set1_epi64(KEY_UNKNOWN));
-}
-
-AVX512 static inline __attribute__((always_inline)) uint64_t some_avx512(const struct scan_range *r, unsigned n,
-                                                                         const int64_t *block, unsigned at)
-{
+    const int64_t *key[3];
+    __m512i least[3], most[3], unknown = _mm512_set1_epi64(KEY_UNKNOWN);
     uint64_t bits = 0;
+#pragma GCC unroll 3
+    for (unsigned k = 0; k < n; k++) {
+        key[k] = block + (size_t)r[k].column * SCAN_BLOCK + at;
+        least[k] = _mm512_set1_epi64(r[k].least);
+        most[k] = _mm512_set1_epi64(r[k].most);
+    }
+#pragma GCC unroll 8
     for (unsigned i = 0; i < 64; i += 8) {
         __mmask8 hits = 0xff;
-        for (unsigned k = 0; k < n; k++)
-            hits = within_avx512(block + (size_t)r[k].column * SCAN_BLOCK + at + i, &r[k], hits);
+#pragma GCC unroll 3
+        for (unsigned k = 0; k < n; k++) {
+            __m512i x = _mm512_load_si512(key[k] + i);
+            __mmask8 within = _mm512_mask_cmple_epi64_mask(_mm512_cmpge_epi64_mask(x, least[k]), x, most[k]);
+            hits &= r[k].outside ? _mm512_mask_cmpneq_epi64_mask((__mmask8)~within, x, unknown) : within;
+        }
         bits |= (uint64_t)hits << i;
     }
     return bits;
 }
 
-AVX512 static uint64_t all_avx512(const struct scan_range *r, unsigned n, const int64_t *block, unsigned at)
+AVX512 static uint64_t all_avx512(const struct scan_range *r, unsigned n, bool above, const int64_t *block,
+                                  unsigned at)
 {
     uint64_t bits = UINT64_MAX;
-    if (n == 3)
-        return some_avx512(r, 3, block, at);
-    for (; bits && n >= 2; r += 2, n -= 2)
-        bits &= some_avx512(r, 2, block, at);
-    if (bits && n)
-        bits &= some_avx512(r, 1, block, at);
-    return bits;
+    (void)above;
+    for (; bits && n >= 3; r += 3, n -= 3)
+        bits &= some_avx512(r, 3, block, at);
+    if (bits && n == 2)
+        return bits & some_avx512(r, 2, block, at);
+    return bits && n ? bits & some_avx512(r, 1, block, at) : bits;
 }
 #endif
 
@@ -214,7 +214,7 @@ static uint64_t word_of(const struct scan *s, word_all *all, const int64_t *bloc
     for (unsigned i = 0; i < s->n_code; i++) {
         uint16_t op = s->code[i];
         if (op < SCAN_AND) {
-            stack[n++] = all(&s->range[op], 1, block, at);
+            stack[n++] = all(&s->range[op], 1, false, block, at);
         } else {
             uint64_t right = stack[--n];
             stack[n - 1] = op == SCAN_AND ? stack[n - 1] & right : stack[n - 1] | right;
@@ -229,8 +229,9 @@ static inline __attribute__((always_inline)) void run(const struct scan *s, word
 {
     for (unsigned b = 0; b < blocks; b++) {
         const int64_t *block = values + (size_t)b * columns * SCAN_BLOCK;
-        for (unsigned w = 0; w < SCAN_WORDS; w++)
-            *hits++ = s->all ? all(s->range, s->n_ranges, block, 64 * w) : word_of(s, all, block, 64 * w);
+        for (unsigned at = 0; at < SCAN_BLOCK; at += 64)
+            *hits++ =
+                s->all ? all(s->range, s->n_ranges, s->above, block, at) : word_of(s, all, block, at);
     }
 }
 

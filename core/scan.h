@@ -37,7 +37,8 @@ struct scan_range {
 
 struct scan {
     uint16_t n_ranges, n_code;
-    bool all; /* no code: all ranges must hold */
+    bool all;   /* no `or`: all ranges must hold */
+    bool above; /* … and none of them has an upper end */
     struct scan_range range[EXPR_NODES_MAX];
     uint16_t code[EXPR_NODES_MAX]; /* postfix: numbers of ranges, SCAN_AND, SCAN_OR */
 };
