@@ -1,14 +1,14 @@
 /* A whole market in one engine: 10,000 symbols, 100 selective rules for all of them (bench/esper.py's
- * market_few), the values that a screen of indicators shows. A trading day is simulated, 04:00 to 20:00 in New
- * York, with the 500 minutes before it, the hour before the day's switch and both switches: every symbol
+ * market_few), the values that a screen of indicators shows. A trading day is simulated, 04:00 to 20:00 in
+ * New York, with the 500 minutes before it, the hour before the day's switch and both switches: every symbol
  * trades once a minute, every bucket has a CLOCK each second.
  *
  *   market [--quick]       --quick: fewer minutes, so fewer bars
  *
- * One line of JSON for each row: what the engine's memory is at the day's end, how long CLOCKs take that close
- * minutes. A CLOCK whose bucket has many symbols takes several calls of engine_apply (core/engine.h), between
- * which the role looks at everything else: a call is the pause. Timed is the thread's CPU time, less what
- * asking for it twice costs; a CLOCK during which the thread lost its CPU does not count.
+ * One line of JSON for each row: what the engine's memory is at the day's end, how long CLOCKs take that
+ * close minutes. A CLOCK whose bucket has many symbols takes several calls of engine_apply (core/engine.h),
+ * between which the role looks at everything else: a call is the pause. Timed is the thread's CPU time, less
+ * what asking for it twice costs; a CLOCK during which the thread lost its CPU does not count.
  */
 #include <inttypes.h>
 #include <stdio.h>
@@ -32,9 +32,9 @@ enum { SYMBOLS = 10000, RULES = 100, HISTORY_DAYS = 260 };
 #define CENT_E9 INT64_C(10000000)
 
 static const char *const indicators[] = {
-    "rsi(14)@1m", "ema(20)@1m",  "ema(50)@1m",     "ema(200)@1m",     "sma(20)@1m",     "sma(50)@1m",
-    "sma(200)@1m", "vwap(session)", "volume_avg(5m)", "volume_avg(15m)", "volume_avg(60m)", "relative_volume_1m",
-    "change_pct_1m", "change_pct_5m", "change_pct_15m"};
+    "rsi(14)@1m",      "ema(20)@1m",         "ema(50)@1m",    "ema(200)@1m",    "sma(20)@1m",
+    "sma(50)@1m",      "sma(200)@1m",        "vwap(session)", "volume_avg(5m)", "volume_avg(15m)",
+    "volume_avg(60m)", "relative_volume_1m", "change_pct_1m", "change_pct_5m",  "change_pct_15m"};
 enum { INDICATORS = sizeof indicators / sizeof *indicators };
 
 /* Of one kind of moment: each call's nanoseconds, and each CLOCK's. */
@@ -206,8 +206,8 @@ static void trade(struct market *k, uint32_t id, int64_t event_ns)
     k->price_e9[id] += r % 12 == 0 ? CENT_E9 : r % 12 == 1 ? -CENT_E9 : 0;
     k->price_e9[id] += r % 5000 == 2 ? 20 * CENT_E9 : r % 5000 == 3 ? -20 * CENT_E9 : 0;
     struct msg m = {.symbol = id, .type = MSG_TRADE, .event_ns = event_ns, .recv_ns = event_ns};
-    m.trade = (struct msg_trade){
-        .price_e9 = k->price_e9[id], .size = 1 + (r >> 8) % 500, .trade_id = k->seq + 1};
+    m.trade =
+        (struct msg_trade){.price_e9 = k->price_e9[id], .size = 1 + (r >> 8) % 500, .trade_id = k->seq + 1};
     apply(k, &m, NULL);
 }
 
@@ -235,7 +235,9 @@ static void minutes(struct market *k, int64_t t, int n, bool trades, struct samp
     for (int minute = 0; minute < n; minute++, t += MINUTE_NS)
         for (int s = 0; s < 60; s++)
             second(k, t + s * SECOND_NS, trades,
-                   s == 0 ? minute == 0 && first ? first : close : s == 1 ? final : NULL);
+                   s == 0   ? minute == 0 && first ? first : close
+                   : s == 1 ? final
+                            : NULL);
 }
 
 /* ---- memory */
@@ -300,13 +302,15 @@ static void memory_rows(struct market *k)
            trades = (double)e->trades_used * sizeof *e->trades, hot = hot_bytes(e) * SYMBOLS;
     double rules = (double)(e->kept.used + e->built.used) / RULES + (double)sizeof *e->rule;
     char note[300];
-    snprintf(note, sizeof note, "row of the symbol %zu, state of %u metrics %zu, fires %.0f", sizeof *e->symbol,
-             e->n_nodes, e->block_words * sizeof *e->block, (double)e->fire_used * sizeof *e->fire / SYMBOLS);
+    snprintf(note, sizeof note, "row of the symbol %zu, state of %u metrics %zu, fires %.0f",
+             sizeof *e->symbol, e->n_nodes, e->block_words * sizeof *e->block,
+             (double)e->fire_used * sizeof *e->fire / SYMBOLS);
     row("bytes_per_symbol", "hot", RULES, hot / SYMBOLS, 16384, "bytes", note);
     row("bytes_per_symbol", "bars_kept", RULES, (double)k->bars_bytes_kept / SYMBOLS, 0, "bytes",
         "resident before the day: the 500 bars of one minute before it, 260 daily bars");
-    snprintf(note, sizeof note, "resident at the day's end: 960 bars more; longer timeframes %.0f, rests %.0f",
-             longer / SYMBOLS, rest / SYMBOLS);
+    snprintf(note, sizeof note,
+             "resident at the day's end: 960 bars more; longer timeframes %.0f, rests %.0f", longer / SYMBOLS,
+             rest / SYMBOLS);
     row("bytes_per_symbol", "bars_full_day", RULES, (bars + longer + rest) / SYMBOLS, 0, "bytes", note);
     row("bytes_per_symbol", "trades_kept", RULES, trades / SYMBOLS, 0, "bytes",
         "for corrections and metrics of prints; limits.trades");
@@ -394,8 +398,9 @@ static void scan_rows(struct market *k, unsigned runs)
             int64_t from_ns = cpu_ns();
             for (int b = 0; b < BLOCKS; b++) /* so that a block's columns stay near */
                 for (int i = 0; i < RULES; i++)
-                    scan_run_with((enum scan_kernel)kernel, &scan[i], values + (size_t)b * INDICATORS * SCAN_BLOCK,
-                                  1, INDICATORS, &hits[i][b * SCAN_WORDS]);
+                    scan_run_with((enum scan_kernel)kernel, &scan[i],
+                                  values + (size_t)b * INDICATORS * SCAN_BLOCK, 1, INDICATORS,
+                                  &hits[i][b * SCAN_WORDS]);
             if (run >= 3)
                 us[n++] = (double)(cpu_ns() - from_ns - k->empty_ns) / 1e3;
         }
@@ -416,8 +421,8 @@ static void scan_rows(struct market *k, unsigned runs)
         slowest = us[n - 1];
         snprintf(note, sizeof note, "10,000 symbols x 100 rules x 3 comparisons, %llu hits; %.0f to %.0f us",
                  (unsigned long long)found, us[0], slowest);
-        row("full_scan_us", scan_kernel_names[kernel], RULES, us[n / 2],
-            kernel == (int)scan_best() ? 200 : 0, "us", note);
+        row("full_scan_us", scan_kernel_names[kernel], RULES, us[n / 2], kernel == (int)scan_best() ? 200 : 0,
+            "us", note);
     }
     free(values);
 }
@@ -460,7 +465,8 @@ int main(int argc, char **argv)
     time_rows(&k.final);
     time_rows(&k.switched);
     const struct engine_counters *c = engine_counters(e);
-    fprintf(stderr, "# %" PRIu64 " trades, %" PRIu64 " clocks, %" PRIu64 " bars, %" PRIu64 " alerts, %" PRIu64
+    fprintf(stderr,
+            "# %" PRIu64 " trades, %" PRIu64 " clocks, %" PRIu64 " bars, %" PRIu64 " alerts, %" PRIu64
             " kept trades dropped; timing costs %lld ns\n",
             c->trades, c->clocks, c->bars, c->alerts, c->trades_dropped, (long long)k.empty_ns);
     engine_memory_close(&k.memory);

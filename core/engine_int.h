@@ -34,9 +34,9 @@ enum {
     CALENDAR_DAYS = 32,
     LINE_WORDS = 8,
     STATE_WORDS_PER_METRIC = 16, /* on average, at most */
-    BARS_KEPT_MIN = 256, /* what stays before a day's first bar: the longest window, bars not final */
+    BARS_KEPT_MIN = 256,         /* what stays before a day's first bar: the longest window, bars not final */
     BARS_DROP_PARTS = 8, /* … and where they are too many all the same, this part of them goes at once */
-    SERIES_MAX = 8,              /* timeframes beyond one minute that rules in force name */
+    SERIES_MAX = 8,      /* timeframes beyond one minute that rules in force name */
     SERIES_WORDS = 2,
     SERIES_DAILY = UINT8_MAX, /* the daily bars: no series of those */
     CURSORS_PER_METRIC = 2,
@@ -381,8 +381,8 @@ struct engine {
     uint32_t *next_in_bucket; /* by place; NONE at the end */
     uint32_t n_symbols;
     struct attributes *attributes; /* by place */
-    /* For each symbol DAILY_BARS by date, then limits.bars of one minute. No ring: at a trading day's first bar
-     * those before move to the front, so that memory is touched for as many as a day needs. */
+    /* For each symbol DAILY_BARS by date, then limits.bars of one minute. No ring: at a trading day's first
+     * bar those before move to the front, so that memory is touched for as many as a day needs. */
     uint8_t *bars;
     struct bar_rest *bar_rest; /* limits.bars for each symbol */
     struct bar *series_bar;    /* SERIES_MAX times limits.bars for each symbol */

@@ -63,9 +63,10 @@ uint64_t engine_save_layout(void)
 size_t engine_save_max(const struct engine_limits *l)
 {
     return sizeof(struct piece_head) + sizeof(struct anomaly_day) +
-           l->symbols * (sizeof(struct symbol_head) + sizeof(struct symbol) + sizeof(struct attributes) +
-                         sizeof(struct watch) + (BARS_IN_BUCKET + ENGINE_SAVE_BARS) * sizeof(struct whole_bar) +
-                         (TRADES_IN_BUCKET + ENGINE_SAVE_TRADES) * sizeof(struct kept_trade)) +
+           l->symbols *
+               (sizeof(struct symbol_head) + sizeof(struct symbol) + sizeof(struct attributes) +
+                sizeof(struct watch) + (BARS_IN_BUCKET + ENGINE_SAVE_BARS) * sizeof(struct whole_bar) +
+                (TRADES_IN_BUCKET + ENGINE_SAVE_TRADES) * sizeof(struct kept_trade)) +
            DAILY_BARS * sizeof(struct bar) + (size_t)l->fires * sizeof(struct saved_fire);
 }
 
@@ -478,8 +479,7 @@ static bool state_sound(const struct engine *e, const struct symbol *x, const st
            is_bool(x, offsetof(struct symbol, timed)) && is_bool(x, offsetof(struct symbol, spans_moved)) &&
            is_bool(x, offsetof(struct symbol, daily_saved)) && x->daily_end <= x->n_daily &&
            x->bars_first <= x->bars_end && x->bars_end <= BAR_NUMBER_MAX && x->bars_base <= x->bars_end &&
-           x->bars_end - x->bars_base <= e->limits.bars &&
-           (x->bars_base <= x->bars_first || x->rebuild) &&
+           x->bars_end - x->bars_base <= e->limits.bars && (x->bars_base <= x->bars_first || x->rebuild) &&
            x->provisional <= x->bars_end - x->bars_base && x->provisional < STEP_SLOTS_BARS / 2 &&
            splits_sound(x) && is_bool(x, offsetof(struct symbol, halted)) &&
            h->first_trade + h->trades == x->trades.end && time_sound(x->trades.trade_ns) &&
@@ -564,8 +564,8 @@ static bool get_symbol(struct reader *r, struct engine *e, const struct piece_he
     s->saved = 0;
     s->daily_saved = false;
     ahead_plan(e, s);
-    if (!get_trades(r, e, s, &h) || !take_kept(e, s, &x, &h) ||
-        !get_fires(r, e, s, h.fires) || (p->watched && !get_watch(r, e, s)))
+    if (!get_trades(r, e, s, &h) || !take_kept(e, s, &x, &h) || !get_fires(r, e, s, h.fires) ||
+        (p->watched && !get_watch(r, e, s)))
         return false;
     final_update(e, s);
     rules_bind(e, s);

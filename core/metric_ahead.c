@@ -1,11 +1,11 @@
 /* Tomorrow's state of indicators, candles and longer bars, built beside today's. They start anew from the
  * bars.keep bars before a trading day: to take all of those at its first moment would be a pause, for every
- * symbol at once. So each symbol takes some of them at clocks in the hour before, and at the switch those that
- * are left.
+ * symbol at once. So each symbol takes some of them at clocks in the hour before, and at the switch those
+ * that are left.
  *
- * Which bar it starts from is a forecast: no more bars while the market is closed, else one a minute. Where it
- * proves wrong (or no clock came, or a bar has changed since), the switch takes all bars: values never depend
- * on what was built ahead, nor does a checkpoint have it.
+ * Which bar it starts from is a forecast: no more bars while the market is closed, else one a minute. Where
+ * it proves wrong (or no clock came, or a bar has changed since), the switch takes all bars: values never
+ * depend on what was built ahead, nor does a checkpoint have it.
  */
 #include "core/engine_int.h"
 

@@ -69,10 +69,8 @@ static bool is_window(const struct node *nd)
 
 static struct side today(const struct engine *e, const struct symbol *s)
 {
-    return (struct side){.block = block_of(e, s),
-                         .series_bar = e->series_bar,
-                         .first = s->bars_first,
-                         .session = s->session};
+    return (struct side){
+        .block = block_of(e, s), .series_bar = e->series_bar, .first = s->bars_first, .session = s->session};
 }
 
 static struct bar_series series_of(const struct engine *e, const struct symbol *s, const struct side *side,
@@ -84,9 +82,8 @@ static struct bar_series series_of(const struct engine *e, const struct symbol *
                                    .zero = s->bars_base,
                                    .first = side->first,
                                    .end = end};
-    return (struct bar_series){.bar = series == SERIES_DAILY
-                                          ? daily_of(e, s)
-                                          : side->series_bar + series_at(e, s, series - 1),
+    return (struct bar_series){.bar = series == SERIES_DAILY ? daily_of(e, s)
+                                                             : side->series_bar + series_at(e, s, series - 1),
                                .stride = sizeof(struct bar),
                                .end = end};
 }

@@ -18,8 +18,9 @@ static int column_of(const struct expr *x, const struct expr_node *n, const stru
     const struct expr_term *t = &x->term[n->left];
     char name[METRIC_NAME_MAX];
     if (t->op != TERM_METRIC)
-        return error_set(err, "found arithmetic or a comparison of two metrics, expected a metric and a number: "
-                              "a scan looks at one value after the other");
+        return error_set(err,
+                         "found arithmetic or a comparison of two metrics, expected a metric and a number: "
+                         "a scan looks at one value after the other");
     const struct metric *m = &x->operand[t->left];
     for (unsigned i = 0; i < columns; i++)
         if (metric_same(&metric[i], m))
@@ -91,9 +92,11 @@ static uint64_t word_scalar(const int64_t *key, const struct scan_range *r)
 }
 
 /* All of n ranges, over the 64 symbols from `at` on of a block; above: none has an upper end. */
-typedef uint64_t word_all(const struct scan_range *r, unsigned n, bool above, const int64_t *block, unsigned at);
+typedef uint64_t word_all(const struct scan_range *r, unsigned n, bool above, const int64_t *block,
+                          unsigned at);
 
-static uint64_t all_scalar(const struct scan_range *r, unsigned n, bool above, const int64_t *block, unsigned at)
+static uint64_t all_scalar(const struct scan_range *r, unsigned n, bool above, const int64_t *block,
+                           unsigned at)
 {
     uint64_t bits = UINT64_MAX;
     (void)above;
@@ -145,7 +148,8 @@ AVX2 INLINE uint64_t one_avx2(const struct scan_range *r, const int64_t *block, 
         __m256i k = load_avx2(key + i),
                 miss = _mm256_or_si256(_mm256_cmpgt_epi64(least, k), _mm256_cmpgt_epi64(k, most));
         if (outside) /* misses what is within, and what is unknown */
-            miss = _mm256_or_si256(_mm256_xor_si256(miss, _mm256_set1_epi64x(-1)), _mm256_cmpeq_epi64(k, unknown));
+            miss = _mm256_or_si256(_mm256_xor_si256(miss, _mm256_set1_epi64x(-1)),
+                                   _mm256_cmpeq_epi64(k, unknown));
         misses |= (uint64_t)(unsigned)_mm256_movemask_pd(_mm256_castsi256_pd(miss)) << i;
     }
     return ~misses;
@@ -230,8 +234,7 @@ static inline __attribute__((always_inline)) void run(const struct scan *s, word
     for (unsigned b = 0; b < blocks; b++) {
         const int64_t *block = values + (size_t)b * columns * SCAN_BLOCK;
         for (unsigned at = 0; at < SCAN_BLOCK; at += 64)
-            *hits++ =
-                s->all ? all(s->range, s->n_ranges, s->above, block, at) : word_of(s, all, block, at);
+            *hits++ = s->all ? all(s->range, s->n_ranges, s->above, block, at) : word_of(s, all, block, at);
     }
 }
 

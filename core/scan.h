@@ -5,8 +5,8 @@
  * symbol of place p of block b is number b * SCAN_BLOCK + p.
  *
  * A scan has no history and sees metrics alone: crossings, `for`, `within`, arithmetic, comparisons of two
- * metrics and texts of attributes are refused by name. In an expression's canonical form (core/rule.h) nothing
- * is negated, so it is true exactly where its trees of and and or are, unknown counting as false.
+ * metrics and texts of attributes are refused by name. In an expression's canonical form (core/rule.h)
+ * nothing is negated, so it is true exactly where its trees of and and or are, unknown counting as false.
  *
  * Kernels: every one gives the same bits. scan_run takes the best that this processor has.
  *

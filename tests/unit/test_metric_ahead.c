@@ -6,15 +6,21 @@
 
 enum { SYMBOLS = 6, BUCKETS = 3, ROUNDS = 40 };
 
-static const struct engine_limits limits = {
-    .symbols = SYMBOLS, .ids = SYMBOLS, .rules = 16, .metrics = 64, .fires = 1024, .bars = 2048, .trades = 4000};
+static const struct engine_limits limits = {.symbols = SYMBOLS,
+                                            .ids = SYMBOLS,
+                                            .rules = 16,
+                                            .metrics = 64,
+                                            .fires = 1024,
+                                            .bars = 2048,
+                                            .trades = 4000};
 
 /* Each shows its values at every trade. */
 static const struct rule_spec specs[] = {
     {"means", "ema(20)@1m > 0 and sma(7)@1m > 0 and wma(9)@1m > 0", .cooldown_ns = 0},
     {"rsi", "rsi(14)@1m >= 0 and stoch(5,3,3)@1m >= 0", .cooldown_ns = 0},
     {"longer", "ema(5)@5m > 0 and rsi(4)@2m >= 0", .cooldown_ns = 0},
-    {"volume", "relative_volume_1m >= 0 and relative_volume_5m >= 0 and relative_volume_same_time >= 0", .cooldown_ns = 0},
+    {"volume", "relative_volume_1m >= 0 and relative_volume_5m >= 0 and relative_volume_same_time >= 0",
+     .cooldown_ns = 0},
     {"candles", "ema_cross_up(3,8) or ema_return(4)@2m or consecutive_candles >= 1", .cooldown_ns = 0},
     {"days", "sma(2)@1d > 0 and ema(2)@1d > 0", .cooldown_ns = 0},
     {"scoped", "ema(11)@1m > 0 and ema(6)@10m > 0", .symbols = "S1,S2,S3"},

@@ -161,9 +161,9 @@ static void test_refused(void **state)
     static const struct {
         const char *text, *found;
     } table[] = {
-        {"price crosses above 10", "history"},     {"price > 10 for 3 bars", "history"},
-        {"price > 10 within 5m", "history"},       {"price - rsi(14)@1m > 0", "arithmetic"},
-        {"price > rsi(14)@1m", "arithmetic"},      {"sector == \"Energy\"", "text"},
+        {"price crosses above 10", "history"},        {"price > 10 for 3 bars", "history"},
+        {"price > 10 within 5m", "history"},          {"price - rsi(14)@1m > 0", "arithmetic"},
+        {"price > rsi(14)@1m", "arithmetic"},         {"sector == \"Energy\"", "text"},
         {"price > 1 and ema(9)@1m > 1", "ema(9)@1m"},
     };
     static struct expr x;
