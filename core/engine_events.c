@@ -4,23 +4,28 @@
 #define XXH_INLINE_ALL
 #include <xxhash.h>
 
-/* Room for the next event, its place in the order given. engine_apply has seen to it that there is enough. */
-static struct msg *event_begin(struct engine *e, enum msg_type type, const struct symbol *s, size_t bytes,
-                               uint32_t *sub)
+/* The place of the next event in the order of those of one message and symbol. */
+static uint32_t next_sub(struct engine *e, const struct symbol *s)
 {
-    assert(e->out->used + MSG_SLOTS_MAX <= e->out->capacity);
-    struct msg *m = &e->out->slot[e->out->used];
-    uint32_t n = msg_begin(m, type, s->id, bytes);
-    assert(n);
-    msg_set_seq(m, e->seq);
-    e->out->used += n;
     if (e->sub_seq != e->seq || e->sub_symbol != s->id) {
         e->sub_seq = e->seq;
         e->sub_symbol = s->id;
         e->sub = 0;
     }
-    *sub = e->sub++;
-    return m;
+    return e->sub++;
+}
+
+/* engine_apply has seen to it that there is enough room. */
+static void event_put(struct engine *e, enum msg_type type, const struct symbol *s, int64_t event_ns,
+                      const void *payload, size_t bytes)
+{
+    assert(e->out->used + MSG_SLOTS_MAX <= e->out->capacity);
+    struct msg *m = &e->out->slot[e->out->used];
+    uint32_t n = msg_write(m, type, s->id, payload, bytes);
+    assert(n);
+    m->event_ns = event_ns;
+    msg_set_seq(m, e->seq);
+    e->out->used += n;
 }
 
 void emit_bar(struct engine *e, const struct symbol *s, struct whole_bar b)
@@ -34,10 +39,9 @@ void emit_bar(struct engine *e, const struct symbol *s, struct whole_bar b)
                         .pv_hi = b.rest.pv_high,
                         .trades = b.bar.trades,
                         .revision = b.rest.revision,
+                        .sub = next_sub(e, s),
                         .length_s = 60};
-    struct msg *m = event_begin(e, MSG_BAR, s, sizeof p, &p.sub);
-    m->event_ns = (int64_t)b.bar.minute * MINUTE_NS;
-    msg_put(m, 0, &p, sizeof p);
+    event_put(e, MSG_BAR, s, (int64_t)b.bar.minute * MINUTE_NS, &p, sizeof p);
     if (b.rest.revision)
         e->count.revisions++;
     else
@@ -74,62 +78,95 @@ static const char *text_of(const struct engine *e, const struct symbol *s, unsig
     return attributes_of(e, s)->text[kind == METRIC_SECTOR ? ATTRIBUTE_SECTOR : ATTRIBUTE_EXCHANGE];
 }
 
-static void emit_alert(struct engine *e, const struct symbol *s, const struct fired *f)
+/* A metric's value as alerts give it. Many may show it at one message: it is computed once. */
+static int64_t shown_value(struct engine *e, const struct symbol *s, uint32_t node)
 {
-    const struct loaded_rule *r = &e->rule[f->rule];
-    int64_t value[ALERT_OPERANDS_MAX];
-    char texts[ATTRIBUTE_TEXTS * ATTRIBUTE_TEXT_MAX]; /* a rule names each metric once */
-    size_t text_bytes = 0;
-    e->stats[f->rule].fired++;
+    struct shown *x = &e->shown[node];
+    if (x->stamp == e->shown_stamp)
+        return x->value;
+    int64_t key = node_key(e, s, node);
+    x->stamp = e->shown_stamp;
+    x->value = key;
+    if (key != KEY_UNKNOWN && metric_unit(&e->node[node].metric) != UNIT_PRICE)
+        x->value = as_bits(key_to_double(key));
+    return x->value;
+}
+
+/* Puts the texts of an alert behind its operands, whose values are their lengths then. Returns the bytes. */
+SELDOM static size_t put_texts(const struct engine *e, const struct symbol *s, const struct loaded_rule *r,
+                               int64_t *value)
+{
+    uint8_t *at = (uint8_t *)(value + r->n_operands), *p = at;
+    for (unsigned i = 0; i < r->n_operands; i++) {
+        const struct metric *m = &e->node[r->operand[i]].metric;
+        if (value[i] == KEY_UNKNOWN || metric_unit(m) != UNIT_TEXT)
+            continue;
+        const char *text = text_of(e, s, m->kind);
+        value[i] = (int64_t)strlen(text);
+        memcpy(p, text, (size_t)value[i]);
+        p += value[i];
+    }
+    return (size_t)(p - at);
+}
+
+static void emit_alert(struct engine *e, const struct symbol *s, uint32_t rule)
+{
+    const struct loaded_rule *r = &e->rule[rule];
+    struct {
+        struct msg_alert head;
+        int64_t value[ALERT_OPERANDS_MAX];
+        char texts[ATTRIBUTE_TEXTS * ATTRIBUTE_TEXT_MAX]; /* a rule names each metric once */
+    } p;
+    e->stats[rule].fired++;
     if (r->shadow)
         return;
-    XXH128_hash_t id = alert_id(e, s, r, f->k);
-    struct msg_alert head = {.rule = f->rule,
-                             .id_hi = id.high64,
-                             .id_lo = id.low64,
-                             .k = f->k,
-                             .kind = ALERT_FIRED,
-                             .n_operands = r->n_operands,
-                             .price_e9 = s->price_e9};
-    for (unsigned i = 0; i < r->n_operands; i++) {
-        uint32_t node = r->operand[i];
-        int64_t key = node_key(e, s, node);
-        enum metric_unit unit = metric_unit(&e->node[node].metric);
-        value[i] = key;
-        if (key != KEY_UNKNOWN && unit == UNIT_TEXT) {
-            const char *text = text_of(e, s, e->node[node].metric.kind);
-            value[i] = (int64_t)strlen(text);
-            memcpy(texts + text_bytes, text, (size_t)value[i]);
-            text_bytes += (size_t)value[i];
-        } else if (key != KEY_UNKNOWN && unit != UNIT_PRICE) {
-            double d = key_to_double(key);
-            memcpy(&value[i], &d, sizeof d);
-        }
-    }
-    size_t bytes = 8 * (size_t)r->n_operands;
-    struct msg *m = event_begin(e, MSG_ALERT, s, sizeof head + bytes + text_bytes, &head.sub);
-    m->event_ns = s->time_ns;
-    msg_put(m, 0, &head, sizeof head);
-    msg_put(m, sizeof head, value, bytes);
-    msg_put(m, sizeof head + bytes, texts, text_bytes);
+    XXH128_hash_t id = alert_id(e, s, r, e->fired_k[rule]);
+    p.head = (struct msg_alert){.rule = rule,
+                                .sub = next_sub(e, s),
+                                .id_hi = id.high64,
+                                .id_lo = id.low64,
+                                .k = e->fired_k[rule],
+                                .kind = ALERT_FIRED,
+                                .n_operands = r->n_operands,
+                                .price_e9 = s->price_e9};
+    for (unsigned i = 0; i < r->n_operands; i++)
+        p.value[i] = shown_value(e, s, r->operand[i]);
+    size_t bytes = sizeof p.head + 8 * (size_t)r->n_operands;
+    if (r->text_bytes)
+        bytes += put_texts(e, s, r, p.value);
+    event_put(e, MSG_ALERT, s, s->time_ns, &p, bytes);
     e->count.alerts++;
+}
+
+/* Returns how many are left. */
+static uint32_t emit_alerts(struct engine *e, const struct symbol *s, const uint32_t *rule, uint32_t n)
+{
+    for (uint32_t i = 0; i < n; i++) {
+        __builtin_prefetch(e->rule[rule[i]].id);
+        __builtin_prefetch(e->rule[rule[i]].operand);
+    }
+    for (uint32_t i = 0; i < n; i++)
+        emit_alert(e, s, rule[i]);
+    return 0;
 }
 
 void emit_fired(struct engine *e, const struct symbol *s)
 {
-    struct fired *f = e->fired;
-    uint32_t n = e->n_fired;
-    for (uint32_t gap = n / 2; gap; gap /= 2)
-        for (uint32_t i = gap; i < n; i++) {
-            struct fired x = f[i];
-            uint32_t j = i;
-            for (; j >= gap && f[j - gap].rule > x.rule; j -= gap)
-                f[j] = f[j - gap];
-            f[j] = x;
+    enum { BATCH = 16 }; /* what alerts say is anywhere in memory: it is asked for some rules at a time */
+    uint32_t rule[BATCH], n = 0;
+    e->any_fired = false;
+    e->shown_stamp++;
+    for (uint32_t i = 0; 4096 * i < e->n_rules; i++)
+        for (; e->fired_words[i]; e->fired_words[i] &= e->fired_words[i] - 1) {
+            uint32_t word = 64 * i + (uint32_t)__builtin_ctzll(e->fired_words[i]);
+            for (; e->fired[word]; e->fired[word] &= e->fired[word] - 1) {
+                rule[n] = 64 * word + (uint32_t)__builtin_ctzll(e->fired[word]);
+                __builtin_prefetch(&e->rule[rule[n++]]);
+                if (n == BATCH)
+                    n = emit_alerts(e, s, rule, n);
+            }
         }
-    for (uint32_t i = 0; i < n; i++)
-        emit_alert(e, s, &f[i]);
-    e->n_fired = 0;
+    emit_alerts(e, s, rule, n);
 }
 
 void emit_anomaly(struct engine *e, const struct symbol *s, enum anomaly_kind kind, uint32_t k,
@@ -147,9 +184,8 @@ void emit_anomaly(struct engine *e, const struct symbol *s, enum anomaly_kind ki
                             .score = a->score,
                             .threshold = a->threshold,
                             .id_hi = id.high64,
-                            .id_lo = id.low64};
-    struct msg *m = event_begin(e, MSG_ANOMALY, s, sizeof p, &p.sub);
-    m->event_ns = s->time_ns;
-    msg_put(m, 0, &p, sizeof p);
+                            .id_lo = id.low64,
+                            .sub = next_sub(e, s)};
+    event_put(e, MSG_ANOMALY, s, s->time_ns, &p, sizeof p);
     e->count.anomalies++;
 }
