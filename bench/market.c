@@ -316,7 +316,7 @@ static double hot_bytes(const struct engine *e)
 static void memory_rows(struct market *k)
 {
     const struct engine *e = k->memory.engine;
-    size_t stride = bars_stride(&e->limits);
+    size_t stride = e->bars_stride;
     double bars = (double)resident(e->bars, SYMBOLS * stride),
            longer = (double)resident(e->series_bar, (uint8_t *)e->day - (uint8_t *)e->series_bar),
            rest = (double)resident(e->bar_rest, (uint8_t *)e->series_bar - (uint8_t *)e->bar_rest),
@@ -481,7 +481,7 @@ int main(int argc, char **argv)
     minutes(&k, end, 2, false, NULL, NULL, NULL);
     minutes(&k, end + 7 * HOUR_NS, 60, false, NULL, NULL, NULL);
     const struct engine *e = k.memory.engine;
-    k.bars_bytes_kept = resident(e->bars, SYMBOLS * bars_stride(&e->limits));
+    k.bars_bytes_kept = resident(e->bars, SYMBOLS * e->bars_stride);
     minutes(&k, end + 8 * HOUR_NS, day, true, &k.switched, &k.close, &k.final);
     minutes(&k, end + 8 * HOUR_NS + day * MINUTE_NS, 1, false, NULL, &k.close, &k.final);
     memory_rows(&k);

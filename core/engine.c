@@ -86,6 +86,13 @@ size_t engine_hot_bytes(const struct engine_limits *l)
     return n + align64(kept_bytes(l)) + align64(built_bytes(l));
 }
 
+/* Of a symbol's bars, in bytes. No whole pages: bars of the same minute would share one set of the cache. */
+static size_t bars_stride(const struct engine_limits *l)
+{
+    size_t n = DAILY_BARS * sizeof(struct bar) + l->bars * sizeof(struct minute_bar);
+    return n % 4096 < 64 ? n + 64 : n;
+}
+
 static size_t bars_bytes(const struct engine_limits *l)
 {
     return align64(l->symbols * bars_stride(l));
@@ -131,6 +138,7 @@ struct engine *engine_new(void *mem, const struct engine_limits *l, struct rule_
     e->ahead_series_bar = (struct bar *)(void *)((uint8_t *)e->series_bar + series_bytes(l));
     e->day = (struct anomaly_day *)(void *)((uint8_t *)e->ahead_series_bar + series_bytes(l));
     e->limits = *l;
+    e->bars_stride = bars_stride(l);
     anomaly_settings_default(&e->watching);
     trades_open(e, (uint8_t *)e->day + days_bytes(l));
     e->stats = stats;

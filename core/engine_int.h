@@ -173,10 +173,10 @@ struct symbol {
     uint32_t bound;       /* epoch of the rules that its cursors are of */
     uint64_t saved;       /* bars before it are in the checkpoint as they are */
     int64_t tick_e9;      /* smallest price step, 0 = unknown */
+    int64_t ahead_ns;     /* when a clock builds on the next day's state; NEVER_NS */
     /* what seldom matters: the market session's extent, KEY_UNKNOWN and INT64_MAX before; the last prices of
      * today's other sessions once they are over, KEY_UNKNOWN if they did not trade */
     int64_t market_high_e9, market_low_e9, premarket_close_e9, postmarket_close_e9;
-    int64_t ahead_ns;            /* when a clock builds on the next day's state; NEVER_NS */
     uint32_t n_daily, daily_end; /* daily bars, and those of them that are before today */
     bool daily_saved;            /* they are in the checkpoint as they are */
     /* corrections */
@@ -398,6 +398,7 @@ struct engine {
     /* For each symbol DAILY_BARS by date, then limits.bars of one minute. No ring: at a trading day's first
      * bar those before move to the front, so that memory is touched for as many as a day needs. */
     uint8_t *bars;
+    size_t bars_stride;
     struct bar_rest *bar_rest; /* limits.bars for each symbol */
     struct bar *series_bar;    /* SERIES_MAX times limits.bars for each symbol */
     /* the next day's, as block and series_bar */
@@ -523,16 +524,9 @@ static inline struct attributes *attributes_of(const struct engine *e, const str
     return &e->attributes[place_of(e, s)];
 }
 
-/* Of a symbol's bars, in bytes. No whole pages: bars of the same minute would share one set of the cache. */
-static inline size_t bars_stride(const struct engine_limits *l)
-{
-    size_t n = DAILY_BARS * sizeof(struct bar) + l->bars * sizeof(struct minute_bar);
-    return n % 4096 < 64 ? n + 64 : n;
-}
-
 static inline struct bar *daily_of(const struct engine *e, const struct symbol *s)
 {
-    return (struct bar *)(void *)(e->bars + (size_t)place_of(e, s) * bars_stride(&e->limits));
+    return (struct bar *)(void *)(e->bars + (size_t)place_of(e, s) * e->bars_stride);
 }
 
 static inline struct minute_bar *minute_bars_of(const struct engine *e, const struct symbol *s)
