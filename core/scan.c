@@ -10,6 +10,18 @@
 const char *const scan_kernel_names[SCAN_KERNEL_COUNT] = {SCAN_KERNELS(X)};
 #undef X
 
+void scan_columns(struct metric metric[SCAN_COLUMNS])
+{
+#define X(name) name,
+    static const char *const names[SCAN_COLUMNS] = {SCAN_METRICS(X)};
+#undef X
+    struct error err;
+    for (unsigned i = 0; i < SCAN_COLUMNS; i++) {
+        int known = metric_parse(names[i], strlen(names[i]), &metric[i], &err);
+        assert(known == 0);
+    }
+}
+
 /* ---- compiling */
 
 static int column_of(const struct expr *x, const struct expr_node *n, const struct metric *metric,

@@ -28,6 +28,39 @@ enum scan_kernel { SCAN_KERNELS(X) SCAN_KERNEL_COUNT };
 #undef X
 extern const char *const scan_kernel_names[SCAN_KERNEL_COUNT];
 
+/* What scanners keep of every symbol for scans, where scans are enabled. */
+#define SCAN_METRICS(X)                                                                                      \
+    X("price")                                                                                               \
+    X("bid")                                                                                                 \
+    X("ask")                                                                                                 \
+    X("spread")                                                                                              \
+    X("size")                                                                                                \
+    X("session")                                                                                             \
+    X("halted")                                                                                              \
+    X("volume_daily")                                                                                        \
+    X("volume_5m")                                                                                           \
+    X("volume_avg(5m)")                                                                                      \
+    X("volume_avg(15m)")                                                                                     \
+    X("volume_avg(1h)")                                                                                      \
+    X("relative_volume_1m")                                                                                  \
+    X("change_pct_1m")                                                                                       \
+    X("change_pct_5m")                                                                                       \
+    X("change_pct_15m")                                                                                      \
+    X("change_from_open_pct")                                                                                \
+    X("change_from_close_pct")                                                                               \
+    X("vwap(session)")                                                                                       \
+    X("rsi(14)@1m")                                                                                          \
+    X("ema(20)@1m")                                                                                          \
+    X("ema(50)@1m")                                                                                          \
+    X("ema(200)@1m")                                                                                         \
+    X("sma(20)@1m")                                                                                          \
+    X("sma(50)@1m")                                                                                          \
+    X("sma(200)@1m")
+#define X(name) +1
+enum { SCAN_COLUMNS = 0 SCAN_METRICS(X) };
+#undef X
+void scan_columns(struct metric metric[SCAN_COLUMNS]);
+
 /* least <= key <= most; or, `outside`, a known key that is not so. */
 struct scan_range {
     int64_t least, most;

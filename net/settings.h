@@ -83,6 +83,8 @@ SETTING_ENUMS(X)
     ANOMALY_SETTINGS(X)                                                                                      \
     X(BOOL, toplists, enabled, "false", 0, 0, "", "", 0,                                                     \
       "Rank the symbols once a second (docs/toplists.md): a process more, the market role.")                 \
+    X(BOOL, scans, enabled, "false", 0, 0, "", "", 0,                                                        \
+      "Keep the values of 26 metrics of every symbol where `ringtape scan` looks.")                          \
     X(PATH, toplists, file, "", 0, 0, "", "", 0, "File of users' own toplists (JSON). Empty: none.")         \
     X(INT, toplists, interval_ms, "1000", 100, 60000, "ms", "", 0,                                           \
       "How often toplists go to Redis, if they have changed.")                                               \
