@@ -84,7 +84,7 @@ SETTING_ENUMS(X)
     X(BOOL, toplists, enabled, "false", 0, 0, "", "", 0,                                                     \
       "Rank the symbols once a second (docs/toplists.md): a process more, the market role.")                 \
     X(BOOL, scans, enabled, "false", 0, 0, "", "", 0,                                                        \
-      "Keep the values of 26 metrics of every symbol where `ringtape scan` looks.")                          \
+      "Keep values of every symbol for `ringtape scan` (docs/rules.md).")                                    \
     X(PATH, toplists, file, "", 0, 0, "", "", 0, "File of users' own toplists (JSON). Empty: none.")         \
     X(INT, toplists, interval_ms, "1000", 100, 60000, "ms", "", 0,                                           \
       "How often toplists go to Redis, if they have changed.")                                               \

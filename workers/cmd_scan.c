@@ -90,18 +90,28 @@ static void print_hits(const struct cli_args *args, const struct workspace *ws, 
     free(hits);
 }
 
+static int print_metrics(const struct cli_args *args, const struct metric *metric)
+{
+    for (unsigned c = 0; c < SCAN_COLUMNS; c++) {
+        char name[METRIC_NAME_MAX];
+        metric_name(&metric[c], name);
+        fprintf(args->out, "%s\n", name);
+    }
+    return CLI_OK;
+}
+
 int cmd_scan(const struct cli_args *args)
 {
     static struct expr x;
     static struct scan s;
     struct asked a;
     struct error err;
-    const char *dir = observe_dir(args), *text = args->positional_count ? args->positional[0] : "";
+    scan_columns(a.metric);
+    if (args->positional_count == 0)
+        return print_metrics(args, a.metric);
+    const char *dir = observe_dir(args), *text = args->positional[0];
     if (!dir)
         return CLI_USAGE;
-    if (args->positional_count == 0)
-        return cli_fail(args, CLI_USAGE, "expected an expression, such as 'rsi(14)@1m < 30 and price > 5'");
-    scan_columns(a.metric);
     if (expr_parse(text, strlen(text), &x, &err) < 0 ||
         scan_compile(&s, &x, a.metric, SCAN_COLUMNS, &err) < 0)
         return cli_fail(args, CLI_USAGE, "%s", err.text);

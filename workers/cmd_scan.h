@@ -1,4 +1,5 @@
-/* `ringtape scan EXPR`: the symbols of a running instance for which an expression holds now. */
+/* ringtape scan: the symbols of a running instance for which an expression holds now; without one, what it may
+ * name. */
 #ifndef WORKERS_CMD_SCAN_H
 #define WORKERS_CMD_SCAN_H
 

@@ -55,6 +55,7 @@ for scanners in 1, 3:
     p.wait(60)
     ok(alerts(out) == want, f"the alerts are those of a replay, {scanners} scanners")
 
+ok("rsi(14)@1m" in ringtape("scan").stdout.split(), "without an expression it lists the metrics")
 d = new_dir()
 p = subprocess.Popen([BIN, "run", "--source", SIM, "--rules", RULES, "--dir", d], stderr=open(path("run.log"), "a"))
 wait_for(lambda: lines("symbols", "--dir", d), 30, 0.1)
