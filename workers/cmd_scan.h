@@ -1,5 +1,5 @@
-/* ringtape scan: the symbols of a running instance for which an expression holds now; without one, what it may
- * name. */
+/* ringtape scan: the symbols of a running instance for which an expression holds now; without one, what it
+ * may name. */
 #ifndef WORKERS_CMD_SCAN_H
 #define WORKERS_CMD_SCAN_H
 
