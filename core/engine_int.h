@@ -178,13 +178,13 @@ struct symbol {
      * today's other sessions once they are over, KEY_UNKNOWN if they did not trade */
     int64_t market_high_e9, market_low_e9, premarket_close_e9, postmarket_close_e9;
     uint32_t n_daily, daily_end; /* daily bars, and those of them that are before today */
-    bool daily_saved;            /* they are in the checkpoint as they are */
     /* corrections */
     uint64_t bars_base;        /* the first bar that is kept */
     uint32_t emptied_revision; /* 1 + the highest revision of a final bar that lost all its prints; 0 */
     uint32_t session_no;       /* counts the times that the session's sums began anew */
     struct kept trades;        /* of the trading day */
     bool halted;
+    bool daily_saved; /* the daily bars are in the checkpoint as they are */
     uint8_t n_splits;
     struct split split[SPLITS_WAITING]; /* by ex_ns */
     int64_t split_ns;                   /* start of the day of the last one: no bar before it takes prints */
