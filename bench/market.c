@@ -50,7 +50,7 @@ struct market {
     int64_t price_e9[SYMBOLS];
     uint16_t bucket[SYMBOLS];
     int64_t empty_ns; /* what timing nothing takes */
-    struct samples close, final, switched, host;
+    struct samples close, final, switched, moved, host;
     size_t bars_bytes_kept; /* resident before the day */
 };
 
@@ -474,6 +474,7 @@ int main(int argc, char **argv)
     samples_open(&k.close, "minute", (size_t)(day + 10) * 8 * BUCKET_COUNT);
     samples_open(&k.final, "final", (size_t)(day + 10) * 8 * BUCKET_COUNT);
     samples_open(&k.host, "host", (size_t)(day + 10) * BUCKET_COUNT);
+    samples_open(&k.moved, "day_first_bar", 32 * BUCKET_COUNT);
     samples_open(&k.switched, "day_switch", 32 * BUCKET_COUNT);
     open_market(&k, quick);
     empty_measure(&k);
@@ -487,10 +488,12 @@ int main(int argc, char **argv)
     memory_rows(&k);
     scan_rows(&k, 51);
     minutes(&k, end + DAY_NS + 7 * HOUR_NS, 60, false, NULL, NULL, NULL);
-    minutes(&k, end + DAY_NS + 8 * HOUR_NS, 2, true, &k.switched, NULL, NULL);
+    minutes(&k, end + DAY_NS + 8 * HOUR_NS, 1, true, &k.switched, NULL, NULL);
+    minutes(&k, end + DAY_NS + 8 * HOUR_NS + MINUTE_NS, 1, true, &k.moved, NULL, NULL);
     time_rows(&k, &k.close);
     time_rows(&k, &k.final);
     time_rows(&k, &k.switched);
+    time_rows(&k, &k.moved);
     time_rows(&k, &k.host);
     const struct engine_counters *c = engine_counters(e);
     fprintf(stderr,
