@@ -8,6 +8,7 @@
 #include "shm/ring.h"
 #include "shm/ruletab.h"
 #include "shm/symtab.h"
+#include "shm/valuetab.h"
 #include "shm/workspace.h"
 
 #include <assert.h>
@@ -74,6 +75,10 @@ static size_t peers_bytes(const struct topology_object *o)
 {
     return peers_footprint((uint32_t)o->param[0]);
 }
+static size_t valuetab_bytes(const struct topology_object *o)
+{
+    return valuetab_footprint((uint32_t)o->param[0]);
+}
 static size_t staging_bytes(const struct topology_object *o)
 {
     return o->param[0] % STAGING_ALIGN || o->param[0] >> 36 > 1 ? 0 : o->param[0];
@@ -129,6 +134,10 @@ static void peers_make(const struct topology_object *o, void *mem)
 {
     peers_new(mem, (uint32_t)o->param[0]);
 }
+static void valuetab_make(const struct topology_object *o, void *mem)
+{
+    valuetab_new(mem, (uint32_t)o->param[0]);
+}
 static void errlog_make(const struct topology_object *o, void *mem)
 {
     errlog_new(mem, (uint32_t)o->param[0]);
@@ -151,6 +160,7 @@ static const struct kind {
     [TOPOLOGY_ERRLOG] = {errlog_bytes, errlog_align, errlog_make, "records: 1 to 65,536"},
     [TOPOLOGY_MARKETTAB] = {markettab_bytes, markettab_align, markettab_make, "rows: 1 to 4,194,304"},
     [TOPOLOGY_PEERS] = {peers_bytes, peers_align, peers_make, "rows: 1 to 4,194,304"},
+    [TOPOLOGY_VALUETAB] = {valuetab_bytes, valuetab_align, valuetab_make, "rows: 1 to 4,194,304"},
     [TOPOLOGY_STAGING] = {staging_bytes, staging_align, NULL, "bytes: a multiple of 4,096, up to 2^37"},
     [TOPOLOGY_CONTROL] = {control_bytes, control_align, NULL, "bytes: 1 to 1,048,576"},
 };
@@ -311,6 +321,8 @@ static int check_options(struct topology_options *o, struct error *err)
                          o->buckets);
     if (o->market > (MARKET_TOPLISTS | MARKET_PEERS))
         return error_set(err, "topology: market is %u; expected 0 to 3", o->market);
+    if (o->scans > 1)
+        return error_set(err, "topology: scans is %u; expected 0 or 1", o->scans);
     return 0;
 }
 
@@ -398,6 +410,8 @@ static void add_shared(struct topology *t)
 {
     struct topology_object *o = topology_add(t, TOPOLOGY_SYMTAB, "symtab", 0);
     o->param[0] = t->options.symbols_max;
+    if (t->options.scans)
+        topology_add(t, TOPOLOGY_VALUETAB, "valuetab", 0)->param[0] = t->options.symbols_max;
     o = topology_add(t, TOPOLOGY_RULETAB, "ruletab", 0);
     o->param[0] = t->options.rules_max;
     o->param[1] = t->options.rules_bytes;

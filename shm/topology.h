@@ -47,6 +47,7 @@ struct topology_options {
     uint64_t staging_bytes;    /* the journal's, a multiple of 4,096, default 16 MiB, at most 2^36 */
     uint32_t buckets;          /* enum bucket_table (core/route.h) */
     uint32_t market;           /* MARKET_…: what the market role does; 0: there is none */
+    uint32_t scans;            /* 1: with the values that scans read */
 };
 enum { MARKET_TOPLISTS = 1, MARKET_PEERS = 2 };
 
@@ -61,6 +62,7 @@ enum topology_kind {
     TOPOLOGY_ERRLOG,     /* param[0]: records */
     TOPOLOGY_MARKETTAB,  /* param[0]: rows */
     TOPOLOGY_PEERS,      /* param[0]: rows (core/peers.h) */
+    TOPOLOGY_VALUETAB,   /* param[0]: rows */
     TOPOLOGY_STAGING,    /* param[0]: bytes; zeroed, 4,096 aligned, the journal's own layout */
     TOPOLOGY_CONTROL,    /* param[0]: bytes; zeroed, 128 aligned, laid out by the roles */
     TOPOLOGY_KIND_COUNT
@@ -99,8 +101,8 @@ struct topology {
  * Objects (name, index): tick_ring k (ingest -> scanner k), event_ring k (scanner k -> publisher), symtab,
  * ruletab, rule_stats k, heartbeats, errlog, staging, control; with MARKET_TOPLISTS also market_ring (ingest
  * -> market), values_ring k (scanner k -> market), markettab; with MARKET_PEERS peers_ring k (scanner k ->
- * market), market_out (market -> publisher), peers; for each role place of kind R: "R_counters" and
- * "R_histograms", index = the place's. */
+ * market), market_out (market -> publisher), peers; with options.scans valuetab; for each role place of kind
+ * R: "R_counters" and "R_histograms", index = the place's. */
 int topology_build(struct topology *t, const struct topology_options *options, struct error *err)
     __attribute__((warn_unused_result));
 

@@ -78,6 +78,7 @@ struct rule_stats_table *workspace_rule_stats(const struct workspace *ws, uint32
 struct heartbeats *workspace_heartbeats(const struct workspace *ws);
 struct markettab *workspace_markettab(const struct workspace *ws); /* NULL: no toplists */
 struct peers *workspace_peers(const struct workspace *ws);         /* NULL: no symbols are compared */
+struct valuetab *workspace_valuetab(const struct workspace *ws);   /* NULL: scans are not enabled */
 struct errlog *workspace_errlog(const struct workspace *ws);
 
 #endif

@@ -410,7 +410,8 @@ static int create(struct supervisor *s)
                                  .rules_bytes = (uint64_t)set->limits_rules * 1024 + (1 << 20),
                                  .staging_bytes = (uint64_t)set->journal_staging_mb << 20,
                                  .buckets = (uint32_t)set->rings_bucket_table,
-                                 .market = market_for(s)};
+                                 .market = market_for(s),
+                                 .scans = set->scans_enabled};
     static const enum page_policy pages[] = {PAGES_AUTO, PAGES_HUGE, PAGES_NORMAL};
     struct error warning = {""}, err;
     if (!t)
