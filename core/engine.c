@@ -14,7 +14,8 @@ const struct engine_limits engine_limits_default = {.symbols = 20000,
                                                     .metrics = 256,
                                                     .fires = 1u << 20,
                                                     .bars = 2048,
-                                                    .trades = 1u << 20};
+                                                    .trades = 1u << 20,
+                                                    .alerts = 1u << 18};
 
 uint16_t bucket_of(const char *name, size_t len)
 {
@@ -29,13 +30,13 @@ static uint32_t pow2_at_least(uint32_t n)
     return p;
 }
 
-/* Every pool but the bars and the kept trades, in the order of its place: pointer in the engine, number of
- * elements. Those, of which few are looked at, come last. */
+/* Every pool but the bars, the kept trades and alerts, in the order of its place: pointer in the engine, number of
+ * elements. Those, of which few are looked at, come last. What a symbol has there is once more past_place. */
 #define POOLS(X)                                                                                             \
     X(local, l->ids)                                                                                         \
-    X(symbol, l->symbols)                                                                                    \
-    X(block, (size_t)l->symbols *block_words_max(l))                                                         \
-    X(name, l->symbols)                                                                                      \
+    X(symbol, l->symbols + 1)                                                                                \
+    X(block, ((size_t)l->symbols + 1) * block_words_max(l))                                                  \
+    X(name, l->symbols + 1)                                                                                  \
     X(next_in_bucket, l->symbols)                                                                            \
     X(rule, l->rules)                                                                                        \
     X(ident_slot, l->rules)                                                                                  \
@@ -52,7 +53,10 @@ static uint32_t pow2_at_least(uint32_t n)
     X(touched, l->metrics *CURSORS_PER_METRIC *EXPR_LEVELS)                                                  \
     X(fired, l->rules)                                                                                       \
     X(windows, l->symbols)                                                                                   \
-    X(attributes, l->symbols)
+    X(attributes, l->symbols + 1)                                                                            \
+    X(past_node, l->metrics + l->asked)                                                                      \
+    X(past_print, l->metrics + l->asked)                                                                     \
+    X(past_seen, l->metrics + l->asked)
 
 /* Memory for what rules need beside their slots: as parsed, and as indexed. */
 static size_t kept_bytes(const struct engine_limits *l)
@@ -81,7 +85,13 @@ size_t engine_hot_bytes(const struct engine_limits *l)
 
 static size_t bars_bytes(const struct engine_limits *l)
 {
-    return align64(l->symbols * ((1 + SERIES_MAX) * bars_stride(l) + DAILY_BARS) * sizeof(struct bar));
+    return align64((l->symbols + (size_t)1) * ((1 + SERIES_MAX) * bars_stride(l) + DAILY_BARS) * sizeof(struct bar));
+}
+
+/* A power of two of words, none where no print is kept. */
+static size_t alerts_bytes(const struct engine_limits *l)
+{
+    return l->alerts && l->trades ? (size_t)pow2_at_least(alert_words(l)) * sizeof(uint64_t) : 0;
 }
 
 static size_t days_bytes(const struct engine_limits *l)
@@ -91,7 +101,7 @@ static size_t days_bytes(const struct engine_limits *l)
 
 size_t engine_footprint(const struct engine_limits *l)
 {
-    return engine_hot_bytes(l) + bars_bytes(l) + days_bytes(l) +
+    return engine_hot_bytes(l) + bars_bytes(l) + days_bytes(l) + alerts_bytes(l) +
            trades_blocks(l) * sizeof(struct trades_block);
 }
 
@@ -109,12 +119,15 @@ struct engine *engine_new(void *mem, const struct engine_limits *l, struct rule_
     e->kept = (struct arena){.at = at, .size = kept_bytes(l)};
     e->built = (struct arena){.at = at + align64(kept_bytes(l)), .size = built_bytes(l)};
     e->bar = (struct bar *)((uint8_t *)mem + engine_hot_bytes(l));
-    e->series_bar = e->bar + l->symbols * bars_stride(l);
-    e->daily_bar = e->series_bar + (size_t)SERIES_MAX * l->symbols * bars_stride(l);
+    e->series_bar = e->bar + (l->symbols + (size_t)1) * bars_stride(l);
+    e->daily_bar = e->series_bar + SERIES_MAX * (l->symbols + (size_t)1) * bars_stride(l);
     e->day = (struct anomaly_day *)((uint8_t *)e->bar + bars_bytes(l));
     e->limits = *l;
     anomaly_settings_default(&e->watching);
-    trades_open(e, (uint8_t *)e->day + days_bytes(l));
+    e->alert_word = (uint64_t *)((uint8_t *)e->day + days_bytes(l));
+    e->alert_mask = alerts_bytes(l) / sizeof *e->alert_word - 1; /* all ones: none are kept */
+    trades_open(e, (uint8_t *)e->alert_word + alerts_bytes(l));
+    e->print_symbol = NONE;
     e->stats = stats;
     e->lateness_ns = SECOND_NS;
     e->keep = 500;
@@ -134,7 +147,7 @@ struct engine *engine_new(void *mem, const struct engine_limits *l, struct rule_
 
 uint32_t engine_out_capacity(const struct engine_limits *l)
 {
-    return 4096 + l->rules * MSG_SLOTS_MAX;
+    return 4096 + 2 * l->rules * MSG_SLOTS_MAX; /* an alert of each, and a revision of one */
 }
 const struct engine_counters *engine_counters(const struct engine *e)
 {
@@ -248,7 +261,7 @@ static inline void evaluate(struct engine *e, struct symbol *s, enum eval what)
     if (unlikely(due | (e->n_changes != 0))) {
         rules_settle(e, s, what);
         if (e->n_fired)
-            emit_fired(e, s);
+            emit_fired(e, s, false);
     }
 }
 
@@ -362,6 +375,8 @@ SELDOM static struct kept_trade *keep(struct engine *e, struct symbol *s, const 
                                               (market && ev >= s->session_start_ns ? KEPT_OPENS : 0))};
     if (past)
         t.session = (uint8_t)session_find(&e->calendar[s->calendar], ev).kind;
+    e->print_seq = e->seq;
+    e->print_symbol = place_of(e, s);
     return trade_keep(e, s, &t);
 }
 
@@ -419,8 +434,10 @@ SELDOM static void apply_cancel(struct engine *e, const struct msg *m)
     s->trades.cancelled_no = 0;
     struct kept_trade *k = trade_find(e, s, m, &no);
     if (k) {
+        struct kept_trade was = *k;
         e->count.cancels++;
         correction_cancel(e, s, k, no);
+        alerts_revise(e, s, &was, no);
     } else {
         e->count.cancels_unkept++;
     }

@@ -74,49 +74,85 @@ static const char *text_of(const struct engine *e, const struct symbol *s, unsig
     return attributes_of(e, s)->text[kind == METRIC_SECTOR ? ATTRIBUTE_SECTOR : ATTRIBUTE_EXCHANGE];
 }
 
-static void emit_alert(struct engine *e, const struct symbol *s, const struct fired *f)
+/* Keys are what the engine compares; an alert has values. */
+static size_t put_values(const struct engine *e, const struct symbol *s, const struct loaded_rule *r,
+                         const int64_t *key, int64_t *value, char *texts)
 {
-    const struct loaded_rule *r = &e->rule[f->rule];
-    int64_t value[ALERT_OPERANDS_MAX];
-    char texts[ATTRIBUTE_TEXTS * ATTRIBUTE_TEXT_MAX]; /* a rule names each metric once */
     size_t text_bytes = 0;
-    e->stats[f->rule].fired++;
-    if (r->shadow)
-        return;
-    XXH128_hash_t id = alert_id(e, s, r, f->k);
-    struct msg_alert head = {.rule = f->rule,
-                             .id_hi = id.high64,
-                             .id_lo = id.low64,
-                             .k = f->k,
-                             .kind = ALERT_FIRED,
-                             .n_operands = r->n_operands,
-                             .price_e9 = s->price_e9};
     for (unsigned i = 0; i < r->n_operands; i++) {
-        uint32_t node = r->operand[i];
-        int64_t key = node_key(e, s, node);
-        enum metric_unit unit = metric_unit(&e->node[node].metric);
-        value[i] = key;
-        if (key != KEY_UNKNOWN && unit == UNIT_TEXT) {
-            const char *text = text_of(e, s, e->node[node].metric.kind);
+        const struct metric *m = &e->node[r->operand[i]].metric;
+        enum metric_unit unit = metric_unit(m);
+        value[i] = key[i];
+        if (key[i] != KEY_UNKNOWN && unit == UNIT_TEXT) {
+            const char *text = text_of(e, s, m->kind);
             value[i] = (int64_t)strlen(text);
             memcpy(texts + text_bytes, text, (size_t)value[i]);
             text_bytes += (size_t)value[i];
-        } else if (key != KEY_UNKNOWN && unit != UNIT_PRICE) {
-            double d = key_to_double(key);
+        } else if (key[i] != KEY_UNKNOWN && unit != UNIT_PRICE) {
+            double d = key_to_double(key[i]);
             memcpy(&value[i], &d, sizeof d);
         }
     }
-    size_t bytes = 8 * (size_t)r->n_operands;
+    return text_bytes;
+}
+
+static void emit_alert(struct engine *e, const struct symbol *s, const struct kept_alert *a,
+                       const int64_t *key, enum alert_kind kind)
+{
+    const struct loaded_rule *r = &e->rule[a->rule];
+    int64_t value[ALERT_OPERANDS_MAX];
+    char texts[ATTRIBUTE_TEXTS * ATTRIBUTE_TEXT_MAX]; /* a rule names each metric once */
+    size_t text_bytes = put_values(e, s, r, key, value, texts), bytes = 8 * (size_t)r->n_operands;
+    XXH128_hash_t id = alert_id(e, s, r, a->k);
+    struct msg_alert head = {.rule = a->rule,
+                             .id_hi = id.high64,
+                             .id_lo = id.low64,
+                             .k = a->k,
+                             .revision = a->revision,
+                             .kind = (uint8_t)kind,
+                             .n_operands = r->n_operands,
+                             .price_e9 = s->price_e9};
     struct msg *m = event_begin(e, MSG_ALERT, s, sizeof head + bytes + text_bytes, &head.sub);
     m->event_ns = s->time_ns;
     msg_put(m, 0, &head, sizeof head);
     msg_put(m, sizeof head, value, bytes);
     msg_put(m, sizeof head + bytes, texts, text_bytes);
-    e->count.alerts++;
 }
 
-void emit_fired(struct engine *e, const struct symbol *s)
+/* m: the moment that it belongs to, NULL if it is not kept. */
+static void emit_fire(struct engine *e, const struct symbol *s, const struct fired *f, struct moment *m)
 {
+    const struct loaded_rule *r = &e->rule[f->rule];
+    int64_t key[ALERT_OPERANDS_MAX];
+    uint64_t clue[CLUES_MAX];
+    struct kept_alert a = {
+        .price_e9 = s->price_e9, .rule = f->rule, .k = f->k, .n_operands = r->n_operands};
+    e->stats[f->rule].fired++;
+    if (r->shadow)
+        return;
+    for (unsigned i = 0; i < r->n_operands; i++)
+        key[i] = node_key(e, s, r->operand[i]);
+    emit_alert(e, s, &a, key, ALERT_FIRED);
+    e->count.alerts++;
+    if (!m)
+        return;
+    if (unlikely(r->events || r->n_spans))
+        a.n_clues = alert_clues(e, s, r, m->at_close, clue);
+    moment_add(e, m, &a, key, clue);
+}
+
+void emit_revised(struct engine *e, const struct symbol *s, const struct kept_alert *a, const int64_t *key)
+{
+    emit_alert(e, s, a, key, a->withdrawn ? ALERT_WITHDRAWN : ALERT_REVISED);
+    e->count.alerts_withdrawn += a->withdrawn;
+    e->count.alerts_revised += !a->withdrawn;
+    e->stats[a->rule].withdrawn += a->withdrawn;
+    e->stats[a->rule].revised += !a->withdrawn;
+}
+
+void emit_fired(struct engine *e, struct symbol *s, bool at_close)
+{
+    struct moment m, *deciding = unlikely(moment_begin(e, s, at_close, &m)) ? &m : NULL;
     struct fired *f = e->fired;
     uint32_t n = e->n_fired;
     for (uint32_t gap = n / 2; gap; gap /= 2)
@@ -128,7 +164,9 @@ void emit_fired(struct engine *e, const struct symbol *s)
             f[j] = x;
         }
     for (uint32_t i = 0; i < n; i++)
-        emit_alert(e, s, &f[i]);
+        emit_fire(e, s, &f[i], deciding);
+    if (deciding)
+        moment_end(e, s, deciding);
     e->n_fired = 0;
 }
 

@@ -63,7 +63,8 @@ enum {
     KEPT_PREMARKET = 8, /* the session that the symbol was in when it came */
     KEPT_MARKET = 16,
     KEPT_POSTMARKET = 32,
-    KEPT_CANCELLED = 64
+    KEPT_CANCELLED = 64,
+    KEPT_DECIDED = 128 /* alerts were decided by it, or at the end of a bar whose last print it was */
 };
 
 struct kept_trade {
@@ -90,7 +91,7 @@ struct trades_block {
     uint32_t pad;
     uint64_t first; /* number of its first */
     uint64_t id_min, id_max;
-    uint8_t pad2[8];
+    uint64_t moments; /* 1 + the place of the latest moment of its prints; 0 */
     struct kept_trade trade[TRADES_BLOCK];
 };
 _Static_assert(sizeof(struct trades_block) == 1024, "header and trades are whole lines");
@@ -108,6 +109,44 @@ struct kept {
     uint32_t whole; /* minutes from here on have all their prints in them */
     uint32_t pad;
 };
+
+/* The sums of a session of the trading day that is over. */
+struct session_sums {
+    __int128 pv;
+    uint64_t volume;
+    uint32_t session_no;
+};
+
+/* A message at which a print, or the end of its bar, decided alerts; these are behind it in the pool of
+ * words (alert_pool.c). What it tells of the symbol is what its prints do not. */
+struct moment {
+    uint64_t older; /* 1 + the place of the one before in the same block of prints; 0 */
+    uint64_t no;    /* number of the print; at a bar's end, of the last one before it */
+    int64_t time_ns, bid_e9, ask_e9;
+    uint32_t session_no;
+    uint32_t n_alerts;
+    uint32_t words; /* of its alerts */
+    uint8_t at_close, halted;
+    uint8_t pad[2];
+};
+
+/* An alert as it was last sent. The keys of its operands follow, then what it remembers of events and spans
+ * (alert_revise.c). */
+struct kept_alert {
+    int64_t price_e9;
+    uint32_t rule, k;
+    uint16_t revision;
+    uint8_t withdrawn;
+    uint8_t n_operands, n_clues; /* words of each */
+    uint8_t pad[3];
+};
+enum {
+    MOMENT_WORDS = sizeof(struct moment) / 8,
+    ALERT_WORDS = sizeof(struct kept_alert) / 8,
+    CLUES_MAX = EXPR_NODES_MAX / 32,
+    WORDS_PER_ALERT = 8 /* on average, of limits.alerts */
+};
+_Static_assert(sizeof(struct moment) % 8 == 0 && sizeof(struct kept_alert) % 8 == 0, "whole words");
 
 /* Waits for the first trading day that starts at ex_ns or later. */
 enum { SPLITS_WAITING = 4 };
@@ -179,6 +218,7 @@ struct symbol {
     uint32_t emptied_revision; /* 1 + the highest revision of a final bar that lost all its prints; 0 */
     uint32_t session_no;       /* counts the times that the session's sums began anew */
     struct kept trades;        /* of the trading day */
+    struct session_sums over[SESSION_KIND_COUNT];
     bool halted;
     uint8_t n_splits;
     struct split split[SPLITS_WAITING]; /* by ex_ns */
@@ -317,6 +357,8 @@ struct fire {
     uint16_t sound; /* … and since it was last unknown at one */
     uint8_t now;    /* of a span: enum truth of its condition at the last evaluation */
     uint8_t kind;   /* enum fire_kind */
+    uint8_t before; /* WITHIN: true at the message `looked` also without what was true at it */
+    uint64_t looked;
 } __attribute__((aligned(64)));
 enum { SPAN_IDENT = 1 << 30 };
 
@@ -382,6 +424,12 @@ struct engine {
     uint32_t trades_blocks, trades_used, trades_free; /* how many; taken so far; list by after */
     uint32_t trades_oldest, trades_newest;
     bool corrections; /* prints are kept */
+    uint64_t *alert_word;
+    uint64_t alert_mask, alert_end;     /* places in it, of which only the low bits count; the next one */
+    uint64_t print_seq;                 /* of the message whose print is the last one of … */
+    uint32_t print_symbol;              /* … this place */
+    uint32_t *past_node, *past_print;   /* lists of the plan that alert_revise.c makes */
+    uint8_t *past_seen;
     bool flat;        /* minutes without a last sale make bars too */
     /* A block of words for each symbol, as small as the rules in force allow: the state of every metric, from
      * cursor_at the cursors. */
@@ -426,6 +474,8 @@ struct engine {
     uint32_t *old_cursor;
     uint64_t *old_stamp, stamp; /* a cursor moved in this evaluation iff its old_stamp is the stamp */
     uint32_t bind_epoch;        /* rules newer than this are new to the symbol; 0 = none are */
+    uint32_t settled_epoch;     /* … of the last evaluation that was settled */
+    bool settled_restart;
     struct fired *fired;
     uint32_t n_fired;
     uint32_t *close_cursor; /* where values stand at a bar's end */
@@ -498,7 +548,7 @@ static inline struct bar *daily_of(const struct engine *e, const struct symbol *
 
 static inline struct bar *series_ring(const struct engine *e, const struct symbol *s, uint32_t series)
 {
-    return &e->series_bar[((size_t)series * e->limits.symbols + place_of(e, s)) * bars_stride(&e->limits)];
+    return &e->series_bar[(series * (e->limits.symbols + (size_t)1) + place_of(e, s)) * bars_stride(&e->limits)];
 }
 
 static inline uint32_t block_words_max(const struct engine_limits *l)
@@ -543,10 +593,18 @@ static inline const struct plan *scope_plan(const struct engine *e, const struct
     return s->scope == NONE ? NULL : &e->scope[s->scope].plan;
 }
 
+/* The place beside those of symbols: a symbol as it was earlier stands there while that is asked (past.c). */
+static inline struct symbol *past_place(const struct engine *e)
+{
+    return &e->symbol[e->limits.symbols];
+}
+
 /* metric_state.c */
 /* After the roll to a new minute: `pushed` if the last ended bar is new. */
 void metrics_roll(const struct engine *e, struct symbol *s, bool pushed);
 void metrics_rebuild(const struct engine *e, struct symbol *s);
+/* … of this plan alone. */
+void metrics_rebuild_of(const struct engine *e, struct symbol *s, const struct plan *p);
 /* The ended bars of a node's series; true if it has a live one. */
 bool metric_bars(const struct engine *e, const struct symbol *s, uint32_t series, struct bar_series *ended,
                  struct bar *live);
@@ -593,6 +651,9 @@ int rules_load(struct engine *e, uint32_t slot, const struct rule *r);
 /* The version in force of the rule of this id; NULL if none has come. */
 const struct loaded_rule *rule_find(const struct engine *e, const char *id, size_t len);
 void rules_build(struct engine *e);
+/* Marks a node and what it is made of, counting them in the plan; then lists those that are marked. */
+void plan_need(const struct engine *e, struct plan *p, uint8_t *seen, uint32_t node);
+void plan_list(const struct engine *e, struct plan *p, const uint8_t *seen);
 uint32_t scope_find(const struct engine *e, const char *name, size_t len);
 
 /* rule_index.c */
@@ -645,8 +706,10 @@ uint32_t span_cursor(const struct engine *e, const struct symbol *s, uint32_t no
 
 /* engine_events.c */
 void emit_bar(struct engine *e, const struct symbol *s, const struct bar *b);
-/* What fired at this message, in the order of the rules. */
-SELDOM void emit_fired(struct engine *e, const struct symbol *s);
+/* What fired at this message, or at the bar's end before it, in the order of the rules. */
+SELDOM void emit_fired(struct engine *e, struct symbol *s, bool at_close);
+/* An alert that was sent, with other values: keys of its rule's operands. s is at the alert's time. */
+void emit_revised(struct engine *e, const struct symbol *s, const struct kept_alert *a, const int64_t *key);
 
 /* id: its type, 0, symbol, 0, symbol's time (i64), k (u32), as an alert's. */
 void emit_anomaly(struct engine *e, const struct symbol *s, enum anomaly_kind kind, uint32_t k,
@@ -755,7 +818,70 @@ void trades_release_first(struct engine *e, struct symbol *s);
 void trades_symbol_new(struct symbol *s);
 void trades_open(struct engine *e, void *mem);
 
+/* How many of a block's prints are the symbol's as far as it knows; the block behind it. */
+static inline uint32_t trades_in(const struct symbol *s, const struct trades_block *b)
+{
+    uint64_t left = s->trades.end - b->first;
+    return left < b->n ? (uint32_t)left : b->n;
+}
+static inline uint32_t trades_after(const struct engine *e, const struct symbol *s, uint32_t block)
+{
+    return block == s->trades.last ? NONE : e->trades[block].after;
+}
+/* The block of the print of this number, NONE if it is not kept. */
+uint32_t trades_block_of(const struct engine *e, const struct symbol *s, uint64_t no);
+
+/* alert_pool.c */
+static inline uint32_t alert_words(const struct engine_limits *l)
+{
+    return l->alerts * WORDS_PER_ALERT;
+}
+/* The moment of the symbol's last print, or of the bar's end behind it, into *m; false if there is none. Then
+ * its alerts, then its end. */
+bool moment_begin(struct engine *e, const struct symbol *s, bool at_close, struct moment *m);
+void moment_add(struct engine *e, struct moment *m, const struct kept_alert *a, const int64_t *key,
+                const uint64_t *clue);
+void moment_end(struct engine *e, struct symbol *s, const struct moment *m);
+/* The moment of a print; false if there is none. Its place. */
+bool moment_find(const struct engine *e, const struct symbol *s, uint64_t no, bool at_close,
+                 struct moment *m, uint64_t *place);
+/* Words of the pool from a place on, out or in. */
+void alert_get(const struct engine *e, uint64_t place, void *out, size_t words);
+void alert_set(struct engine *e, uint64_t place, const void *in, size_t words);
+/* The moments of the last block from number `no` on are forgotten. */
+void moments_cut(struct engine *e, const struct symbol *s, uint64_t no);
+
+/* alert_revise.c */
+/* What its events and spans make of the rule that fires: words for a kept alert. Returns how many. */
+SELDOM uint8_t alert_clues(struct engine *e, const struct symbol *s, const struct loaded_rule *r,
+                           bool at_close, uint64_t clue[CLUES_MAX]);
+uint8_t alert_clue_words(const struct loaded_rule *r);
+/* Print `no` is cancelled: alerts that it decided, or the end of its bar did, are sent again where their
+ * values are others without it. */
+SELDOM void alerts_revise(struct engine *e, struct symbol *s, const struct kept_trade *k, uint64_t no);
+
+/* past.c */
+/* The symbol as of the moment, of its prints before number `end` that are not cancelled, at past_place; NULL
+ * if that is not known. Metrics are still to be made. */
+struct symbol *past_make(struct engine *e, const struct symbol *s, const struct moment *m, uint64_t end);
+
 /* correction.c */
+/* What a minute's prints make, in their order. */
+struct tally {
+    bool priced; /* there was a last sale */
+    bool ranged;
+    int64_t open_e9, high_e9, low_e9, close_e9;
+    uint64_t volume;
+    __int128 pv;
+    uint32_t trades;
+};
+struct tally minute_tally(const struct engine *e, const struct symbol *s, uint32_t minute);
+/* The live bar, an ended one; the last price; high and low of the day's ended bars, and of its market
+ * session's, of those that are kept. */
+void live_recount(struct symbol *s, const struct tally *t);
+void bar_fill(struct bar *b, const struct tally *t);
+void price_recount(const struct engine *e, struct symbol *s);
+void day_range_recount(const struct engine *e, struct symbol *s);
 /* The print counts no more; or `with` takes its place. False if that does not fit the sums. */
 void correction_cancel(struct engine *e, struct symbol *s, struct kept_trade *k, uint64_t no);
 bool correction_replace(struct engine *e, struct symbol *s, const struct msg *with, unsigned updates);

@@ -65,6 +65,16 @@ static bool is_window(const struct node *nd)
     return form == FORM_WINDOW || form == FORM_SPAN;
 }
 
+/* Whose metrics are meant. */
+struct plans {
+    const struct plan *own[2]; /* one may be NULL */
+};
+
+static inline struct plans plans_of(const struct engine *e, const struct symbol *s)
+{
+    return (struct plans){{&e->market, scope_plan(e, s)}};
+}
+
 /* ---- bars of longer timeframes */
 
 static struct bar_series series_of(const struct engine *e, const struct symbol *s, uint32_t series,
@@ -165,20 +175,22 @@ int64_t metric_relative_volume(const struct engine *e, const struct symbol *s, c
     return key_number(100 * (live + left * mean) / mean);
 }
 
-static void series_close(const struct engine *e, const struct symbol *s, uint32_t k, int64_t *w)
+static void series_close(const struct engine *e, const struct symbol *s, struct plans p, uint32_t k,
+                         int64_t *w)
 {
     w[0]++;
     w[1] = 0;
-    plan_push(e, s, &e->market, k + 1, (uint64_t)w[0]);
-    plan_push(e, s, scope_plan(e, s), k + 1, (uint64_t)w[0]);
+    plan_push(e, s, p.own[0], k + 1, (uint64_t)w[0]);
+    plan_push(e, s, p.own[1], k + 1, (uint64_t)w[0]);
 }
 
 /* The ended 1-minute bar x belongs to the series. */
-static void series_add(const struct engine *e, const struct symbol *s, uint32_t k, const struct bar *x)
+static void series_add(const struct engine *e, const struct symbol *s, struct plans p, uint32_t k,
+                       const struct bar *x)
 {
     int64_t *w = block_of(e, s) + e->series[k].state_at, t = (int64_t)x->minute * MINUTE_NS;
     if (w[1] && t >= w[1])
-        series_close(e, s, k, w);
+        series_close(e, s, p, k, w);
     struct bar *open = &series_ring(e, s, k)[(uint64_t)w[0] & (e->limits.bars - 1)];
     if (w[1]) {
         bar_join(open, x);
@@ -189,17 +201,16 @@ static void series_add(const struct engine *e, const struct symbol *s, uint32_t 
 }
 
 /* The live minute may be beyond the open bar. */
-static void series_end(const struct engine *e, const struct symbol *s, uint32_t k)
+static void series_end(const struct engine *e, const struct symbol *s, struct plans p, uint32_t k)
 {
     int64_t *w = block_of(e, s) + e->series[k].state_at;
     if (w[1] && s->live_start_ns >= w[1])
-        series_close(e, s, k, w);
+        series_close(e, s, p, k, w);
 }
 
-static unsigned series_in_use(const struct engine *e, const struct symbol *s)
+static unsigned series_in_use(struct plans p)
 {
-    const struct plan *q = scope_plan(e, s);
-    return e->market.series | (q ? q->series : 0);
+    return p.own[0]->series | (p.own[1] ? p.own[1]->series : 0u);
 }
 
 static inline bool bars_now(const struct engine *e, const struct symbol *s, uint32_t series,
@@ -276,21 +287,21 @@ static void plan_clear(const struct engine *e, const struct symbol *s, const str
 
 void metrics_roll(const struct engine *e, struct symbol *s, bool pushed)
 {
-    const struct plan *q = scope_plan(e, s);
-    plan_windows(e, s, &e->market);
-    plan_windows(e, s, q);
+    const struct plans p = plans_of(e, s);
+    plan_windows(e, s, p.own[0]);
+    plan_windows(e, s, p.own[1]);
     if (pushed) {
-        plan_push(e, s, &e->market, 0, s->bars_end);
-        plan_push(e, s, q, 0, s->bars_end);
+        plan_push(e, s, p.own[0], 0, s->bars_end);
+        plan_push(e, s, p.own[1], 0, s->bars_end);
     }
-    for (unsigned left = series_in_use(e, s); left; left &= left - 1) {
+    for (unsigned left = series_in_use(p); left; left &= left - 1) {
         uint32_t k = (uint32_t)__builtin_ctz(left);
         if (pushed)
-            series_add(e, s, k, bar_at(e, s, s->bars_end - 1));
-        series_end(e, s, k);
+            series_add(e, s, p, k, bar_at(e, s, s->bars_end - 1));
+        series_end(e, s, p, k);
     }
-    plan_means(e, s, &e->market);
-    plan_means(e, s, q);
+    plan_means(e, s, p.own[0]);
+    plan_means(e, s, p.own[1]);
 }
 
 /* What is made of the daily bars before today. */
@@ -303,33 +314,42 @@ static void plan_days(const struct engine *e, const struct symbol *s, const stru
 }
 
 /* Indicators start from the trading day's start, with the bars.keep bars of one minute before it. */
-void metrics_rebuild(const struct engine *e, struct symbol *s)
+static void rebuild(const struct engine *e, struct symbol *s, struct plans p)
 {
-    const struct plan *q = scope_plan(e, s);
     uint64_t oldest = bars_oldest(e, s), i = s->bars_end;
     while (i > oldest && (int64_t)bar_at(e, s, i - 1)->minute * MINUTE_NS >= s->day_start_ns)
         i--;
     s->bars_first = i - oldest > e->keep ? i - e->keep : oldest;
-    plan_clear(e, s, &e->market);
-    plan_clear(e, s, q);
-    plan_windows(e, s, &e->market);
-    plan_windows(e, s, q);
-    plan_days(e, s, &e->market);
-    plan_days(e, s, q);
-    unsigned series = series_in_use(e, s);
+    plan_clear(e, s, p.own[0]); /* both first: they may share the state of an indicator's outputs */
+    plan_clear(e, s, p.own[1]);
+    for (int k = 0; k < 2; k++) {
+        plan_windows(e, s, p.own[k]);
+        plan_days(e, s, p.own[k]);
+    }
+    unsigned series = series_in_use(p);
     for (unsigned left = series; left; left &= left - 1)
         memset(block_of(e, s) + e->series[__builtin_ctz(left)].state_at, 0, SERIES_WORDS * sizeof(int64_t));
     for (uint64_t k = s->bars_first; k < s->bars_end; k++) {
-        plan_push(e, s, &e->market, 0, k + 1);
-        plan_push(e, s, q, 0, k + 1);
+        plan_push(e, s, p.own[0], 0, k + 1);
+        plan_push(e, s, p.own[1], 0, k + 1);
         for (unsigned left = series; left; left &= left - 1)
-            series_add(e, s, (uint32_t)__builtin_ctz(left), bar_at(e, s, k));
+            series_add(e, s, p, (uint32_t)__builtin_ctz(left), bar_at(e, s, k));
     }
     for (unsigned left = series; left; left &= left - 1)
-        series_end(e, s, (uint32_t)__builtin_ctz(left));
-    plan_means(e, s, &e->market);
-    plan_means(e, s, q);
-    prints_rebuild(e, s, &e->market);
-    prints_rebuild(e, s, q);
+        series_end(e, s, p, (uint32_t)__builtin_ctz(left));
+    for (int k = 0; k < 2; k++) {
+        plan_means(e, s, p.own[k]);
+        prints_rebuild(e, s, p.own[k]);
+    }
     s->rebuild = false;
+}
+
+void metrics_rebuild(const struct engine *e, struct symbol *s)
+{
+    rebuild(e, s, plans_of(e, s));
+}
+
+void metrics_rebuild_of(const struct engine *e, struct symbol *s, const struct plan *p)
+{
+    rebuild(e, s, (struct plans){{p, NULL}});
 }

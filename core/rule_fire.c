@@ -398,6 +398,8 @@ void rules_settle(struct engine *e, struct symbol *s, enum eval what)
     }
     if (what == EVAL_TICK && s->due_ns <= s->time_ns)
         fire_due(e, s, cursor);
+    e->settled_epoch = e->bind_epoch;
+    e->settled_restart = s->restart;
     e->bind_epoch = 0;
     e->arrived = false;
     e->n_changes = 0;
