@@ -76,11 +76,28 @@ void moment_end(struct engine *e, struct symbol *s, const struct moment *m)
     b->moments = place + 1;
 }
 
-bool moment_find(const struct engine *e, const struct symbol *s, uint64_t no, bool at_close,
-                 struct moment *m, uint64_t *place)
+void moment_restore(struct engine *e, uint32_t block, struct moment *m, const void *alerts)
+{
+    uint64_t place = e->alert_end;
+    if (none_kept(e))
+        return;
+    m->older = e->trades[block].moments;
+    add(e, m, MOMENT_WORDS);
+    add(e, alerts, m->words);
+    e->trades[block].moments = place + 1;
+}
+
+bool moment_find(const struct engine *e, const struct symbol *s, uint64_t no, bool at_close, struct moment *m,
+                 uint64_t *place)
 {
     uint32_t block = trades_block_of(e, s, no);
-    uint64_t link = block == NONE ? 0 : e->trades[block].moments;
+    return block != NONE && moment_in(e, block, no, at_close, m, place);
+}
+
+bool moment_in(const struct engine *e, uint32_t block, uint64_t no, bool at_close, struct moment *m,
+               uint64_t *place)
+{
+    uint64_t link = e->trades[block].moments;
     while (link && is_there(e, link - 1)) {
         alert_get(e, link - 1, m, MOMENT_WORDS);
         if (m->no < no)

@@ -30,8 +30,9 @@ static uint32_t pow2_at_least(uint32_t n)
     return p;
 }
 
-/* Every pool but the bars, the kept trades and alerts, in the order of its place: pointer in the engine, number of
- * elements. Those, of which few are looked at, come last. What a symbol has there is once more past_place. */
+/* Every pool but the bars, the kept trades and alerts, in the order of its place: pointer in the engine,
+ * number of elements. Those, of which few are looked at, come last. What a symbol has there is once more
+ * past_place. */
 #define POOLS(X)                                                                                             \
     X(local, l->ids)                                                                                         \
     X(symbol, l->symbols + 1)                                                                                \
@@ -85,13 +86,13 @@ size_t engine_hot_bytes(const struct engine_limits *l)
 
 static size_t bars_bytes(const struct engine_limits *l)
 {
-    return align64((l->symbols + (size_t)1) * ((1 + SERIES_MAX) * bars_stride(l) + DAILY_BARS) * sizeof(struct bar));
+    return align64((l->symbols + (size_t)1) * ((1 + SERIES_MAX) * bars_stride(l) + DAILY_BARS) *
+                   sizeof(struct bar));
 }
 
-/* A power of two of words, none where no print is kept. */
 static size_t alerts_bytes(const struct engine_limits *l)
 {
-    return l->alerts && l->trades ? (size_t)pow2_at_least(alert_words(l)) * sizeof(uint64_t) : 0;
+    return align64(alert_pool_words(l) * sizeof(uint64_t));
 }
 
 static size_t days_bytes(const struct engine_limits *l)
@@ -125,7 +126,7 @@ struct engine *engine_new(void *mem, const struct engine_limits *l, struct rule_
     e->limits = *l;
     anomaly_settings_default(&e->watching);
     e->alert_word = (uint64_t *)((uint8_t *)e->day + days_bytes(l));
-    e->alert_mask = alerts_bytes(l) / sizeof *e->alert_word - 1; /* all ones: none are kept */
+    e->alert_mask = (uint64_t)alert_pool_words(l) - 1; /* all ones: none are kept */
     trades_open(e, (uint8_t *)e->alert_word + alerts_bytes(l));
     e->print_symbol = NONE;
     e->stats = stats;

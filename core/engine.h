@@ -27,7 +27,7 @@ struct engine_limits {
     uint32_t bars;    /* kept bars of a symbol, a power of two; at least bars.keep + 1440 */
     uint32_t asked;   /* values that engine_ask may name */
     uint32_t trades;  /* kept for corrections, of all symbols; 0: none, and no print can be corrected */
-    uint32_t alerts; /* kept of those that prints decided, as long as these: 64 bytes for each */
+    uint32_t alerts;  /* kept of those that prints decided, as long as these: 64 bytes for each */
 };
 extern const struct engine_limits engine_limits_default;
 
@@ -55,9 +55,9 @@ extern const struct engine_limits engine_limits_default;
     X(cancels_unkept, "cancels of a print that is not kept: it stays")                                       \
     X(corrections, "prints that took the place of a cancelled one")                                          \
     X(corrections_unkept, "corrections of a print that is not kept: it stays, they do not count")            \
-    X(alerts_revised, "alerts sent again with other values: the print that decided them was cancelled")       \
+    X(alerts_revised, "alerts sent again with other values: the print that decided them was cancelled")      \
     X(alerts_withdrawn, "alerts withdrawn: without the print that decided them the rule does not hold")      \
-    X(alerts_unkept, "prints cancelled whose alerts are no longer kept and stay as they are: limits.alerts")  \
+    X(alerts_unkept, "prints cancelled whose alerts are no longer kept and stay as they are: limits.alerts") \
     X(trades_dropped, "kept trades that had to go before their day was over: limits.trades")                 \
     X(splits, "splits that scaled a symbol")                                                                 \
     X(splits_refused, "splits refused: no ratio, or their day has begun, or four of the symbol wait")        \

@@ -125,8 +125,7 @@ static void emit_fire(struct engine *e, const struct symbol *s, const struct fir
     const struct loaded_rule *r = &e->rule[f->rule];
     int64_t key[ALERT_OPERANDS_MAX];
     uint64_t clue[CLUES_MAX];
-    struct kept_alert a = {
-        .price_e9 = s->price_e9, .rule = f->rule, .k = f->k, .n_operands = r->n_operands};
+    struct kept_alert a = {.price_e9 = s->price_e9, .rule = f->rule, .k = f->k, .n_operands = r->n_operands};
     e->stats[f->rule].fired++;
     if (r->shadow)
         return;

@@ -425,12 +425,12 @@ struct engine {
     uint32_t trades_oldest, trades_newest;
     bool corrections; /* prints are kept */
     uint64_t *alert_word;
-    uint64_t alert_mask, alert_end;     /* places in it, of which only the low bits count; the next one */
-    uint64_t print_seq;                 /* of the message whose print is the last one of … */
-    uint32_t print_symbol;              /* … this place */
-    uint32_t *past_node, *past_print;   /* lists of the plan that alert_revise.c makes */
+    uint64_t alert_mask, alert_end;   /* places in it, of which only the low bits count; the next one */
+    uint64_t print_seq;               /* of the message whose print is the last one of … */
+    uint32_t print_symbol;            /* … this place */
+    uint32_t *past_node, *past_print; /* lists of the plan that alert_revise.c makes */
     uint8_t *past_seen;
-    bool flat;        /* minutes without a last sale make bars too */
+    bool flat; /* minutes without a last sale make bars too */
     /* A block of words for each symbol, as small as the rules in force allow: the state of every metric, from
      * cursor_at the cursors. */
     int64_t *block;
@@ -548,7 +548,8 @@ static inline struct bar *daily_of(const struct engine *e, const struct symbol *
 
 static inline struct bar *series_ring(const struct engine *e, const struct symbol *s, uint32_t series)
 {
-    return &e->series_bar[(series * (e->limits.symbols + (size_t)1) + place_of(e, s)) * bars_stride(&e->limits)];
+    return &e->series_bar[(series * (e->limits.symbols + (size_t)1) + place_of(e, s)) *
+                          bars_stride(&e->limits)];
 }
 
 static inline uint32_t block_words_max(const struct engine_limits *l)
@@ -832,9 +833,13 @@ static inline uint32_t trades_after(const struct engine *e, const struct symbol 
 uint32_t trades_block_of(const struct engine *e, const struct symbol *s, uint64_t no);
 
 /* alert_pool.c */
-static inline uint32_t alert_words(const struct engine_limits *l)
+/* A power of two, 0 where no print is kept. */
+static inline size_t alert_pool_words(const struct engine_limits *l)
 {
-    return l->alerts * WORDS_PER_ALERT;
+    size_t n = WORDS_PER_ALERT;
+    while (n < (size_t)l->alerts * WORDS_PER_ALERT)
+        n *= 2;
+    return l->alerts && l->trades ? n : 0;
 }
 /* The moment of the symbol's last print, or of the bar's end behind it, into *m; false if there is none. Then
  * its alerts, then its end. */
@@ -843,8 +848,13 @@ void moment_add(struct engine *e, struct moment *m, const struct kept_alert *a, 
                 const uint64_t *clue);
 void moment_end(struct engine *e, struct symbol *s, const struct moment *m);
 /* The moment of a print; false if there is none. Its place. */
-bool moment_find(const struct engine *e, const struct symbol *s, uint64_t no, bool at_close,
-                 struct moment *m, uint64_t *place);
+bool moment_find(const struct engine *e, const struct symbol *s, uint64_t no, bool at_close, struct moment *m,
+                 uint64_t *place);
+/* … the block of which is known. */
+bool moment_in(const struct engine *e, uint32_t block, uint64_t no, bool at_close, struct moment *m,
+               uint64_t *place);
+/* A moment as it was saved, the latest so far of its block; m->words words of alerts. */
+void moment_restore(struct engine *e, uint32_t block, struct moment *m, const void *alerts);
 /* Words of the pool from a place on, out or in. */
 void alert_get(const struct engine *e, uint64_t place, void *out, size_t words);
 void alert_set(struct engine *e, uint64_t place, const void *in, size_t words);

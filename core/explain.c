@@ -125,7 +125,8 @@ static enum explain_truth truth(const struct expr_node *x, const struct explain_
         return EXPLAIN_UNKNOWN;
     if (!x->event)
         return comparison_holds(x, now->key) ? EXPLAIN_TRUE : EXPLAIN_FALSE;
-    return before && before->key != KEY_UNKNOWN && !comparison_holds(x, before->key) && comparison_holds(x, now->key)
+    return before && before->key != KEY_UNKNOWN && !comparison_holds(x, before->key) &&
+                   comparison_holds(x, now->key)
                ? EXPLAIN_TRUE
                : EXPLAIN_FALSE;
 }

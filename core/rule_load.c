@@ -740,7 +740,8 @@ static bool try_build(struct engine *e)
     for (uint32_t i = 0; i < e->n_rules; i++) {
         struct loaded_rule *r = &e->rule[i];
         r->instance = NONE;
-        if (r->id) /* older versions too: their alerts may be revised, and those of a bar's end beside new ones */
+        if (r->id) /* older versions too: their alerts may be revised, and those of a bar's end beside new
+                      ones */
             e->step_slots += (r->trigger == TRIGGER_BAR_CLOSE ? 2 : 1) *
                              msg_slots(MSG_FIRST_BYTES + 8 * (1u + r->n_operands) + r->text_bytes);
         if (!r->live)

@@ -8,8 +8,14 @@
 
 #define OPEN (T0 + 15 * 60 * MIN) /* within the market session */
 
-static const struct engine_limits limits = {
-    .symbols = 8, .ids = 16, .rules = 64, .metrics = 256, .fires = 4096, .bars = 2048, .trades = 1000, .alerts = 1000};
+static const struct engine_limits limits = {.symbols = 8,
+                                            .ids = 16,
+                                            .rules = 64,
+                                            .metrics = 256,
+                                            .fires = 4096,
+                                            .bars = 2048,
+                                            .trades = 1000,
+                                            .alerts = 1000};
 
 static void begin(struct tape *t)
 {
@@ -280,7 +286,11 @@ static const struct revision_case revision_cases[] = {
      "0 fired.0 16 16 @0\n0 fired.0 20 20 @1\n0 revised.1 16 16 @1\n"},
     {"an average revised",
      {{.id = "a", .expr = "sma(2)@1m > 15", .cooldown_ns = 600 * SEC}},
-     {{'t', 0, 10, 1, 1}, {'t', 60, 18, 1, 2}, {'t', 61, 30, 1, 3}, {'t', 62, 22, 1, 4}, {'x', 63, .id = 3},
+     {{'t', 0, 10, 1, 1},
+      {'t', 60, 18, 1, 2},
+      {'t', 61, 30, 1, 3},
+      {'t', 62, 22, 1, 4},
+      {'x', 63, .id = 3},
       {'x', 64, .id = 4}},
      "0 fired.0 30 20 @61\n0 withdrawn.1 18 14 @61\n"},
     {"an average of what is too little",
@@ -301,8 +311,12 @@ static const struct revision_case revision_cases[] = {
      "0 fired.0 20 20 @1\n0 withdrawn.1 10 10 @1\n"},
     {"late: the cooldown is over, the minute final, prints have come",
      {{.id = "p", .expr = "price > 15 and volume_live > 150", .cooldown_ns = 10 * SEC}},
-     {{'t', 0, 10, 100, 1}, {'t', 1, 20, 100, 2}, {'t', 12, 21, 7, 3}, {'t', 300, 10, 1000, 4},
-      {'t', 50, 50, 1000, 5}, {'x', 400, .id = 2}},
+     {{'t', 0, 10, 100, 1},
+      {'t', 1, 20, 100, 2},
+      {'t', 12, 21, 7, 3},
+      {'t', 300, 10, 1000, 4},
+      {'t', 50, 50, 1000, 5},
+      {'x', 400, .id = 2}},
      "0 fired.0 20 20 200 @1\n0 fired.0 21 21 207 @12\n0 withdrawn.1 10 10 100 @1\n"},
     {"the quote of then",
      {{.id = "b", .expr = "price > bid and volume_live > 0"}},
@@ -317,17 +331,28 @@ static const struct revision_case revision_cases[] = {
      "0 withdrawn.1 10 10 @61\n1 withdrawn.1 10 0 @61\n2 withdrawn.1 10 0 @61\n"},
     {"cancelled twice; what took its place is cancelled",
      {{.id = "v", .expr = "volume_live >= 100"}},
-     {{'t', 0, 10, 100, 1}, {'t', 1, 11, 50, 2}, {'x', 2, .id = 2}, {'x', 3, .id = 2}, {'c', 4, 12, 50, 3},
-      {'x', 5, .id = 2}, {'x', 6, .id = 3}},
+     {{'t', 0, 10, 100, 1},
+      {'t', 1, 11, 50, 2},
+      {'x', 2, .id = 2},
+      {'x', 3, .id = 2},
+      {'c', 4, 12, 50, 3},
+      {'x', 5, .id = 2},
+      {'x', 6, .id = 3}},
      "0 fired.0 10 100 @0\n0 fired.0 11 150 @1\n0 revised.1 10 100 @1\n"},
     {"not by a quote, not by a clock",
-     {{.id = "p", .expr = "price > 15", .cooldown_ns = 5 * SEC}, {.id = "s", .expr = "seconds_since_trade > 30"}},
+     {{.id = "p", .expr = "price > 15", .cooldown_ns = 5 * SEC},
+      {.id = "s", .expr = "seconds_since_trade > 30"}},
      {{'t', 0, 20, 1, 1}, {'q', 6, 9, 10, 0}, {'k', 40, 0, 0, 0}, {'x', 50, .id = 1}},
      "0 fired.0 20 20 @0\n0 fired.0 20 20 @6\n1 fired.0 20 40 @40\n0 withdrawn.1 - ? @0\n"},
     {"at a bar's end: the bar without the print",
      {{.id = "c", .expr = "close > 15 or volume >= 300", .trigger = TRIGGER_BAR_CLOSE}},
-     {{'t', 0, 10, 100, 1}, {'t', 1, 12, 200, 2}, {'t', 2, 20, 100, 3}, {'k', 60, 0, 0, 0}, {'t', 70, 9, 1, 4},
-      {'x', 80, .id = 3}, {'x', 81, .id = 1}},
+     {{'t', 0, 10, 100, 1},
+      {'t', 1, 12, 200, 2},
+      {'t', 2, 20, 100, 3},
+      {'k', 60, 0, 0, 0},
+      {'t', 70, 9, 1, 4},
+      {'x', 80, .id = 3},
+      {'x', 81, .id = 1}},
      "0 fired.0 20 20 400 @60\n0 revised.1 12 12 300 @60\n0 withdrawn.2 12 12 200 @60\n"},
     {"at the end that its first print of the next minute brings",
      {{.id = "c", .expr = "close > 15", .trigger = TRIGGER_BAR_CLOSE}},
@@ -347,7 +372,11 @@ static const struct revision_case revision_cases[] = {
      "0 fired.0 20 0 20 @1\n0 withdrawn.1 - 0 ? @1\n"},
     {"the day's volume, its open, its range",
      {{.id = "d", .expr = "volume_daily >= 30 and change_from_open > -99 and range_today >= 0"}},
-     {{'t', 0, 10, 10, 1}, {'t', 61, 12, 10, 2}, {'t', 62, 15, 10, 3}, {'t', 200, 99, 50, 4}, {'x', 300, .id = 3}},
+     {{'t', 0, 10, 10, 1},
+      {'t', 61, 12, 10, 2},
+      {'t', 62, 15, 10, 3},
+      {'t', 200, 99, 50, 4},
+      {'x', 300, .id = 3}},
      "0 fired.0 15 30 5 5 @62\n0 fired.0 99 80 89 89 @200\n0 withdrawn.1 12 20 2 2 @62\n"},
 };
 
@@ -566,13 +595,12 @@ static void test_file(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_live_cancel), cmocka_unit_test(test_final_cancel),
-        cmocka_unit_test(test_correction),  cmocka_unit_test(test_unkept),
-        cmocka_unit_test(test_revisions),   cmocka_unit_test(test_revision_of_a_version),
-        cmocka_unit_test(test_unkept_alerts),
-        cmocka_unit_test(test_silent),      cmocka_unit_test(test_halt),
-        cmocka_unit_test(test_flat),        cmocka_unit_test(test_split),
-        cmocka_unit_test(test_file),
+        cmocka_unit_test(test_live_cancel),   cmocka_unit_test(test_final_cancel),
+        cmocka_unit_test(test_correction),    cmocka_unit_test(test_unkept),
+        cmocka_unit_test(test_revisions),     cmocka_unit_test(test_revision_of_a_version),
+        cmocka_unit_test(test_unkept_alerts), cmocka_unit_test(test_silent),
+        cmocka_unit_test(test_halt),          cmocka_unit_test(test_flat),
+        cmocka_unit_test(test_split),         cmocka_unit_test(test_file),
     };
     return cmocka_run_group_tests_name("corrections", tests, NULL, NULL);
 }

@@ -187,13 +187,13 @@ struct world {
     int n_syms;
     char metric[VALUES][40];
     int n_metrics;
-    bool timed;  /* it has metrics that every clock changes */
-    bool spans;  /* … or `within`, which every clock may end */
-    bool silent; /* a late print is being evaluated */
-    bool print;  /* … one that may decide alerts */
+    bool timed;                /* it has metrics that every clock changes */
+    bool spans;                /* … or `within`, which every clock may end */
+    bool silent;               /* a late print is being evaluated */
+    bool print;                /* … one that may decide alerts */
     uint8_t clue[RULES][TREE]; /* of the evaluation at hand, and … */
     uint8_t *clues;            /* … of the rule at hand */
-    bool flat;   /* minutes without a trade make bars */
+    bool flat;                 /* minutes without a trade make bars */
     struct rrule rule[SLOTS];
     int n_rules;
     int in_force[RULES]; /* slot by ident, -1 */
@@ -1757,8 +1757,9 @@ static void correct(struct world *w, struct sym *s, uint32_t symbol, int64_t ev)
     int64_t day = session_of(s->calendar, s->time).day;
     size_t back = s->n_ticks ? random_below(&w->random, one_in(&w->random, 3) ? (uint32_t)s->n_ticks : 4) : 0;
     if (s->n_sent && one_in(&w->random, 2)) /* one that has decided alerts */
-        back = s->n_ticks - 1 -
-               s->sent[s->n_sent - 1 - random_below(&w->random, s->n_sent < 40 ? (uint32_t)s->n_sent : 40)].tick;
+        back =
+            s->n_ticks - 1 -
+            s->sent[s->n_sent - 1 - random_below(&w->random, s->n_sent < 40 ? (uint32_t)s->n_sent : 40)].tick;
     uint64_t id = back < s->n_ticks ? s->tick[s->n_ticks - 1 - back].id : 7;
     struct tick *t = NULL;
     for (size_t i = s->n_ticks; i-- > 0 && !t;)
