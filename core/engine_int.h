@@ -1,7 +1,7 @@
 /* The engine's inside, shared by engine.c (messages), engine_bars.c (time, sessions, bars), engine_days.c
  * (daily bars), engine_events.c, engine_anomaly.c (anomalies), trade_pool.c and correction.c (what is
- * cancelled), metric_state.c and metric_days.c (values) and rule_load.c, rule_index.c, rule_span.c and
- * rule_fire.c (rules).
+ * cancelled), alert_pool.c, past.c and alert_revise.c (alerts whose print is), metric_state.c and
+ * metric_days.c (values) and rule_load.c, rule_index.c, rule_span.c and rule_fire.c (rules).
  */
 #ifndef CORE_ENGINE_INT_H
 #define CORE_ENGINE_INT_H

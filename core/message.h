@@ -142,7 +142,8 @@ struct msg_bar {
 enum alert_kind { ALERT_FIRED, ALERT_REVISED, ALERT_WITHDRAWN };
 
 /* ALERT, emitted by the engine: event_ns is the symbol's time (the alert's timestamp), seq that of the
- * deciding message, recv_ns 0 until the scanner fills it in from that message (core never sees receive
+ * deciding message, or, where it is revised or withdrawn, of the cancel; all else that its id is made of
+ * stays; recv_ns 0 until the scanner fills it in from that message (core never sees receive
  * times). */
 struct msg_alert {
     uint32_t rule; /* the rule's slot */
