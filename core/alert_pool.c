@@ -51,13 +51,13 @@ bool moment_begin(struct engine *e, const struct symbol *s, bool at_close, struc
     return true;
 }
 
-void moment_add(struct engine *e, struct moment *m, const struct kept_alert *a, const int64_t *key,
+void moment_add(struct engine *e, struct moment *m, const struct kept_alert *a, const int64_t *value,
                 const uint64_t *clue)
 {
     if (m->n_alerts++ == 0)
         add(e, m, MOMENT_WORDS); /* made whole at its end */
     add(e, a, ALERT_WORDS);
-    add(e, key, a->n_operands);
+    add(e, value, a->n_operands);
     add(e, clue, a->n_clues);
     m->words += ALERT_WORDS + a->n_operands + a->n_clues;
 }

@@ -138,7 +138,7 @@ static void rule_need(const struct engine *e, const struct loaded_rule *r, struc
 
 struct alert_at {
     struct kept_alert a;
-    int64_t key[ALERT_OPERANDS_MAX];
+    int64_t value[ALERT_OPERANDS_MAX];
     uint64_t clue[CLUES_MAX];
 };
 
@@ -147,7 +147,7 @@ static uint64_t alert_read(const struct engine *e, uint64_t place, struct alert_
 {
     alert_get(e, place, &x->a, ALERT_WORDS);
     place += ALERT_WORDS;
-    alert_get(e, place, x->key, x->a.n_operands);
+    alert_get(e, place, x->value, x->a.n_operands);
     place += x->a.n_operands;
     alert_get(e, place, x->clue, x->a.n_clues);
     return place + x->a.n_clues;
@@ -158,18 +158,18 @@ static void alert_ask(struct engine *e, const struct symbol *x, struct alert_at 
     const struct loaded_rule *r = &e->rule[at->a.rule];
     bool same = x->price_e9 == at->a.price_e9, holds = truth_of_past(e, x, r, at->clue) == TRUE;
     for (unsigned i = 0; i < r->n_operands; i++) {
-        int64_t key = node_key(e, x, r->operand[i]);
-        same &= key == at->key[i];
-        at->key[i] = key;
+        int64_t value = alert_value(e, x, r->operand[i]);
+        same &= value == at->value[i];
+        at->value[i] = value;
     }
     if ((holds && same) || at->a.revision == UINT16_MAX)
         return;
     at->a.price_e9 = x->price_e9;
     at->a.revision++;
     at->a.withdrawn = !holds;
-    emit_revised(e, x, &at->a, at->key);
+    emit_revised(e, x, &at->a, at->value);
     alert_set(e, place, &at->a, ALERT_WORDS);
-    alert_set(e, place + ALERT_WORDS, at->key, r->n_operands);
+    alert_set(e, place + ALERT_WORDS, at->value, r->n_operands);
 }
 
 /* end: the number of the first print that was not there. False if it is not known how the symbol was. */

@@ -30,6 +30,8 @@ static uint32_t pow2_at_least(uint32_t n)
     return p;
 }
 
+#define BITS(n) (((size_t)(n) + 63) / 64)
+
 /* Every pool but the bars, the kept trades and alerts, in the order of its place: pointer in the engine,
  * number of elements. Those, of which few are looked at, come last. What a symbol has there is once more
  * past_place. */
@@ -44,6 +46,7 @@ static uint32_t pow2_at_least(uint32_t n)
     X(ident_hash, (size_t)pow2_at_least(2 * l->rules))                                                       \
     X(asked, l->asked)                                                                                       \
     X(node, l->metrics + l->asked)                                                                           \
+    X(shown, l->metrics + l->asked)                                                                          \
     X(scope_hash, (size_t)pow2_at_least(2 * l->rules))                                                       \
     X(fire, l->fires)                                                                                        \
     X(fire_hash, (size_t)pow2_at_least(2 * l->fires))                                                        \
@@ -52,7 +55,9 @@ static uint32_t pow2_at_least(uint32_t n)
     X(old_stamp, l->metrics *CURSORS_PER_METRIC)                                                             \
     X(close_cursor, l->metrics *CURSORS_PER_METRIC)                                                          \
     X(touched, l->metrics *CURSORS_PER_METRIC *EXPR_LEVELS)                                                  \
-    X(fired, l->rules)                                                                                       \
+    X(fired, BITS(l->rules))                                                                                 \
+    X(fired_words, BITS(BITS(l->rules)))                                                                     \
+    X(fired_k, l->rules)                                                                                     \
     X(windows, l->symbols)                                                                                   \
     X(attributes, l->symbols + 1)                                                                            \
     X(past_node, l->metrics + l->asked)                                                                      \
@@ -261,7 +266,7 @@ static inline void evaluate(struct engine *e, struct symbol *s, enum eval what)
     }
     if (unlikely(due | (e->n_changes != 0))) {
         rules_settle(e, s, what);
-        if (e->n_fired)
+        if (e->any_fired)
             emit_fired(e, s, false);
     }
 }
@@ -363,22 +368,23 @@ SELDOM static struct kept_trade *keep(struct engine *e, struct symbol *s, const 
                                                         [SESSION_POSTMARKET] = KEPT_POSTMARKET};
     int64_t ev = m->event_ns;
     bool past = ev < s->live_start_ns, market = s->session == SESSION_MARKET;
-    struct kept_trade t = {.id = m->trade.trade_id,
-                           .event_ns = ev,
-                           .price_e9 = m->trade.price_e9,
-                           .size = size,
-                           .time_ns = s->time_ns,
-                           .session_no = ev >= s->session_start_ns ? s->session_no : 0,
-                           .updates = (uint8_t)updates,
-                           .session = s->session,
-                           .venue = m->venue,
-                           .flags = (uint8_t)((past ? KEPT_PAST : 0) | came_in[s->session] |
-                                              (market && ev >= s->session_start_ns ? KEPT_OPENS : 0))};
+    struct kept_trade *t = trade_keep(e, s, m->trade.trade_id, ev);
+    *t = (struct kept_trade){.id = m->trade.trade_id,
+                             .event_ns = ev,
+                             .price_e9 = m->trade.price_e9,
+                             .size = size,
+                             .time_ns = s->time_ns,
+                             .session_no = ev >= s->session_start_ns ? s->session_no : 0,
+                             .updates = (uint8_t)updates,
+                             .session = s->session,
+                             .venue = m->venue,
+                             .flags = (uint8_t)((past ? KEPT_PAST : 0) | came_in[s->session] |
+                                                (market && ev >= s->session_start_ns ? KEPT_OPENS : 0))};
     if (past)
-        t.session = (uint8_t)session_find(&e->calendar[s->calendar], ev).kind;
+        t->session = (uint8_t)session_find(&e->calendar[s->calendar], ev).kind;
     e->print_seq = e->seq;
     e->print_symbol = place_of(e, s);
-    return trade_keep(e, s, &t);
+    return t;
 }
 
 /* The print takes the place of the one that was cancelled: its minute, its turn. */
@@ -513,9 +519,9 @@ ALWAYS_INLINE enum applied apply_trade(struct engine *e, const struct msg *m)
             s->trades.open_no = kept ? s->trades.end : 0;
         }
         if (unlikely(kept && !s->rebuild))
-            prints_push(e, s);
+            prints_push(e, s, kept);
     }
-    if (s->drive + moved >= 2 && likely(!s->stale))
+    if (s->drive + moved >= 2 && (p < s->still_from_e9 || p >= s->still_to_e9) && likely(!s->stale))
         rules_touch_trade(e, s, moved);
     evaluate(e, s, EVAL_TICK);
     return updates & UPDATES_LAST ? APPLIED_LAST : APPLIED;
@@ -686,6 +692,7 @@ bool symbol_add(struct engine *e, uint32_t id, const char *name, uint32_t bucket
                                        .due_ns = NEVER_NS,
                                        .span_ns = NEVER_NS,
                                        .heap = NONE,
+                                       .ready = NONE,
                                        .within = NONE,
                                        .fors = NONE,
                                        .scope = NONE,
@@ -990,8 +997,8 @@ static inline void prefetch_far(const struct engine *e, const struct msg *m)
 static inline void prefetch_near(const struct engine *e, const struct msg *m)
 {
     const struct symbol *s = symbol_of(e, m->symbol);
-    if (s && m->event_ns >= s->due_ns && s->heap != NONE)
-        __builtin_prefetch(&e->fire[s->heap], 1);
+    if (s && m->event_ns >= s->due_ns && (s->ready & s->heap) != NONE)
+        __builtin_prefetch(&e->fire[s->ready != NONE ? s->ready : s->heap], 1);
 }
 
 /* Before a message, where there may be no room for its events or rules have come: the indexes are made before

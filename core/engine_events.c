@@ -4,23 +4,28 @@
 #define XXH_INLINE_ALL
 #include <xxhash.h>
 
-/* Room for the next event, its place in the order given. engine_apply has seen to it that there is enough. */
-static struct msg *event_begin(struct engine *e, enum msg_type type, const struct symbol *s, size_t bytes,
-                               uint32_t *sub)
+/* The place of the next event in the order of those of one message and symbol. */
+static uint32_t next_sub(struct engine *e, const struct symbol *s)
 {
-    assert(e->out->used + MSG_SLOTS_MAX <= e->out->capacity);
-    struct msg *m = &e->out->slot[e->out->used];
-    uint32_t n = msg_begin(m, type, s->id, bytes);
-    assert(n);
-    msg_set_seq(m, e->seq);
-    e->out->used += n;
     if (e->sub_seq != e->seq || e->sub_symbol != s->id) {
         e->sub_seq = e->seq;
         e->sub_symbol = s->id;
         e->sub = 0;
     }
-    *sub = e->sub++;
-    return m;
+    return e->sub++;
+}
+
+/* engine_apply has seen to it that there is enough room. */
+static void event_put(struct engine *e, enum msg_type type, const struct symbol *s, int64_t event_ns,
+                      const void *payload, size_t bytes)
+{
+    assert(e->out->used + MSG_SLOTS_MAX <= e->out->capacity);
+    struct msg *m = &e->out->slot[e->out->used];
+    uint32_t n = msg_write(m, type, s->id, payload, bytes);
+    assert(n);
+    m->event_ns = event_ns;
+    msg_set_seq(m, e->seq);
+    e->out->used += n;
 }
 
 void emit_bar(struct engine *e, const struct symbol *s, const struct bar *b)
@@ -34,10 +39,9 @@ void emit_bar(struct engine *e, const struct symbol *s, const struct bar *b)
                         .pv_hi = (int64_t)(b->pv >> 64),
                         .trades = b->trades,
                         .revision = b->revision,
+                        .sub = next_sub(e, s),
                         .length_s = 60};
-    struct msg *m = event_begin(e, MSG_BAR, s, sizeof p, &p.sub);
-    m->event_ns = (int64_t)b->minute * MINUTE_NS;
-    msg_put(m, 0, &p, sizeof p);
+    event_put(e, MSG_BAR, s, (int64_t)b->minute * MINUTE_NS, &p, sizeof p);
     if (b->revision)
         e->count.revisions++;
     else
@@ -74,99 +78,148 @@ static const char *text_of(const struct engine *e, const struct symbol *s, unsig
     return attributes_of(e, s)->text[kind == METRIC_SECTOR ? ATTRIBUTE_SECTOR : ATTRIBUTE_EXCHANGE];
 }
 
-/* Keys are what the engine compares; an alert has values. */
-static size_t put_values(const struct engine *e, const struct symbol *s, const struct loaded_rule *r,
-                         const int64_t *key, int64_t *value, char *texts)
+int64_t alert_value(const struct engine *e, const struct symbol *s, uint32_t node)
 {
-    size_t text_bytes = 0;
-    for (unsigned i = 0; i < r->n_operands; i++) {
-        const struct metric *m = &e->node[r->operand[i]].metric;
-        enum metric_unit unit = metric_unit(m);
-        value[i] = key[i];
-        if (key[i] != KEY_UNKNOWN && unit == UNIT_TEXT) {
-            const char *text = text_of(e, s, m->kind);
-            value[i] = (int64_t)strlen(text);
-            memcpy(texts + text_bytes, text, (size_t)value[i]);
-            text_bytes += (size_t)value[i];
-        } else if (key[i] != KEY_UNKNOWN && unit != UNIT_PRICE) {
-            double d = key_to_double(key[i]);
-            memcpy(&value[i], &d, sizeof d);
-        }
-    }
-    return text_bytes;
+    int64_t key = node_key(e, s, node);
+    return key == KEY_UNKNOWN || metric_unit(&e->node[node].metric) == UNIT_PRICE
+               ? key
+               : as_bits(key_to_double(key));
 }
 
-static void emit_alert(struct engine *e, const struct symbol *s, const struct kept_alert *a,
-                       const int64_t *key, enum alert_kind kind)
+/* Many alerts may show a value at one message: it is computed once. */
+static int64_t shown_value(struct engine *e, const struct symbol *s, uint32_t node)
 {
-    const struct loaded_rule *r = &e->rule[a->rule];
+    struct shown *x = &e->shown[node];
+    if (x->stamp == e->shown_stamp)
+        return x->value;
+    x->stamp = e->shown_stamp;
+    x->value = alert_value(e, s, node);
+    return x->value;
+}
+
+/* Puts the texts of an alert behind its operands, whose values are their lengths then. Returns the bytes. */
+SELDOM static size_t put_texts(const struct engine *e, const struct symbol *s, const struct loaded_rule *r,
+                               int64_t *value)
+{
+    uint8_t *at = (uint8_t *)(value + r->n_operands), *p = at;
+    for (unsigned i = 0; i < r->n_operands; i++) {
+        const struct metric *m = &e->node[r->operand[i]].metric;
+        if (value[i] == KEY_UNKNOWN || metric_unit(m) != UNIT_TEXT)
+            continue;
+        const char *text = text_of(e, s, m->kind);
+        value[i] = (int64_t)strlen(text);
+        memcpy(p, text, (size_t)value[i]);
+        p += value[i];
+    }
+    return (size_t)(p - at);
+}
+
+struct alert {
+    struct msg_alert head;
     int64_t value[ALERT_OPERANDS_MAX];
     char texts[ATTRIBUTE_TEXTS * ATTRIBUTE_TEXT_MAX]; /* a rule names each metric once */
-    size_t text_bytes = put_values(e, s, r, key, value, texts), bytes = 8 * (size_t)r->n_operands;
-    XXH128_hash_t id = alert_id(e, s, r, a->k);
-    struct msg_alert head = {.rule = a->rule,
-                             .id_hi = id.high64,
-                             .id_lo = id.low64,
-                             .k = a->k,
-                             .revision = a->revision,
-                             .kind = (uint8_t)kind,
-                             .n_operands = r->n_operands,
-                             .price_e9 = s->price_e9};
-    struct msg *m = event_begin(e, MSG_ALERT, s, sizeof head + bytes + text_bytes, &head.sub);
-    m->event_ns = s->time_ns;
-    msg_put(m, 0, &head, sizeof head);
-    msg_put(m, sizeof head, value, bytes);
-    msg_put(m, sizeof head + bytes, texts, text_bytes);
+};
+
+static void put_alert(struct engine *e, const struct symbol *s, const struct loaded_rule *r, struct alert *p)
+{
+    size_t bytes = sizeof p->head + 8 * (size_t)r->n_operands;
+    if (r->text_bytes)
+        bytes += put_texts(e, s, r, p->value);
+    event_put(e, MSG_ALERT, s, s->time_ns, p, bytes);
+}
+
+/* m: the moment that an alert belongs to. */
+SELDOM static void keep_alert(struct engine *e, const struct symbol *s, const struct alert *p,
+                              struct moment *m)
+{
+    const struct loaded_rule *r = &e->rule[p->head.rule];
+    uint64_t clue[CLUES_MAX];
+    struct kept_alert a = {
+        .price_e9 = p->head.price_e9, .rule = p->head.rule, .k = p->head.k, .n_operands = p->head.n_operands};
+    if (r->events || r->n_spans)
+        a.n_clues = alert_clues(e, s, r, m->at_close, clue);
+    moment_add(e, m, &a, p->value, clue);
 }
 
 /* m: the moment that it belongs to, NULL if it is not kept. */
-static void emit_fire(struct engine *e, const struct symbol *s, const struct fired *f, struct moment *m)
+static void emit_alert(struct engine *e, const struct symbol *s, uint32_t rule, struct moment *m)
 {
-    const struct loaded_rule *r = &e->rule[f->rule];
-    int64_t key[ALERT_OPERANDS_MAX];
-    uint64_t clue[CLUES_MAX];
-    struct kept_alert a = {.price_e9 = s->price_e9, .rule = f->rule, .k = f->k, .n_operands = r->n_operands};
-    e->stats[f->rule].fired++;
+    const struct loaded_rule *r = &e->rule[rule];
+    struct alert p;
+    e->stats[rule].fired++;
     if (r->shadow)
         return;
+    XXH128_hash_t id = alert_id(e, s, r, e->fired_k[rule]);
+    p.head = (struct msg_alert){.rule = rule,
+                                .sub = next_sub(e, s),
+                                .id_hi = id.high64,
+                                .id_lo = id.low64,
+                                .k = e->fired_k[rule],
+                                .kind = ALERT_FIRED,
+                                .n_operands = r->n_operands,
+                                .price_e9 = s->price_e9};
     for (unsigned i = 0; i < r->n_operands; i++)
-        key[i] = node_key(e, s, r->operand[i]);
-    emit_alert(e, s, &a, key, ALERT_FIRED);
+        p.value[i] = shown_value(e, s, r->operand[i]);
+    if (unlikely(m))
+        keep_alert(e, s, &p, m);
+    put_alert(e, s, r, &p);
     e->count.alerts++;
-    if (!m)
-        return;
-    if (unlikely(r->events || r->n_spans))
-        a.n_clues = alert_clues(e, s, r, m->at_close, clue);
-    moment_add(e, m, &a, key, clue);
 }
 
-void emit_revised(struct engine *e, const struct symbol *s, const struct kept_alert *a, const int64_t *key)
+void emit_revised(struct engine *e, const struct symbol *s, const struct kept_alert *a, const int64_t *value)
 {
-    emit_alert(e, s, a, key, a->withdrawn ? ALERT_WITHDRAWN : ALERT_REVISED);
+    const struct loaded_rule *r = &e->rule[a->rule];
+    XXH128_hash_t id = alert_id(e, s, r, a->k);
+    struct alert p = {.head = {.rule = a->rule,
+                               .sub = next_sub(e, s),
+                               .id_hi = id.high64,
+                               .id_lo = id.low64,
+                               .k = a->k,
+                               .revision = a->revision,
+                               .kind = a->withdrawn ? ALERT_WITHDRAWN : ALERT_REVISED,
+                               .n_operands = r->n_operands,
+                               .price_e9 = s->price_e9}};
+    memcpy(p.value, value, 8 * (size_t)r->n_operands);
+    put_alert(e, s, r, &p);
     e->count.alerts_withdrawn += a->withdrawn;
     e->count.alerts_revised += !a->withdrawn;
     e->stats[a->rule].withdrawn += a->withdrawn;
     e->stats[a->rule].revised += !a->withdrawn;
 }
 
+/* Returns how many are left. */
+static uint32_t emit_alerts(struct engine *e, const struct symbol *s, const uint32_t *rule, uint32_t n,
+                            struct moment *m)
+{
+    for (uint32_t i = 0; i < n; i++) {
+        __builtin_prefetch(e->rule[rule[i]].id);
+        __builtin_prefetch(e->rule[rule[i]].operand);
+    }
+    for (uint32_t i = 0; i < n; i++)
+        emit_alert(e, s, rule[i], m);
+    return 0;
+}
+
 void emit_fired(struct engine *e, struct symbol *s, bool at_close)
 {
     struct moment m, *deciding = unlikely(moment_begin(e, s, at_close, &m)) ? &m : NULL;
-    struct fired *f = e->fired;
-    uint32_t n = e->n_fired;
-    for (uint32_t gap = n / 2; gap; gap /= 2)
-        for (uint32_t i = gap; i < n; i++) {
-            struct fired x = f[i];
-            uint32_t j = i;
-            for (; j >= gap && f[j - gap].rule > x.rule; j -= gap)
-                f[j] = f[j - gap];
-            f[j] = x;
+    enum { BATCH = 16 }; /* what alerts say is anywhere in memory: it is asked for some rules at a time */
+    uint32_t rule[BATCH], n = 0;
+    e->any_fired = false;
+    e->shown_stamp++;
+    for (uint32_t i = 0; 4096 * i < e->n_rules; i++)
+        for (; e->fired_words[i]; e->fired_words[i] &= e->fired_words[i] - 1) {
+            uint32_t word = 64 * i + (uint32_t)__builtin_ctzll(e->fired_words[i]);
+            for (; e->fired[word]; e->fired[word] &= e->fired[word] - 1) {
+                rule[n] = 64 * word + (uint32_t)__builtin_ctzll(e->fired[word]);
+                __builtin_prefetch(&e->rule[rule[n++]]);
+                if (n == BATCH)
+                    n = emit_alerts(e, s, rule, n, deciding);
+            }
         }
-    for (uint32_t i = 0; i < n; i++)
-        emit_fire(e, s, &f[i], deciding);
+    emit_alerts(e, s, rule, n, deciding);
     if (deciding)
         moment_end(e, s, deciding);
-    e->n_fired = 0;
 }
 
 void emit_anomaly(struct engine *e, const struct symbol *s, enum anomaly_kind kind, uint32_t k,
@@ -184,9 +237,8 @@ void emit_anomaly(struct engine *e, const struct symbol *s, enum anomaly_kind ki
                             .score = a->score,
                             .threshold = a->threshold,
                             .id_hi = id.high64,
-                            .id_lo = id.low64};
-    struct msg *m = event_begin(e, MSG_ANOMALY, s, sizeof p, &p.sub);
-    m->event_ns = s->time_ns;
-    msg_put(m, 0, &p, sizeof p);
+                            .id_lo = id.low64,
+                            .sub = next_sub(e, s)};
+    event_put(e, MSG_ANOMALY, s, s->time_ns, &p, sizeof p);
     e->count.anomalies++;
 }

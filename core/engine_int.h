@@ -1,7 +1,7 @@
 /* The engine's inside, shared by engine.c (messages), engine_bars.c (time, sessions, bars), engine_days.c
  * (daily bars), engine_events.c, engine_anomaly.c (anomalies), trade_pool.c and correction.c (what is
  * cancelled), alert_pool.c, past.c and alert_revise.c (alerts whose print is), metric_state.c and
- * metric_days.c (values) and rule_load.c, rule_index.c, rule_span.c and rule_fire.c (rules).
+ * metric_days.c (values) and rule_load.c, rule_index.c, rule_sieve.c, rule_span.c and rule_fire.c (rules).
  */
 #ifndef CORE_ENGINE_INT_H
 #define CORE_ENGINE_INT_H
@@ -130,7 +130,7 @@ struct moment {
     uint8_t pad[2];
 };
 
-/* An alert as it was last sent. The keys of its operands follow, then what it remembers of events and spans
+/* An alert as it was last sent. The values of its operands follow, then what it remembers of events and spans
  * (alert_revise.c). */
 struct kept_alert {
     int64_t price_e9;
@@ -193,10 +193,12 @@ struct symbol {
     int64_t day_high_e9, day_low_e9; /* of today's ended bars; KEY_UNKNOWN and INT64_MAX before */
     __int128 day_pv;
     uint64_t volume_of[SESSION_KIND_COUNT];
-    uint64_t size;    /* of the last trade */
-    int64_t trade_ns; /* the symbol's time at it */
-    bool timed;       /* it has metrics that every clock changes */
-    uint32_t heap;    /* root of the fires by due time */
+    uint64_t size;                      /* of the last trade */
+    int64_t trade_ns;                   /* the symbol's time at it */
+    int64_t still_from_e9, still_to_e9; /* a last price in there flips nothing */
+    bool timed;                         /* it has metrics that every clock changes */
+    uint32_t heap;                      /* root of the fires by due time */
+    uint32_t ready;                     /* those that its next tick may look at already, a list by sibling */
     uint32_t id;
     bool live_range;      /* live_unpriced prints have given high_e9 and low_e9 */
     bool restart;         /* the trading day switched: crossings of recursive metrics restart from unknown */
@@ -261,6 +263,11 @@ struct series {
     uint32_t state_at; /* SERIES_WORDS: bars ended; end of the open one, 0 = there is none */
 };
 
+/* A side of a sieve (rule_sieve.h). */
+struct sieve_ref {
+    uint32_t sieve, side;
+};
+
 /* The sorted thresholds of one metric, for the whole market or for one scope. bound[1..n], sentinels at both
  * ends. A value's cursor is 1 + the number of bounds that it has reached: comparison `rank` holds iff cursor
  * > rank. */
@@ -270,8 +277,10 @@ struct index {
     uint32_t slot; /* of the symbol's cursors */
     uint32_t n;
     const int64_t *bound;
-    const uint32_t *up_at, *up; /* by bound: instances with a comparison that becomes true going up over it */
-    const uint32_t *down_at, *down; /* … going down under it */
+    uint32_t *up_at, *up;     /* by bound: instances with a comparison that becomes true going up over it */
+    uint32_t *down_at, *down; /* … going down under it; neither has those of sieves */
+    uint32_t n_sieved;
+    struct sieve_ref *sieved;
     uint32_t span; /* 1 + the instance whose truth over time this is; 0: of a metric or computed value */
 };
 
@@ -312,10 +321,11 @@ struct instance {
 };
 
 struct loaded_rule {
-    uint32_t ident; /* the same for every version */
-    uint32_t epoch; /* when it came */
-    uint32_t version;
-    size_t built_bytes; /* at most, of what rules_build makes of it */
+    /* one line: whether it fires, what its alert says */
+    int64_t cooldown_ns, expires_ns;
+    uint32_t ident;    /* the same for every version */
+    uint32_t epoch;    /* when it came */
+    uint32_t instance; /* the market's, NONE if it names symbols */
     bool live;
     bool recursive; /* names a metric that starts anew from the trading day's start */
     bool shadow;
@@ -324,19 +334,21 @@ struct loaded_rule {
     uint8_t trigger;
     uint8_t sessions; /* bits 1 << enum session_kind */
     uint8_t n_operands;
-    uint16_t n_nodes, n_terms, n_spans;
-    int64_t cooldown_ns, expires_ns;
-    uint32_t instance; /* the market's, NONE if it names symbols */
-    const char *id;
+    uint32_t version;
+    uint32_t text_bytes; /* that the texts of an alert have at most */
     uint32_t id_len;
+    const char *id;
+    const uint32_t *operand;
+    /* the rest */
+    uint16_t n_nodes, n_terms, n_spans;
+    size_t built_bytes;  /* at most, of what rules_build makes of it */
     const char *symbols; /* comma-separated; none = all */
     uint32_t symbols_len;
-    uint32_t text_bytes; /* that the texts of an alert have at most */
-    const char *expr;    /* for explanations, if it names texts; else NULL */
     uint32_t expr_len;
+    const char *expr;             /* for explanations, if it names texts; else NULL */
     const struct expr_node *node; /* operands are node numbers of the engine */
-    const uint32_t *operand;
-};
+} __attribute__((aligned(64)));
+_Static_assert(offsetof(struct loaded_rule, n_nodes) == 64, "what a fire reads is one line");
 
 struct explain_watch;
 
@@ -351,7 +363,7 @@ struct fire {
     uint32_t rule;          /* the slot whose alert that was; of a span: of its rule */
     uint32_t k;             /* alerts at last_ns - 1; of a span: its node of the rule */
     uint32_t hash_next;
-    uint32_t child, sibling; /* pairing heap; FOR: sibling is the next in the list */
+    uint32_t child, sibling; /* pairing heap; sibling alone: list of those that are ready, of FORs */
     uint16_t
         ended; /* FOR: bars that ended since the condition was last false at an end, at most those asked */
     uint16_t sound; /* … and since it was last unknown at one */
@@ -390,8 +402,10 @@ struct change {
 
 _Static_assert(offsetof(struct symbol, bid_e9) == 192, "the hot part of a symbol is three lines");
 
-struct fired {
-    uint32_t rule, k;
+/* A value as an alert has it, if it is of the alerts being written. */
+struct shown {
+    uint64_t stamp;
+    int64_t value;
 };
 
 struct engine {
@@ -457,6 +471,8 @@ struct engine {
     uint32_t n_instances;
     struct atom *atom;
     const uint16_t *code;
+    struct sieve *sieve;
+    uint32_t n_sieves;
     struct scope *scope;
     uint32_t n_scopes;
     uint32_t *scope_hash;
@@ -476,13 +492,19 @@ struct engine {
     uint32_t bind_epoch;        /* rules newer than this are new to the symbol; 0 = none are */
     uint32_t settled_epoch;     /* … of the last evaluation that was settled */
     bool settled_restart;
-    struct fired *fired;
-    uint32_t n_fired;
+    /* what fired: a bit for each rule, one for 64 of these; alerts of the rule at the same time before */
+    uint64_t *fired, *fired_words;
+    uint32_t *fired_k;
+    bool any_fired;
     uint32_t *close_cursor; /* where values stand at a bar's end */
     uint32_t n_spans;       /* conditions in spans, of all rules in force */
     uint32_t *touched;      /* those to be looked at in this evaluation, by level */
     uint32_t n_touched[EXPR_LEVELS];
     bool arrived; /* … of which those newer than bind_epoch, 0 included, are new to the symbol */
+
+    /* the values that alerts of one message show, by node */
+    struct shown *shown;
+    uint64_t shown_stamp;
 
     /* the event being written */
     struct engine_out *out;
@@ -625,7 +647,7 @@ SELDOM int64_t metric_days_key(const struct engine *e, const struct symbol *s, c
 
 /* metric_prints.c */
 /* The newest kept print, a last sale, joins the windows of prints. */
-SELDOM void prints_push(const struct engine *e, const struct symbol *s);
+SELDOM void prints_push(const struct engine *e, const struct symbol *s, const struct kept_trade *t);
 void prints_rebuild(const struct engine *e, const struct symbol *s, const struct plan *p);
 int64_t metric_prints(const struct engine *e, const struct symbol *s, const struct node *nd);
 
@@ -709,8 +731,10 @@ uint32_t span_cursor(const struct engine *e, const struct symbol *s, uint32_t no
 void emit_bar(struct engine *e, const struct symbol *s, const struct bar *b);
 /* What fired at this message, or at the bar's end before it, in the order of the rules. */
 SELDOM void emit_fired(struct engine *e, struct symbol *s, bool at_close);
-/* An alert that was sent, with other values: keys of its rule's operands. s is at the alert's time. */
-void emit_revised(struct engine *e, const struct symbol *s, const struct kept_alert *a, const int64_t *key);
+/* An alert that was sent, with other values. s is at the alert's time. */
+void emit_revised(struct engine *e, const struct symbol *s, const struct kept_alert *a, const int64_t *value);
+/* A metric's value as alerts give it; of a text that there is one. */
+int64_t alert_value(const struct engine *e, const struct symbol *s, uint32_t node);
 
 /* id: its type, 0, symbol, 0, symbol's time (i64), k (u32), as an alert's. */
 void emit_anomaly(struct engine *e, const struct symbol *s, enum anomaly_kind kind, uint32_t k,
@@ -798,8 +822,8 @@ static inline uint32_t trades_blocks(const struct engine_limits *l)
 {
     return l->trades / TRADES_BLOCK + (l->trades % TRADES_BLOCK != 0);
 }
-/* Keeps a print, before it is applied: number s->trades.end - 1. */
-SELDOM struct kept_trade *trade_keep(struct engine *e, struct symbol *s, const struct kept_trade *t);
+/* Room for a print of this id and time, number s->trades.end - 1: the caller writes it, all of it. */
+SELDOM struct kept_trade *trade_keep(struct engine *e, struct symbol *s, uint64_t id, int64_t event_ns);
 /* The print of this number, NULL if it is not kept. */
 struct kept_trade *trade_at(const struct engine *e, const struct symbol *s, uint64_t no);
 void trade_rename(struct engine *e, struct symbol *s, uint64_t no, uint64_t id);
@@ -844,7 +868,7 @@ static inline size_t alert_pool_words(const struct engine_limits *l)
 /* The moment of the symbol's last print, or of the bar's end behind it, into *m; false if there is none. Then
  * its alerts, then its end. */
 bool moment_begin(struct engine *e, const struct symbol *s, bool at_close, struct moment *m);
-void moment_add(struct engine *e, struct moment *m, const struct kept_alert *a, const int64_t *key,
+void moment_add(struct engine *e, struct moment *m, const struct kept_alert *a, const int64_t *value,
                 const uint64_t *clue);
 void moment_end(struct engine *e, struct symbol *s, const struct moment *m);
 /* The moment of a print; false if there is none. Its place. */

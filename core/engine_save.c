@@ -260,16 +260,29 @@ static uint32_t put_heap(struct writer *w, const struct engine *e, uint32_t root
     return n;
 }
 
-/* Both heaps and the list of a symbol. As above. */
-static uint32_t put_fires(struct writer *w, const struct engine *e, const struct symbol *s)
+static uint32_t put_list(struct writer *w, const struct engine *e, uint32_t f)
 {
-    uint32_t rules = put_heap(w, e, s->heap), withins = put_heap(w, e, s->within), fors = 0;
-    for (uint32_t f = s->fors; f != NONE; f = e->fire[f].sibling, fors++) {
+    uint32_t n = 0;
+    for (; f != NONE; f = e->fire[f].sibling, n++) {
         struct saved_fire x = saved_of(e, &e->fire[f]);
         if (!put(w, &x, sizeof x))
             return UINT32_MAX;
     }
-    return rules == UINT32_MAX || withins == UINT32_MAX ? UINT32_MAX : rules + withins + fors;
+    return n;
+}
+
+/* Both heaps and both lists of a symbol. As above. */
+static uint32_t put_fires(struct writer *w, const struct engine *e, const struct symbol *s)
+{
+    const uint32_t part[] = {put_heap(w, e, s->heap), put_list(w, e, s->ready), put_heap(w, e, s->within),
+                             put_list(w, e, s->fors)};
+    uint32_t n = 0;
+    for (unsigned i = 0; i < sizeof part / sizeof *part; i++) {
+        if (part[i] == UINT32_MAX)
+            return UINT32_MAX;
+        n += part[i];
+    }
+    return n;
 }
 
 /* The first day of volumes that no piece had; watch.days if there is none. */
@@ -437,7 +450,7 @@ static bool get_trades(struct reader *r, struct engine *e, struct symbol *s, con
         if (!e->trades_blocks || !get(r, &t, sizeof t) || !time_sound(t.event_ns) || !time_sound(t.time_ns) ||
             t.price_e9 <= 0 || t.updates > UPDATES_ALL || t.session > SESSION_POSTMARKET)
             return false;
-        trade_keep(e, s, &t);
+        *trade_keep(e, s, t.id, t.event_ns) = t;
     }
     return true;
 }
@@ -646,7 +659,7 @@ static bool get_symbol(struct reader *r, struct engine *e, const struct piece_he
     if (!get(r, &h, sizeof h) || !head_sound(&h) || !get(r, &x, sizeof x) ||
         (h.attributed && (!get(r, &a, sizeof a) || !attributes_sound(&a))) ||
         !state_sound(e, &x, &h, bucket) || !(s = symbol_for(e, &h, bucket)) || s->heap != NONE ||
-        s->within != NONE || s->fors != NONE || (last && x.n_daily != s->n_daily))
+        s->ready != NONE || s->within != NONE || s->fors != NONE || (last && x.n_daily != s->n_daily))
         return false;
     if (!last)
         return get_bars(r, e, s, &h) && get_trades(r, e, s, &h) && get_alerts(r, e, s, &h) &&
@@ -655,7 +668,7 @@ static bool get_symbol(struct reader *r, struct engine *e, const struct piece_he
     *s = x;
     *attributes_of(e, s) = a;
     s->trades = trades;
-    s->heap = s->within = s->fors = s->scope = NONE;
+    s->heap = s->ready = s->within = s->fors = s->scope = NONE;
     s->due_ns = s->span_ns = NEVER_NS;
     s->spans_moved = false;
     s->bound = 0;

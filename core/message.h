@@ -243,6 +243,9 @@ const char *msg_type_name(unsigned type);
  * of each. Returns the number of slots, 0 if it needs more than MSG_SLOTS_MAX. */
 uint32_t msg_begin(struct msg *m, enum msg_type type, uint32_t symbol, size_t payload_bytes);
 
+/* A record and all of its payload, the rest as above. */
+uint32_t msg_write(struct msg *m, enum msg_type type, uint32_t symbol, const void *payload, size_t bytes);
+
 /* Sets seq in every slot of a record. */
 void msg_set_seq(struct msg *m, uint64_t seq);
 

@@ -118,12 +118,22 @@ static inline int64_t window_range_key(const struct symbol *s, const int64_t *w,
                                             : range_key(high, low, kind == METRIC_RANGE_PCT);
 }
 
+/* The last bar that has ended, if there is one. */
+static inline const struct bar *bar_last(const struct engine *e, const struct symbol *s)
+{
+    return bar_at(e, s, s->bars_end - 1);
+}
+
+static inline bool has_traded(const struct symbol *s)
+{
+    return s->bars_end || s->live_trades;
+}
+
 static inline int64_t node_key(const struct engine *e, const struct symbol *s, uint32_t node)
 {
     const struct node *nd = &e->node[node];
     const int64_t *w = state_of(e, s, nd);
-    const struct bar *last = s->bars_end ? bar_at(e, s, s->bars_end - 1) : NULL;
-    bool priced = s->price_e9 != KEY_UNKNOWN, traded = last || s->live_trades;
+    bool priced = s->price_e9 != KEY_UNKNOWN;
     int64_t prev = s->prev_close_e9, open = s->day_open_e9;
     switch ((enum metric_kind)nd->metric.kind) {
     case METRIC_PRICE:
@@ -135,39 +145,39 @@ static inline int64_t node_key(const struct engine *e, const struct symbol *s, u
     case METRIC_SPREAD:
         return s->bid_e9 == KEY_UNKNOWN ? KEY_UNKNOWN : s->ask_e9 - s->bid_e9;
     case METRIC_VOLUME_LIVE:
-        return traded ? size_key(s, s->live_volume) : KEY_UNKNOWN;
+        return has_traded(s) ? size_key(s, s->live_volume) : KEY_UNKNOWN;
     case METRIC_VWAP_LIVE:
         return vwap_key(s->live_pv, s->live_volume);
     case METRIC_TRADE_COUNT_LIVE:
-        return traded ? key_of_double(s->live_trades) : KEY_UNKNOWN;
+        return has_traded(s) ? key_of_double(s->live_trades) : KEY_UNKNOWN;
     case METRIC_OPEN:
-        return last ? last->open_e9 : KEY_UNKNOWN;
+        return s->bars_end ? bar_last(e, s)->open_e9 : KEY_UNKNOWN;
     case METRIC_HIGH:
-        return last ? last->high_e9 : KEY_UNKNOWN;
+        return s->bars_end ? bar_last(e, s)->high_e9 : KEY_UNKNOWN;
     case METRIC_LOW:
-        return last ? last->low_e9 : KEY_UNKNOWN;
+        return s->bars_end ? bar_last(e, s)->low_e9 : KEY_UNKNOWN;
     case METRIC_CLOSE:
-        return last ? last->close_e9 : KEY_UNKNOWN;
+        return s->bars_end ? bar_last(e, s)->close_e9 : KEY_UNKNOWN;
     case METRIC_VOLUME:
-        return last ? size_key(s, last->volume) : KEY_UNKNOWN;
+        return s->bars_end ? size_key(s, bar_last(e, s)->volume) : KEY_UNKNOWN;
     case METRIC_VWAP:
-        return last ? vwap_key(last->pv, last->volume) : KEY_UNKNOWN;
+        return s->bars_end ? vwap_key(bar_last(e, s)->pv, bar_last(e, s)->volume) : KEY_UNKNOWN;
     case METRIC_CHANGE:
         return priced && w[0] != KEY_UNKNOWN ? s->price_e9 - w[0] : KEY_UNKNOWN;
     case METRIC_CHANGE_PCT:
         return priced && w[0] != KEY_UNKNOWN ? percent_key(s->price_e9 - w[0], w[0]) : KEY_UNKNOWN;
     case METRIC_VOLUME_WINDOW:
-        return traded ? size_key(s, (uint64_t)w[0] + s->live_volume) : KEY_UNKNOWN;
+        return has_traded(s) ? size_key(s, (uint64_t)w[0] + s->live_volume) : KEY_UNKNOWN;
     case METRIC_TRADE_COUNT_WINDOW:
-        return traded ? key_of_double((double)w[0] + s->live_trades) : KEY_UNKNOWN;
+        return has_traded(s) ? key_of_double((double)w[0] + s->live_trades) : KEY_UNKNOWN;
     case METRIC_VOLUME_DAILY:
-        return traded ? size_key(s, s->day_volume) : KEY_UNKNOWN;
+        return has_traded(s) ? size_key(s, s->day_volume) : KEY_UNKNOWN;
     case METRIC_VOLUME_AVG:
-        return traded ? key_of_double(key_to_double(size_key(s, (uint64_t)w[0] + s->live_volume)) /
-                                      nd->metric.period)
-                      : KEY_UNKNOWN;
+        return has_traded(s) ? key_of_double(key_to_double(size_key(s, (uint64_t)w[0] + s->live_volume)) /
+                                             nd->metric.period)
+                             : KEY_UNKNOWN;
     case METRIC_DOLLAR_VOLUME_WINDOW:
-        return traded ? money_key(s, sum_get(w) + s->live_pv) : KEY_UNKNOWN;
+        return has_traded(s) ? money_key(s, sum_get(w) + s->live_pv) : KEY_UNKNOWN;
     case METRIC_VWAP_WINDOW:
         return vwap_key(sum_get(w) + s->live_pv, (uint64_t)w[2] + s->live_volume);
     case METRIC_VWAP_DIST:
@@ -179,11 +189,11 @@ static inline int64_t node_key(const struct engine *e, const struct symbol *s, u
     case METRIC_POSITION_IN_RANGE:
         return window_range_key(s, w, nd->metric.kind);
     case METRIC_DOLLAR_VOLUME_DAILY:
-        return traded ? money_key(s, s->day_pv + s->live_pv) : KEY_UNKNOWN;
+        return has_traded(s) ? money_key(s, s->day_pv + s->live_pv) : KEY_UNKNOWN;
     case METRIC_PREMARKET_VOLUME:
-        return traded ? size_key(s, session_volume(s, SESSION_PREMARKET)) : KEY_UNKNOWN;
+        return has_traded(s) ? size_key(s, session_volume(s, SESSION_PREMARKET)) : KEY_UNKNOWN;
     case METRIC_POSTMARKET_VOLUME:
-        return traded ? size_key(s, session_volume(s, SESSION_POSTMARKET)) : KEY_UNKNOWN;
+        return has_traded(s) ? size_key(s, session_volume(s, SESSION_POSTMARKET)) : KEY_UNKNOWN;
     case METRIC_RANGE_TODAY:
     case METRIC_RANGE_PCT_TODAY:
         return range_key(day_high(s), day_low(s), nd->metric.kind == METRIC_RANGE_PCT_TODAY);

@@ -2,6 +2,7 @@
  * in its symbol's heap by the time at which it is to be looked at again. */
 #include "core/metric_value.h"
 #include "core/rule_pool.h"
+#include "core/rule_sieve.h"
 #include "core/rule_truth.h"
 
 const struct instance *rule_instance_of(const struct engine *e, const struct symbol *s, uint32_t ident)
@@ -26,9 +27,17 @@ const struct instance *rule_instance_of(const struct engine *e, const struct sym
                : NULL;
 }
 
+/* What is due at this time or the next nanosecond, the next tick looks at: rules without a cooldown, of which
+ * many may hold, would go in and out of the heap at each. */
 static void fire_wait(struct engine *e, struct symbol *s, uint32_t f, int64_t due_ns)
 {
-    heap_push(e, &s->heap, f, due_ns);
+    if (due_ns - 1 > s->time_ns) {
+        heap_push(e, &s->heap, f, due_ns);
+    } else {
+        e->fire[f].due_ns = due_ns;
+        e->fire[f].sibling = s->ready;
+        s->ready = f;
+    }
     due_update(e, s);
 }
 
@@ -54,7 +63,8 @@ int64_t fire_ready_ns(const struct engine *e, const struct fire *f, const struct
  * forgotten at the first message of the symbol at which its cooldown is over. */
 void rules_redue(struct engine *e, struct symbol *s)
 {
-    uint32_t list = NONE; /* by sibling */
+    uint32_t list = s->ready; /* by sibling */
+    s->ready = NONE;
     while (s->heap != NONE) {
         uint32_t f = heap_pop(e, &s->heap);
         e->fire[f].sibling = list;
@@ -124,7 +134,15 @@ static void fire_now(struct engine *e, struct fire *f, uint32_t rule, int64_t t)
     f->k = f->last_ns == t ? f->k + 1 : 0;
     f->last_ns = t;
     f->rule = rule;
-    e->fired[e->n_fired++] = (struct fired){.rule = rule, .k = f->k};
+    e->fired[rule / 64] |= UINT64_C(1) << rule % 64;
+    e->fired_words[rule / 4096] |= UINT64_C(1) << rule / 64 % 64;
+    e->fired_k[rule] = f->k;
+    e->any_fired = true;
+}
+
+static bool has_fired(const struct engine *e, uint32_t rule)
+{
+    return e->fired[rule / 64] >> rule % 64 & 1;
 }
 
 /* When what neither holds nor cools may go. It outlives its time by 1 ns at least, for k. */
@@ -143,7 +161,7 @@ static int64_t again_ns(const struct engine *e, const struct symbol *s, const st
     if (ready > s->time_ns)
         return ready;
     if (is_halted(s, r))
-        return NEVER_NS; /* rules_resume */
+        return NEVER_NS; /* rules_redue */
     return in_session(s, r) ? ready : s->live_start_ns + MINUTE_NS;
 }
 
@@ -219,26 +237,28 @@ static void candidate_cross(struct engine *e, struct symbol *s, const struct ins
     fire_once(e, s, in);
 }
 
-/* level, once, once_per_bar: at a tick fire_due fires it, with what was true before. */
+/* level, once, once_per_bar. At a tick fires_due, which came before, has fired what had a place already. */
 static void candidate_level(struct engine *e, struct symbol *s, const struct instance *in, enum eval what)
 {
     const struct loaded_rule *r = &e->rule[in->rule];
     struct rule_stats *st = &e->stats[in->rule];
     bool fresh;
+    if (has_fired(e, in->rule))
+        return;
     uint32_t f = fire_take(e, s, r->ident, &fresh);
     if (f == NONE)
         return;
     bool cool = cooled(e, &e->fire[f], r, s->time_ns), open = !is_held(s, r, st);
     st->held_cooldown += open && !cool;
-    if (what == EVAL_CLOCK && cool && open)
+    if (cool && open && (what == EVAL_CLOCK || (what == EVAL_TICK && fresh)))
         fire_now(e, &e->fire[f], in->rule, s->time_ns);
     if (fresh)
-        fire_wait(e, s, f, open ? s->time_ns : again_ns(e, s, &e->fire[f], r));
+        fire_wait(e, s, f, open && what != EVAL_TICK ? s->time_ns : again_ns(e, s, &e->fire[f], r));
 }
 
-/* An instance that may have become true by this message. */
+/* An instance that may have become true by this message, `was_false` if one of its comparisons was false. */
 static void candidate(struct engine *e, struct symbol *s, const uint32_t *cursor, struct instance *in,
-                      enum eval what)
+                      bool was_false, enum eval what)
 {
     const struct loaded_rule *r = &e->rule[in->rule];
     struct rule_stats *st = &e->stats[in->rule];
@@ -250,11 +270,14 @@ static void candidate(struct engine *e, struct symbol *s, const uint32_t *cursor
     if (r->trigger == TRIGGER_BAR_CLOSE || s->time_ns >= r->expires_ns)
         return;
     in->seen = e->stamp;
-    st->evaluated++;
-    if (!holds(e, cursor, in, events_count(e, s, r)))
+    bool now = holds(e, cursor, in, events_count(e, s, r));
+    st->evaluated += now | (in->n_code != 0);
+    if (!now)
         return;
     st->truths++;
-    enum truth before = is_new ? UNKNOWN : truth_of(e, cursor, in, AS_BEFORE);
+    enum truth before = is_new                         ? UNKNOWN
+                        : was_false && in->n_code == 0 ? FALSE
+                                                       : truth_of(e, cursor, in, AS_BEFORE);
     if (before == TRUE)
         return;
     if (r->trigger == TRIGGER_CROSS)
@@ -280,30 +303,74 @@ static bool due_level(struct engine *e, struct symbol *s, const uint32_t *cursor
     return true;
 }
 
-/* The fires that are due at a TRADE or QUOTE: a level rule that holds fires, what neither holds nor cools
- * goes. */
-static void fire_due(struct engine *e, struct symbol *s, const uint32_t *cursor)
+/* A fire that is due at a TRADE or QUOTE: a level rule that holds fires. False if it neither holds nor cools.
+ */
+static bool fire_due(struct engine *e, struct symbol *s, const uint32_t *cursor, struct fire *x)
 {
     int64_t t = s->time_ns;
-    uint32_t again = NONE; /* list by sibling: into the heap when all are out */
-    while (heap_due_ns(e, s->heap) <= t) {
+    const struct loaded_rule *r = &e->rule[e->ident_slot[x->ident]];
+    bool level = r->trigger != TRIGGER_CROSS && r->trigger != TRIGGER_BAR_CLOSE && t < r->expires_ns;
+    const struct instance *in = level ? rule_instance_of(e, s, x->ident) : NULL;
+    return (in && due_level(e, s, cursor, in, x)) || (x->last_ns != INT64_MIN && t < gone_ns(e, x, r));
+}
+
+/* With many rules what is looked at is anywhere in memory: it is asked for some rules at a time, in the order
+ * in which one line leads to the next. */
+enum { BATCH = 16 };
+
+static void prefetch_rules(const struct engine *e, const uint32_t *rule, uint32_t n)
+{
+    for (uint32_t i = 0; i < n; i++) {
+        __builtin_prefetch(&e->rule[rule[i]]);
+        __builtin_prefetch(&e->stats[rule[i]], 1);
+    }
+}
+
+static void prefetch_instances(const struct engine *e, const uint32_t *instance, uint32_t n)
+{
+    for (uint32_t i = 0; i < n; i++)
+        __builtin_prefetch(&e->instance[instance[i]], 1);
+}
+
+static void prefetch_atoms(const struct engine *e, const uint32_t *instance, uint32_t n)
+{
+    for (uint32_t i = 0; i < n; i++)
+        __builtin_prefetch(&e->atom[e->instance[instance[i]].atom_at]);
+}
+
+/* What is ready or due, and holds, fires; what neither holds nor cools goes. Before the candidates, whose
+ * fires are not due again at this message. */
+static void fires_due(struct engine *e, struct symbol *s, const uint32_t *cursor)
+{
+    uint32_t list = s->ready;
+    s->ready = NONE;
+    while (heap_due_ns(e, s->heap) <= s->time_ns) {
         uint32_t f = heap_pop(e, &s->heap);
-        struct fire *x = &e->fire[f];
-        const struct loaded_rule *r = &e->rule[e->ident_slot[x->ident]];
-        bool level = r->trigger != TRIGGER_CROSS && r->trigger != TRIGGER_BAR_CLOSE && t < r->expires_ns;
-        const struct instance *in = level ? rule_instance_of(e, s, x->ident) : NULL;
-        if (!(in && due_level(e, s, cursor, in, x)) && (x->last_ns == INT64_MIN || t >= gone_ns(e, x, r))) {
-            fire_give(e, f);
-            continue;
-        }
-        x->sibling = again;
-        again = f;
+        e->fire[f].sibling = list;
+        list = f;
     }
     due_update(e, s);
-    while (again != NONE) {
-        uint32_t f = again;
-        again = e->fire[f].sibling;
-        fire_wait(e, s, f, again_ns(e, s, &e->fire[f], &e->rule[e->ident_slot[e->fire[f].ident]]));
+    while (list != NONE) {
+        uint32_t fire[BATCH], rule[BATCH], instance[BATCH], n = 0, market = 0;
+        for (; list != NONE && n < BATCH; n++, list = e->fire[list].sibling) {
+            fire[n] = list;
+            rule[n] = e->ident_slot[e->fire[list].ident];
+        }
+        prefetch_rules(e, rule, n);
+        for (uint32_t i = 0; i < n; i++)
+            if (e->rule[rule[i]].instance != NONE)
+                instance[market++] = e->rule[rule[i]].instance;
+        prefetch_instances(e, instance, market);
+        prefetch_atoms(e, instance, market);
+        for (uint32_t i = 0; i < n; i++) {
+            struct fire *x = &e->fire[fire[i]];
+            if (x->due_ns > s->time_ns)
+                fire_wait(e, s, fire[i], x->due_ns);
+            else if (fire_due(e, s, cursor, x))
+                fire_wait(e, s, fire[i], again_ns(e, s, x, &e->rule[rule[i]]));
+            else
+                fire_give(e, fire[i]);
+        }
     }
 }
 
@@ -343,22 +410,71 @@ void rules_close(struct engine *e, struct symbol *s)
 }
 
 static void candidates_of(struct engine *e, struct symbol *s, const uint32_t *cursor, const uint32_t *list,
-                          uint32_t from, uint32_t to, enum eval what)
+                          uint32_t from, uint32_t to, bool was_false, enum eval what)
 {
-    enum { AHEAD = 8 }; /* the rules of neighbouring thresholds are anywhere: ask for their lines early */
-    e->count.flips += to - from;
-    for (uint32_t i = from; i < to; i++) {
-        if (i + 2 * AHEAD < to)
-            __builtin_prefetch(&e->instance[list[i + 2 * AHEAD]], 1);
-        if (i + AHEAD < to) {
-            const struct instance *in = &e->instance[list[i + AHEAD]];
-            __builtin_prefetch(&e->rule[in->rule]);
-            __builtin_prefetch((const char *)&e->rule[in->rule] + 64);
-            __builtin_prefetch(&e->stats[in->rule], 1);
-            __builtin_prefetch(&e->atom[in->atom_at]);
-        }
-        candidate(e, s, cursor, &e->instance[list[i]], what);
+    for (uint32_t n; from < to; from += n) {
+        uint32_t rule[BATCH];
+        n = to - from < BATCH ? to - from : BATCH;
+        prefetch_instances(e, list + from, n);
+        for (uint32_t i = 0; i < n; i++)
+            rule[i] = e->instance[list[from + i]].rule;
+        prefetch_rules(e, rule, n);
+        prefetch_atoms(e, list + from, n);
+        for (uint32_t i = 0; i < n; i++)
+            __builtin_prefetch(fire_first_cell(e, place_of(e, s), e->rule[rule[i]].ident), 1);
+        for (uint32_t i = 0; i < n; i++)
+            candidate(e, s, cursor, &e->instance[list[from + i]], was_false, what);
     }
+}
+
+/* Which ranks, from *lo and below *hi, come true for those who look up, or down. False if none do. */
+static bool flipped(const struct change *c, bool down, uint32_t *lo, uint32_t *hi)
+{
+    if (c->to == CURSOR_NONE)
+        return false;             /* what is unknown makes nothing true */
+    if (c->from == CURSOR_NONE) { /* all that holds is new */
+        *lo = down ? c->to : 0;
+        *hi = down ? c->index->n + 1 : c->to;
+        return true;
+    }
+    *lo = down ? c->to : c->from;
+    *hi = down ? c->from : c->to;
+    return *lo < *hi;
+}
+
+static void sieved(struct engine *e, struct symbol *s, const uint32_t *cursor, const struct change *c,
+                   const struct sieve_ref *ref, enum eval what)
+{
+    enum { ROOM = 64 };
+    const struct sieve *v = &e->sieve[ref->sieve];
+    const struct sieve_side *x = &v->side[ref->side];
+    uint32_t passed[ROOM + SIEVE_LANES], lo, hi;
+    if (!flipped(c, x->down, &lo, &hi))
+        return;
+    uint32_t from = sieve_place(x, lo), to = sieve_place(x, hi);
+    e->count.flips += to - from;
+    while (from < to) {
+        uint32_t n = sieve_pass(v, ref->side, cursor, &from, to, passed, ROOM);
+        candidates_of(e, s, cursor, passed, 0, n, c->from != CURSOR_NONE, what);
+    }
+}
+
+static void flips(struct engine *e, struct symbol *s, const uint32_t *cursor, const struct change *c,
+                  enum eval what)
+{
+    const struct index *ix = c->index;
+    bool was_false = c->from != CURSOR_NONE;
+    uint32_t lo, hi;
+    if (flipped(c, false, &lo, &hi)) {
+        e->count.flips += ix->up_at[hi] - ix->up_at[lo];
+        candidates_of(e, s, cursor, ix->up, ix->up_at[lo], ix->up_at[hi], was_false, what);
+    }
+    if (flipped(c, true, &lo, &hi)) {
+        e->count.flips += ix->down_at[hi] - ix->down_at[lo];
+        candidates_of(e, s, cursor, ix->down, ix->down_at[lo], ix->down_at[hi], was_false, what);
+    }
+    for (uint32_t i = 0; i < ix->n_sieved; i++)
+        sieved(e, s, cursor, c, &ix->sieved[i], what);
 }
 
 static void new_rules(struct engine *e, struct symbol *s, const uint32_t *cursor, const struct plan *p,
@@ -367,7 +483,7 @@ static void new_rules(struct engine *e, struct symbol *s, const uint32_t *cursor
     for (uint32_t i = 0; p && i < p->n_instances; i++) {
         struct instance *in = &e->instance[p->instance[i]];
         if (e->rule[in->rule].epoch > e->bind_epoch)
-            candidate(e, s, cursor, in, what);
+            candidate(e, s, cursor, in, false, what);
     }
 }
 
@@ -377,27 +493,14 @@ void rules_settle(struct engine *e, struct symbol *s, enum eval what)
     const uint32_t *cursor = cursors_of(e, s);
     if (unlikely(e->n_spans))
         spans_settle(e, s, what);
-    for (uint32_t i = 0; i < e->n_changes; i++) {
-        const struct change *c = &e->change[i];
-        const struct index *ix = c->index;
-        uint32_t from = c->from, to = c->to;
-        if (to == CURSOR_NONE)
-            continue;              /* what is unknown makes nothing true */
-        if (from == CURSOR_NONE) { /* all that holds is new */
-            candidates_of(e, s, cursor, ix->up, 0, ix->up_at[to], what);
-            candidates_of(e, s, cursor, ix->down, ix->down_at[to], ix->down_at[ix->n + 1], what);
-        } else if (to > from) {
-            candidates_of(e, s, cursor, ix->up, ix->up_at[from], ix->up_at[to], what);
-        } else {
-            candidates_of(e, s, cursor, ix->down, ix->down_at[to], ix->down_at[from], what);
-        }
-    }
+    if (what == EVAL_TICK && s->due_ns <= s->time_ns)
+        fires_due(e, s, cursor);
+    for (uint32_t i = 0; i < e->n_changes; i++)
+        flips(e, s, cursor, &e->change[i], what);
     if (e->bind_epoch) {
         new_rules(e, s, cursor, &e->market, what);
         new_rules(e, s, cursor, scope_plan(e, s), what);
     }
-    if (what == EVAL_TICK && s->due_ns <= s->time_ns)
-        fire_due(e, s, cursor);
     e->settled_epoch = e->bind_epoch;
     e->settled_restart = s->restart;
     e->bind_epoch = 0;

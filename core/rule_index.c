@@ -46,15 +46,41 @@ static inline void touch(struct engine *e, struct symbol *s, uint32_t *cursor, c
     e->change[e->n_changes++] = (struct change){.index = ix, .from = c, .to = to};
 }
 
+static void still_within(struct symbol *s, const uint32_t *cursor, const struct plan *p)
+{
+    for (uint32_t i = 0; p && i < p->n_on_move; i++) {
+        const struct index *ix = &p->index[i];
+        uint32_t c = cursor[ix->slot];
+        bool is_known = ix->is_price && c != CURSOR_NONE;
+        int64_t from = is_known ? ix->bound[c - 1] : INT64_MAX, to = is_known ? ix->bound[c] : INT64_MAX;
+        s->still_from_e9 = from > s->still_from_e9 ? from : s->still_from_e9;
+        s->still_to_e9 = to < s->still_to_e9 ? to : s->still_to_e9;
+    }
+}
+
+/* Most rules are alerts on the price alone: where the next of their thresholds are, seen from the last price.
+ * With other metrics that trades move every price flips something, for all that is known here. */
+static void still_update(const struct engine *e, struct symbol *s)
+{
+    const uint32_t *cursor = cursors_of(e, s);
+    s->still_from_e9 = INT64_MIN;
+    s->still_to_e9 = INT64_MAX;
+    still_within(s, cursor, &e->market);
+    still_within(s, cursor, scope_plan(e, s));
+}
+
 void rules_touch_trade(struct engine *e, struct symbol *s, bool moved)
 {
     uint32_t *cursor = cursors_of(e, s), n = moved ? e->market.n_on_move : e->market.n_on_trade;
+    uint32_t changes = e->n_changes;
     for (uint32_t i = 0; i < n; i++)
         touch(e, s, cursor, &e->market.index[i]);
     const struct plan *q = scope_plan(e, s);
     n = q ? moved ? q->n_on_move : q->n_on_trade : 0;
     for (uint32_t i = 0; i < n; i++)
         touch(e, s, cursor, &q->index[i]);
+    if (s->drive == 1 && e->n_changes != changes)
+        still_update(e, s);
 }
 
 void rules_touch_quote(struct engine *e, struct symbol *s)
@@ -89,6 +115,7 @@ void rules_touch_all(struct engine *e, struct symbol *s)
     for (uint32_t i = 0; q && i < q->n_indexes; i++)
         if (!q->index[i].span)
             touch(e, s, cursor, &q->index[i]);
+    still_update(e, s);
     s->stale = false;
 }
 

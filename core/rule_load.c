@@ -1,6 +1,7 @@
 /* Rules on their way into the engine: each takes a slot and its metrics' nodes; rules_build then lays all
  * that are in force out as sorted thresholds (rule_index.c). */
 #include "core/metric_value.h"
+#include "core/rule_sieve.h"
 
 #include <stdio.h>
 
@@ -199,10 +200,11 @@ static void count_symbol(void *ctx, const char *name, uint32_t len)
     ++*(uint32_t *)ctx;
 }
 
-/* Comparisons in spans are looked at also where they cease to hold: twice in their index. */
+/* The comparisons of a rule, its spans among them: all nodes but the ANDs and ORs, of which there is one less
+ * than leaves. Those in spans are looked at also where they cease to hold: twice in their index. */
 static size_t comparisons_of(const struct loaded_rule *r)
 {
-    return (size_t)r->n_nodes * (r->n_spans ? 2 : 1);
+    return (size_t)(r->n_nodes + r->n_spans + 1) / 2 * (r->n_spans ? 2 : 1);
 }
 
 /* What rules_build needs at most for a rule, so that what is refused does not depend on what comes with it.
@@ -212,7 +214,8 @@ static size_t built_bytes_of(const struct loaded_rule *r)
     const size_t align = 16, metrics = (3 * (size_t)r->n_terms + 1) * sizeof(uint32_t) + 3 * align;
     const size_t comparison =
         4 * sizeof(struct edge) + 2 * sizeof(struct atom) + 3 * sizeof(uint16_t) +
-        2 * (sizeof(struct index) + 3 * sizeof(int64_t) + 15 * sizeof(uint32_t) + 6 * align);
+        2 * (sizeof(struct index) + 3 * sizeof(int64_t) + 15 * sizeof(uint32_t) + 7 * align) +
+        (r->symbols_len ? 0 : SIEVE_BYTES);
     const size_t names =
         (1u + r->n_spans) * (sizeof(struct instance) + 4 * sizeof(uint32_t)) +
         comparisons_of(r) * comparison +
@@ -764,7 +767,7 @@ static bool try_build(struct engine *e)
         ok = build_plan(&b, &e->scope[(b.edge[i].home >> 32) - 1].plan, i, end, e->market.n_indexes);
         i = end;
     }
-    ok = ok && list_instances(&b);
+    ok = ok && list_instances(&b) && sieves_build(e, b.edge < b.other ? b.edge : b.other);
     for (uint32_t sc = 0; ok && sc <= e->n_scopes; sc++)
         ok = plan_nodes(&b, sc ? &e->scope[sc - 1].plan : &e->market);
     e->built.size = whole;

@@ -6,10 +6,15 @@
 
 #include "core/engine_int.h"
 
-static inline uint32_t *fire_cell(const struct engine *e, uint32_t symbol, uint32_t ident)
+static inline uint32_t *fire_first_cell(const struct engine *e, uint32_t symbol, uint32_t ident)
 {
     uint64_t h = symbol * UINT64_C(0x9e3779b97f4a7c15); /* rules that flip together are neighbours */
-    uint32_t *cell = &e->fire_hash[((h >> 32) + ident) & e->fire_mask];
+    return &e->fire_hash[((h >> 32) + ident) & e->fire_mask];
+}
+
+static inline uint32_t *fire_cell(const struct engine *e, uint32_t symbol, uint32_t ident)
+{
+    uint32_t *cell = fire_first_cell(e, symbol, ident);
     while (*cell && (e->fire[*cell - 1].symbol != symbol || e->fire[*cell - 1].ident != ident))
         cell = &e->fire[*cell - 1].hash_next;
     return cell;
@@ -96,10 +101,10 @@ static inline void fire_give(struct engine *e, uint32_t f)
     e->fire_free = f;
 }
 
-/* A heap of the symbol's has changed. */
+/* A heap of the symbol's has changed, or its list of what is ready. */
 static inline void due_update(const struct engine *e, struct symbol *s)
 {
-    int64_t fire_ns = heap_due_ns(e, s->heap);
+    int64_t fire_ns = s->ready == NONE ? heap_due_ns(e, s->heap) : INT64_MIN;
     s->span_ns = heap_due_ns(e, s->within);
     s->due_ns = fire_ns < s->span_ns ? fire_ns : s->span_ns;
 }

@@ -90,18 +90,18 @@ static struct trades_block *append_block(struct engine *e, struct symbol *s)
     return &e->trades[block];
 }
 
-struct kept_trade *trade_keep(struct engine *e, struct symbol *s, const struct kept_trade *t)
+struct kept_trade *trade_keep(struct engine *e, struct symbol *s, uint64_t id, int64_t event_ns)
 {
-    uint32_t minute = (uint32_t)(t->event_ns / MINUTE_NS);
+    uint32_t minute = (uint32_t)(event_ns / MINUTE_NS);
     struct trades_block *b = s->trades.last == NONE ? NULL : &e->trades[s->trades.last];
     if (s->trades.end % TRADES_BLOCK == 0 || !b)
         b = append_block(e, s);
-    b->trade[s->trades.end++ % TRADES_BLOCK] = *t;
+    uint64_t no = s->trades.end++;
     b->n = (uint32_t)(s->trades.end - b->first);
     b->minute_max = minute > b->minute_max ? minute : b->minute_max;
-    b->id_min = t->id < b->id_min ? t->id : b->id_min;
-    b->id_max = t->id > b->id_max ? t->id : b->id_max;
-    return &b->trade[(s->trades.end - 1) % TRADES_BLOCK];
+    b->id_min = id < b->id_min ? id : b->id_min;
+    b->id_max = id > b->id_max ? id : b->id_max;
+    return &b->trade[no % TRADES_BLOCK];
 }
 
 uint32_t trades_block_of(const struct engine *e, const struct symbol *s, uint64_t no)

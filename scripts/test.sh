@@ -12,7 +12,7 @@ rm -rf "$log"; mkdir -p "$log"
 run() { # "name command..."
     local name=${1%% *} command=${1#* } start=$SECONDS out code p f s
     out=$log/${name//\//_}.log
-    timeout --kill-after=10 "${TEST_TIMEOUT:-600}" bash -c "exec $command" >"$out" 2>&1 </dev/null
+    timeout --kill-after=10 "${TEST_TIMEOUT:-1200}" bash -c "exec $command" >"$out" 2>&1 </dev/null
     code=$?
     s=$(grep -cE '^(not )?ok .*# *SKIP' "$out") # cmocka 1.1 says "not ok" of what it skips
     p=$(grep -E '^ok ' "$out" | grep -vcE '# *SKIP|^ok - [a-z_]+$'); f=$(grep -E '^not ok ' "$out" | grep -vcE '# *SKIP')

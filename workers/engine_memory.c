@@ -39,8 +39,9 @@ int engine_memory_open(struct engine_memory *m, const struct settings *s, struct
             err,
             "no memory for the engine (%zu MiB of address space: %s); lower limits.symbols or limits.rules",
             m->bytes >> 20, strerror(errno));
-    madvise(m->mem, engine_hot_bytes(&l), MADV_HUGEPAGE); /* refused where there are none: slower, no more */
-    uint8_t *at = m->mem;
+    uint8_t *at = m->mem; /* huge pages are refused where there are none: slower, no more */
+    madvise(at, engine_hot_bytes(&l), MADV_HUGEPAGE);
+    madvise(at + engine, out + own, MADV_HUGEPAGE);
     m->out = (struct engine_out){.slot = (struct msg *)(at + engine), .capacity = engine_out_capacity(&l)};
     m->stats = stats ? stats : (struct rule_stats *)(at + engine + out);
     m->engine = engine_new(at, &l, m->stats);

@@ -70,7 +70,10 @@ def outbox_events(folder):
     """How many events are whole in the outbox' files, from its format alone."""
     n = 0
     for name in sorted(f for f in os.listdir(folder) if f.endswith(".rto")):
-        raw, at = open(os.path.join(folder, name), "rb").read(), 32 + 1026 * 16
+        try:
+            raw, at = open(os.path.join(folder, name), "rb").read(), 32 + 1026 * 16
+        except FileNotFoundError:
+            continue  # the publisher tries again and again to begin a file, and takes it back
         while at + 32 <= len(raw):
             magic, _, size, count, _, _ = struct.unpack_from("<IIIIQQ", raw, at)
             if magic != 0x42545221 or at + 32 + size > len(raw):
