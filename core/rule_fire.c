@@ -31,7 +31,7 @@ const struct instance *rule_instance_of(const struct engine *e, const struct sym
  * many may hold, would go in and out of the heap at each. */
 static void fire_wait(struct engine *e, struct symbol *s, uint32_t f, int64_t due_ns)
 {
-    if (due_ns - 1 > s->time_ns) {
+    if (due_ns > s->time_ns + 1) {
         heap_push(e, &s->heap, f, due_ns);
     } else {
         e->fire[f].due_ns = due_ns;
