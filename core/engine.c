@@ -144,7 +144,7 @@ struct engine *engine_new(void *mem, const struct engine_limits *l, struct rule_
     e->epoch = 1;
     e->stamp = 1;
     e->sub_symbol = NONE;
-    e->step_slots = STEP_SLOTS_BARS + STEP_SLOTS_ANOMALIES;
+    e->step_slots = STEP_SLOTS_BARS + STEP_SLOTS_OTHERS;
     for (int b = 0; b < BUCKET_ALL; b++)
         e->bucket[b] =
             (struct bucket){.clock_ns = INT64_MIN, .next_ns = NEVER_NS, .first = NONE, .last = NONE};
@@ -420,7 +420,9 @@ SELDOM static void apply_status(struct engine *e, const struct msg *m)
     bool halted = m->status.kind == STATUS_HALTED;
     if (halted != s->halted) {
         e->count.halts += halted;
+        e->count.resumptions += !halted;
         s->halted = halted;
+        emit_halt(e, s, &m->status);
         s->stale = true;
         if (!halted)
             rules_redue(e, s);

@@ -51,6 +51,7 @@ extern const struct engine_limits engine_limits_default;
     X(cond_unknown, "trades with a sale condition that the table does not name, which limits nothing")       \
     X(unpriced_prints, "trades of a minute without a last sale: in the sums of session and day, in no bar")  \
     X(halts, "times that trading in a symbol was halted")                                                    \
+    X(resumptions, "times that it went on")                                                                  \
     X(cancels, "prints cancelled")                                                                           \
     X(cancels_unkept, "cancels of a print that is not kept: it stays")                                       \
     X(corrections, "prints that took the place of a cancelled one")                                          \

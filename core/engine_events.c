@@ -1,4 +1,4 @@
-/* What the engine emits: bars, alerts, anomalies. */
+/* What the engine emits: bars, alerts, anomalies, halts. */
 #include "core/metric_value.h"
 
 #define XXH_INLINE_ALL
@@ -241,4 +241,20 @@ void emit_anomaly(struct engine *e, const struct symbol *s, enum anomaly_kind ki
                             .sub = next_sub(e, s)};
     event_put(e, MSG_ANOMALY, s, s->time_ns, &p, sizeof p);
     e->count.anomalies++;
+}
+
+const char *const halt_names[STATUS_KINDS] = {[STATUS_TRADING] = "resumed", [STATUS_HALTED] = "halted"};
+
+void emit_halt(struct engine *e, struct symbol *s, const struct msg_status *status)
+{
+    uint8_t text[16 + 64 + 12];
+    const char *name = halt_names[status->kind];
+    size_t n = strlen(name) + 1;
+    s->halt_k = s->halt_ns == s->time_ns ? s->halt_k + 1 : 0;
+    s->halt_ns = s->time_ns;
+    memcpy(text, name, n);
+    XXH128_hash_t id = XXH3_128bits(text, (size_t)(put_moment(text + n, e, s, s->halt_k) - text));
+    struct msg_halt p = {.sub = next_sub(e, s), .kind = status->kind, .id_hi = id.high64, .id_lo = id.low64};
+    memcpy(p.reason, status->reason, sizeof p.reason);
+    event_put(e, MSG_HALT, s, s->time_ns, &p, sizeof p);
 }

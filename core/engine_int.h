@@ -39,7 +39,7 @@ enum {
     SERIES_DAILY = UINT8_MAX, /* the daily bars: no series of those */
     CURSORS_PER_METRIC = 2,
     STEP_SLOTS_BARS = 256, /* two for each bar that an hour of lateness may close at once */
-    STEP_SLOTS_ANOMALIES = 2 * ANOMALY_KINDS,
+    STEP_SLOTS_OTHERS = 2 * ANOMALY_KINDS + 2, /* anomalies, a halt */
     /* beside the type of a message where anomalies are looked for */
     WATCHED = 0x100,
 };
@@ -222,6 +222,8 @@ struct symbol {
     struct kept trades;        /* of the trading day */
     struct session_sums over[SESSION_KIND_COUNT];
     bool halted;
+    int64_t halt_ns; /* when that last changed, and how often at that time before */
+    uint32_t halt_k;
     uint8_t n_splits;
     struct split split[SPLITS_WAITING]; /* by ex_ns */
     int64_t split_ns;                   /* start of the day of the last one: no bar before it takes prints */
@@ -735,6 +737,9 @@ SELDOM void emit_fired(struct engine *e, struct symbol *s, bool at_close);
 void emit_revised(struct engine *e, const struct symbol *s, const struct kept_alert *a, const int64_t *value);
 /* A metric's value as alerts give it; of a text that there is one. */
 int64_t alert_value(const struct engine *e, const struct symbol *s, uint32_t node);
+
+/* Trading in the symbol has been halted, or goes on. id: "halted" or "resumed", as an anomaly's. */
+void emit_halt(struct engine *e, struct symbol *s, const struct msg_status *status);
 
 /* id: its type, 0, symbol, 0, symbol's time (i64), k (u32), as an alert's. */
 void emit_anomaly(struct engine *e, const struct symbol *s, enum anomaly_kind kind, uint32_t k,

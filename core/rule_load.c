@@ -739,7 +739,7 @@ static bool try_build(struct engine *e)
     size_t whole = e->built.size;
     e->built.size = edges_at & ~(size_t)15;
     bool ok = true;
-    e->step_slots = STEP_SLOTS_BARS + STEP_SLOTS_ANOMALIES;
+    e->step_slots = STEP_SLOTS_BARS + STEP_SLOTS_OTHERS;
     for (uint32_t i = 0; i < e->n_rules; i++) {
         struct loaded_rule *r = &e->rule[i];
         r->instance = NONE;

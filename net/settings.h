@@ -170,6 +170,8 @@ SETTING_ENUMS(X)
       "About how many entries the stream `bars.finalized` keeps.")                                           \
     X(INT, redis, anomalies_maxlen, "100000", 1, 1000000000, "entries", "", 0,                               \
       "About how many entries the stream `anomalies:stream` keeps.")                                         \
+    X(INT, redis, events_maxlen, "100000", 1, 1000000000, "entries", "", 0,                                  \
+      "About how many entries the stream events (halts) keeps.")                                             \
     X(INT, redis, batch, "500", 1, 10000, "events", "", 0,                                                   \
       "Events per transaction: more is faster, fewer is sooner.")                                            \
     X(BOOL, redis, publish_prices, "true", 0, 0, "", "", 0,                                                  \

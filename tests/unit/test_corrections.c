@@ -205,6 +205,52 @@ static void test_silent(void **state)
     bench_close(&b);
 }
 
+/* What changes the symbol's state is an event; what says again what it is already is none. */
+static void test_halt_events(void **state)
+{
+    (void)state;
+    struct tape t = {0};
+    struct msg_halt h[4];
+    const struct msg *of[4];
+    unsigned n = 0;
+    begin(&t);
+    put_rule(&t, 0, &(struct rule_spec){.id = "halt", .expr = "halted", .trigger = TRIGGER_CROSS});
+    put_print(&t, OPEN, 10, 1, 1);
+    put_status(&t, 0, OPEN + SEC, STATUS_TRADING);
+    put_status(&t, 0, OPEN + 2 * SEC, STATUS_HALTED);
+    memcpy(t.slot[t.n - 1].status.reason, "LUDP", 4);
+    put_status(&t, 0, OPEN + 3 * SEC, STATUS_HALTED);
+    put_status(&t, 0, OPEN + 4 * SEC, STATUS_TRADING);
+    put_status(&t, 0, OPEN + 4 * SEC, STATUS_HALTED);
+    put_status(&t, 0, OPEN + 4 * SEC, STATUS_TRADING);
+    struct bench b = run(&t);
+    for (size_t at = 0; at < b.events.n; at += msg_slot_count(&b.events.slot[at])) {
+        const struct msg *m = &b.events.slot[at];
+        if (m->type != MSG_HALT)
+            continue;
+        assert_true(n < 4);
+        of[n] = m;
+        msg_get(m, 0, &h[n++], sizeof *h);
+        if (n == 1) { /* the alert about it comes behind it */
+            assert_int_equal(m[2].type, MSG_ALERT);
+            assert_true(m[2].seq == m->seq && h[0].sub == 0);
+        }
+    }
+    assert_int_equal(n, 4);
+    assert_true(h[0].kind == STATUS_HALTED && h[1].kind == STATUS_TRADING && h[2].kind == STATUS_HALTED &&
+                h[3].kind == STATUS_TRADING);
+    assert_string_equal(h[0].reason, "LUDP");
+    assert_string_equal(h[1].reason, "");
+    assert_int_equal(of[0]->event_ns, OPEN + 2 * SEC);
+    assert_int_equal(of[3]->event_ns, OPEN + 4 * SEC);
+    for (unsigned i = 0; i < 4; i++)
+        for (unsigned k = 0; k < i; k++)
+            assert_true(h[i].id_hi != h[k].id_hi || h[i].id_lo != h[k].id_lo);
+    assert_int_equal(engine_counters(b.e)->halts, 2);
+    assert_int_equal(engine_counters(b.e)->resumptions, 2);
+    bench_close(&b);
+}
+
 /* ---- alerts whose print is cancelled */
 
 /* What was sent of alerts, one a line: rule, kind, revision, price, operands, seconds after OPEN. */
@@ -599,8 +645,9 @@ int main(void)
         cmocka_unit_test(test_correction),    cmocka_unit_test(test_unkept),
         cmocka_unit_test(test_revisions),     cmocka_unit_test(test_revision_of_a_version),
         cmocka_unit_test(test_unkept_alerts), cmocka_unit_test(test_silent),
-        cmocka_unit_test(test_halt),          cmocka_unit_test(test_flat),
-        cmocka_unit_test(test_split),         cmocka_unit_test(test_file),
+        cmocka_unit_test(test_halt),          cmocka_unit_test(test_halt_events),
+        cmocka_unit_test(test_flat),          cmocka_unit_test(test_split),
+        cmocka_unit_test(test_file),
     };
     return cmocka_run_group_tests_name("corrections", tests, NULL, NULL);
 }

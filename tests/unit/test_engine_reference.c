@@ -164,7 +164,8 @@ struct rrule { /* a version */
 };
 
 struct event {
-    bool alert;
+    bool alert, halt;
+    bool halted;  /* of a halt */
     int64_t time; /* alert: symbol's time; bar: start */
     struct minute bar;
     uint32_t rule, k, revision;
@@ -2336,7 +2337,14 @@ static void market(struct world *w, int messages)
             put_split(&w->input, i, s->ex, s->to, s->from);
         }
         if (one_in(&w->random, 60)) { /* also what it is already */
-            s->halted = one_in(&w->random, 4);
+            bool halted = one_in(&w->random, 4);
+            if (halted != s->halted) {
+                struct event *v = event_new(w, s);
+                v->halt = true;
+                v->halted = halted;
+                v->time = s->time;
+            }
+            s->halted = halted;
             s->changes++;
             put_status(&w->input, i, ev, s->halted ? STATUS_HALTED : STATUS_TRADING);
             evaluate(w, s, STATUS);
@@ -2401,6 +2409,10 @@ static bool same_value(const struct value *v, int64_t bits)
 
 static void describe(const struct world *w, const struct event *v, char *text, size_t size)
 {
+    if (v->halt) {
+        snprintf(text, size, "halt %d at %.9f", v->halted, (double)(v->time - T0) / 1e9);
+        return;
+    }
     if (!v->alert) {
         snprintf(text, size,
                  "bar %" PRId64 " rev %u %" PRId64 " %" PRId64 " %" PRId64 " %" PRId64 " vol %" PRIu64
@@ -2422,8 +2434,13 @@ static void describe(const struct world *w, const struct event *v, char *text, s
 static void check(const struct world *w, const struct event *v, const struct msg *m, int symbol)
 {
     char expected[2000] = "nothing", found[2000];
-    bool same = v && (m->type == MSG_ALERT) == v->alert;
-    if (m->type == MSG_BAR) {
+    bool same = v && (m->type == MSG_ALERT) == v->alert && (m->type == MSG_HALT) == v->halt;
+    if (m->type == MSG_HALT) {
+        struct msg_halt h;
+        msg_get(m, 0, &h, sizeof h);
+        snprintf(found, sizeof found, "halt %d at %.9f", h.kind, (double)(m->event_ns - T0) / 1e9);
+        same = same && (h.kind == STATUS_HALTED) == v->halted && m->event_ns == v->time;
+    } else if (m->type == MSG_BAR) {
         struct msg_bar b = msg_bar_get(m);
         __int128 pv = (__int128)b.pv_hi << 64 | b.pv_lo;
         snprintf(found, sizeof found,
