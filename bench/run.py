@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 """Runs the benchmarks, writes build/bench.json, prints the table. The machine should do nothing else.
-   make bench            all           make bench ONLY=engine        one of ring engine esper ingest e2e latency journal restart sinks
+   make bench            all           make bench ONLY=engine        one of ring engine esper market ingest e2e latency journal restart sinks
    make bench QUICK=1    short runs    (numbers with a wider spread)"""
 import json, os, re, shutil, signal, socket, statistics, subprocess, sys, tempfile, time, urllib.request
 
@@ -230,6 +230,21 @@ def nautilus():
     return _nautilus
 
 
+def market():
+    """Memory and minutes of 10,000 symbols, scans over them; loading 100,000 rules without Esper beside it."""
+    lines_of("market", *["--quick"] * QUICK)
+    if not os.path.exists(TAPE):
+        return say("no tape in ../shared: rules_load_s is left out")
+    tape, path, load = esper.Tape(TAPE), os.path.join(WORK, "load.json"), []
+    with open(path, "w") as f:
+        json.dump([rule for rule, _ in esper.rules_of("price_cross", 100000, tape)], f)
+    for _ in range(RUNS):
+        side = esper.Side("ringtape", [os.path.join(WORK, "rules"), tape.csv, path])
+        load.append(side.load_s)
+        side.close()
+    add("rules_load_s", "goal", "price_cross", {"one core": load}, 2, "s", 100000)
+
+
 def table():
     """What is no figure is a failure: its note says which."""
     print(f"{'bench':22} {'kind':16} {'rules':>6} {'placement':10} {'peer':24} {'ours':>14} {'theirs':>14} {'ratio':>7} {'spread':>7} unit")
@@ -247,7 +262,9 @@ def main():
     started = time.time()
     if only in (None, "ring"):
         lines_of("ring", *quick)
-    if not os.path.exists(TAPE) and only != "ring":
+    if only in (None, "market"):
+        market()
+    if not os.path.exists(TAPE) and only not in ("ring", "market"):
         say("no tape in ../shared: engine, ingest, e2e are left out")
     else:
         if only in (None, "engine"):

@@ -191,7 +191,11 @@ static bool moment_ask(struct engine *e, const struct symbol *s, const struct mo
     if (!x)
         return false;
     plan_list(e, &p, e->past_seen);
-    metrics_rebuild_of(e, x, &p);
+    struct plan market = e->market; /* whose place the plan takes for a moment */
+    e->market = p;
+    x->scope = NONE;
+    metrics_rebuild(e, x);
+    e->market = market;
     next = place + MOMENT_WORDS;
     for (uint32_t i = 0; i < m->n_alerts; i++) {
         uint64_t own = next;

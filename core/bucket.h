@@ -13,6 +13,7 @@ enum { BUCKET_COUNT = 1024, BUCKET_MARKET = 1024, BUCKET_LEDGER = 1025, BUCKET_A
 
 /* 2261-01-01: the last event time there is, so that a time and a year's cooldown fit 64 bits */
 #define TIME_MAX_NS (INT64_C(9183110400) * SECOND_NS)
+#define MINUTE_MASK ((1u << 29) - 1) /* holds each minute up to there */
 
 /* xxh3_64(name) & 1023 */
 uint16_t bucket_of(const char *name, size_t len);

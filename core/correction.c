@@ -130,7 +130,7 @@ void day_range_recount(const struct engine *e, struct symbol *s)
 {
     s->day_high_e9 = s->market_high_e9 = KEY_UNKNOWN;
     s->day_low_e9 = s->market_low_e9 = INT64_MAX;
-    for (uint64_t i = s->bars_end, oldest = bars_oldest(e, s); i > oldest; i--) {
+    for (uint64_t i = s->bars_end; i > s->bars_base; i--) {
         const struct bar *b = bar_at(e, s, i - 1);
         if ((int64_t)b->minute * MINUTE_NS < s->day_start_ns)
             return;
@@ -149,57 +149,58 @@ void day_range_recount(const struct engine *e, struct symbol *s)
  * where such minutes have bars. */
 static void bar_empty(struct engine *e, struct symbol *s, uint64_t i)
 {
-    struct bar b = *bar_at(e, s, i);
-    bool final = bar_is_final(e, s, i, b.minute);
-    b.open_e9 = b.high_e9 = b.low_e9 = b.close_e9 =
-        i > bars_oldest(e, s) ? bar_at(e, s, i - 1)->close_e9 : b.close_e9;
-    b.volume = b.trades = 0;
-    b.pv = 0;
-    b.revision += final;
-    if (e->flat && b.session != SESSION_CLOSED) {
-        *bar_at(e, s, i) = b;
+    struct whole_bar b = bar_get(e, s, i);
+    bool final = bar_is_final(e, s, i, b.bar.minute);
+    int64_t close_e9 = i > s->bars_base ? bar_at(e, s, i - 1)->close_e9 : b.bar.close_e9;
+    b.bar.open_e9 = b.bar.high_e9 = b.bar.low_e9 = b.bar.close_e9 = close_e9;
+    b.bar.volume = b.bar.trades = 0;
+    bar_pv_set(&b, 0);
+    b.rest.revision += final;
+    if (e->flat && b.bar.session != SESSION_CLOSED) {
+        bar_put(e, s, i, b);
         if (final)
-            emit_bar(e, s, &b);
+            emit_bar(e, s, b);
         return;
     }
     bar_remove(e, s, i);
     if (!final)
         return;
-    emit_bar(e, s, &b);
-    if (b.revision >= s->emptied_revision)
-        s->emptied_revision = b.revision + 1;
+    emit_bar(e, s, b);
+    if (b.rest.revision >= s->emptied_revision)
+        s->emptied_revision = b.rest.revision + 1;
 }
 
-void bar_fill(struct bar *b, const struct tally *t)
+struct whole_bar bar_filled(struct whole_bar b, const struct tally *t)
 {
-    b->open_e9 = t->open_e9;
-    b->high_e9 = t->high_e9;
-    b->low_e9 = t->low_e9;
-    b->close_e9 = t->close_e9;
-    b->volume = t->volume;
-    b->pv = t->pv;
-    b->trades = t->trades;
+    b.bar.open_e9 = t->open_e9;
+    b.bar.high_e9 = t->high_e9;
+    b.bar.low_e9 = t->low_e9;
+    b.bar.close_e9 = t->close_e9;
+    b.bar.volume = t->volume;
+    b.bar.trades = t->trades;
+    bar_pv_set(&b, t->pv);
+    return b;
 }
 
 static void bar_recount(struct engine *e, struct symbol *s, uint32_t minute, const struct tally *t)
 {
     bool found;
     uint64_t i = bar_find(e, s, minute, &found);
-    struct bar *b = found ? bar_at(e, s, i) : NULL;
-    if (!found && t->priced && (b = bar_insert(e, s, i, minute))) {
-        bar_fill(b, t);
+    if (!found && t->priced && bar_insert(e, s, i, minute)) {
+        struct whole_bar b = bar_filled(bar_get(e, s, i), t);
+        bar_put(e, s, i, b);
         if (bar_is_final(e, s, i, minute))
             emit_bar(e, s, b);
     } else if (found && !t->priced) {
-        if (b->trades)
+        if (bar_at(e, s, i)->trades)
             bar_empty(e, s, i);
     } else if (found) {
-        struct bar old = *b;
-        bar_fill(b, t);
-        if (bar_is_final(e, s, i, minute) && memcmp(&old, b, sizeof old)) {
-            b->revision++;
+        struct whole_bar old = bar_get(e, s, i), b = bar_filled(old, t);
+        bool revised = bar_is_final(e, s, i, minute) && memcmp(&old, &b, sizeof old);
+        b.rest.revision += revised;
+        bar_put(e, s, i, b);
+        if (revised)
             emit_bar(e, s, b);
-        }
     }
     bar_changed(e, s, i);
     day_range_recount(e, s);

@@ -62,7 +62,9 @@ static uint32_t pow2_at_least(uint32_t n)
     X(attributes, l->symbols + 1)                                                                            \
     X(past_node, l->metrics + l->asked)                                                                      \
     X(past_print, l->metrics + l->asked)                                                                     \
-    X(past_seen, l->metrics + l->asked)
+    X(past_seen, l->metrics + l->asked)                                                                      \
+    X(ahead, l->symbols + 1)                                                                                 \
+    X(ahead_block, ((size_t)l->symbols + 1) * block_words_max(l))
 
 /* Memory for what rules need beside their slots: as parsed, and as indexed. */
 static size_t kept_bytes(const struct engine_limits *l)
@@ -89,10 +91,26 @@ size_t engine_hot_bytes(const struct engine_limits *l)
     return n + align64(kept_bytes(l)) + align64(built_bytes(l));
 }
 
+/* Of a symbol's bars, in bytes. No whole pages: bars of the same minute would share one set of the cache. */
+static size_t bars_stride(const struct engine_limits *l)
+{
+    size_t n = DAILY_BARS * sizeof(struct bar) + l->bars * sizeof(struct minute_bar);
+    return n % 4096 < 64 ? n + 64 : n;
+}
+
 static size_t bars_bytes(const struct engine_limits *l)
 {
-    return align64((l->symbols + (size_t)1) * ((1 + SERIES_MAX) * bars_stride(l) + DAILY_BARS) *
-                   sizeof(struct bar));
+    return align64((l->symbols + (size_t)1) * bars_stride(l));
+}
+
+static size_t rest_bytes(const struct engine_limits *l)
+{
+    return align64((l->symbols + (size_t)1) * l->bars * sizeof(struct bar_rest));
+}
+
+static size_t series_bytes(const struct engine_limits *l)
+{
+    return align64((l->symbols + (size_t)1) * SERIES_MAX * (l->bars + 2) * sizeof(struct bar));
 }
 
 static size_t alerts_bytes(const struct engine_limits *l)
@@ -107,14 +125,14 @@ static size_t days_bytes(const struct engine_limits *l)
 
 size_t engine_footprint(const struct engine_limits *l)
 {
-    return engine_hot_bytes(l) + bars_bytes(l) + days_bytes(l) + alerts_bytes(l) +
-           trades_blocks(l) * sizeof(struct trades_block);
+    return engine_hot_bytes(l) + bars_bytes(l) + rest_bytes(l) + 2 * series_bytes(l) + days_bytes(l) +
+           alerts_bytes(l) + trades_blocks(l) * sizeof(struct trades_block);
 }
 
 struct engine *engine_new(void *mem, const struct engine_limits *l, struct rule_stats *stats)
 {
     assert(mem && ((uintptr_t)mem & 63) == 0 && stats);
-    assert(l->bars && (l->bars & (l->bars - 1)) == 0 && l->metrics < 0x8000);
+    assert(l->bars > BARS_KEPT_MIN && l->metrics < 0x8000);
     struct engine *e = mem;
     uint8_t *at = (uint8_t *)mem + align64(sizeof *e);
 #define X(field, n)                                                                                          \
@@ -124,11 +142,13 @@ struct engine *engine_new(void *mem, const struct engine_limits *l, struct rule_
 #undef X
     e->kept = (struct arena){.at = at, .size = kept_bytes(l)};
     e->built = (struct arena){.at = at + align64(kept_bytes(l)), .size = built_bytes(l)};
-    e->bar = (struct bar *)((uint8_t *)mem + engine_hot_bytes(l));
-    e->series_bar = e->bar + (l->symbols + (size_t)1) * bars_stride(l);
-    e->daily_bar = e->series_bar + SERIES_MAX * (l->symbols + (size_t)1) * bars_stride(l);
-    e->day = (struct anomaly_day *)((uint8_t *)e->bar + bars_bytes(l));
+    e->bars = (uint8_t *)mem + engine_hot_bytes(l);
+    e->bar_rest = (struct bar_rest *)(void *)(e->bars + bars_bytes(l));
+    e->series_bar = (struct bar *)(void *)((uint8_t *)e->bar_rest + rest_bytes(l));
+    e->ahead_series_bar = (struct bar *)(void *)((uint8_t *)e->series_bar + series_bytes(l));
+    e->day = (struct anomaly_day *)(void *)((uint8_t *)e->ahead_series_bar + series_bytes(l));
     e->limits = *l;
+    e->bars_stride = bars_stride(l);
     anomaly_settings_default(&e->watching);
     e->alert_word = (uint64_t *)((uint8_t *)e->day + days_bytes(l));
     e->alert_mask = (uint64_t)alert_pool_words(l) - 1; /* all ones: none are kept */
@@ -197,7 +217,7 @@ struct engine_view engine_view(const struct engine *e, uint32_t symbol)
         v.low_e9 = b->low_e9;
         v.close_e9 = b->close_e9;
         v.live_volume = b->volume;
-        v.live_pv = b->pv;
+        v.live_pv = bar_pv_at(e, s, s->bars_end - 1);
         v.live_trades = b->trades;
     }
     return v;
@@ -210,24 +230,30 @@ static inline int64_t time_at(const struct engine *e, const struct symbol *s, in
     return t > clock ? t : clock;
 }
 
-void engine_values(const struct engine *e, uint32_t symbol, uint32_t first, uint32_t n, double *value)
+void engine_keys(const struct engine *e, uint32_t symbol, uint32_t first, uint32_t n, int64_t *key)
 {
     struct symbol *s = symbol_of(e, symbol);
     int64_t own_ns = s ? s->time_ns : 0;
     assert(first + n <= e->n_asked);
     if (s) /* a clock at which it had nothing to do has not moved it */
         s->time_ns = time_at(e, s, own_ns);
+    bool there = s && s->bound == e->epoch && !e->rules_changed;
+    for (uint32_t i = 0; i < n; i++)
+        key[i] = there ? node_key(e, s, e->asked[first + i]) : KEY_UNKNOWN;
+    if (s)
+        s->time_ns = own_ns;
+}
+
+void engine_values(const struct engine *e, uint32_t symbol, uint32_t first, uint32_t n, double *value)
+{
     for (uint32_t i = 0; i < n; i++) {
-        const struct node *nd = &e->node[e->asked[first + i]];
-        bool there = s && s->bound == e->epoch && !e->rules_changed;
-        int64_t key = there ? node_key(e, s, e->asked[first + i]) : KEY_UNKNOWN;
-        enum metric_unit unit = metric_unit(&nd->metric);
+        enum metric_unit unit = metric_unit(&e->node[e->asked[first + i]].metric);
+        int64_t key;
+        engine_keys(e, symbol, first + i, 1, &key);
         value[i] = key == KEY_UNKNOWN || unit == UNIT_TEXT ? NAN
                    : unit == UNIT_PRICE                    ? (double)key / 1e9
                                                            : key_to_double(key);
     }
-    if (s)
-        s->time_ns = own_ns;
 }
 
 uint32_t engine_next_symbol(const struct engine *e, uint32_t bucket, uint32_t after)
@@ -608,8 +634,9 @@ static inline bool clock_alone(struct engine *e, const struct msg *m)
     return true;
 }
 
-/* A call ends after so many symbols that had something to do: what waits for its end never waits long. */
-enum { CLOCK_SYMBOLS = 4 };
+/* A call ends after so many symbols that had something to do, or one that had much: what waits for its end
+ * never waits long. */
+enum { CLOCK_SYMBOLS = 2 };
 
 /* False if the message has to come again: no room for events, or enough for one call. */
 static bool apply_clock(struct engine *e, const struct msg *m)
@@ -623,6 +650,7 @@ static bool apply_clock(struct engine *e, const struct msg *m)
     if (t >= b->next_ns) {
         int64_t next = NEVER_NS;
         unsigned woken = 0;
+        e->much = false;
         for (uint32_t i = b->first; i != NONE; i = e->next_in_bucket[i])
             prefetch_symbol(&e->symbol[i]);
         for (uint32_t i = b->first; i != NONE; i = e->next_in_bucket[i]) {
@@ -635,10 +663,17 @@ static bool apply_clock(struct engine *e, const struct msg *m)
             struct symbol *s = &e->symbol[i];
             if (s->live_start_ns < 0)
                 continue; /* no message yet */
-            woken += next_event(e, s) <= t;
+            woken += next_event(e, s) <= t || s->ahead_ns <= t;
             if (woken > CLOCK_SYMBOLS || !clock_symbol(e, s, t))
                 return false;
+            if (unlikely(s->ahead_ns <= t))
+                metrics_ahead(e, s, t);
+            if (unlikely(e->much)) {
+                e->much = false;
+                woken = CLOCK_SYMBOLS;
+            }
             int64_t n = next_event(e, s);
+            n = s->ahead_ns < n ? s->ahead_ns : n;
             next = n < next ? n : next;
         }
         b->next_ns = next;
@@ -693,6 +728,7 @@ bool symbol_add(struct engine *e, uint32_t id, const char *name, uint32_t bucket
                                        .final_ns = NEVER_NS,
                                        .due_ns = NEVER_NS,
                                        .span_ns = NEVER_NS,
+                                       .ahead_ns = NEVER_NS,
                                        .heap = NONE,
                                        .ready = NONE,
                                        .within = NONE,

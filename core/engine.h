@@ -24,7 +24,7 @@ struct engine_limits {
     uint32_t rules;   /* slots */
     uint32_t metrics; /* distinct metrics named by the rules in force */
     uint32_t fires;   /* pairs (rule, symbol) that hold, or fired and are in their cooldown */
-    uint32_t bars;    /* kept bars of a symbol, a power of two; at least bars.keep + 1440 */
+    uint32_t bars;    /* kept bars of a symbol, at least bars.keep + 1440; memory is touched as they come */
     uint32_t asked;   /* values that engine_ask may name */
     uint32_t trades;  /* kept for corrections, of all symbols; 0: none, and no print can be corrected */
     uint32_t alerts;  /* kept of those that prints decided, as long as these: 64 bytes for each */
@@ -126,6 +126,8 @@ uint32_t engine_next_symbol(const struct engine *e, uint32_t bucket, uint32_t af
 /* Names values that engine_values gives, before the first message: limits.asked at most, in all. What is
  * asked for changes no event; it is kept up at minutes' ends alone. The place of the first of them. */
 uint32_t engine_ask(struct engine *e, const struct metric *metric, uint32_t n);
+/* As engine_values, as keys (core/metric.h): what scans compare. */
+void engine_keys(const struct engine *e, uint32_t symbol, uint32_t first, uint32_t n, int64_t *key);
 /* The values asked for, of a symbol as of its last message or its bucket's clock, from place `first` on: in
  * money, sizes, percent. NaN: unknown. */
 void engine_values(const struct engine *e, uint32_t symbol, uint32_t first, uint32_t n, double *value);

@@ -68,7 +68,7 @@ static uint16_t minutes_between(int64_t from_ns, int64_t to_ns)
 static void day_push(struct engine *e, struct symbol *s, struct watch *w)
 {
     const struct trading_day *day = day_find(e, s, w->day_ns);
-    uint64_t oldest = bars_oldest(e, s), i = s->bars_end;
+    uint64_t oldest = s->bars_base, i = s->bars_end;
     while (i > oldest && (int64_t)bar_at(e, s, i - 1)->minute * MINUTE_NS >= s->day_start_ns)
         i--;
     uint64_t end = i;
@@ -126,7 +126,7 @@ static struct anomaly_norm volume_norm(const struct engine *e, const struct symb
 /* The last n bars, all of the session since session_ns? */
 static bool bars_within(const struct engine *e, const struct symbol *s, int64_t session_ns, unsigned n)
 {
-    return s->bars_end - bars_oldest(e, s) >= n &&
+    return s->bars_end - s->bars_base >= n &&
            (int64_t)bar_at(e, s, s->bars_end - n)->minute * MINUTE_NS >= session_ns;
 }
 

@@ -52,7 +52,8 @@ static void split_bar(struct bar *b, const struct split *x)
 /* Sums of price x size are what they were. Of the day that begins there is nothing yet. */
 static void split_symbol(struct engine *e, struct symbol *s, const struct split *x)
 {
-    for (uint64_t i = bars_oldest(e, s); i < s->bars_end; i++)
+    ahead_forget(e, s);
+    for (uint64_t i = s->bars_base; i < s->bars_end; i++)
         split_bar(bar_at(e, s, i), x);
     for (uint32_t i = 0; i < s->daily_end; i++)
         split_bar(&daily_of(e, s)[i], x);
@@ -74,7 +75,7 @@ static void splits_apply(struct engine *e, struct symbol *s)
     if (n == 0)
         return;
     for (; s->provisional; s->provisional--)
-        emit_bar(e, s, bar_at(e, s, s->bars_end - s->provisional));
+        emit_bar(e, s, bar_get(e, s, s->bars_end - s->provisional));
     final_update(e, s);
     for (uint8_t i = 0; i < n; i++)
         split_symbol(e, s, &s->split[i]);
@@ -101,6 +102,7 @@ static void session_switch(struct engine *e, struct symbol *s)
 {
     struct session_at at = session_find(&e->calendar[s->calendar], s->live_start_ns);
     s->session_end_ns = at.end_ns;
+    ahead_plan(e, s);
     if (at.start_ns == s->session_start_ns && at.kind == s->session)
         return;
     if (s->session == SESSION_MARKET && s->day_open_e9 != KEY_UNKNOWN) /* it has traded there */
@@ -177,8 +179,10 @@ void calendar_add(struct engine *e, uint32_t id, const struct trading_day *day)
     }
     c->day[at] = *day;
     for (uint32_t i = 0; i < e->n_symbols; i++)
-        if (e->symbol[i].calendar == id)
+        if (e->symbol[i].calendar == id) {
             e->symbol[i].session_end_ns = INT64_MIN; /* look again at the next roll */
+            ahead_forget(e, &e->symbol[i]);
+        }
     for (int b = 0; b < BUCKET_COUNT; b++)
         e->bucket[b].next_ns = INT64_MIN;
 }
@@ -208,7 +212,7 @@ void final_update(struct engine *e, struct symbol *s)
 static void finalize(struct engine *e, struct symbol *s)
 {
     while (s->final_ns <= s->time_ns) {
-        emit_bar(e, s, bar_at(e, s, s->bars_end - s->provisional));
+        emit_bar(e, s, bar_get(e, s, s->bars_end - s->provisional));
         s->provisional--;
         final_update(e, s);
     }
@@ -226,6 +230,32 @@ SELDOM static void unpriced_drop(struct engine *e, struct symbol *s)
     s->live_pv = 0;
 }
 
+void bars_drop(struct engine *e, struct symbol *s, uint64_t n)
+{
+    struct minute_bar *m = minute_bars_of(e, s);
+    uint64_t left = s->bars_end - s->bars_base - n;
+    for (uint64_t i = 0; i < left; i++)
+        if (unlikely(m[n + i].bar.wide))
+            *bar_rest_at(e, s, s->bars_base + i) = *bar_rest_at(e, s, s->bars_base + n + i);
+    memmove(m, m + n, left * sizeof *m);
+    e->much = true;
+    s->bars_base += n;
+    if (s->bars_base > s->bars_first)
+        s->rebuild = true; /* a day of more minutes than are kept: start from the oldest that is */
+}
+
+/* Before one more bar is kept. Of those before a trading day only so many stay. */
+static void bars_make_room(struct engine *e, struct symbol *s)
+{
+    uint64_t n = s->bars_end - s->bars_base, stay = e->keep > BARS_KEPT_MIN ? e->keep : BARS_KEPT_MIN;
+    bool first = n > stay && s->live_start_ns >= s->day_start_ns &&
+                 (int64_t)bar_at(e, s, s->bars_end - 1)->minute * MINUTE_NS < s->day_start_ns;
+    if (first)
+        bars_drop(e, s, n - stay);
+    else if (n >= e->limits.bars)
+        bars_drop(e, s, e->limits.bars / BARS_DROP_PARTS);
+}
+
 /* Moves on to the minute of time t: the live bar ends, windows shift, sessions and days switch. */
 static void roll(struct engine *e, struct symbol *s, int64_t t)
 {
@@ -236,17 +266,17 @@ static void roll(struct engine *e, struct symbol *s, int64_t t)
         s->open_e9 = s->high_e9 = s->low_e9 = s->close_e9 = s->price_e9;
     int64_t was_ns = s->live_start_ns;
     if (pushed) {
-        if (s->bars_end - s->bars_first >= e->limits.bars)
-            s->rebuild = true; /* a day of more minutes than are kept: start from the oldest that is */
-        *bar_at(e, s, s->bars_end++) = (struct bar){.pv = s->live_pv,
-                                                    .open_e9 = s->open_e9,
-                                                    .high_e9 = s->high_e9,
-                                                    .low_e9 = s->low_e9,
-                                                    .close_e9 = s->close_e9,
-                                                    .volume = s->live_volume,
-                                                    .minute = (uint32_t)(s->live_start_ns / MINUTE_NS),
-                                                    .session = s->session,
-                                                    .trades = s->live_trades};
+        bars_make_room(e, s);
+        struct whole_bar b = {.bar = {.open_e9 = s->open_e9,
+                                      .high_e9 = s->high_e9,
+                                      .low_e9 = s->low_e9,
+                                      .close_e9 = s->close_e9,
+                                      .volume = s->live_volume,
+                                      .minute = (uint32_t)(s->live_start_ns / MINUTE_NS) & MINUTE_MASK,
+                                      .session = s->session & 3,
+                                      .trades = s->live_trades}};
+        bar_pv_set(&b, s->live_pv);
+        bar_put(e, s, s->bars_end++, b);
         if (traded)
             day_add(s, s->session, s->high_e9, s->low_e9, s->live_volume, s->live_pv);
         s->provisional++;
@@ -282,8 +312,9 @@ void advance(struct engine *e, struct symbol *s, int64_t t)
     wake_update(e, s);
 }
 
-static void bar_add(struct bar *b, int64_t p, uint64_t size, unsigned updates)
+static void bar_add(struct whole_bar *whole, int64_t p, uint64_t size, unsigned updates)
 {
+    struct bar *b = &whole->bar;
     if (b->volume > UINT64_MAX - size || b->trades == UINT32_MAX)
         return; /* only a hostile tape has such a minute */
     if (updates & UPDATES_HIGH_LOW) {
@@ -293,13 +324,13 @@ static void bar_add(struct bar *b, int64_t p, uint64_t size, unsigned updates)
     if (updates & UPDATES_LAST)
         b->close_e9 = p;
     b->volume += size;
-    b->pv += (__int128)p * size;
+    bar_pv_set(whole, bar_pv(whole) + (__int128)p * size);
     b->trades++;
 }
 
 uint64_t bar_find(const struct engine *e, const struct symbol *s, uint32_t minute, bool *found)
 {
-    uint64_t oldest = bars_oldest(e, s), i = s->bars_end;
+    uint64_t oldest = s->bars_base, i = s->bars_end;
     while (i > oldest && bar_at(e, s, i - 1)->minute > minute)
         i--;
     *found = i > oldest && bar_at(e, s, i - 1)->minute == minute;
@@ -313,36 +344,35 @@ bool bar_is_final(const struct engine *e, const struct symbol *s, uint64_t i, ui
            ((int64_t)minute + 1) * MINUTE_NS + e->lateness_ns <= s->time_ns;
 }
 
-struct bar *bar_insert(struct engine *e, struct symbol *s, uint64_t i, uint32_t minute)
+bool bar_insert(struct engine *e, struct symbol *s, uint64_t i, uint32_t minute)
 {
-    uint64_t oldest = bars_oldest(e, s);
     bool final = bar_is_final(e, s, i, minute);
-    if (i == oldest && (oldest > 0 || s->bars_end >= e->limits.bars))
-        return NULL;
-    for (uint64_t j = s->bars_end; j > i; j--)
-        *bar_at(e, s, j) = *bar_at(e, s, j - 1);
-    s->bars_end++;
+    if (s->bars_end - s->bars_base >= e->limits.bars)
+        bars_drop(e, s, e->limits.bars / BARS_DROP_PARTS);
+    if (i < s->bars_base || (i == s->bars_base && s->bars_base > 0))
+        return false;
+    for (uint64_t j = s->bars_end++; j > i; j--)
+        bar_put(e, s, j, bar_get(e, s, j - 1));
     s->provisional += !final;
-    struct bar *b = bar_at(e, s, i);
-    *b = (struct bar){.minute = minute,
-                      .session =
-                          (uint8_t)session_find(&e->calendar[s->calendar], (int64_t)minute * MINUTE_NS).kind,
-                      .revision = s->emptied_revision};
-    return b;
+    enum session_kind session = session_find(&e->calendar[s->calendar], (int64_t)minute * MINUTE_NS).kind;
+    bar_put(e, s, i,
+            (struct whole_bar){.bar = {.minute = minute & MINUTE_MASK, .session = session & 3},
+                               .rest = {.revision = s->emptied_revision}});
+    return true;
 }
 
 void bar_remove(struct engine *e, struct symbol *s, uint64_t i)
 {
-    s->bars_base = bars_oldest(e, s); /* the place of the bar before is the last one's, which now moves */
     s->provisional -= i >= s->bars_end - s->provisional;
     for (uint64_t j = i; j + 1 < s->bars_end; j++)
-        *bar_at(e, s, j) = *bar_at(e, s, j + 1);
+        bar_put(e, s, j, bar_get(e, s, j + 1));
     s->bars_end--;
 }
 
 void bar_changed(struct engine *e, struct symbol *s, uint64_t i)
 {
     s->saved = i < s->saved ? i : s->saved;
+    ahead_forget(e, s);
     final_update(e, s);
     wake_update(e, s);
     s->rebuild = s->stale = true;
@@ -363,29 +393,28 @@ bool print_into_past(struct engine *e, struct symbol *s, int64_t ev, int64_t p, 
         e->count.late_unkept++;
         return true;
     }
-    struct bar *b = found ? bar_at(e, s, i) : NULL;
-    bool traded = found && b->trades;
+    bool traded = found && bar_at(e, s, i)->trades;
     bool ranges = traded ? updates & UPDATES_HIGH_LOW : updates & UPDATES_LAST;
     if (ev < s->day_start_ns)
         daily_late(e, s, ev, p, size, ranges);
     else
         day_add(s, session_find(&e->calendar[s->calendar], ev).kind, ranges ? p : KEY_UNKNOWN,
                 ranges ? p : INT64_MAX, size, (__int128)p * size);
-    if (traded) {
-        bar_add(b, p, size, updates);
-        b->revision += late;
-    } else if (!(updates & UPDATES_LAST)) {
+    if (!traded && !(updates & UPDATES_LAST)) {
         e->count.unpriced_prints++;
         s->stale = true; /* the sums of session and day have changed */
         return late;
-    } else if (!found && !(b = bar_insert(e, s, i, minute))) {
+    }
+    if (!found && !bar_insert(e, s, i, minute)) {
         e->count.late_unkept++;
         return late;
-    } else {
-        b->open_e9 = b->high_e9 = b->low_e9 = p;
-        b->revision += found && late;
-        bar_add(b, p, size, updates);
     }
+    struct whole_bar b = bar_get(e, s, i);
+    if (!traded)
+        b.bar.open_e9 = b.bar.high_e9 = b.bar.low_e9 = p;
+    bar_add(&b, p, size, updates);
+    b.rest.revision += found && late;
+    bar_put(e, s, i, b);
     if (late)
         emit_bar(e, s, b);
     bar_changed(e, s, i);

@@ -28,21 +28,21 @@ static void event_put(struct engine *e, enum msg_type type, const struct symbol 
     e->out->used += n;
 }
 
-void emit_bar(struct engine *e, const struct symbol *s, const struct bar *b)
+void emit_bar(struct engine *e, const struct symbol *s, struct whole_bar b)
 {
-    struct msg_bar p = {.open_e9 = b->open_e9,
-                        .high_e9 = b->high_e9,
-                        .low_e9 = b->low_e9,
-                        .close_e9 = b->close_e9,
-                        .volume = b->volume,
-                        .pv_lo = (uint64_t)b->pv,
-                        .pv_hi = (int64_t)(b->pv >> 64),
-                        .trades = b->trades,
-                        .revision = b->revision,
+    struct msg_bar p = {.open_e9 = b.bar.open_e9,
+                        .high_e9 = b.bar.high_e9,
+                        .low_e9 = b.bar.low_e9,
+                        .close_e9 = b.bar.close_e9,
+                        .volume = b.bar.volume,
+                        .pv_lo = b.pv_low,
+                        .pv_hi = b.rest.pv_high,
+                        .trades = b.bar.trades,
+                        .revision = b.rest.revision,
                         .sub = next_sub(e, s),
                         .length_s = 60};
-    event_put(e, MSG_BAR, s, (int64_t)b->minute * MINUTE_NS, &p, sizeof p);
-    if (b->revision)
+    event_put(e, MSG_BAR, s, (int64_t)b.bar.minute * MINUTE_NS, &p, sizeof p);
+    if (b.rest.revision)
         e->count.revisions++;
     else
         e->count.bars++;

@@ -34,7 +34,9 @@ enum {
     CALENDAR_DAYS = 32,
     LINE_WORDS = 8,
     STATE_WORDS_PER_METRIC = 16, /* on average, at most */
-    SERIES_MAX = 8,              /* timeframes beyond one minute that rules in force name */
+    BARS_KEPT_MIN = 256,         /* what stays before a day's first bar: the longest window, bars not final */
+    BARS_DROP_PARTS = 8, /* … and where they are too many all the same, this part of them goes at once */
+    SERIES_MAX = 8,      /* timeframes beyond one minute that rules in force name */
     SERIES_WORDS = 2,
     SERIES_DAILY = UINT8_MAX, /* the daily bars: no series of those */
     CURSORS_PER_METRIC = 2,
@@ -84,8 +86,8 @@ struct kept_trade {
 enum { TRADES_BLOCK = 20 };
 struct trades_block {
     uint32_t before, after; /* of the symbol */
-    uint32_t older, newer;  /* of all */
-    uint32_t symbol;        /* its place */
+    uint32_t older, newer;  /* of all that are, or were and are not taken again */
+    uint32_t symbol;        /* its place; NONE: not in the list of all */
     uint32_t n;
     uint32_t minute_max;
     uint32_t pad;
@@ -106,8 +108,8 @@ struct kept {
     /* what had been the last price when the first of them came; of what is dropped in between */
     int64_t price_e9, trade_ns, last_ns;
     uint64_t size;
-    uint32_t whole; /* minutes from here on have all their prints in them */
-    uint32_t pad;
+    uint32_t whole;  /* minutes from here on have all their prints in them */
+    uint32_t latest; /* minute of those that were kept */
 };
 
 /* The sums of a session of the trading day that is over. */
@@ -181,7 +183,7 @@ struct symbol {
     bool stale;             /* ended bars, minute, session or day changed: evaluate every metric */
     bool rebuild;           /* … and metric state must be made anew from the kept bars */
     uint32_t live_unpriced; /* prints of the live minute while it has had no last sale: they make no bar */
-    uint64_t bars_end;      /* bars ever kept; the ring holds the last limits.bars */
+    uint64_t bars_end;      /* bars ever kept; those from bars_base on still are */
     uint64_t bars_first;    /* where recursive metrics start: the anchor less bars.keep */
     /* the rest */
     int64_t bid_e9, ask_e9;
@@ -210,13 +212,13 @@ struct symbol {
     uint32_t bound;       /* epoch of the rules that its cursors are of */
     uint64_t saved;       /* bars before it are in the checkpoint as they are */
     int64_t tick_e9;      /* smallest price step, 0 = unknown */
+    int64_t ahead_ns;     /* when a clock builds on the next day's state; NEVER_NS */
     /* what seldom matters: the market session's extent, KEY_UNKNOWN and INT64_MAX before; the last prices of
      * today's other sessions once they are over, KEY_UNKNOWN if they did not trade */
     int64_t market_high_e9, market_low_e9, premarket_close_e9, postmarket_close_e9;
     uint32_t n_daily, daily_end; /* daily bars, and those of them that are before today */
-    bool daily_saved;            /* they are in the checkpoint as they are */
     /* corrections */
-    uint64_t bars_base;        /* the ring has none before: a cancelled bar's place was taken from there */
+    uint64_t bars_base;        /* the first bar that is kept */
     uint32_t emptied_revision; /* 1 + the highest revision of a final bar that lost all its prints; 0 */
     uint32_t session_no;       /* counts the times that the session's sums began anew */
     struct kept trades;        /* of the trading day */
@@ -224,6 +226,7 @@ struct symbol {
     bool halted;
     int64_t halt_ns; /* when that last changed, and how often at that time before */
     uint32_t halt_k;
+    bool daily_saved; /* the daily bars are in the checkpoint as they are */
     uint8_t n_splits;
     struct split split[SPLITS_WAITING]; /* by ex_ns */
     int64_t split_ns;                   /* start of the day of the last one: no bar before it takes prints */
@@ -246,6 +249,16 @@ struct watch {
     uint32_t k[ANOMALY_KINDS]; /* anomalies at last_ns - 1 */
     uint32_t days;             /* rows of volumes ever; the last ANOMALY_DAYS are kept */
     uint32_t days_saved;       /* rows before it are in the checkpoint */
+};
+
+/* The state that a symbol's indicators and candles will have at the next day's switch, as far as it is built
+ * (metric_ahead.c). */
+struct ahead {
+    int64_t day_ns; /* that day's start; 0: nothing is built */
+    uint64_t first; /* the bar that it starts from */
+    uint64_t next;  /* the bar to be taken next */
+    uint32_t epoch; /* of the rules that its block is laid out for */
+    uint32_t pad;
 };
 
 /* A metric or a computed value in use. Its state lies at state_at in each symbol's block, in words. */
@@ -426,8 +439,16 @@ struct engine {
     uint32_t *next_in_bucket; /* by place; NONE at the end */
     uint32_t n_symbols;
     struct attributes *attributes; /* by place */
-    struct bar *bar, *series_bar;  /* series_bar: SERIES_MAX rings for each symbol */
-    struct bar *daily_bar;         /* DAILY_BARS for each symbol, by date */
+    /* For each symbol DAILY_BARS by date, then limits.bars of one minute. No ring: at a trading day's first
+     * bar those before move to the front, so that memory is touched for as many as a day needs. */
+    uint8_t *bars;
+    size_t bars_stride;
+    struct bar_rest *bar_rest; /* limits.bars for each symbol */
+    struct bar *series_bar;    /* SERIES_MAX times limits.bars for each symbol */
+    /* the next day's, as block and series_bar */
+    struct ahead *ahead; /* by place */
+    int64_t *ahead_block;
+    struct bar *ahead_series_bar;
 
     /* anomalies; the memory is touched only where they are looked for */
     unsigned watched; /* 0 or WATCHED */
@@ -511,6 +532,7 @@ struct engine {
     /* the event being written */
     struct engine_out *out;
     bool within; /* a message is partly done */
+    bool much;   /* bars were moved: enough for one call */
     uint64_t seq;
     uint64_t sub_seq;
     uint32_t sub_symbol, sub;
@@ -554,26 +576,60 @@ static inline struct attributes *attributes_of(const struct engine *e, const str
     return &e->attributes[place_of(e, s)];
 }
 
-/* Not a power of two: bars of the same minute would share one set of the cache. */
-static inline size_t bars_stride(const struct engine_limits *l)
+static inline struct bar *daily_of(const struct engine *e, const struct symbol *s)
 {
-    return l->bars + 2;
+    return (struct bar *)(void *)(e->bars + (size_t)place_of(e, s) * e->bars_stride);
+}
+
+static inline struct minute_bar *minute_bars_of(const struct engine *e, const struct symbol *s)
+{
+    return (struct minute_bar *)(void *)(daily_of(e, s) + DAILY_BARS);
 }
 
 static inline struct bar *bar_at(const struct engine *e, const struct symbol *s, uint64_t i)
 {
-    return &e->bar[(size_t)place_of(e, s) * bars_stride(&e->limits) + (i & (e->limits.bars - 1))];
+    return &minute_bars_of(e, s)[i - s->bars_base].bar;
 }
 
-static inline struct bar *daily_of(const struct engine *e, const struct symbol *s)
+static inline struct bar_rest *bar_rest_at(const struct engine *e, const struct symbol *s, uint64_t i)
 {
-    return &e->daily_bar[(size_t)place_of(e, s) * DAILY_BARS];
+    return &e->bar_rest[(size_t)place_of(e, s) * e->limits.bars + (i - s->bars_base)];
 }
 
-static inline struct bar *series_ring(const struct engine *e, const struct symbol *s, uint32_t series)
+static inline struct whole_bar bar_get(const struct engine *e, const struct symbol *s, uint64_t i)
 {
-    return &e->series_bar[(series * (e->limits.symbols + (size_t)1) + place_of(e, s)) *
-                          bars_stride(&e->limits)];
+    const struct minute_bar *m = &minute_bars_of(e, s)[i - s->bars_base];
+    struct whole_bar b = {.bar = m->bar, .pv_low = m->pv_low};
+    b.bar.wide = 0;
+    if (unlikely(m->bar.wide))
+        b.rest = *bar_rest_at(e, s, i);
+    return b;
+}
+
+static inline void bar_put(const struct engine *e, const struct symbol *s, uint64_t i, struct whole_bar b)
+{
+    struct minute_bar *m = &minute_bars_of(e, s)[i - s->bars_base];
+    bool wide = b.rest.pv_high || b.rest.revision;
+    *m = (struct minute_bar){b.bar, b.pv_low};
+    m->bar.wide = wide;
+    if (unlikely(wide))
+        *bar_rest_at(e, s, i) = b.rest;
+}
+
+static inline __int128 bar_pv_at(const struct engine *e, const struct symbol *s, uint64_t i)
+{
+    const struct minute_bar *m = &minute_bars_of(e, s)[i - s->bars_base];
+    return m->bar.wide ? (__int128)bar_rest_at(e, s, i)->pv_high << 64 | m->pv_low : (__int128)m->pv_low;
+}
+
+static inline size_t series_at(const struct engine *e, const struct symbol *s, uint32_t series)
+{
+    return (series * (e->limits.symbols + (size_t)1) + place_of(e, s)) * (e->limits.bars + 2);
+}
+
+static inline struct bar *series_bars(const struct engine *e, const struct symbol *s, uint32_t series)
+{
+    return &e->series_bar[series_at(e, s, series)];
 }
 
 static inline uint32_t block_words_max(const struct engine_limits *l)
@@ -584,13 +640,6 @@ static inline uint32_t block_words_max(const struct engine_limits *l)
 static inline int64_t *block_of(const struct engine *e, const struct symbol *s)
 {
     return e->block + (size_t)place_of(e, s) * e->block_words;
-}
-
-/* The first bar still kept. */
-static inline uint64_t bars_oldest(const struct engine *e, const struct symbol *s)
-{
-    uint64_t first = s->bars_end > e->limits.bars ? s->bars_end - e->limits.bars : 0;
-    return first > s->bars_base ? first : s->bars_base;
 }
 
 /* The engine's node of the span whose condition an instance is. */
@@ -628,8 +677,29 @@ static inline struct symbol *past_place(const struct engine *e)
 /* After the roll to a new minute: `pushed` if the last ended bar is new. */
 void metrics_roll(const struct engine *e, struct symbol *s, bool pushed);
 void metrics_rebuild(const struct engine *e, struct symbol *s);
-/* … of this plan alone. */
-void metrics_rebuild_of(const struct engine *e, struct symbol *s, const struct plan *p);
+/* Where the state of a symbol's metrics is built: today's, or the next day's beside it. */
+struct side {
+    int64_t *block;
+    struct bar *series_bar; /* of all symbols */
+    uint64_t first;         /* bar that it starts from */
+    uint8_t session;        /* enum session_kind that it is for */
+};
+/* Takes the bars from .. to - 1 into the indicators, candles and longer bars of the plans. */
+void metrics_take(const struct engine *e, const struct symbol *s, const struct side *side, uint64_t from,
+                  uint64_t to);
+/* What its bars make for the minute that follows them. */
+void metrics_means(const struct engine *e, const struct symbol *s, const struct side *side);
+
+/* metric_ahead.c */
+/* At a clock, once ahead_ns has come: takes some more bars into the next day's state. */
+SELDOM void metrics_ahead(struct engine *e, struct symbol *s, int64_t t);
+/* The symbol's session has changed: when is that to begin? */
+void ahead_plan(struct engine *e, struct symbol *s);
+/* What bars it is made of has changed. */
+void ahead_forget(struct engine *e, struct symbol *s);
+/* Its today is the day that was built ahead, from the bar side->first: copies that state. The bar to be taken
+ * next; side->first if nothing fits. */
+uint64_t ahead_adopt(const struct engine *e, struct symbol *s, const struct side *side);
 /* The ended bars of a node's series; true if it has a live one. */
 bool metric_bars(const struct engine *e, const struct symbol *s, uint32_t series, struct bar_series *ended,
                  struct bar *live);
@@ -651,6 +721,8 @@ SELDOM int64_t metric_days_key(const struct engine *e, const struct symbol *s, c
 /* The newest kept print, a last sale, joins the windows of prints. */
 SELDOM void prints_push(const struct engine *e, const struct symbol *s, const struct kept_trade *t);
 void prints_rebuild(const struct engine *e, const struct symbol *s, const struct plan *p);
+/* Some prints are kept no more. */
+SELDOM void prints_anew(const struct engine *e, const struct symbol *s);
 int64_t metric_prints(const struct engine *e, const struct symbol *s, const struct node *nd);
 
 /* The first of the bars from bars_first on that starts at time t or later. */
@@ -730,7 +802,7 @@ void spans_close(struct engine *e, struct symbol *s);
 uint32_t span_cursor(const struct engine *e, const struct symbol *s, uint32_t node, bool at_close);
 
 /* engine_events.c */
-void emit_bar(struct engine *e, const struct symbol *s, const struct bar *b);
+void emit_bar(struct engine *e, const struct symbol *s, struct whole_bar b);
 /* What fired at this message, or at the bar's end before it, in the order of the rules. */
 SELDOM void emit_fired(struct engine *e, struct symbol *s, bool at_close);
 /* An alert that was sent, with other values. s is at the alert's time. */
@@ -799,8 +871,11 @@ static inline bool makes_flat(const struct engine *e, const struct symbol *s)
 uint64_t bar_find(const struct engine *e, const struct symbol *s, uint32_t minute, bool *found);
 /* Is a bar at this place final, or past its time to be provisional? */
 bool bar_is_final(const struct engine *e, const struct symbol *s, uint64_t i, uint32_t minute);
-/* Makes room for a bar at this place, NULL if it is older than what is kept; takes it out. */
-struct bar *bar_insert(struct engine *e, struct symbol *s, uint64_t i, uint32_t minute);
+/* The oldest n bars go. */
+void bars_drop(struct engine *e, struct symbol *s, uint64_t n);
+/* Puts a bar of a minute without a trade at this place; false if it is older than what is kept. */
+bool bar_insert(struct engine *e, struct symbol *s, uint64_t i, uint32_t minute);
+/* Takes one out. */
 void bar_remove(struct engine *e, struct symbol *s, uint64_t i);
 /* A bar that had ended has changed. */
 void bar_changed(struct engine *e, struct symbol *s, uint64_t i);
@@ -918,7 +993,7 @@ struct tally minute_tally(const struct engine *e, const struct symbol *s, uint32
 /* The live bar, an ended one; the last price; high and low of the day's ended bars, and of its market
  * session's, of those that are kept. */
 void live_recount(struct symbol *s, const struct tally *t);
-void bar_fill(struct bar *b, const struct tally *t);
+struct whole_bar bar_filled(struct whole_bar b, const struct tally *t);
 void price_recount(const struct engine *e, struct symbol *s);
 void day_range_recount(const struct engine *e, struct symbol *s);
 /* The print counts no more; or `with` takes its place. False if that does not fit the sums. */

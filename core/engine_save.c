@@ -39,6 +39,7 @@ struct saved_fire {
 
 /* Of a symbol, that go with the bucket itself. */
 enum { BARS_IN_BUCKET = 4, TRADES_IN_BUCKET = 16, ALERT_BYTES_IN_BUCKET = 4096 };
+#define BAR_NUMBER_MAX (UINT64_C(1) << 48)
 
 uint64_t engine_save_layout(void)
 {
@@ -49,6 +50,7 @@ uint64_t engine_save_layout(void)
                               offsetof(struct symbol, bid_e9),
                               offsetof(struct symbol, saved),
                               sizeof(struct bar),
+                              sizeof(struct whole_bar),
                               sizeof(struct kept_trade),
                               sizeof(struct moment),
                               sizeof(struct kept_alert),
@@ -64,9 +66,10 @@ uint64_t engine_save_layout(void)
 size_t engine_save_max(const struct engine_limits *l)
 {
     return sizeof(struct piece_head) + sizeof(struct anomaly_day) +
-           l->symbols * (sizeof(struct symbol_head) + sizeof(struct symbol) + sizeof(struct attributes) +
-                         sizeof(struct watch) + (BARS_IN_BUCKET + ENGINE_SAVE_BARS) * sizeof(struct bar) +
-                         (TRADES_IN_BUCKET + ENGINE_SAVE_TRADES) * sizeof(struct kept_trade)) +
+           l->symbols *
+               (sizeof(struct symbol_head) + sizeof(struct symbol) + sizeof(struct attributes) +
+                sizeof(struct watch) + (BARS_IN_BUCKET + ENGINE_SAVE_BARS) * sizeof(struct whole_bar) +
+                (TRADES_IN_BUCKET + ENGINE_SAVE_TRADES) * sizeof(struct kept_trade)) +
            DAILY_BARS * sizeof(struct bar) + (size_t)l->fires * sizeof(struct saved_fire) +
            (alert_pool_words(l) + MOMENT_WORDS) * sizeof(uint64_t);
 }
@@ -81,10 +84,9 @@ void engine_save_anew(struct engine *e)
         e->windows[i].days_saved = 0;
 }
 
-static uint64_t first_unsaved(const struct engine *e, const struct symbol *s)
+static uint64_t first_unsaved(const struct symbol *s)
 {
-    uint64_t oldest = bars_oldest(e, s);
-    return s->saved > oldest ? s->saved : oldest;
+    return s->saved > s->bars_base ? s->saved : s->bars_base;
 }
 
 static uint64_t first_kept(const struct engine *e, const struct symbol *s)
@@ -194,17 +196,19 @@ static bool put_head(struct writer *w, const struct engine *e, const struct symb
                             .kept_from = first_kept(e, s),
                             .calendar = s->calendar,
                             .size_scale = s->size_scale,
-                            .first_bar = first_unsaved(e, s)};
+                            .first_bar = first_unsaved(s)};
     memcpy(h.name, e->name[place_of(e, s)], sizeof h.name);
     return put(w, &h, sizeof h);
 }
 
 static bool put_bars(struct writer *w, const struct engine *e, const struct symbol *s, uint32_t n)
 {
-    uint64_t first = first_unsaved(e, s);
+    uint64_t first = first_unsaved(s);
     bool ok = true;
-    for (uint32_t i = 0; ok && i < n; i++)
-        ok = put(w, bar_at(e, s, first + i), sizeof(struct bar));
+    for (uint32_t i = 0; ok && i < n; i++) {
+        struct whole_bar b = bar_get(e, s, first + i);
+        ok = put(w, &b, sizeof b);
+    }
     return ok;
 }
 
@@ -311,7 +315,7 @@ static size_t put_day(struct writer *w, const struct engine *e, const struct sym
 static bool put_symbol(struct writer *w, const struct engine *e, const struct symbol *s)
 {
     uint8_t *head = w->at;
-    uint32_t bars = (uint32_t)(s->bars_end - first_unsaved(e, s));
+    uint32_t bars = (uint32_t)(s->bars_end - first_unsaved(s));
     const uint8_t attributed = attributes_known(attributes_of(e, s));
     uint32_t trades = (uint32_t)(s->trades.end - first_unsaved_trade(e, s));
     if (!put_head(w, e, s, bars, trades) || !put(w, s, sizeof *s) ||
@@ -339,7 +343,7 @@ size_t engine_save(struct engine *e, uint32_t bucket, void *out, size_t max, enu
         return 0;
     for (uint32_t i = e->bucket[bucket].first; i != NONE; i = e->next_in_bucket[i]) {
         struct symbol *s = &e->symbol[i];
-        uint64_t unsaved = s->bars_end - first_unsaved(e, s);
+        uint64_t unsaved = s->bars_end - first_unsaved(s);
         uint64_t trades = s->trades.end - first_unsaved_trade(e, s);
         bool daily = s->n_daily && !s->daily_saved; /* all of them: they change once a day */
         uint32_t few = trades < TRADES_IN_BUCKET ? (uint32_t)trades : TRADES_IN_BUCKET;
@@ -365,7 +369,7 @@ size_t engine_save(struct engine *e, uint32_t bucket, void *out, size_t max, enu
             s->daily_saved = true;
             return (size_t)(w.at - (uint8_t *)out);
         }
-        s->saved = first_unsaved(e, s) + n;
+        s->saved = first_unsaved(s) + n;
         s->trades.saved = first_unsaved_trade(e, s) + n_trades;
         return (size_t)(w.at - (uint8_t *)out);
     }
@@ -422,15 +426,32 @@ static struct symbol *symbol_for(struct engine *e, const struct symbol_head *h, 
     return s->bucket != bucket || strcmp(e->name[place_of(e, s)], h->name) ? NULL : s;
 }
 
+/* They follow those that are there, or take the place of some; where neither can be, none of those stays. */
 static bool get_bars(struct reader *r, struct engine *e, struct symbol *s, const struct symbol_head *h)
 {
-    if (h->bars > e->limits.bars)
+    if (h->bars > e->limits.bars || h->first_bar > BAR_NUMBER_MAX)
         return false;
+    if (h->first_bar < s->bars_base || h->first_bar > s->bars_end)
+        s->bars_base = s->bars_end = h->first_bar;
+    s->bars_end = h->first_bar;
+    if (s->bars_end + h->bars - s->bars_base > e->limits.bars)
+        bars_drop(e, s, s->bars_end + h->bars - s->bars_base - e->limits.bars);
     for (uint32_t i = 0; i < h->bars; i++) {
-        struct bar *b = bar_at(e, s, h->first_bar + i);
-        if (!get(r, b, sizeof *b) || b->minute > TIME_MAX_NS / MINUTE_NS)
+        struct whole_bar b;
+        if (!get(r, &b, sizeof b) || b.bar.minute > TIME_MAX_NS / MINUTE_NS)
             return false;
+        bar_put(e, s, s->bars_end++, b);
     }
+    return true;
+}
+
+/* After the last piece: of the bars, which are all there, those that its symbol x kept. */
+static bool take_bars(struct engine *e, struct symbol *s, const struct symbol *x, const struct symbol_head *h)
+{
+    uint64_t first = x->bars_base;
+    if (s->bars_end != h->first_bar + h->bars || first < s->bars_base || first > s->bars_end)
+        return false;
+    bars_drop(e, s, first - s->bars_base);
     return true;
 }
 
@@ -599,9 +620,10 @@ static bool state_sound(const struct engine *e, const struct symbol *x, const st
            is_bool(x, offsetof(struct symbol, restart)) && is_bool(x, offsetof(struct symbol, live_range)) &&
            is_bool(x, offsetof(struct symbol, timed)) && is_bool(x, offsetof(struct symbol, spans_moved)) &&
            is_bool(x, offsetof(struct symbol, daily_saved)) && x->daily_end <= x->n_daily &&
-           x->bars_first <= x->bars_end && x->bars_end - x->bars_first <= e->limits.bars &&
-           x->provisional <= x->bars_end - bars_oldest(e, x) && x->provisional < STEP_SLOTS_BARS / 2 &&
-           x->bars_base <= x->bars_end && splits_sound(x) && is_bool(x, offsetof(struct symbol, halted)) &&
+           x->bars_first <= x->bars_end && x->bars_end <= BAR_NUMBER_MAX && x->bars_base <= x->bars_end &&
+           x->bars_end - x->bars_base <= e->limits.bars && (x->bars_base <= x->bars_first || x->rebuild) &&
+           x->provisional <= x->bars_end - x->bars_base && x->provisional < STEP_SLOTS_BARS / 2 &&
+           splits_sound(x) && is_bool(x, offsetof(struct symbol, halted)) &&
            h->first_trade + h->trades == x->trades.end && time_sound(x->trades.trade_ns) &&
            h->first_bar + h->bars == x->bars_end && time_or_none(x->time_ns) &&
            time_or_none(x->live_start_ns) && time_or_none(x->trade_ns) &&
@@ -664,6 +686,8 @@ static bool get_symbol(struct reader *r, struct engine *e, const struct piece_he
     if (!last)
         return get_bars(r, e, s, &h) && get_trades(r, e, s, &h) && get_alerts(r, e, s, &h) &&
                skip(r, h.fires * sizeof(struct saved_fire) + (p->watched ? sizeof(struct watch) : 0));
+    if (!get_bars(r, e, s, &h) || !take_bars(e, s, &x, &h))
+        return false;
     struct kept trades = s->trades;
     *s = x;
     *attributes_of(e, s) = a;
@@ -674,8 +698,9 @@ static bool get_symbol(struct reader *r, struct engine *e, const struct piece_he
     s->bound = 0;
     s->saved = 0;
     s->daily_saved = false;
-    if (!get_bars(r, e, s, &h) || !get_trades(r, e, s, &h) || !get_alerts(r, e, s, &h) ||
-        !take_kept(e, s, &x, &h) || !get_fires(r, e, s, h.fires) || (p->watched && !get_watch(r, e, s)))
+    ahead_plan(e, s);
+    if (!get_trades(r, e, s, &h) || !get_alerts(r, e, s, &h) || !take_kept(e, s, &x, &h) ||
+        !get_fires(r, e, s, h.fires) || (p->watched && !get_watch(r, e, s)))
         return false;
     final_update(e, s);
     rules_bind(e, s);
@@ -726,8 +751,9 @@ void engine_piece_symbols(const void *piece, size_t bytes, void (*f)(void *ctx, 
         return;
     for (uint32_t i = 0; i < h.symbols && get(&r, &x, sizeof x); i++) {
         size_t rest = sizeof(struct symbol) + (x.attributed ? sizeof(struct attributes) : 0) +
-                      x.bars * sizeof(struct bar) + x.trades * sizeof(struct kept_trade) + x.alert_bytes +
-                      x.fires * sizeof(struct saved_fire) + (h.watched ? sizeof(struct watch) : 0);
+                      x.bars * sizeof(struct whole_bar) + x.trades * sizeof(struct kept_trade) +
+                      x.alert_bytes + x.fires * sizeof(struct saved_fire) +
+                      (h.watched ? sizeof(struct watch) : 0);
         if ((size_t)(r.end - r.at) < rest)
             return;
         r.at += rest;

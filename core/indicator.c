@@ -15,20 +15,28 @@ unsigned indicator_words(const struct indicator *x)
     return (unsigned)(c->bytes / 8) + (c->ring ? c->ring(x) : 0);
 }
 
-void indicator_push(const struct indicator *x, int64_t *w, const struct bar_series *b, unsigned scale)
+void indicator_push_all(const struct indicator *x, int64_t *w, const struct bar_series *b, uint64_t from,
+                        unsigned scale)
 {
     const struct calculation *c = calcs[x->kind];
     struct at a = {.x = x,
                    .state = w,
                    .ring = (double *)(void *)(w + c->bytes / 8),
                    .b = b,
-                   .now = series_bar(b, b->end - 1),
-                   .i = b->end - 1,
-                   .k = b->end - b->first,
                    .volume_unit = powers[scale]};
-    c->step(&a);
-    if (c->settle)
-        c->settle(&a);
+    for (uint64_t i = from; i < b->end; i++) {
+        a.now = series_bar(b, i);
+        a.i = i;
+        a.k = i + 1 - b->first;
+        c->step(&a);
+        if (c->settle)
+            c->settle(&a);
+    }
+}
+
+void indicator_push(const struct indicator *x, int64_t *w, const struct bar_series *b, unsigned scale)
+{
+    indicator_push_all(x, w, b, b->end - 1, scale);
 }
 
 double indicator_value(const struct indicator *x, const int64_t *w, const struct bar_series *b,

@@ -176,15 +176,16 @@ struct indicator_row {
 };
 extern const struct indicator_row indicator_rows[INDICATOR_KIND_COUNT];
 
-/* Bars in a ring: bar i, first <= i < end, is ring[i & mask]. */
+/* Bars one after the other, `stride` bytes apart: bar i, first <= i < end, where `zero` is that at `bar`. */
 struct bar_series {
-    const struct bar *ring;
-    uint64_t mask, first, end;
+    const struct bar *bar;
+    size_t stride;
+    uint64_t zero, first, end;
 };
 
 static inline const struct bar *series_bar(const struct bar_series *b, uint64_t i)
 {
-    return &b->ring[i & b->mask];
+    return (const struct bar *)(const void *)((const char *)b->bar + (i - b->zero) * b->stride);
 }
 
 /* What moves an indicator between two bars. */
@@ -227,6 +228,9 @@ unsigned indicator_warmup(const struct indicator *x);
 
 /* Takes bar b->end - 1 into the state, which has all before it. scale: decimal places of volumes. */
 void indicator_push(const struct indicator *x, int64_t *w, const struct bar_series *b, unsigned scale);
+/* … bars from .. b->end - 1, one after the other. */
+void indicator_push_all(const struct indicator *x, int64_t *w, const struct bar_series *b, uint64_t from,
+                        unsigned scale);
 
 /* The value after the bars of b, with `live` (NULL: none) as one more. In price units (not 1e-9); NaN: none.
  */

@@ -49,7 +49,7 @@ static double average_range(const struct engine *e, const struct symbol *s)
 {
     static const struct indicator atr = {.kind = INDICATOR_ATR, .n = {14}};
     int64_t state[INDICATOR_STATE_MAX] = {0};
-    struct bar_series b = {.ring = daily_of(e, s), .mask = UINT64_MAX};
+    struct bar_series b = {.bar = daily_of(e, s), .stride = sizeof(struct bar)};
     while (b.end < s->daily_end) {
         b.end++;
         indicator_push(&atr, state, &b, s->size_scale);

@@ -117,6 +117,14 @@ void prints_rebuild(const struct engine *e, const struct symbol *s, const struct
         rebuild(e, s, &e->node[p->on_print[i]]);
 }
 
+void prints_anew(const struct engine *e, const struct symbol *s)
+{
+    if (s->rebuild || s->bound != e->epoch || e->rules_changed)
+        return; /* all is made anew before it is looked at */
+    prints_rebuild(e, s, &e->market);
+    prints_rebuild(e, s, scope_plan(e, s));
+}
+
 int64_t metric_prints(const struct engine *e, const struct symbol *s, const struct node *nd)
 {
     const struct window *w = window_of(e, s, nd);

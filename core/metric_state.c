@@ -11,7 +11,7 @@ static bool is_opening_range(const struct node *nd)
 /* Windows of clock minutes: what ended bars give to them in the live minute. */
 static void window(const struct engine *e, const struct symbol *s, const struct node *nd, int64_t *w)
 {
-    uint64_t i = s->bars_end, oldest = bars_oldest(e, s);
+    uint64_t i = s->bars_end, oldest = s->bars_base;
     int64_t first = s->live_start_ns / MINUTE_NS - nd->metric.period + 1; /* minute of the window's start */
     uint64_t volume = 0, trades = 0;
     int64_t high = 0, low = 0;
@@ -24,7 +24,7 @@ static void window(const struct engine *e, const struct symbol *s, const struct 
         const struct bar *b = bar_at(e, s, i - 1);
         volume += b->volume;
         trades += b->trades;
-        pv += b->pv;
+        pv += bar_pv_at(e, s, i - 1);
         high = b->high_e9 > high ? b->high_e9 : high;
         low = low == 0 || b->low_e9 < low ? b->low_e9 : low;
     }
@@ -65,32 +65,27 @@ static bool is_window(const struct node *nd)
     return form == FORM_WINDOW || form == FORM_SPAN;
 }
 
-/* Whose metrics are meant. */
-struct plans {
-    const struct plan *own[2]; /* one may be NULL */
-};
-
-static inline struct plans plans_of(const struct engine *e, const struct symbol *s)
-{
-    return (struct plans){{&e->market, scope_plan(e, s)}};
-}
-
 /* ---- bars of longer timeframes */
 
-static struct bar_series series_of(const struct engine *e, const struct symbol *s, uint32_t series,
-                                   uint64_t end)
+static struct side today(const struct engine *e, const struct symbol *s)
 {
-    struct bar_series b = {.mask = e->limits.bars - 1, .end = end};
-    if (series == SERIES_DAILY)
-        return (struct bar_series){.ring = daily_of(e, s), .mask = UINT64_MAX, .end = end};
-    if (series == 0) {
-        b.ring = bar_at(e, s, 0);
-        b.first = s->bars_first;
-        return b;
-    }
-    b.ring = series_ring(e, s, series - 1);
-    b.first = end > e->limits.bars ? end - e->limits.bars : 0;
-    return b;
+    return (struct side){
+        .block = block_of(e, s), .series_bar = e->series_bar, .first = s->bars_first, .session = s->session};
+}
+
+static struct bar_series series_of(const struct engine *e, const struct symbol *s, const struct side *side,
+                                   uint32_t series, uint64_t end)
+{
+    if (series == 0)
+        return (struct bar_series){.bar = &minute_bars_of(e, s)->bar,
+                                   .stride = sizeof(struct minute_bar),
+                                   .zero = s->bars_base,
+                                   .first = side->first,
+                                   .end = end};
+    return (struct bar_series){.bar = series == SERIES_DAILY ? daily_of(e, s)
+                                                             : side->series_bar + series_at(e, s, series - 1),
+                               .stride = sizeof(struct bar),
+                               .end = end};
 }
 
 static void bar_join(struct bar *b, const struct bar *x)
@@ -99,13 +94,12 @@ static void bar_join(struct bar *b, const struct bar *x)
     b->low_e9 = x->low_e9 < b->low_e9 ? x->low_e9 : b->low_e9;
     b->close_e9 = x->close_e9;
     b->volume += x->volume;
-    b->pv += x->pv;
     b->trades += x->trades;
 }
 
-/* Gives the bar `end - 1` of a timeframe to the indicators and candles of a plan. */
-static void plan_push(const struct engine *e, const struct symbol *s, const struct plan *p, uint32_t series,
-                      uint64_t end)
+/* Gives the bars from .. end - 1 of a timeframe to the indicators and candles of a plan. */
+static void plan_push(const struct engine *e, const struct symbol *s, const struct side *side,
+                      const struct plan *p, uint32_t series, uint64_t from, uint64_t end)
 {
     for (uint32_t i = 0; p && i < p->n_nodes; i++) {
         const struct node *nd = &e->node[p->node[i]];
@@ -113,49 +107,71 @@ static void plan_push(const struct engine *e, const struct symbol *s, const stru
         if ((!indicator && !metric_is_pushed(&nd->metric)) || nd->series != series ||
             nd->keeper != p->node[i])
             continue;
-        struct bar_series b = series_of(e, s, series, end);
+        struct bar_series b = series_of(e, s, side, series, end);
+        int64_t *w = side->block + nd->state_at;
         if (indicator)
-            indicator_push(&nd->metric.indicator, state_of(e, s, nd), &b, s->size_scale);
-        else
-            candle_push(&nd->metric, state_of(e, s, nd), &b, s->size_scale);
+            indicator_push_all(&nd->metric.indicator, w, &b, from, s->size_scale);
+        for (b.end = from; !indicator && b.end++ < end;)
+            candle_push(&nd->metric, w, &b, s->size_scale);
     }
+}
+
+static void push_all(const struct engine *e, const struct symbol *s, const struct side *side, uint32_t series,
+                     uint64_t from, uint64_t end)
+{
+    plan_push(e, s, side, &e->market, series, from, end);
+    plan_push(e, s, side, scope_plan(e, s), series, from, end);
 }
 
 /* RELATIVE_VOLUME: w[0] mean volume of the last bars of this kind of session, as a double at the symbol's
  * scale, 0 if there is none; w[1], w[2]: bars ended and session for which it is that, + 1. */
-static void mean_volume(const struct engine *e, const struct symbol *s, const struct node *nd, uint64_t end)
+static void mean_volume(const struct engine *e, const struct symbol *s, const struct side *side,
+                        const struct node *nd, uint64_t end)
 {
     enum { BARS = 10 };
-    int64_t *w = state_of(e, s, nd);
-    if (w[1] == (int64_t)end + 1 && w[2] == s->session + 1)
+    int64_t *w = side->block + nd->state_at;
+    if (w[1] == (int64_t)end + 1 && w[2] == side->session + 1)
         return;
-    struct bar_series b = series_of(e, s, nd->series, end);
+    struct bar_series b = series_of(e, s, side, nd->series, end);
     uint64_t sum = 0;
     unsigned n = 0;
     for (uint64_t i = end; i > b.first && n < BARS; i--)
-        if (series_bar(&b, i - 1)->session == s->session) {
+        if (series_bar(&b, i - 1)->session == side->session) {
             sum += series_bar(&b, i - 1)->volume;
             n++;
         }
     w[0] = as_bits(n ? (double)sum / n : 0);
     w[1] = (int64_t)end + 1;
-    w[2] = s->session + 1;
+    w[2] = side->session + 1;
 }
 
-static uint64_t series_ended(const struct engine *e, const struct symbol *s, uint32_t series)
+static uint64_t series_ended(const struct engine *e, const struct symbol *s, const struct side *side,
+                             uint32_t series)
 {
-    return series ? (uint64_t)block_of(e, s)[e->series[series - 1].state_at] : s->bars_end;
+    return series ? (uint64_t)side->block[e->series[series - 1].state_at] : s->bars_end;
 }
 
-static void plan_means(const struct engine *e, const struct symbol *s, const struct plan *p)
+static void plan_means(const struct engine *e, const struct symbol *s, const struct side *side,
+                       const struct plan *p)
 {
     for (uint32_t i = 0; p && i < p->n_nodes; i++) {
         const struct node *nd = &e->node[p->node[i]];
         if (nd->metric.kind == METRIC_RELATIVE_VOLUME)
-            mean_volume(e, s, nd, series_ended(e, s, nd->series));
-        else if (nd->metric.kind == METRIC_RELATIVE_VOLUME_SAME_TIME)
-            metric_same_time(e, s, nd);
+            mean_volume(e, s, side, nd, series_ended(e, s, side, nd->series));
     }
+}
+
+void metrics_means(const struct engine *e, const struct symbol *s, const struct side *side)
+{
+    plan_means(e, s, side, &e->market);
+    plan_means(e, s, side, scope_plan(e, s));
+}
+
+static void plan_same_time(const struct engine *e, const struct symbol *s, const struct plan *p)
+{
+    for (uint32_t i = 0; p && i < p->n_nodes; i++)
+        if (e->node[p->node[i]].metric.kind == METRIC_RELATIVE_VOLUME_SAME_TIME)
+            metric_same_time(e, s, &e->node[p->node[i]]);
 }
 
 int64_t metric_relative_volume(const struct engine *e, const struct symbol *s, const struct node *nd)
@@ -169,29 +185,28 @@ int64_t metric_relative_volume(const struct engine *e, const struct symbol *s, c
     if (nd->series) {
         const int64_t *w = block_of(e, s) + e->series[nd->series - 1].state_at;
         if (w[1])
-            live += (double)series_ring(e, s, nd->series - 1)[(uint64_t)w[0] & (e->limits.bars - 1)].volume;
+            live += (double)series_bars(e, s, nd->series - 1)[w[0]].volume;
     }
     double left = 1 - (double)(s->time_ns - start) / (double)(end - start);
     return key_number(100 * (live + left * mean) / mean);
 }
 
-static void series_close(const struct engine *e, const struct symbol *s, struct plans p, uint32_t k,
+static void series_close(const struct engine *e, const struct symbol *s, const struct side *side, uint32_t k,
                          int64_t *w)
 {
     w[0]++;
     w[1] = 0;
-    plan_push(e, s, p.own[0], k + 1, (uint64_t)w[0]);
-    plan_push(e, s, p.own[1], k + 1, (uint64_t)w[0]);
+    push_all(e, s, side, k + 1, (uint64_t)w[0] - 1, (uint64_t)w[0]);
 }
 
 /* The ended 1-minute bar x belongs to the series. */
-static void series_add(const struct engine *e, const struct symbol *s, struct plans p, uint32_t k,
+static void series_add(const struct engine *e, const struct symbol *s, const struct side *side, uint32_t k,
                        const struct bar *x)
 {
-    int64_t *w = block_of(e, s) + e->series[k].state_at, t = (int64_t)x->minute * MINUTE_NS;
+    int64_t *w = side->block + e->series[k].state_at, t = (int64_t)x->minute * MINUTE_NS;
     if (w[1] && t >= w[1])
-        series_close(e, s, p, k, w);
-    struct bar *open = &series_ring(e, s, k)[(uint64_t)w[0] & (e->limits.bars - 1)];
+        series_close(e, s, side, k, w);
+    struct bar *open = &side->series_bar[series_at(e, s, k) + (uint64_t)w[0]];
     if (w[1]) {
         bar_join(open, x);
     } else {
@@ -201,16 +216,17 @@ static void series_add(const struct engine *e, const struct symbol *s, struct pl
 }
 
 /* The live minute may be beyond the open bar. */
-static void series_end(const struct engine *e, const struct symbol *s, struct plans p, uint32_t k)
+static void series_end(const struct engine *e, const struct symbol *s, const struct side *side, uint32_t k)
 {
-    int64_t *w = block_of(e, s) + e->series[k].state_at;
+    int64_t *w = side->block + e->series[k].state_at;
     if (w[1] && s->live_start_ns >= w[1])
-        series_close(e, s, p, k, w);
+        series_close(e, s, side, k, w);
 }
 
-static unsigned series_in_use(struct plans p)
+static unsigned series_in_use(const struct engine *e, const struct symbol *s)
 {
-    return p.own[0]->series | (p.own[1] ? p.own[1]->series : 0u);
+    const struct plan *q = scope_plan(e, s);
+    return e->market.series | (q ? q->series : 0);
 }
 
 static inline bool bars_now(const struct engine *e, const struct symbol *s, uint32_t series,
@@ -221,7 +237,6 @@ static inline bool bars_now(const struct engine *e, const struct symbol *s, uint
                          .low_e9 = s->low_e9,
                          .close_e9 = s->close_e9,
                          .volume = s->live_volume,
-                         .pv = s->live_pv,
                          .trades = s->live_trades};
     bool has_live = s->live_trades != 0;
     uint64_t end = s->bars_end;
@@ -232,14 +247,15 @@ static inline bool bars_now(const struct engine *e, const struct symbol *s, uint
         const int64_t *w = block_of(e, s) + e->series[series - 1].state_at;
         end = (uint64_t)w[0];
         if (w[1]) {
-            struct bar open = series_ring(e, s, series - 1)[end & (e->limits.bars - 1)];
+            struct bar open = series_bars(e, s, series - 1)[end];
             if (has_live)
                 bar_join(&open, live);
             *live = open;
             has_live = true;
         }
     }
-    *ended = series_of(e, s, series, end);
+    struct side side = today(e, s);
+    *ended = series_of(e, s, &side, series, end);
     return has_live;
 }
 
@@ -285,71 +301,65 @@ static void plan_clear(const struct engine *e, const struct symbol *s, const str
     }
 }
 
+void metrics_take(const struct engine *e, const struct symbol *s, const struct side *side, uint64_t from,
+                  uint64_t to)
+{
+    push_all(e, s, side, 0, from, to);
+    for (unsigned left = series_in_use(e, s); left; left &= left - 1)
+        for (uint64_t i = from; i < to; i++)
+            series_add(e, s, side, (uint32_t)__builtin_ctz(left), bar_at(e, s, i));
+}
+
+/* All bars are taken: what the live minute makes of them. */
+static void metrics_settle(const struct engine *e, const struct symbol *s, const struct side *side)
+{
+    for (unsigned left = series_in_use(e, s); left; left &= left - 1)
+        series_end(e, s, side, (uint32_t)__builtin_ctz(left));
+    metrics_means(e, s, side);
+    plan_same_time(e, s, &e->market);
+    plan_same_time(e, s, scope_plan(e, s));
+}
+
 void metrics_roll(const struct engine *e, struct symbol *s, bool pushed)
 {
-    const struct plans p = plans_of(e, s);
-    plan_windows(e, s, p.own[0]);
-    plan_windows(e, s, p.own[1]);
-    if (pushed) {
-        plan_push(e, s, p.own[0], 0, s->bars_end);
-        plan_push(e, s, p.own[1], 0, s->bars_end);
-    }
-    for (unsigned left = series_in_use(p); left; left &= left - 1) {
-        uint32_t k = (uint32_t)__builtin_ctz(left);
-        if (pushed)
-            series_add(e, s, p, k, bar_at(e, s, s->bars_end - 1));
-        series_end(e, s, p, k);
-    }
-    plan_means(e, s, p.own[0]);
-    plan_means(e, s, p.own[1]);
+    const struct plan *q = scope_plan(e, s);
+    struct side side = today(e, s);
+    plan_windows(e, s, &e->market);
+    plan_windows(e, s, q);
+    if (pushed)
+        metrics_take(e, s, &side, s->bars_end - 1, s->bars_end);
+    metrics_settle(e, s, &side);
 }
 
 /* What is made of the daily bars before today. */
 static void plan_days(const struct engine *e, const struct symbol *s, const struct plan *p)
 {
-    for (uint32_t i = 1; i <= s->daily_end; i++)
-        plan_push(e, s, p, SERIES_DAILY, i);
+    struct side side = today(e, s);
+    plan_push(e, s, &side, p, SERIES_DAILY, 0, s->daily_end);
     for (uint32_t i = 0; p && i < p->n_nodes; i++)
         metric_days(e, s, &e->node[p->node[i]]);
 }
 
 /* Indicators start from the trading day's start, with the bars.keep bars of one minute before it. */
-static void rebuild(const struct engine *e, struct symbol *s, struct plans p)
+void metrics_rebuild(const struct engine *e, struct symbol *s)
 {
-    uint64_t oldest = bars_oldest(e, s), i = s->bars_end;
+    const struct plan *q = scope_plan(e, s);
+    uint64_t oldest = s->bars_base, i = s->bars_end;
     while (i > oldest && (int64_t)bar_at(e, s, i - 1)->minute * MINUTE_NS >= s->day_start_ns)
         i--;
     s->bars_first = i - oldest > e->keep ? i - e->keep : oldest;
-    plan_clear(e, s, p.own[0]); /* both first: they may share the state of an indicator's outputs */
-    plan_clear(e, s, p.own[1]);
-    for (int k = 0; k < 2; k++) {
-        plan_windows(e, s, p.own[k]);
-        plan_days(e, s, p.own[k]);
-    }
-    unsigned series = series_in_use(p);
-    for (unsigned left = series; left; left &= left - 1)
+    plan_clear(e, s, &e->market);
+    plan_clear(e, s, q);
+    plan_windows(e, s, &e->market);
+    plan_windows(e, s, q);
+    plan_days(e, s, &e->market);
+    plan_days(e, s, q);
+    for (unsigned left = series_in_use(e, s); left; left &= left - 1)
         memset(block_of(e, s) + e->series[__builtin_ctz(left)].state_at, 0, SERIES_WORDS * sizeof(int64_t));
-    for (uint64_t k = s->bars_first; k < s->bars_end; k++) {
-        plan_push(e, s, p.own[0], 0, k + 1);
-        plan_push(e, s, p.own[1], 0, k + 1);
-        for (unsigned left = series; left; left &= left - 1)
-            series_add(e, s, p, (uint32_t)__builtin_ctz(left), bar_at(e, s, k));
-    }
-    for (unsigned left = series; left; left &= left - 1)
-        series_end(e, s, p, (uint32_t)__builtin_ctz(left));
-    for (int k = 0; k < 2; k++) {
-        plan_means(e, s, p.own[k]);
-        prints_rebuild(e, s, p.own[k]);
-    }
+    struct side side = today(e, s);
+    metrics_take(e, s, &side, ahead_adopt(e, s, &side), s->bars_end);
+    metrics_settle(e, s, &side);
+    prints_rebuild(e, s, &e->market);
+    prints_rebuild(e, s, q);
     s->rebuild = false;
-}
-
-void metrics_rebuild(const struct engine *e, struct symbol *s)
-{
-    rebuild(e, s, plans_of(e, s));
-}
-
-void metrics_rebuild_of(const struct engine *e, struct symbol *s, const struct plan *p)
-{
-    rebuild(e, s, (struct plans){{p, NULL}});
 }

@@ -161,7 +161,7 @@ static inline int64_t node_key(const struct engine *e, const struct symbol *s, u
     case METRIC_VOLUME:
         return s->bars_end ? size_key(s, bar_last(e, s)->volume) : KEY_UNKNOWN;
     case METRIC_VWAP:
-        return s->bars_end ? vwap_key(bar_last(e, s)->pv, bar_last(e, s)->volume) : KEY_UNKNOWN;
+        return s->bars_end ? vwap_key(bar_pv_at(e, s, s->bars_end - 1), bar_last(e, s)->volume) : KEY_UNKNOWN;
     case METRIC_CHANGE:
         return priced && w[0] != KEY_UNKNOWN ? s->price_e9 - w[0] : KEY_UNKNOWN;
     case METRIC_CHANGE_PCT:

@@ -70,14 +70,15 @@ static void bar_before(struct engine *e, struct symbol *x, uint32_t minute)
     uint64_t i = bar_find(e, x, minute, &found);
     if (!found || minute < x->trades.whole)
         return;
-    struct bar *b = bar_at(e, x, i);
+    struct whole_bar b = bar_get(e, x, i);
     struct tally t = minute_tally(e, x, minute);
     if (t.priced) {
-        bar_fill(b, &t);
-    } else if (e->flat && b->session != SESSION_CLOSED && i > bars_oldest(e, x)) {
-        b->open_e9 = b->high_e9 = b->low_e9 = b->close_e9 = bar_at(e, x, i - 1)->close_e9;
-        b->volume = b->trades = 0;
-        b->pv = 0;
+        bar_put(e, x, i, bar_filled(b, &t));
+    } else if (e->flat && b.bar.session != SESSION_CLOSED && i > x->bars_base) {
+        b.bar.open_e9 = b.bar.high_e9 = b.bar.low_e9 = b.bar.close_e9 = bar_at(e, x, i - 1)->close_e9;
+        b.bar.volume = b.bar.trades = 0;
+        bar_pv_set(&b, 0);
+        bar_put(e, x, i, b);
     } else {
         bar_remove(e, x, i);
     }
@@ -85,11 +86,10 @@ static void bar_before(struct engine *e, struct symbol *x, uint32_t minute)
 
 static void bars_before(struct engine *e, const struct symbol *s, struct symbol *x, uint64_t end)
 {
-    uint64_t i = bars_oldest(e, s);
-    x->bars_base = i;
+    uint64_t i = s->bars_base;
     x->provisional = 0;
     for (; i < s->bars_end && (int64_t)bar_at(e, s, i)->minute * MINUTE_NS < x->live_start_ns; i++)
-        *bar_at(e, x, i) = *bar_at(e, s, i);
+        bar_put(e, x, i, bar_get(e, s, i));
     x->bars_end = i;
     for (uint32_t k = s->trades.last; k != NONE; k = e->trades[k].before) {
         const struct trades_block *b = &e->trades[k];

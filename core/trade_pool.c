@@ -24,14 +24,21 @@ static uint64_t block_up(uint64_t no)
     return (no + TRADES_BLOCK - 1) / TRADES_BLOCK * TRADES_BLOCK;
 }
 
+/* Out of the list of all by age. */
+static void age_unlink(struct engine *e, struct trades_block *b)
+{
+    *(b->older == NONE ? &e->trades_oldest : &e->trades[b->older].newer) = b->newer;
+    *(b->newer == NONE ? &e->trades_newest : &e->trades[b->newer].older) = b->older;
+    b->symbol = NONE;
+}
+
 /* Takes the block out of both lists, and gives it back. */
 static void release(struct engine *e, struct symbol *s, uint32_t block)
 {
     struct trades_block *b = &e->trades[block];
     *(b->before == NONE ? &s->trades.first : &e->trades[b->before].after) = b->after;
     *(b->after == NONE ? &s->trades.last : &e->trades[b->after].before) = b->before;
-    *(b->older == NONE ? &e->trades_oldest : &e->trades[b->older].newer) = b->newer;
-    *(b->newer == NONE ? &e->trades_newest : &e->trades[b->newer].older) = b->older;
+    age_unlink(e, b);
     b->after = e->trades_free;
     e->trades_free = block;
 }
@@ -42,7 +49,6 @@ static void drop(struct engine *e, uint32_t block)
     const struct trades_block *b = &e->trades[block];
     struct symbol *s = &e->symbol[b->symbol];
     struct kept *k = &s->trades;
-    s->rebuild = s->stale = true; /* windows of prints may have begun in it */
     for (uint32_t i = 0; i < b->n; i++) {
         const struct kept_trade *t = &b->trade[i];
         if (!trade_sets_price(t))
@@ -57,6 +63,8 @@ static void drop(struct engine *e, uint32_t block)
     k->cancelled_no = k->cancelled_no > next ? k->cancelled_no : 0;
     k->whole = b->minute_max + 1 > k->whole ? b->minute_max + 1 : k->whole;
     release(e, s, block);
+    s->stale = true; /* windows of prints may have begun in it */
+    prints_anew(e, s);
     if (k->last == NONE) /* it was not full: the next one begins a block */
         k->end = block_up(k->end);
 }
@@ -71,6 +79,8 @@ static uint32_t take(struct engine *e)
     }
     uint32_t block = e->trades_free;
     e->trades_free = e->trades[block].after;
+    if (e->trades[block].symbol != NONE) /* it was forgotten, with all of its symbol's */
+        age_unlink(e, &e->trades[block]);
     return block;
 }
 
@@ -99,6 +109,7 @@ struct kept_trade *trade_keep(struct engine *e, struct symbol *s, uint64_t id, i
     uint64_t no = s->trades.end++;
     b->n = (uint32_t)(s->trades.end - b->first);
     b->minute_max = minute > b->minute_max ? minute : b->minute_max;
+    s->trades.latest = minute > s->trades.latest ? minute : s->trades.latest;
     b->id_min = id < b->id_min ? id : b->id_min;
     b->id_max = id > b->id_max ? id : b->id_max;
     return &b->trade[no % TRADES_BLOCK];
@@ -156,13 +167,14 @@ struct kept_trade *trade_find(const struct engine *e, const struct symbol *s, co
     return NULL;
 }
 
+/* In one step, however many they are: their blocks leave the list by age when they are taken again. */
 void trades_forget(struct engine *e, struct symbol *s)
 {
     struct kept k = s->trades;
-    while (s->trades.first != NONE) {
-        const struct trades_block *b = &e->trades[s->trades.first];
-        k.whole = b->minute_max + 1 > k.whole ? b->minute_max + 1 : k.whole;
-        release(e, s, s->trades.first);
+    if (k.first != NONE) {
+        e->trades[k.last].after = e->trades_free;
+        e->trades_free = k.first;
+        k.whole = k.latest + 1 > k.whole ? k.latest + 1 : k.whole;
     }
     trades_symbol_new(s);
     s->trades.whole = k.whole;

@@ -81,6 +81,8 @@ SETTING_ENUMS(X)
     X(BOOL, anomalies, enabled, "false", 0, 0, "", "", 1,                                                    \
       "Look for anomalies (docs/anomalies.md); costs nothing where it is off.")                              \
     ANOMALY_SETTINGS(X)                                                                                      \
+    X(BOOL, scans, enabled, "false", 0, 0, "", "", 0,                                                        \
+      "Keep values of every symbol for `ringtape scan` (docs/rules.md).")                                    \
     X(BOOL, toplists, enabled, "false", 0, 0, "", "", 0,                                                     \
       "Rank the symbols once a second (docs/toplists.md): a process more, the market role.")                 \
     X(PATH, toplists, file, "", 0, 0, "", "", 0, "File of users' own toplists (JSON). Empty: none.")         \

@@ -7,6 +7,7 @@
 #include "shm/ring.h"
 #include "shm/ruletab.h"
 #include "shm/symtab.h"
+#include "shm/valuetab.h"
 #include "shm/workspace.h"
 
 #include <assert.h>
@@ -69,6 +70,10 @@ static size_t markettab_bytes(const struct topology_object *o)
 {
     return markettab_footprint((uint32_t)o->param[0]);
 }
+static size_t valuetab_bytes(const struct topology_object *o)
+{
+    return valuetab_footprint((uint32_t)o->param[0]);
+}
 static size_t staging_bytes(const struct topology_object *o)
 {
     return o->param[0] % STAGING_ALIGN || o->param[0] >> 36 > 1 ? 0 : o->param[0];
@@ -120,6 +125,10 @@ static void markettab_make(const struct topology_object *o, void *mem)
 {
     markettab_new(mem, (uint32_t)o->param[0]);
 }
+static void valuetab_make(const struct topology_object *o, void *mem)
+{
+    valuetab_new(mem, (uint32_t)o->param[0]);
+}
 static void errlog_make(const struct topology_object *o, void *mem)
 {
     errlog_new(mem, (uint32_t)o->param[0]);
@@ -141,6 +150,7 @@ static const struct kind {
     [TOPOLOGY_HEARTBEATS] = {heartbeats_bytes, heartbeats_align, heartbeats_make, "rows: 1 to 4,096"},
     [TOPOLOGY_ERRLOG] = {errlog_bytes, errlog_align, errlog_make, "records: 1 to 65,536"},
     [TOPOLOGY_MARKETTAB] = {markettab_bytes, markettab_align, markettab_make, "rows: 1 to 4,194,304"},
+    [TOPOLOGY_VALUETAB] = {valuetab_bytes, valuetab_align, valuetab_make, "rows: 1 to 4,194,304"},
     [TOPOLOGY_STAGING] = {staging_bytes, staging_align, NULL, "bytes: a multiple of 4,096, up to 2^37"},
     [TOPOLOGY_CONTROL] = {control_bytes, control_align, NULL, "bytes: 1 to 1,048,576"},
 };
@@ -301,6 +311,8 @@ static int check_options(struct topology_options *o, struct error *err)
                          o->buckets);
     if (o->market > 1)
         return error_set(err, "topology: market is %u; expected 0 or 1", o->market);
+    if (o->scans > 1)
+        return error_set(err, "topology: scans is %u; expected 0 or 1", o->scans);
     return 0;
 }
 
@@ -370,6 +382,8 @@ static void add_shared(struct topology *t)
 {
     struct topology_object *o = topology_add(t, TOPOLOGY_SYMTAB, "symtab", 0);
     o->param[0] = t->options.symbols_max;
+    if (t->options.scans)
+        topology_add(t, TOPOLOGY_VALUETAB, "valuetab", 0)->param[0] = t->options.symbols_max;
     o = topology_add(t, TOPOLOGY_RULETAB, "ruletab", 0);
     o->param[0] = t->options.rules_max;
     o->param[1] = t->options.rules_bytes;

@@ -47,6 +47,7 @@ struct topology_options {
     uint64_t staging_bytes;    /* the journal's, a multiple of 4,096, default 16 MiB, at most 2^36 */
     uint32_t buckets;          /* enum bucket_table (core/route.h) */
     uint32_t market;           /* 1: with the market role and its rings */
+    uint32_t scans;            /* 1: with the values that scans read */
 };
 
 enum topology_kind {
@@ -59,6 +60,7 @@ enum topology_kind {
     TOPOLOGY_HEARTBEATS, /* param[0]: rows, one for each role */
     TOPOLOGY_ERRLOG,     /* param[0]: records */
     TOPOLOGY_MARKETTAB,  /* param[0]: rows */
+    TOPOLOGY_VALUETAB,   /* param[0]: rows */
     TOPOLOGY_STAGING,    /* param[0]: bytes; zeroed, 4,096 aligned, the journal's own layout */
     TOPOLOGY_CONTROL,    /* param[0]: bytes; zeroed, 128 aligned, laid out by the roles */
     TOPOLOGY_KIND_COUNT
@@ -96,8 +98,8 @@ struct topology {
  *
  * Objects (name, index): tick_ring k (ingest -> scanner k), event_ring k (scanner k -> publisher), symtab,
  * ruletab, rule_stats k, heartbeats, errlog, staging, control; with options.market also market_ring (ingest
- * -> market), values_ring k (scanner k -> market), markettab; for each role place of kind R: "R_counters" and
- * "R_histograms", index = the place's. */
+ * -> market), values_ring k (scanner k -> market), markettab; with options.scans valuetab; for each role
+ * place of kind R: "R_counters" and "R_histograms", index = the place's. */
 int topology_build(struct topology *t, const struct topology_options *options, struct error *err)
     __attribute__((warn_unused_result));
 

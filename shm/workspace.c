@@ -4,6 +4,7 @@
 #include "shm/errlog.h"
 #include "shm/heartbeat.h"
 #include "shm/markettab.h"
+#include "shm/valuetab.h"
 #include "shm/object.h"
 #include "shm/ruletab.h"
 #include "shm/symtab.h"
@@ -627,6 +628,7 @@ JOINED(symtab, workspace_symtab, "symtab", symtab_join, 0)
 JOINED(ruletab, workspace_ruletab, "ruletab", ruletab_join, 0)
 JOINED(heartbeats, workspace_heartbeats, "heartbeats", heartbeats_join, 0)
 JOINED(errlog, workspace_errlog, "errlog", errlog_join, 0)
+JOINED(valuetab, workspace_valuetab, "valuetab", valuetab_join, 0)
 JOINED(markettab, workspace_markettab, "markettab", markettab_join, 0)
 JOINED(rule_stats_table, workspace_rule_stats, "rule_stats", rule_stats_join, scanner, , uint32_t scanner)
 #undef JOINED

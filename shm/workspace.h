@@ -77,6 +77,7 @@ struct ruletab *workspace_ruletab(const struct workspace *ws);
 struct rule_stats_table *workspace_rule_stats(const struct workspace *ws, uint32_t scanner);
 struct heartbeats *workspace_heartbeats(const struct workspace *ws);
 struct markettab *workspace_markettab(const struct workspace *ws); /* NULL: there is no market role */
+struct valuetab *workspace_valuetab(const struct workspace *ws);   /* NULL: scans are not enabled */
 struct errlog *workspace_errlog(const struct workspace *ws);
 
 #endif

@@ -330,7 +330,7 @@ static void print(FILE *out, const struct table *t, const struct wanted *w, int 
         fprintf(out, strchr(w[m].name, ',') ? ",\"%s\"" : ",%s", w[m].name);
     fputc('\n', out);
     for (size_t i = 1; i < t->rows; i++) {
-        struct bar_series b = {t->bar, UINT64_MAX, 1, i + 1};
+        struct bar_series b = {t->bar, sizeof *t->bar, 0, 1, i + 1};
         fwrite(t->text.data + t->row[i].at, 1, t->row[i].len, out);
         for (int m = 0; m < n; m++) {
             indicator_push(&w[m].x, w[m].state, &b, t->scale);

@@ -405,7 +405,8 @@ static int create(struct supervisor *s)
                                  .rules_bytes = (uint64_t)set->limits_rules * 1024 + (1 << 20),
                                  .staging_bytes = (uint64_t)set->journal_staging_mb << 20,
                                  .buckets = (uint32_t)set->rings_bucket_table,
-                                 .market = set->toplists_enabled};
+                                 .market = set->toplists_enabled,
+                                 .scans = set->scans_enabled};
     static const enum page_policy pages[] = {PAGES_AUTO, PAGES_HUGE, PAGES_NORMAL};
     struct error warning = {""}, err;
     if (!t)

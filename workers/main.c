@@ -17,6 +17,7 @@
 #include "workers/cmd_run.h"
 #include "workers/cmd_symbols.h"
 #include "workers/cmd_top.h"
+#include "workers/cmd_scan.h"
 #include "workers/cmd_toplist.h"
 
 static const struct cli_option version_options[] = {
@@ -130,6 +131,13 @@ static const struct cli_command commands[] = {
      .no_settings = true,
      .options = cmd_toplist_options,
      .run = cmd_toplist},
+    {.name = "scan",
+     .help = "show the symbols of a running instance for which an expression holds now",
+     .positional = "[EXPR]",
+     .positional_max = 1,
+     .no_settings = true,
+     .options = cmd_scan_options,
+     .run = cmd_scan},
     {.name = "metrics",
      .help = "show the metrics that rules can name",
      .positional = "[list]",

@@ -15,6 +15,7 @@
 #include "workers/engine_memory.h"
 #include "workers/instance.h"
 #include "workers/saving.h"
+#include "shm/valuetab.h"
 #include "workers/values.h"
 
 /* A step is short, so that what waits for its end (a signal, a checkpoint's piece) never waits long. */
@@ -47,6 +48,8 @@ struct scanner {
     struct rule_stats *stats, *missed_stats; /* what was counted before us; what we count again */
     struct saving *saving;                   /* NULL: no checkpoints */
     struct values *values;                   /* NULL: no market role */
+    struct valuetab *scans;                  /* NULL: scans are not enabled */
+    uint32_t scans_first, scans_bucket; /* place of the first value asked for; the bucket to go on with */
     uint64_t end_seq;
     int64_t end_ns;
     bool values_told; /* the market role shows the end */
@@ -442,6 +445,20 @@ static int step(void *ctx, uint64_t ticks)
     return (int)(done + 1);
 }
 
+/* Some buckets each time, all of them about once a second: that is fresh enough for who looks, and no pause.
+ */
+static void show_values(struct scanner *s)
+{
+    enum { BUCKETS = 8 };
+    int64_t key[SCAN_COLUMNS];
+    const struct engine *e = s->memory.engine;
+    for (int i = 0; i < BUCKETS; i++, s->scans_bucket = (s->scans_bucket + 1) % BUCKET_COUNT)
+        for (uint32_t id = UINT32_MAX; (id = engine_next_symbol(e, s->scans_bucket, id)) != UINT32_MAX;) {
+            engine_keys(e, id, s->scans_first, SCAN_COLUMNS, key);
+            valuetab_put(s->scans, id, key);
+        }
+}
+
 static void housekeeping(void *ctx, int64_t now_ns)
 {
     struct scanner *s = ctx;
@@ -456,6 +473,8 @@ static void housekeeping(void *ctx, int64_t now_ns)
     if (refused != s->refused)
         instance_log(&s->in, SET_LOG_LEVEL_ERROR, "refused: %s", engine_refusal(s->memory.engine));
     s->refused = refused;
+    if (s->scans && !s->missed)
+        show_values(s);
     bool interrupted = instance_interrupted(&s->in) && s->in.control->ingest_ended == 0;
     bool told = !s->values || s->values_told;
     if ((s->ended && told && s->memory.out.used == 0 &&
@@ -475,13 +494,18 @@ static int open_scanner(struct instance *in)
     void *event_mem = workspace_object(in->ws, "event_ring", in->index, &bytes);
     struct ring *events = ticks ? ring_join(event_mem, bytes, &err) : NULL;
     s->stats = stats;
-    if (instance_has_market(in))
-        s->memory.asked = TOPLIST_COLUMNS;
+    s->scans = workspace_valuetab(in->ws);
+    s->memory.asked = (instance_has_market(in) ? TOPLIST_COLUMNS : 0) + (s->scans ? SCAN_COLUMNS : 0);
     if (!events || ring_producer_join(&s->events, events, &err) < 0 ||
         engine_memory_open(&s->memory, in->settings, stats, &err) < 0 ||
         (instance_has_market(in) && !(s->values = values_open(in, s->memory.engine, &err)))) {
         instance_log(in, SET_LOG_LEVEL_ERROR, "%s", err.text);
         return 1;
+    }
+    if (s->scans) {
+        struct metric metric[SCAN_COLUMNS];
+        scan_columns(metric);
+        s->scans_first = engine_ask(s->memory.engine, metric, SCAN_COLUMNS);
     }
     ring_consumer_join(&s->ticks, ticks);
     s->symtab = workspace_symtab(in->ws);

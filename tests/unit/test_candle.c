@@ -27,7 +27,7 @@ static double value_after(const char *name, const struct bar *bar, size_t n)
     struct metric m;
     struct error err;
     int64_t w[64] = {0};
-    struct bar_series b = {.ring = bar, .mask = UINT64_MAX, .end = n};
+    struct bar_series b = {.bar = bar, .stride = sizeof *bar, .end = n};
     assert_int_equal(metric_parse(name, strlen(name), &m, &err), 0);
     if (!metric_is_pushed(&m))
         return candle_value(&m, &b);

@@ -1472,30 +1472,25 @@ static void test_rules_full(void **state)
     assert_int_equal(c.rules_full, 2);
 }
 
-/* The ring of kept bars is full: the oldest goes, a print of what is gone is in no bar. */
-static void test_bars_full(void **state)
+/* More bars than there is room for: an eighth of them goes, a print of what is gone is in no bar. Trades in
+ * each minute but GAP up to `last`, then late ones. */
+static void bars_full_case(int last, const int *late, int n_late, const char *expected, uint64_t unkept)
 {
-    (void)state;
-    enum { KEPT = 2048, GAP = 1000, LAST = KEPT + 10 };
+    enum { GAP = 1000 };
     struct tape t = {0};
     struct engine_counters c;
     put_symbols(&t, 1, true);
     put_rule(&t, 0, &(struct rule_spec){.id = "a", .expr = "price > 10"});
     put_rule(&t, 1, &(struct rule_spec){.id = "b", .expr = "sma(2)@1m == 5"});
-    for (int minute = 0; minute <= LAST; minute++)
+    for (int minute = 0; minute <= last; minute++)
         if (minute != GAP)
             put_trade(&t, 0, T0 + minute * MIN, PX(1 + minute % 2), 1);
-    put_trade(&t, 0, T0 + LAST * MIN + 2 * SEC, PX(1), 1);
-    /* ended, and all kept: LAST-1 … LAST-KEPT-1, without GAP */
-    put_trade(&t, 0, T0 + (LAST - KEPT - 1) * MIN, PX(20), 1); /* the oldest: revised */
-    put_trade(&t, 0, T0 + (LAST - KEPT - 2) * MIN, PX(21), 1); /* gone */
-    put_trade(&t, 0, T0 + GAP * MIN, PX(22), 1);               /* a new one, the oldest goes */
-    put_trade(&t, 0, T0 + (LAST - KEPT - 1) * MIN, PX(23), 1); /* gone */
-    put_trade(&t, 0, T0 + (LAST - KEPT) * MIN, PX(24), 1);     /* the oldest now: revised */
-    put_trade(&t, 0, T0 + GAP * MIN, PX(25), 1);               /* revised */
-    put_trade(&t, 0, T0 + (LAST - 1) * MIN, PX(8), 1);         /* the newest: revised */
-    put_quote(&t, 0, T0 + LAST * MIN + 3 * SEC, PX(1), PX(2));
-    put_trade(&t, 0, T0 + LAST * MIN + 3 * SEC, PX(2), 1); /* (8 + 2) / 2 */
+    put_trade(&t, 0, T0 + last * MIN + 2 * SEC, PX(1), 1);
+    for (int i = 0; i < n_late; i++)
+        put_trade(&t, 0, T0 + late[i] * MIN, PX(20 + i), 1);
+    put_trade(&t, 0, T0 + (last - 1) * MIN, PX(8), 1); /* the newest: revised */
+    put_quote(&t, 0, T0 + last * MIN + 3 * SEC, PX(1), PX(2));
+    put_trade(&t, 0, T0 + last * MIN + 3 * SEC, PX(2), 1); /* (8 + 2) / 2 */
     tape_stamp(&t, 1);
     struct tape events = events_of(&bench_limits, &t, false, 0, 0, &c);
     char found[400] = "";
@@ -1509,12 +1504,23 @@ static void test_bars_full(void **state)
             n += (size_t)snprintf(found + n, sizeof found - n, "%d:%g r%u ", (int)((m->event_ns - T0) / MIN),
                                   (double)b.high_e9 / 1e9, b.revision);
     }
-    assert_string_equal(found, "9:20 r1 1000:22 r0 10:24 r1 1000:25 r1 2057:8 r1 alert ");
-    assert_int_equal(c.late_unkept, 2);
-    assert_int_equal(c.late_prints, 7);
-    assert_int_equal(c.bars, LAST); /* GAP's is one of them */
+    assert_string_equal(found, expected);
+    assert_int_equal(c.late_unkept, unkept);
+    assert_int_equal(c.late_prints, n_late + 1);
+    assert_int_equal(c.bars, last); /* GAP's is one of them */
     tape_free(&events);
     tape_free(&t);
+}
+
+static void test_bars_full(void **state)
+{
+    (void)state;
+    enum { ROOM = 2048, GONE = ROOM / 8 };
+    bars_full_case(ROOM + 10, (const int[]){GONE, GONE - 1, 0, 1000, GONE}, 5,
+                   "256:20 r1 1000:23 r0 256:24 r2 2057:8 r1 alert ", 2);
+    /* the last place is taken: one more bar between the others, or before them, makes room */
+    bars_full_case(ROOM + 1, (const int[]){0, 1000, GONE, GONE - 1, 1000}, 5,
+                   "0:20 r1 1000:21 r0 256:22 r1 1000:24 r1 2048:8 r1 alert ", 1);
 }
 
 int main(void)

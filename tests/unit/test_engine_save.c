@@ -70,10 +70,11 @@ static void add_symbol(struct tape *t, uint32_t id)
                                               (uint64_t)(1000 + 100 * k), DAY});
 }
 
-/* Some hours over a day's switch; rules, symbols and settings come in the middle too. */
-static void market(struct tape *t, uint64_t *seed, int messages)
+/* Some hours over a day's switch; rules, symbols and settings come in the middle too. Slow: few symbols and
+ * many minutes, more than are kept of the day before. */
+static void market(struct tape *t, uint64_t *seed, int messages, bool slow)
 {
-    int64_t now = T0 + 20 * 3600 * SEC, price[SYMBOLS];
+    int64_t now = T0 + (slow ? 12 : 20) * 3600 * SEC, step = (slow ? 5000 : 500) * MS, price[SYMBOLS];
     uint32_t rules = 0, symbols = 0;
     static uint32_t owner[40000]; /* symbol of each trade id */
     uint64_t ids = 0;
@@ -93,12 +94,15 @@ static void market(struct tape *t, uint64_t *seed, int messages)
     for (unsigned i = 0; i < SYMBOLS; i++)
         price[i] = PX(100);
     for (int i = 0; i < messages; i++) {
-        uint32_t s = random_below(seed, symbols), u = random_below(seed, 1000);
-        now += random_below(seed, one_in(seed, 300) ? 2000 : 3) * 500 * MS;
+        uint32_t s = random_below(seed, slow ? 4 : symbols), u = random_below(seed, 1000);
+        now += random_below(seed, one_in(seed, slow ? 3000 : 300) ? 2000 : 3) * step;
         if (u < 650) {
             price[s] += ((int64_t)random_below(seed, 41) - 20) * PX(0.01);
             int64_t late = one_in(seed, 20) ? random_below(seed, one_in(seed, 4) ? 600 : 3) * SEC : 0;
-            put_trade(t, s, now - late, price[s], 1 + random_below(seed, 90));
+            late *= slow && one_in(seed, 3) ? 60 : 1;
+            /* price x size of some has more than 64 bits */
+            put_trade(t, s, now - late, price[s],
+                      (1 + random_below(seed, 90)) * (s % 4 == 1 ? UINT64_C(10000000019) : 1));
             t->slot[t->n - 1].trade.trade_id = ++ids;
             owner[ids] = s;
             if (one_in(seed, 12)) { /* one of the last; the message after it may be its correction */
@@ -258,7 +262,7 @@ static void test_random_markets(void **state)
         struct tape t = {0};
         struct bench whole, restored;
         struct checkpoint *c = calloc(1, sizeof *c);
-        market(&t, &seed, 6000 + 4000 * (round % 4));
+        market(&t, &seed, 6000 + 4000 * (round % 4), round % 6 == 5);
         bench_open(&whole, &limits);
         bench_open(&restored, &limits);
         run_saving(&whole, &t, c, &seed);
@@ -291,7 +295,7 @@ static void test_hostile(void **state)
     struct checkpoint *c = calloc(1, sizeof *c);
     unsigned refused = 0, tried = 0;
     (void)state;
-    market(&t, &seed, 8000);
+    market(&t, &seed, 8000, false);
     bench_open(&b, &limits);
     run_saving(&b, &t, c, &seed);
     bench_close(&b);

@@ -77,13 +77,13 @@ static struct indicator example(unsigned kind, unsigned output, unsigned variant
     return x;
 }
 
-/* One indicator over bars in a ring that keeps RING of them. */
+/* One indicator over bars of which the last RING are there. */
 static void check_live(const struct indicator *x, const struct bar *bar)
 {
     static struct bar ring[RING];
     static int64_t w[WORDS], before[WORDS];
     char name[INDICATOR_NAME_MAX];
-    struct bar_series b = {ring, RING - 1, 5, 5};
+    struct bar_series b = {ring, sizeof *ring, 5, 5, 5};
     unsigned words = indicator_words(x), first = 0;
     indicator_name(x, name);
     if (words > WORDS - 1)
@@ -98,7 +98,11 @@ static void check_live(const struct indicator *x, const struct bar *bar)
         (void)indicator_value(x, w, &b, &other, 2);
         double live = indicator_value(x, w, &b, &bar[i], 2);
         assert_memory_equal(w, before, sizeof w);
-        ring[b.end & b.mask] = bar[i];
+        if (b.end - b.zero == RING) {
+            memmove(ring, ring + 1, (RING - 1) * sizeof *ring);
+            b.zero++;
+        }
+        ring[b.end - b.zero] = bar[i];
         b.end++;
         indicator_push(x, w, &b, 2);
         double ended = indicator_value(x, w, &b, NULL, 2);
@@ -366,7 +370,7 @@ static void test_references(void **state)
             struct indicator x = named(name);
             memset(w, 0, sizeof w);
             for (unsigned end = 1; end <= BARS; end++) {
-                struct bar_series b = {bar, UINT64_MAX, 0, end};
+                struct bar_series b = {bar, sizeof *bar, 0, 0, end};
                 indicator_push(&x, w, &b, 2);
                 double v = indicator_value(&x, w, &b, NULL, 2);
                 if (end < indicator_warmup(&x))

@@ -88,6 +88,18 @@ static void test_market(void **state)
     }
 }
 
+static void test_scans(void **state)
+{
+    struct error err;
+    (void)state;
+    build(&t, (struct topology_options){.scanners = 2});
+    assert_null(topology_find(&t, "valuetab", 0));
+    build(&t, (struct topology_options){.scanners = 2, .scans = 1});
+    assert_int_equal(topology_find(&t, "valuetab", 0)->param[0], t.options.symbols_max);
+    assert_int_equal(topology_build(&t, &(struct topology_options){.scans = 2}, &err), -1);
+    assert_non_null(strstr(err.text, "scans is 2"));
+}
+
 static void test_hash_is_of_the_layout(void **state)
 {
     (void)state;
@@ -213,6 +225,7 @@ int main(void)
         cmocka_unit_test(test_places),
         cmocka_unit_test(test_every_scanner_and_role_has_its_objects),
         cmocka_unit_test(test_market),
+        cmocka_unit_test(test_scans),
         cmocka_unit_test(test_hash_is_of_the_layout),
         cmocka_unit_test(test_options_out_of_bounds),
         cmocka_unit_test(test_faults_name_the_object),
