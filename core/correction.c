@@ -9,6 +9,15 @@ static void take_u64(uint64_t *sum, uint64_t size)
     *sum = *sum > size ? *sum - size : 0;
 }
 
+/* The sums of the session of a print, NULL if it is in none that is known. */
+static struct session_sums *over_of(struct symbol *s, const struct kept_trade *k)
+{
+    for (unsigned i = 0; k->session_no && i < SESSION_KIND_COUNT; i++)
+        if (s->over[i].session_no == k->session_no)
+            return &s->over[i];
+    return NULL;
+}
+
 static bool has_ended(const struct symbol *s, const struct kept_trade *k)
 {
     return k->event_ns < s->live_start_ns;
@@ -22,6 +31,11 @@ static void sums_take(struct symbol *s, const struct kept_trade *k)
     if (k->session_no == s->session_no) {
         take_u64(&s->session_volume, k->size);
         s->session_pv = s->session_pv > pv ? s->session_pv - pv : 0;
+    }
+    struct session_sums *over = over_of(s, k);
+    if (over) {
+        take_u64(&over->volume, k->size);
+        over->pv -= pv;
     }
     if (has_ended(s, k)) {
         take_u64(&s->volume_of[k->session], k->size);
@@ -42,6 +56,11 @@ static bool sums_put(struct symbol *s, const struct kept_trade *k)
         s->session_volume += k->size;
         s->session_pv = session;
     }
+    struct session_sums *over = over_of(s, k);
+    if (over) {
+        over->volume += k->size;
+        over->pv += pv;
+    }
     if (has_ended(s, k)) {
         s->volume_of[k->session] += k->size;
         s->day_pv += pv;
@@ -50,16 +69,6 @@ static bool sums_put(struct symbol *s, const struct kept_trade *k)
 }
 
 /* ---- bars */
-
-/* What a minute's prints make, in their order. */
-struct tally {
-    bool priced; /* there was a last sale */
-    bool ranged;
-    int64_t open_e9, high_e9, low_e9, close_e9;
-    uint64_t volume;
-    __int128 pv;
-    uint32_t trades;
-};
 
 static void tally_add(struct tally *t, const struct kept_trade *k)
 {
@@ -85,7 +94,7 @@ static void tally_add(struct tally *t, const struct kept_trade *k)
     t->trades++;
 }
 
-static struct tally minute_tally(const struct engine *e, const struct symbol *s, uint32_t minute)
+struct tally minute_tally(const struct engine *e, const struct symbol *s, uint32_t minute)
 {
     struct tally t = {0};
     uint32_t i = s->trades.last;
@@ -94,9 +103,9 @@ static struct tally minute_tally(const struct engine *e, const struct symbol *s,
     while (e->trades[i].before != NONE &&
            e->trades[i].trade[0].time_ns >= (int64_t)minute * MINUTE_NS) /* none came before the minute */
         i = e->trades[i].before;
-    for (; i != NONE; i = e->trades[i].after) {
+    for (; i != NONE; i = trades_after(e, s, i)) {
         const struct trades_block *b = &e->trades[i];
-        for (uint32_t n = 0; n < b->n; n++)
+        for (uint32_t n = 0; n < trades_in(s, b); n++)
             if (b->trade[n].event_ns / MINUTE_NS == minute && b->trade[n].updates &&
                 !(b->trade[n].flags & KEPT_CANCELLED))
                 tally_add(&t, &b->trade[n]);
@@ -104,7 +113,7 @@ static struct tally minute_tally(const struct engine *e, const struct symbol *s,
     return t;
 }
 
-static void live_recount(struct symbol *s, const struct tally *t)
+void live_recount(struct symbol *s, const struct tally *t)
 {
     s->open_e9 = t->open_e9;
     s->high_e9 = t->high_e9;
@@ -117,8 +126,7 @@ static void live_recount(struct symbol *s, const struct tally *t)
     s->live_range = !t->priced && t->ranged;
 }
 
-/* High and low of the day's ended bars, and of its market session's, of those that are kept. */
-static void day_range_recount(const struct engine *e, struct symbol *s)
+void day_range_recount(const struct engine *e, struct symbol *s)
 {
     s->day_high_e9 = s->market_high_e9 = KEY_UNKNOWN;
     s->day_low_e9 = s->market_low_e9 = INT64_MAX;
@@ -162,7 +170,7 @@ static void bar_empty(struct engine *e, struct symbol *s, uint64_t i)
         s->emptied_revision = b.rest.revision + 1;
 }
 
-static struct whole_bar bar_filled(struct whole_bar b, const struct tally *t)
+struct whole_bar bar_filled(struct whole_bar b, const struct tally *t)
 {
     b.bar.open_e9 = t->open_e9;
     b.bar.high_e9 = t->high_e9;
@@ -204,7 +212,7 @@ static void bar_recount(struct engine *e, struct symbol *s, uint32_t minute, con
 static const struct kept_trade *last_sale(const struct engine *e, const struct symbol *s, uint8_t flags)
 {
     for (uint32_t i = s->trades.last; i != NONE; i = e->trades[i].before)
-        for (uint32_t n = e->trades[i].n; n-- > 0;) {
+        for (uint32_t n = trades_in(s, &e->trades[i]); n-- > 0;) {
             const struct kept_trade *t = &e->trades[i].trade[n];
             if (trade_sets_price(t) && (t->flags & flags) == flags)
                 return t;
@@ -212,7 +220,7 @@ static const struct kept_trade *last_sale(const struct engine *e, const struct s
     return NULL;
 }
 
-static void price_recount(const struct engine *e, struct symbol *s)
+void price_recount(const struct engine *e, struct symbol *s)
 {
     const struct kept_trade *t = last_sale(e, s, 0);
     s->price_e9 = t ? t->price_e9 : s->trades.price_e9;

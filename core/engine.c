@@ -14,7 +14,8 @@ const struct engine_limits engine_limits_default = {.symbols = 20000,
                                                     .metrics = 256,
                                                     .fires = 1u << 20,
                                                     .bars = 2048,
-                                                    .trades = 1u << 20};
+                                                    .trades = 1u << 20,
+                                                    .alerts = 1u << 18};
 
 uint16_t bucket_of(const char *name, size_t len)
 {
@@ -31,13 +32,14 @@ static uint32_t pow2_at_least(uint32_t n)
 
 #define BITS(n) (((size_t)(n) + 63) / 64)
 
-/* Every pool but the bars and the kept trades, in the order of its place: pointer in the engine, number of
- * elements. Those, of which few are looked at, come last. */
+/* Every pool but the bars, the kept trades and alerts, in the order of its place: pointer in the engine,
+ * number of elements. Those, of which few are looked at, come last. What a symbol has there is once more
+ * past_place. */
 #define POOLS(X)                                                                                             \
     X(local, l->ids)                                                                                         \
-    X(symbol, l->symbols)                                                                                    \
-    X(block, (size_t)l->symbols *block_words_max(l))                                                         \
-    X(name, l->symbols)                                                                                      \
+    X(symbol, l->symbols + 1)                                                                                \
+    X(block, ((size_t)l->symbols + 1) * block_words_max(l))                                                  \
+    X(name, l->symbols + 1)                                                                                  \
     X(next_in_bucket, l->symbols)                                                                            \
     X(rule, l->rules)                                                                                        \
     X(ident_slot, l->rules)                                                                                  \
@@ -57,9 +59,12 @@ static uint32_t pow2_at_least(uint32_t n)
     X(fired_words, BITS(BITS(l->rules)))                                                                     \
     X(fired_k, l->rules)                                                                                     \
     X(windows, l->symbols)                                                                                   \
-    X(attributes, l->symbols)                                                                                \
-    X(ahead, l->symbols)                                                                                     \
-    X(ahead_block, (size_t)l->symbols *block_words_max(l))
+    X(attributes, l->symbols + 1)                                                                            \
+    X(past_node, l->metrics + l->asked)                                                                      \
+    X(past_print, l->metrics + l->asked)                                                                     \
+    X(past_seen, l->metrics + l->asked)                                                                      \
+    X(ahead, l->symbols + 1)                                                                                 \
+    X(ahead_block, ((size_t)l->symbols + 1) * block_words_max(l))
 
 /* Memory for what rules need beside their slots: as parsed, and as indexed. */
 static size_t kept_bytes(const struct engine_limits *l)
@@ -95,17 +100,22 @@ static size_t bars_stride(const struct engine_limits *l)
 
 static size_t bars_bytes(const struct engine_limits *l)
 {
-    return align64(l->symbols * bars_stride(l));
+    return align64((l->symbols + (size_t)1) * bars_stride(l));
 }
 
 static size_t rest_bytes(const struct engine_limits *l)
 {
-    return align64((size_t)l->symbols * l->bars * sizeof(struct bar_rest));
+    return align64((l->symbols + (size_t)1) * l->bars * sizeof(struct bar_rest));
 }
 
 static size_t series_bytes(const struct engine_limits *l)
 {
-    return align64((size_t)l->symbols * SERIES_MAX * (l->bars + 2) * sizeof(struct bar));
+    return align64((l->symbols + (size_t)1) * SERIES_MAX * (l->bars + 2) * sizeof(struct bar));
+}
+
+static size_t alerts_bytes(const struct engine_limits *l)
+{
+    return align64(alert_pool_words(l) * sizeof(uint64_t));
 }
 
 static size_t days_bytes(const struct engine_limits *l)
@@ -116,7 +126,7 @@ static size_t days_bytes(const struct engine_limits *l)
 size_t engine_footprint(const struct engine_limits *l)
 {
     return engine_hot_bytes(l) + bars_bytes(l) + rest_bytes(l) + 2 * series_bytes(l) + days_bytes(l) +
-           trades_blocks(l) * sizeof(struct trades_block);
+           alerts_bytes(l) + trades_blocks(l) * sizeof(struct trades_block);
 }
 
 struct engine *engine_new(void *mem, const struct engine_limits *l, struct rule_stats *stats)
@@ -140,7 +150,10 @@ struct engine *engine_new(void *mem, const struct engine_limits *l, struct rule_
     e->limits = *l;
     e->bars_stride = bars_stride(l);
     anomaly_settings_default(&e->watching);
-    trades_open(e, (uint8_t *)e->day + days_bytes(l));
+    e->alert_word = (uint64_t *)((uint8_t *)e->day + days_bytes(l));
+    e->alert_mask = (uint64_t)alert_pool_words(l) - 1; /* all ones: none are kept */
+    trades_open(e, (uint8_t *)e->alert_word + alerts_bytes(l));
+    e->print_symbol = NONE;
     e->stats = stats;
     e->lateness_ns = SECOND_NS;
     e->keep = 500;
@@ -151,7 +164,7 @@ struct engine *engine_new(void *mem, const struct engine_limits *l, struct rule_
     e->epoch = 1;
     e->stamp = 1;
     e->sub_symbol = NONE;
-    e->step_slots = STEP_SLOTS_BARS + STEP_SLOTS_ANOMALIES;
+    e->step_slots = STEP_SLOTS_BARS + STEP_SLOTS_OTHERS;
     for (int b = 0; b < BUCKET_ALL; b++)
         e->bucket[b] =
             (struct bucket){.clock_ns = INT64_MIN, .next_ns = NEVER_NS, .first = NONE, .last = NONE};
@@ -160,7 +173,7 @@ struct engine *engine_new(void *mem, const struct engine_limits *l, struct rule_
 
 uint32_t engine_out_capacity(const struct engine_limits *l)
 {
-    return 4096 + l->rules * MSG_SLOTS_MAX;
+    return 4096 + 2 * l->rules * MSG_SLOTS_MAX; /* an alert of each, and a revision of one */
 }
 const struct engine_counters *engine_counters(const struct engine *e)
 {
@@ -283,7 +296,7 @@ static inline void evaluate(struct engine *e, struct symbol *s, enum eval what)
     if (unlikely(due | (e->n_changes != 0))) {
         rules_settle(e, s, what);
         if (e->any_fired)
-            emit_fired(e, s);
+            emit_fired(e, s, false);
     }
 }
 
@@ -398,6 +411,8 @@ SELDOM static struct kept_trade *keep(struct engine *e, struct symbol *s, const 
                                                 (market && ev >= s->session_start_ns ? KEPT_OPENS : 0))};
     if (past)
         t->session = (uint8_t)session_find(&e->calendar[s->calendar], ev).kind;
+    e->print_seq = e->seq;
+    e->print_symbol = place_of(e, s);
     return t;
 }
 
@@ -434,7 +449,9 @@ SELDOM static void apply_status(struct engine *e, const struct msg *m)
     bool halted = m->status.kind == STATUS_HALTED;
     if (halted != s->halted) {
         e->count.halts += halted;
+        e->count.resumptions += !halted;
         s->halted = halted;
+        emit_halt(e, s, &m->status);
         s->stale = true;
         if (!halted)
             rules_redue(e, s);
@@ -455,8 +472,10 @@ SELDOM static void apply_cancel(struct engine *e, const struct msg *m)
     s->trades.cancelled_no = 0;
     struct kept_trade *k = trade_find(e, s, m, &no);
     if (k) {
+        struct kept_trade was = *k;
         e->count.cancels++;
         correction_cancel(e, s, k, no);
+        alerts_revise(e, s, &was, no);
     } else {
         e->count.cancels_unkept++;
     }

@@ -28,6 +28,7 @@ struct engine_limits {
     uint32_t bars;    /* kept bars of a symbol, at least bars.keep + 1440; memory is touched as they come */
     uint32_t asked;   /* values that engine_ask may name */
     uint32_t trades;  /* kept for corrections, of all symbols; 0: none, and no print can be corrected */
+    uint32_t alerts;  /* kept of those that prints decided, as long as these: 64 bytes for each */
 };
 extern const struct engine_limits engine_limits_default;
 
@@ -51,10 +52,14 @@ extern const struct engine_limits engine_limits_default;
     X(cond_unknown, "trades with a sale condition that the table does not name, which limits nothing")       \
     X(unpriced_prints, "trades of a minute without a last sale: in the sums of session and day, in no bar")  \
     X(halts, "times that trading in a symbol was halted")                                                    \
+    X(resumptions, "times that it went on")                                                                  \
     X(cancels, "prints cancelled")                                                                           \
     X(cancels_unkept, "cancels of a print that is not kept: it stays")                                       \
     X(corrections, "prints that took the place of a cancelled one")                                          \
     X(corrections_unkept, "corrections of a print that is not kept: it stays, they do not count")            \
+    X(alerts_revised, "alerts sent again with other values: the print that decided them was cancelled")      \
+    X(alerts_withdrawn, "alerts withdrawn: without the print that decided them the rule does not hold")      \
+    X(alerts_unkept, "prints cancelled whose alerts are no longer kept and stay as they are: limits.alerts") \
     X(trades_dropped, "kept trades that had to go before their day was over: limits.trades")                 \
     X(splits, "splits that scaled a symbol")                                                                 \
     X(splits_refused, "splits refused: no ratio, or their day has begun, or four of the symbol wait")        \

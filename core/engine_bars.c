@@ -115,6 +115,7 @@ static void session_switch(struct engine *e, struct symbol *s)
     }
     if (at.day_ns != s->day_start_ns)
         daily_finish(e, s);
+    s->over[s->session] = (struct session_sums){s->session_pv, s->session_volume, s->session_no};
     s->session_start_ns = at.start_ns;
     s->session = (uint8_t)at.kind;
     s->session_pv = 0;
@@ -304,7 +305,7 @@ void advance(struct engine *e, struct symbol *s, int64_t t)
         roll(e, s, t);
         if (unlikely(traded && rules_on_close(e, s))) {
             rules_close(e, s);
-            emit_fired(e, s);
+            emit_fired(e, s, true);
         }
     }
     finalize(e, s);

@@ -1,4 +1,4 @@
-/* What the engine emits: bars, alerts, anomalies. */
+/* What the engine emits: bars, alerts, anomalies, halts. */
 #include "core/metric_value.h"
 #include "core/moment.h"
 
@@ -67,17 +67,22 @@ static const char *text_of(const struct engine *e, const struct symbol *s, unsig
     return attributes_of(e, s)->text[kind == METRIC_SECTOR ? ATTRIBUTE_SECTOR : ATTRIBUTE_EXCHANGE];
 }
 
-/* A metric's value as alerts give it. Many may show it at one message: it is computed once. */
+int64_t alert_value(const struct engine *e, const struct symbol *s, uint32_t node)
+{
+    int64_t key = node_key(e, s, node);
+    return key == KEY_UNKNOWN || metric_unit(&e->node[node].metric) == UNIT_PRICE
+               ? key
+               : as_bits(key_to_double(key));
+}
+
+/* Many alerts may show a value at one message: it is computed once. */
 static int64_t shown_value(struct engine *e, const struct symbol *s, uint32_t node)
 {
     struct shown *x = &e->shown[node];
     if (x->stamp == e->shown_stamp)
         return x->value;
-    int64_t key = node_key(e, s, node);
     x->stamp = e->shown_stamp;
-    x->value = key;
-    if (key != KEY_UNKNOWN && metric_unit(&e->node[node].metric) != UNIT_PRICE)
-        x->value = as_bits(key_to_double(key));
+    x->value = alert_value(e, s, node);
     return x->value;
 }
 
@@ -98,14 +103,38 @@ SELDOM static size_t put_texts(const struct engine *e, const struct symbol *s, c
     return (size_t)(p - at);
 }
 
-static void emit_alert(struct engine *e, const struct symbol *s, uint32_t rule)
+struct alert {
+    struct msg_alert head;
+    int64_t value[ALERT_OPERANDS_MAX];
+    char texts[ATTRIBUTE_TEXTS * ATTRIBUTE_TEXT_MAX]; /* a rule names each metric once */
+};
+
+static void put_alert(struct engine *e, const struct symbol *s, const struct loaded_rule *r, struct alert *p)
+{
+    size_t bytes = sizeof p->head + 8 * (size_t)r->n_operands;
+    if (r->text_bytes)
+        bytes += put_texts(e, s, r, p->value);
+    event_put(e, MSG_ALERT, s, s->time_ns, p, bytes);
+}
+
+/* m: the moment that an alert belongs to. */
+SELDOM static void keep_alert(struct engine *e, const struct symbol *s, const struct alert *p,
+                              struct moment *m)
+{
+    const struct loaded_rule *r = &e->rule[p->head.rule];
+    uint64_t clue[CLUES_MAX];
+    struct kept_alert a = {
+        .price_e9 = p->head.price_e9, .rule = p->head.rule, .k = p->head.k, .n_operands = p->head.n_operands};
+    if (r->events || r->n_spans)
+        a.n_clues = alert_clues(e, s, r, m->at_close, clue);
+    moment_add(e, m, &a, p->value, clue);
+}
+
+/* m: the moment that it belongs to, NULL if it is not kept. */
+static void emit_alert(struct engine *e, const struct symbol *s, uint32_t rule, struct moment *m)
 {
     const struct loaded_rule *r = &e->rule[rule];
-    struct {
-        struct msg_alert head;
-        int64_t value[ALERT_OPERANDS_MAX];
-        char texts[ATTRIBUTE_TEXTS * ATTRIBUTE_TEXT_MAX]; /* a rule names each metric once */
-    } p;
+    struct alert p;
     e->stats[rule].fired++;
     if (r->shadow)
         return;
@@ -120,27 +149,49 @@ static void emit_alert(struct engine *e, const struct symbol *s, uint32_t rule)
                                 .price_e9 = s->price_e9};
     for (unsigned i = 0; i < r->n_operands; i++)
         p.value[i] = shown_value(e, s, r->operand[i]);
-    size_t bytes = sizeof p.head + 8 * (size_t)r->n_operands;
-    if (r->text_bytes)
-        bytes += put_texts(e, s, r, p.value);
-    event_put(e, MSG_ALERT, s, s->time_ns, &p, bytes);
+    if (unlikely(m))
+        keep_alert(e, s, &p, m);
+    put_alert(e, s, r, &p);
     e->count.alerts++;
 }
 
+void emit_revised(struct engine *e, const struct symbol *s, const struct kept_alert *a, const int64_t *value)
+{
+    const struct loaded_rule *r = &e->rule[a->rule];
+    XXH128_hash_t id = alert_id(e, s, r, a->k);
+    struct alert p = {.head = {.rule = a->rule,
+                               .sub = next_sub(e, s),
+                               .id_hi = id.high64,
+                               .id_lo = id.low64,
+                               .k = a->k,
+                               .revision = a->revision,
+                               .kind = a->withdrawn ? ALERT_WITHDRAWN : ALERT_REVISED,
+                               .n_operands = r->n_operands,
+                               .price_e9 = s->price_e9}};
+    memcpy(p.value, value, 8 * (size_t)r->n_operands);
+    put_alert(e, s, r, &p);
+    e->count.alerts_withdrawn += a->withdrawn;
+    e->count.alerts_revised += !a->withdrawn;
+    e->stats[a->rule].withdrawn += a->withdrawn;
+    e->stats[a->rule].revised += !a->withdrawn;
+}
+
 /* Returns how many are left. */
-static uint32_t emit_alerts(struct engine *e, const struct symbol *s, const uint32_t *rule, uint32_t n)
+static uint32_t emit_alerts(struct engine *e, const struct symbol *s, const uint32_t *rule, uint32_t n,
+                            struct moment *m)
 {
     for (uint32_t i = 0; i < n; i++) {
         __builtin_prefetch(e->rule[rule[i]].id);
         __builtin_prefetch(e->rule[rule[i]].operand);
     }
     for (uint32_t i = 0; i < n; i++)
-        emit_alert(e, s, rule[i]);
+        emit_alert(e, s, rule[i], m);
     return 0;
 }
 
-void emit_fired(struct engine *e, const struct symbol *s)
+void emit_fired(struct engine *e, struct symbol *s, bool at_close)
 {
+    struct moment m, *deciding = unlikely(moment_begin(e, s, at_close, &m)) ? &m : NULL;
     enum { BATCH = 16 }; /* what alerts say is anywhere in memory: it is asked for some rules at a time */
     uint32_t rule[BATCH], n = 0;
     e->any_fired = false;
@@ -152,10 +203,12 @@ void emit_fired(struct engine *e, const struct symbol *s)
                 rule[n] = 64 * word + (uint32_t)__builtin_ctzll(e->fired[word]);
                 __builtin_prefetch(&e->rule[rule[n++]]);
                 if (n == BATCH)
-                    n = emit_alerts(e, s, rule, n);
+                    n = emit_alerts(e, s, rule, n, deciding);
             }
         }
-    emit_alerts(e, s, rule, n);
+    emit_alerts(e, s, rule, n, deciding);
+    if (deciding)
+        moment_end(e, s, deciding);
 }
 
 void emit_anomaly(struct engine *e, const struct symbol *s, enum anomaly_kind kind, uint32_t k,
@@ -166,4 +219,21 @@ void emit_anomaly(struct engine *e, const struct symbol *s, enum anomaly_kind ki
     p.sub = next_sub(e, s);
     event_put(e, MSG_ANOMALY, s, s->time_ns, &p, sizeof p);
     e->count.anomalies++;
+}
+
+const char *const halt_names[STATUS_KINDS] = {[STATUS_TRADING] = "resumed", [STATUS_HALTED] = "halted"};
+
+void emit_halt(struct engine *e, struct symbol *s, const struct msg_status *status)
+{
+    uint8_t text[16 + 64 + 12];
+    const char *name = halt_names[status->kind];
+    size_t n = strlen(name) + 1;
+    s->halt_k = s->halt_ns == s->time_ns ? s->halt_k + 1 : 0;
+    s->halt_ns = s->time_ns;
+    memcpy(text, name, n);
+    XXH128_hash_t id = XXH3_128bits(
+        text, (size_t)(moment_put(text + n, e->name[place_of(e, s)], s->time_ns, s->halt_k) - text));
+    struct msg_halt p = {.sub = next_sub(e, s), .kind = status->kind, .id_hi = id.high64, .id_lo = id.low64};
+    memcpy(p.reason, status->reason, sizeof p.reason);
+    event_put(e, MSG_HALT, s, s->time_ns, &p, sizeof p);
 }

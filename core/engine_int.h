@@ -1,7 +1,7 @@
 /* The engine's inside, shared by engine.c (messages), engine_bars.c (time, sessions, bars), engine_days.c
  * (daily bars), engine_events.c, engine_anomaly.c (anomalies), trade_pool.c and correction.c (what is
- * cancelled), metric_state.c and metric_days.c (values) and rule_load.c, rule_index.c, rule_sieve.c,
- * rule_span.c and rule_fire.c (rules).
+ * cancelled), alert_pool.c, past.c and alert_revise.c (alerts whose print is), metric_state.c and
+ * metric_days.c (values) and rule_load.c, rule_index.c, rule_sieve.c, rule_span.c and rule_fire.c (rules).
  */
 #ifndef CORE_ENGINE_INT_H
 #define CORE_ENGINE_INT_H
@@ -41,7 +41,7 @@ enum {
     SERIES_DAILY = UINT8_MAX, /* the daily bars: no series of those */
     CURSORS_PER_METRIC = 2,
     STEP_SLOTS_BARS = 256, /* two for each bar that an hour of lateness may close at once */
-    STEP_SLOTS_ANOMALIES = 2 * ANOMALY_KINDS,
+    STEP_SLOTS_OTHERS = 2 * ANOMALY_KINDS + 2, /* anomalies, a halt */
     /* beside the type of a message where anomalies are looked for */
     WATCHED = 0x100,
 };
@@ -65,7 +65,8 @@ enum {
     KEPT_PREMARKET = 8, /* the session that the symbol was in when it came */
     KEPT_MARKET = 16,
     KEPT_POSTMARKET = 32,
-    KEPT_CANCELLED = 64
+    KEPT_CANCELLED = 64,
+    KEPT_DECIDED = 128 /* alerts were decided by it, or at the end of a bar whose last print it was */
 };
 
 struct kept_trade {
@@ -92,7 +93,7 @@ struct trades_block {
     uint32_t pad;
     uint64_t first; /* number of its first */
     uint64_t id_min, id_max;
-    uint8_t pad2[8];
+    uint64_t moments; /* 1 + the place of the latest moment of its prints; 0 */
     struct kept_trade trade[TRADES_BLOCK];
 };
 _Static_assert(sizeof(struct trades_block) == 1024, "header and trades are whole lines");
@@ -110,6 +111,44 @@ struct kept {
     uint32_t whole;  /* minutes from here on have all their prints in them */
     uint32_t latest; /* minute of those that were kept */
 };
+
+/* The sums of a session of the trading day that is over. */
+struct session_sums {
+    __int128 pv;
+    uint64_t volume;
+    uint32_t session_no;
+};
+
+/* A message at which a print, or the end of its bar, decided alerts; these are behind it in the pool of
+ * words (alert_pool.c). What it tells of the symbol is what its prints do not. */
+struct moment {
+    uint64_t older; /* 1 + the place of the one before in the same block of prints; 0 */
+    uint64_t no;    /* number of the print; at a bar's end, of the last one before it */
+    int64_t time_ns, bid_e9, ask_e9;
+    uint32_t session_no;
+    uint32_t n_alerts;
+    uint32_t words; /* of its alerts */
+    uint8_t at_close, halted;
+    uint8_t pad[2];
+};
+
+/* An alert as it was last sent. The values of its operands follow, then what it remembers of events and spans
+ * (alert_revise.c). */
+struct kept_alert {
+    int64_t price_e9;
+    uint32_t rule, k;
+    uint16_t revision;
+    uint8_t withdrawn;
+    uint8_t n_operands, n_clues; /* words of each */
+    uint8_t pad[3];
+};
+enum {
+    MOMENT_WORDS = sizeof(struct moment) / 8,
+    ALERT_WORDS = sizeof(struct kept_alert) / 8,
+    CLUES_MAX = EXPR_NODES_MAX / 32,
+    WORDS_PER_ALERT = 8 /* on average, of limits.alerts */
+};
+_Static_assert(sizeof(struct moment) % 8 == 0 && sizeof(struct kept_alert) % 8 == 0, "whole words");
 
 /* Waits for the first trading day that starts at ex_ns or later. */
 enum { SPLITS_WAITING = 4 };
@@ -183,7 +222,10 @@ struct symbol {
     uint32_t emptied_revision; /* 1 + the highest revision of a final bar that lost all its prints; 0 */
     uint32_t session_no;       /* counts the times that the session's sums began anew */
     struct kept trades;        /* of the trading day */
+    struct session_sums over[SESSION_KIND_COUNT];
     bool halted;
+    int64_t halt_ns; /* when that last changed, and how often at that time before */
+    uint32_t halt_k;
     bool daily_saved; /* the daily bars are in the checkpoint as they are */
     uint8_t n_splits;
     struct split split[SPLITS_WAITING]; /* by ex_ns */
@@ -342,6 +384,8 @@ struct fire {
     uint16_t sound; /* … and since it was last unknown at one */
     uint8_t now;    /* of a span: enum truth of its condition at the last evaluation */
     uint8_t kind;   /* enum fire_kind */
+    uint8_t before; /* WITHIN: true at the message `looked` also without what was true at it */
+    uint64_t looked;
 } __attribute__((aligned(64)));
 enum { SPAN_IDENT = 1 << 30 };
 
@@ -417,7 +461,13 @@ struct engine {
     uint32_t trades_blocks, trades_used, trades_free; /* how many; taken so far; list by after */
     uint32_t trades_oldest, trades_newest;
     bool corrections; /* prints are kept */
-    bool flat;        /* minutes without a last sale make bars too */
+    uint64_t *alert_word;
+    uint64_t alert_mask, alert_end;   /* places in it, of which only the low bits count; the next one */
+    uint64_t print_seq;               /* of the message whose print is the last one of … */
+    uint32_t print_symbol;            /* … this place */
+    uint32_t *past_node, *past_print; /* lists of the plan that alert_revise.c makes */
+    uint8_t *past_seen;
+    bool flat; /* minutes without a last sale make bars too */
     /* A block of words for each symbol, as small as the rules in force allow: the state of every metric, from
      * cursor_at the cursors. */
     int64_t *block;
@@ -463,6 +513,8 @@ struct engine {
     uint32_t *old_cursor;
     uint64_t *old_stamp, stamp; /* a cursor moved in this evaluation iff its old_stamp is the stamp */
     uint32_t bind_epoch;        /* rules newer than this are new to the symbol; 0 = none are */
+    uint32_t settled_epoch;     /* … of the last evaluation that was settled */
+    bool settled_restart;
     /* what fired: a bit for each rule, one for 64 of these; alerts of the rule at the same time before */
     uint64_t *fired, *fired_words;
     uint32_t *fired_k;
@@ -572,7 +624,7 @@ static inline __int128 bar_pv_at(const struct engine *e, const struct symbol *s,
 
 static inline size_t series_at(const struct engine *e, const struct symbol *s, uint32_t series)
 {
-    return ((size_t)series * e->limits.symbols + place_of(e, s)) * (e->limits.bars + 2);
+    return (series * (e->limits.symbols + (size_t)1) + place_of(e, s)) * (e->limits.bars + 2);
 }
 
 static inline struct bar *series_bars(const struct engine *e, const struct symbol *s, uint32_t series)
@@ -613,6 +665,12 @@ static inline struct index *span_index(const struct plan *p, uint32_t node)
 static inline const struct plan *scope_plan(const struct engine *e, const struct symbol *s)
 {
     return s->scope == NONE ? NULL : &e->scope[s->scope].plan;
+}
+
+/* The place beside those of symbols: a symbol as it was earlier stands there while that is asked (past.c). */
+static inline struct symbol *past_place(const struct engine *e)
+{
+    return &e->symbol[e->limits.symbols];
 }
 
 /* metric_state.c */
@@ -690,6 +748,9 @@ int rules_load(struct engine *e, uint32_t slot, const struct rule *r);
 /* The version in force of the rule of this id; NULL if none has come. */
 const struct loaded_rule *rule_find(const struct engine *e, const char *id, size_t len);
 void rules_build(struct engine *e);
+/* Marks a node and what it is made of, counting them in the plan; then lists those that are marked. */
+void plan_need(const struct engine *e, struct plan *p, uint8_t *seen, uint32_t node);
+void plan_list(const struct engine *e, struct plan *p, const uint8_t *seen);
 uint32_t scope_find(const struct engine *e, const char *name, size_t len);
 
 /* rule_index.c */
@@ -742,8 +803,15 @@ uint32_t span_cursor(const struct engine *e, const struct symbol *s, uint32_t no
 
 /* engine_events.c */
 void emit_bar(struct engine *e, const struct symbol *s, struct whole_bar b);
-/* What fired at this message, in the order of the rules. */
-SELDOM void emit_fired(struct engine *e, const struct symbol *s);
+/* What fired at this message, or at the bar's end before it, in the order of the rules. */
+SELDOM void emit_fired(struct engine *e, struct symbol *s, bool at_close);
+/* An alert that was sent, with other values. s is at the alert's time. */
+void emit_revised(struct engine *e, const struct symbol *s, const struct kept_alert *a, const int64_t *value);
+/* A metric's value as alerts give it; of a text that there is one. */
+int64_t alert_value(const struct engine *e, const struct symbol *s, uint32_t node);
+
+/* Trading in the symbol has been halted, or goes on. id: "halted" or "resumed", as an anomaly's. */
+void emit_halt(struct engine *e, struct symbol *s, const struct msg_status *status);
 
 /* id: its type, 0, symbol, 0, symbol's time (i64), k (u32), as an alert's. */
 void emit_anomaly(struct engine *e, const struct symbol *s, enum anomaly_kind kind, uint32_t k,
@@ -855,7 +923,79 @@ void trades_release_first(struct engine *e, struct symbol *s);
 void trades_symbol_new(struct symbol *s);
 void trades_open(struct engine *e, void *mem);
 
+/* How many of a block's prints are the symbol's as far as it knows; the block behind it. */
+static inline uint32_t trades_in(const struct symbol *s, const struct trades_block *b)
+{
+    uint64_t left = s->trades.end - b->first;
+    return left < b->n ? (uint32_t)left : b->n;
+}
+static inline uint32_t trades_after(const struct engine *e, const struct symbol *s, uint32_t block)
+{
+    return block == s->trades.last ? NONE : e->trades[block].after;
+}
+/* The block of the print of this number, NONE if it is not kept. */
+uint32_t trades_block_of(const struct engine *e, const struct symbol *s, uint64_t no);
+
+/* alert_pool.c */
+/* A power of two, 0 where no print is kept. */
+static inline size_t alert_pool_words(const struct engine_limits *l)
+{
+    size_t n = WORDS_PER_ALERT;
+    while (n < (size_t)l->alerts * WORDS_PER_ALERT)
+        n *= 2;
+    return l->alerts && l->trades ? n : 0;
+}
+/* The moment of the symbol's last print, or of the bar's end behind it, into *m; false if there is none. Then
+ * its alerts, then its end. */
+bool moment_begin(struct engine *e, const struct symbol *s, bool at_close, struct moment *m);
+void moment_add(struct engine *e, struct moment *m, const struct kept_alert *a, const int64_t *value,
+                const uint64_t *clue);
+void moment_end(struct engine *e, struct symbol *s, const struct moment *m);
+/* The moment of a print; false if there is none. Its place. */
+bool moment_find(const struct engine *e, const struct symbol *s, uint64_t no, bool at_close, struct moment *m,
+                 uint64_t *place);
+/* … the block of which is known. */
+bool moment_in(const struct engine *e, uint32_t block, uint64_t no, bool at_close, struct moment *m,
+               uint64_t *place);
+/* A moment as it was saved, the latest so far of its block; m->words words of alerts. */
+void moment_restore(struct engine *e, uint32_t block, struct moment *m, const void *alerts);
+/* Words of the pool from a place on, out or in. */
+void alert_get(const struct engine *e, uint64_t place, void *out, size_t words);
+void alert_set(struct engine *e, uint64_t place, const void *in, size_t words);
+/* The moments of the last block from number `no` on are forgotten. */
+void moments_cut(struct engine *e, const struct symbol *s, uint64_t no);
+
+/* alert_revise.c */
+/* What its events and spans make of the rule that fires: words for a kept alert. Returns how many. */
+SELDOM uint8_t alert_clues(struct engine *e, const struct symbol *s, const struct loaded_rule *r,
+                           bool at_close, uint64_t clue[CLUES_MAX]);
+uint8_t alert_clue_words(const struct loaded_rule *r);
+/* Print `no` is cancelled: alerts that it decided, or the end of its bar did, are sent again where their
+ * values are others without it. */
+SELDOM void alerts_revise(struct engine *e, struct symbol *s, const struct kept_trade *k, uint64_t no);
+
+/* past.c */
+/* The symbol as of the moment, of its prints before number `end` that are not cancelled, at past_place; NULL
+ * if that is not known. Metrics are still to be made. */
+struct symbol *past_make(struct engine *e, const struct symbol *s, const struct moment *m, uint64_t end);
+
 /* correction.c */
+/* What a minute's prints make, in their order. */
+struct tally {
+    bool priced; /* there was a last sale */
+    bool ranged;
+    int64_t open_e9, high_e9, low_e9, close_e9;
+    uint64_t volume;
+    __int128 pv;
+    uint32_t trades;
+};
+struct tally minute_tally(const struct engine *e, const struct symbol *s, uint32_t minute);
+/* The live bar, an ended one; the last price; high and low of the day's ended bars, and of its market
+ * session's, of those that are kept. */
+void live_recount(struct symbol *s, const struct tally *t);
+struct whole_bar bar_filled(struct whole_bar b, const struct tally *t);
+void price_recount(const struct engine *e, struct symbol *s);
+void day_range_recount(const struct engine *e, struct symbol *s);
 /* The print counts no more; or `with` takes its place. False if that does not fit the sums. */
 void correction_cancel(struct engine *e, struct symbol *s, struct kept_trade *k, uint64_t no);
 bool correction_replace(struct engine *e, struct symbol *s, const struct msg *with, unsigned updates);

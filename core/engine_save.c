@@ -13,7 +13,7 @@ struct piece_head {
     int64_t clock_ns; /* of a bucket's piece */
 };
 
-/* A symbol in a piece; its attributes, bars, trades and fires follow, or its day of volumes. */
+/* A symbol in a piece; its attributes, bars, trades, their alerts and fires follow, or its day of volumes. */
 struct symbol_head {
     uint32_t id;
     uint32_t bars, fires;
@@ -23,7 +23,7 @@ struct symbol_head {
     uint64_t first_bar; /* number of the first bar, as symbol.bars_end counts; of a day, as watch.days */
     uint64_t first_trade, kept_from; /* likewise; the first that is kept */
     uint32_t trades;
-    uint32_t pad2;
+    uint32_t alert_bytes; /* of the moments of these trades */
     char name[64];
 };
 
@@ -37,12 +37,13 @@ struct saved_fire {
     uint8_t pad[6];
 };
 
-enum { BARS_IN_BUCKET = 4, TRADES_IN_BUCKET = 16 }; /* of a symbol, that go with the bucket itself */
+/* Of a symbol, that go with the bucket itself. */
+enum { BARS_IN_BUCKET = 4, TRADES_IN_BUCKET = 16, ALERT_BYTES_IN_BUCKET = 4096 };
 #define BAR_NUMBER_MAX (UINT64_C(1) << 48)
 
 uint64_t engine_save_layout(void)
 {
-    const uint64_t sizes[] = {8, /* changes when fields do that keep their size */
+    const uint64_t sizes[] = {9, /* changes when fields do that keep their size */
                               sizeof(struct piece_head),
                               sizeof(struct symbol_head),
                               sizeof(struct symbol),
@@ -51,6 +52,8 @@ uint64_t engine_save_layout(void)
                               sizeof(struct bar),
                               sizeof(struct whole_bar),
                               sizeof(struct kept_trade),
+                              sizeof(struct moment),
+                              sizeof(struct kept_alert),
                               DAILY_BARS,
                               sizeof(struct saved_fire),
                               sizeof(struct watch),
@@ -67,7 +70,8 @@ size_t engine_save_max(const struct engine_limits *l)
                (sizeof(struct symbol_head) + sizeof(struct symbol) + sizeof(struct attributes) +
                 sizeof(struct watch) + (BARS_IN_BUCKET + ENGINE_SAVE_BARS) * sizeof(struct whole_bar) +
                 (TRADES_IN_BUCKET + ENGINE_SAVE_TRADES) * sizeof(struct kept_trade)) +
-           DAILY_BARS * sizeof(struct bar) + (size_t)l->fires * sizeof(struct saved_fire);
+           DAILY_BARS * sizeof(struct bar) + (size_t)l->fires * sizeof(struct saved_fire) +
+           (alert_pool_words(l) + MOMENT_WORDS) * sizeof(uint64_t);
 }
 
 void engine_save_anew(struct engine *e)
@@ -117,12 +121,77 @@ static bool put(struct writer *w, const void *bytes, size_t n)
     return p != NULL;
 }
 
+/* The moments of a kept trade, at most two: their places. */
+static unsigned moments_of(const struct engine *e, uint32_t block, uint64_t no, struct moment m[2],
+                           uint64_t place[2])
+{
+    unsigned n = 0;
+    if (e->trades[block].trade[no % TRADES_BLOCK].flags & KEPT_DECIDED)
+        for (int at_close = 0; at_close < 2; at_close++)
+            n += moment_in(e, block, no, at_close, &m[n], &place[n]);
+    return n;
+}
+
+static uint32_t block_at(const struct engine *e, const struct symbol *s, uint64_t no)
+{
+    uint32_t i = s->trades.last;
+    while (i != NONE && e->trades[i].first > no)
+        i = e->trades[i].before;
+    return i;
+}
+
+/* Bytes of the moments of the next n unsaved trades; n becomes less where they are more than `most`. */
+static size_t alert_bytes(const struct engine *e, const struct symbol *s, uint32_t *n, size_t most)
+{
+    uint64_t no = first_unsaved_trade(e, s), place[2];
+    uint32_t block = *n ? block_at(e, s, no) : NONE;
+    size_t bytes = 0;
+    struct moment m[2];
+    for (uint32_t i = 0; i < *n; i++, no++) {
+        if (no == e->trades[block].first + e->trades[block].n)
+            block = e->trades[block].after;
+        size_t own = 0;
+        for (unsigned k = moments_of(e, block, no, m, place); k-- > 0;)
+            own += (MOMENT_WORDS + m[k].words) * sizeof(uint64_t);
+        if (i > 0 && bytes + own > most) {
+            *n = i;
+            break;
+        }
+        bytes += own;
+    }
+    return bytes;
+}
+
+/* Those that alert_bytes has counted. */
+static bool put_alerts(struct writer *w, const struct engine *e, const struct symbol *s, uint32_t n)
+{
+    uint64_t no = first_unsaved_trade(e, s), place[2];
+    uint32_t block = n ? block_at(e, s, no) : NONE;
+    struct moment m[2];
+    for (; n > 0; n--, no++) {
+        if (no == e->trades[block].first + e->trades[block].n)
+            block = e->trades[block].after;
+        unsigned moments = moments_of(e, block, no, m, place);
+        for (unsigned k = 0; k < moments; k++) {
+            m[k].older = 0;
+            size_t bytes = m[k].words * sizeof(uint64_t);
+            void *alerts = put(w, &m[k], sizeof m[k]) ? take(w, bytes) : NULL;
+            if (!alerts)
+                return false;
+            alert_get(e, place[k] + MOMENT_WORDS, alerts, m[k].words);
+        }
+    }
+    return true;
+}
+
 static bool put_head(struct writer *w, const struct engine *e, const struct symbol *s, uint32_t bars,
                      uint32_t trades)
 {
+    uint32_t counted = trades;
     struct symbol_head h = {.id = s->id,
                             .bars = bars,
                             .trades = trades,
+                            .alert_bytes = (uint32_t)alert_bytes(e, s, &counted, SIZE_MAX),
                             .first_trade = first_unsaved_trade(e, s),
                             .kept_from = first_kept(e, s),
                             .calendar = s->calendar,
@@ -251,7 +320,7 @@ static bool put_symbol(struct writer *w, const struct engine *e, const struct sy
     uint32_t trades = (uint32_t)(s->trades.end - first_unsaved_trade(e, s));
     if (!put_head(w, e, s, bars, trades) || !put(w, s, sizeof *s) ||
         (attributed && !put(w, attributes_of(e, s), sizeof(struct attributes))) || !put_bars(w, e, s, bars) ||
-        !put_trades(w, e, s, trades))
+        !put_trades(w, e, s, trades) || !put_alerts(w, e, s, trades))
         return false;
     memcpy(head + offsetof(struct symbol_head, attributed), &attributed, sizeof attributed);
     uint32_t fires = put_fires(w, e, s);
@@ -277,7 +346,9 @@ size_t engine_save(struct engine *e, uint32_t bucket, void *out, size_t max, enu
         uint64_t unsaved = s->bars_end - first_unsaved(s);
         uint64_t trades = s->trades.end - first_unsaved_trade(e, s);
         bool daily = s->n_daily && !s->daily_saved; /* all of them: they change once a day */
-        if (!daily && unsaved <= BARS_IN_BUCKET && trades <= TRADES_IN_BUCKET)
+        uint32_t few = trades < TRADES_IN_BUCKET ? (uint32_t)trades : TRADES_IN_BUCKET;
+        if (!daily && unsaved <= BARS_IN_BUCKET && trades <= TRADES_IN_BUCKET &&
+            alert_bytes(e, s, &few, SIZE_MAX) <= ALERT_BYTES_IN_BUCKET)
             continue;
         uint32_t n = daily                        ? s->n_daily
                      : unsaved < ENGINE_SAVE_BARS ? (uint32_t)unsaved
@@ -285,12 +356,14 @@ size_t engine_save(struct engine *e, uint32_t bucket, void *out, size_t max, enu
                  n_trades = daily                         ? 0
                             : trades < ENGINE_SAVE_TRADES ? (uint32_t)trades
                                                           : ENGINE_SAVE_TRADES;
+        alert_bytes(e, s, &n_trades, ENGINE_SAVE_ALERT_BYTES);
         *piece = daily ? ENGINE_PIECE_DAILY : ENGINE_PIECE_PART;
         h = (struct piece_head){.piece = *piece, .bucket = bucket, .symbols = 1};
         memcpy(out, &h, sizeof h);
         if (!put_head(&w, e, s, n, n_trades) ||
             !(daily ? put(&w, daily_of(e, s), n * sizeof(struct bar))
-                    : put_bars(&w, e, s, n) && put_trades(&w, e, s, n_trades)))
+                    : put_bars(&w, e, s, n) && put_trades(&w, e, s, n_trades) &&
+                          put_alerts(&w, e, s, n_trades)))
             return 0;
         if (daily) {
             s->daily_saved = true;
@@ -327,6 +400,13 @@ static bool get(struct reader *r, void *out, size_t n)
     memcpy(out, r->at, n);
     r->at += n;
     return true;
+}
+
+static bool skip(struct reader *r, size_t n)
+{
+    bool ok = (size_t)(r->end - r->at) >= n;
+    r->at += ok ? n : 0;
+    return ok;
 }
 
 static bool head_sound(const struct symbol_head *h)
@@ -392,6 +472,55 @@ static bool get_trades(struct reader *r, struct engine *e, struct symbol *s, con
             t.price_e9 <= 0 || t.updates > UPDATES_ALL || t.session > SESSION_POSTMARKET)
             return false;
         *trade_keep(e, s, t.id, t.event_ns) = t;
+    }
+    return true;
+}
+
+/* As each is of one rule, of what decides it, one cancel sends no more than there is room for. */
+static bool alert_sound(const struct engine *e, const struct kept_alert *a, const struct moment *m,
+                        int64_t rule_before)
+{
+    const struct loaded_rule *r = a->rule < e->n_rules ? &e->rule[a->rule] : NULL;
+    return r && r->id && a->rule > rule_before && !r->shadow && a->withdrawn <= 1 &&
+           a->n_operands == r->n_operands && a->n_clues == alert_clue_words(r) &&
+           (r->trigger == TRIGGER_BAR_CLOSE) == m->at_close;
+}
+
+static bool moment_sound(const struct engine *e, const struct moment *m, const uint8_t *alerts)
+{
+    struct reader r = {alerts, alerts + m->words * sizeof(uint64_t)};
+    struct kept_alert a;
+    int64_t before = -1;
+    for (uint32_t i = 0; i < m->n_alerts; i++, before = a.rule)
+        if (!get(&r, &a, sizeof a) || !alert_sound(e, &a, m, before) ||
+            !skip(&r, (size_t)(a.n_operands + a.n_clues) * sizeof(uint64_t)))
+            return false;
+    bool quoted = m->bid_e9 >= 0 && m->ask_e9 >= 0;
+    return r.at == r.end && m->n_alerts && time_sound(m->time_ns) && m->at_close <= 1 && m->halted <= 1 &&
+           (quoted || (m->bid_e9 == KEY_UNKNOWN && m->ask_e9 == KEY_UNKNOWN));
+}
+
+/* The moments of the trades before, in their order. */
+static bool get_alerts(struct reader *r, struct engine *e, const struct symbol *s,
+                       const struct symbol_head *h)
+{
+    struct reader own = {r->at, r->at};
+    uint64_t at_least = 2 * h->first_trade;
+    if (!skip(r, h->alert_bytes))
+        return false;
+    own.end = r->at;
+    while (own.at < own.end) {
+        struct moment m;
+        const struct kept_trade *t;
+        if (!get(&own, &m, sizeof m) || m.no >= h->first_trade + h->trades || m.no < h->first_trade)
+            return false;
+        const uint8_t *alerts = own.at;
+        uint64_t turn = 2 * m.no + m.at_close;
+        if (turn < at_least || !skip(&own, m.words * sizeof(uint64_t)) || !moment_sound(e, &m, alerts) ||
+            !(t = trade_at(e, s, m.no)) || !(t->flags & KEPT_DECIDED))
+            return false;
+        at_least = turn + 1;
+        moment_restore(e, trades_block_of(e, s, m.no), &m, alerts);
     }
     return true;
 }
@@ -503,14 +632,7 @@ static bool state_sound(const struct engine *e, const struct symbol *x, const st
            x->epoch <= e->epoch;
 }
 
-static bool skip(struct reader *r, size_t n)
-{
-    bool ok = (size_t)(r->end - r->at) >= n;
-    r->at += ok ? n : 0;
-    return ok;
-}
-
-static bool moment_sound(int64_t t, int64_t none)
+static bool time_or(int64_t t, int64_t none)
 {
     return t == none || (t >= 0 && t <= TIME_MAX_NS);
 }
@@ -518,12 +640,12 @@ static bool moment_sound(int64_t t, int64_t none)
 /* Whatever is computed with does not overflow; wrong values make wrong anomalies, no more. */
 static bool watch_sound(const struct watch *w)
 {
-    bool ok = moment_sound(w->silent_ns, NEVER_NS) && moment_sound(w->spread_ns, 0);
+    bool ok = time_or(w->silent_ns, NEVER_NS) && time_or(w->spread_ns, 0);
     uint32_t prices = w->prices.n < ANOMALY_TRADES ? w->prices.n : ANOMALY_TRADES;
     for (uint32_t i = 0; i < prices; i++)
-        ok = ok && w->prices.ring[i] > 0 && moment_sound(w->trade_ns[i], 0);
+        ok = ok && w->prices.ring[i] > 0 && time_or(w->trade_ns[i], 0);
     for (uint32_t i = 0; i < ANOMALY_KINDS; i++)
-        ok = ok && (!w->begun || moment_sound(w->last_ns[i], INT64_MIN));
+        ok = ok && (!w->begun || time_or(w->last_ns[i], INT64_MIN));
     return ok && w->begun <= 1 && (w->silent_ns == NEVER_NS || w->prices.n >= ANOMALY_TRADES || !w->begun);
 }
 
@@ -562,7 +684,7 @@ static bool get_symbol(struct reader *r, struct engine *e, const struct piece_he
         s->ready != NONE || s->within != NONE || s->fors != NONE || (last && x.n_daily != s->n_daily))
         return false;
     if (!last)
-        return get_bars(r, e, s, &h) && get_trades(r, e, s, &h) &&
+        return get_bars(r, e, s, &h) && get_trades(r, e, s, &h) && get_alerts(r, e, s, &h) &&
                skip(r, h.fires * sizeof(struct saved_fire) + (p->watched ? sizeof(struct watch) : 0));
     if (!get_bars(r, e, s, &h) || !take_bars(e, s, &x, &h))
         return false;
@@ -577,8 +699,8 @@ static bool get_symbol(struct reader *r, struct engine *e, const struct piece_he
     s->saved = 0;
     s->daily_saved = false;
     ahead_plan(e, s);
-    if (!get_trades(r, e, s, &h) || !take_kept(e, s, &x, &h) || !get_fires(r, e, s, h.fires) ||
-        (p->watched && !get_watch(r, e, s)))
+    if (!get_trades(r, e, s, &h) || !get_alerts(r, e, s, &h) || !take_kept(e, s, &x, &h) ||
+        !get_fires(r, e, s, h.fires) || (p->watched && !get_watch(r, e, s)))
         return false;
     final_update(e, s);
     rules_bind(e, s);
@@ -601,7 +723,8 @@ int engine_load(struct engine *e, const void *piece, size_t bytes, bool last, st
         struct symbol_head x;
         struct symbol *s;
         ok = get(&r, &x, sizeof x) && head_sound(&x) && (s = symbol_for(e, &x, h.bucket)) &&
-             (h.piece == ENGINE_PIECE_PART    ? get_bars(&r, e, s, &x) && get_trades(&r, e, s, &x)
+             (h.piece == ENGINE_PIECE_PART
+                  ? get_bars(&r, e, s, &x) && get_trades(&r, e, s, &x) && get_alerts(&r, e, s, &x)
               : h.piece == ENGINE_PIECE_DAILY ? get_daily(&r, e, s, &x)
                                               : get_day(&r, e, s, &x));
     } else if (ok) {
@@ -629,7 +752,8 @@ void engine_piece_symbols(const void *piece, size_t bytes, void (*f)(void *ctx, 
     for (uint32_t i = 0; i < h.symbols && get(&r, &x, sizeof x); i++) {
         size_t rest = sizeof(struct symbol) + (x.attributed ? sizeof(struct attributes) : 0) +
                       x.bars * sizeof(struct whole_bar) + x.trades * sizeof(struct kept_trade) +
-                      x.fires * sizeof(struct saved_fire) + (h.watched ? sizeof(struct watch) : 0);
+                      x.alert_bytes + x.fires * sizeof(struct saved_fire) +
+                      (h.watched ? sizeof(struct watch) : 0);
         if ((size_t)(r.end - r.at) < rest)
             return;
         r.at += rest;

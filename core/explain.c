@@ -5,6 +5,7 @@
 
 #include "core/decimal.h"
 #include "core/metric_value.h"
+#include "core/rule_truth.h"
 
 /* Text that is cut off where there is no more room. */
 struct label {
@@ -117,32 +118,15 @@ static void explain_sides(const struct engine *e, const struct symbol *s, const 
     }
 }
 
-static bool holds(const struct expr_node *x, int64_t key)
-{
-    switch ((enum expr_op)x->op) {
-    case EXPR_GT:
-        return key >= x->bound_hi;
-    case EXPR_GE:
-        return key >= x->bound_lo;
-    case EXPR_LT:
-        return key < x->bound_lo;
-    case EXPR_LE:
-        return key < x->bound_hi;
-    case EXPR_EQ:
-        return key >= x->bound_lo && key < x->bound_hi;
-    default:
-        return key < x->bound_lo || key >= x->bound_hi;
-    }
-}
-
 static enum explain_truth truth(const struct expr_node *x, const struct explain_node *now,
                                 const struct explain_node *before)
 {
     if (now->key == KEY_UNKNOWN)
         return EXPLAIN_UNKNOWN;
     if (!x->event)
-        return holds(x, now->key) ? EXPLAIN_TRUE : EXPLAIN_FALSE;
-    return before && before->key != KEY_UNKNOWN && !holds(x, before->key) && holds(x, now->key)
+        return comparison_holds(x, now->key) ? EXPLAIN_TRUE : EXPLAIN_FALSE;
+    return before && before->key != KEY_UNKNOWN && !comparison_holds(x, before->key) &&
+                   comparison_holds(x, now->key)
                ? EXPLAIN_TRUE
                : EXPLAIN_FALSE;
 }

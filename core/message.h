@@ -35,6 +35,7 @@
     X(BAR, "bar")                                                                                            \
     X(ALERT, "alert")                                                                                        \
     X(ANOMALY, "anomaly")                                                                                    \
+    X(HALT, "halt")                                                                                          \
     X(VALUES, "values")
 
 #define X(name, text) MSG_##name,
@@ -79,7 +80,8 @@ struct msg_cancel {
 };
 
 /* STATUS: trading in the symbol stops, or goes on. */
-enum status_kind { STATUS_TRADING, STATUS_HALTED };
+enum status_kind { STATUS_TRADING, STATUS_HALTED, STATUS_KINDS };
+extern const char *const halt_names[STATUS_KINDS]; /* "resumed", "halted" */
 struct msg_status {
     uint8_t kind; /* enum status_kind */
     uint8_t pad[7];
@@ -142,7 +144,8 @@ struct msg_bar {
 enum alert_kind { ALERT_FIRED, ALERT_REVISED, ALERT_WITHDRAWN };
 
 /* ALERT, emitted by the engine: event_ns is the symbol's time (the alert's timestamp), seq that of the
- * deciding message, recv_ns 0 until the scanner fills it in from that message (core never sees receive
+ * deciding message, or, where it is revised or withdrawn, of the cancel; all else that its id is made of
+ * stays; recv_ns 0 until the scanner fills it in from that message (core never sees receive
  * times). */
 struct msg_alert {
     uint32_t rule; /* the rule's slot */
@@ -171,6 +174,17 @@ struct msg_anomaly {
     double value, expected;
     /* continuation: */
     double score, threshold;
+    uint64_t id_hi, id_lo;
+};
+
+/* HALT, emitted by the engine where a STATUS stops trading in a symbol, or lets it go on: event_ns is the
+ * symbol's time. */
+struct msg_halt {
+    uint32_t sub; /* order among the events of one (seq, symbol) */
+    uint8_t kind; /* enum status_kind */
+    uint8_t pad[3];
+    char reason[24]; /* as the STATUS has it */
+    /* continuation: */
     uint64_t id_hi, id_lo;
 };
 
@@ -213,7 +227,7 @@ _Static_assert(sizeof(struct msg_trade) == 32 && sizeof(struct msg_quote) == 32 
                "ticks fit one slot");
 _Static_assert(offsetof(struct msg_bar, volume) == 32 && offsetof(struct msg_alert, price_e9) == 32 &&
                    offsetof(struct msg_history_bar, volume) == 32 &&
-                   offsetof(struct msg_anomaly, score) == 32,
+                   offsetof(struct msg_anomaly, score) == 32 && offsetof(struct msg_halt, id_hi) == 32,
                "continuations start where the first slot ends");
 
 /* What happens to a symbol at a time of its own: event_ns is of the stream, and the clocks go before it. One

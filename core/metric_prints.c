@@ -96,7 +96,7 @@ static void rebuild(const struct engine *e, const struct symbol *s, const struct
     int64_t newest_ns = INT64_MIN;
     *w = (struct window){0};
     for (uint32_t i = s->trades.last; i != NONE; i = e->trades[i].before)
-        for (uint32_t n = e->trades[i].n; n-- > 0;) {
+        for (uint32_t n = trades_in(s, &e->trades[i]); n-- > 0;) {
             uint64_t no = e->trades[i].first + n;
             const struct kept_trade *t = &e->trades[i].trade[n];
             if (!trade_sets_price(t))

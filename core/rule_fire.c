@@ -501,6 +501,8 @@ void rules_settle(struct engine *e, struct symbol *s, enum eval what)
         new_rules(e, s, cursor, &e->market, what);
         new_rules(e, s, cursor, scope_plan(e, s), what);
     }
+    e->settled_epoch = e->bind_epoch;
+    e->settled_restart = s->restart;
     e->bind_epoch = 0;
     e->arrived = false;
     e->n_changes = 0;

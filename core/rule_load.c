@@ -482,23 +482,36 @@ static uint32_t *take_u32(struct engine *e, size_t n)
     return arena_take(&e->built, (n + 1) * sizeof(uint32_t));
 }
 
-static void need_node(const struct engine *e, struct plan *p, uint8_t *seen, uint32_t node)
+void plan_need(const struct engine *e, struct plan *p, uint8_t *seen, uint32_t node)
 {
     if (seen[node])
         return;
     seen[node] = 1;
     p->n_nodes++;
+    p->n_on_print += metric_of_prints(&e->node[node].metric);
     const struct expr_term *t = &e->node[node].term;
     if (e->node[node].series && e->node[node].series != SERIES_DAILY)
         p->series |= (uint8_t)(1u << (e->node[node].series - 1));
     if (metric_has_indicator(&e->node[node].metric))
-        need_node(e, p, seen, e->node[node].keeper);
+        plan_need(e, p, seen, e->node[node].keeper);
     if (t->op == TERM_METRIC)
         return;
     if (t->left != TERM_NUMBER)
-        need_node(e, p, seen, t->left);
+        plan_need(e, p, seen, t->left);
     if (t->right != TERM_NUMBER)
-        need_node(e, p, seen, t->right);
+        plan_need(e, p, seen, t->right);
+}
+
+void plan_list(const struct engine *e, struct plan *p, const uint8_t *seen)
+{
+    p->n_nodes = p->n_on_print = 0;
+    for (uint32_t i = 0; i < e->n_nodes; i++) {
+        if (seen[i] != 1)
+            continue;
+        p->node[p->n_nodes++] = i;
+        if (metric_of_prints(&e->node[i].metric))
+            p->on_print[p->n_on_print++] = i;
+    }
 }
 
 /* One index from its sorted edges [lo, hi). False if memory is short. */
@@ -599,33 +612,23 @@ static bool plan_nodes(struct build *b, struct plan *p)
 {
     struct engine *e = b->e;
     uint8_t *seen = b->seen;
-    uint32_t n = 0;
     memset(seen, 0, e->n_nodes);
     for (uint32_t i = 0; p != &e->market && i < e->market.n_nodes; i++)
         seen[e->market.node[i]] = 2;
     for (uint32_t i = 0; i < p->n_indexes; i++)
-        need_node(e, p, seen, p->index[i].node);
+        plan_need(e, p, seen, p->index[i].node);
     for (uint32_t i = 0; p == &e->market && i < e->n_asked; i++)
-        need_node(e, p, seen, e->asked[i]);
+        plan_need(e, p, seen, e->asked[i]);
     for (uint32_t i = 0; i < p->n_instances; i++) {
         const struct loaded_rule *r = &e->rule[b->instance[p->instance[i]].rule];
         for (unsigned k = 0; k < r->n_operands; k++)
-            need_node(e, p, seen, r->operand[k]);
+            plan_need(e, p, seen, r->operand[k]);
     }
-    if (!(p->node = take_u32(e, p->n_nodes)))
+    p->node = take_u32(e, p->n_nodes);
+    p->on_print = take_u32(e, p->n_on_print);
+    if (!p->node || !p->on_print)
         return false;
-    for (uint32_t i = 0; i < e->n_nodes; i++)
-        if (seen[i] == 1)
-            p->node[n++] = i;
-    uint32_t prints = 0;
-    for (uint32_t i = 0; i < n; i++)
-        prints += metric_of_prints(&e->node[p->node[i]].metric);
-    if (!(p->on_print = take_u32(e, prints)))
-        return false;
-    p->n_on_print = 0;
-    for (uint32_t i = 0; i < n; i++)
-        if (metric_of_prints(&e->node[p->node[i]].metric))
-            p->on_print[p->n_on_print++] = p->node[i];
+    plan_list(e, p, seen);
     return true;
 }
 
@@ -739,13 +742,16 @@ static bool try_build(struct engine *e)
     size_t whole = e->built.size;
     e->built.size = edges_at & ~(size_t)15;
     bool ok = true;
-    e->step_slots = STEP_SLOTS_BARS + STEP_SLOTS_ANOMALIES;
+    e->step_slots = STEP_SLOTS_BARS + STEP_SLOTS_OTHERS;
     for (uint32_t i = 0; i < e->n_rules; i++) {
         struct loaded_rule *r = &e->rule[i];
         r->instance = NONE;
+        if (r->id) /* older versions too: their alerts may be revised, and those of a bar's end beside new
+                      ones */
+            e->step_slots += (r->trigger == TRIGGER_BAR_CLOSE ? 2 : 1) *
+                             msg_slots(MSG_FIRST_BYTES + 8 * (1u + r->n_operands) + r->text_bytes);
         if (!r->live)
             continue;
-        e->step_slots += msg_slots(MSG_FIRST_BYTES + 8 * (1u + r->n_operands) + r->text_bytes);
         if (r->symbols_len)
             each_symbol(r, add_scoped, &(struct scoped){&b, i});
         else

@@ -103,6 +103,8 @@ static enum truth within_look(struct engine *e, struct symbol *s, const struct i
     if (!f && (moment == TRUE || now == TRUE) && (f = memory_begin(e, s, in, FIRE_WITHIN)))
         within_wait(e, s, number_of(e, f), s->time_ns + x->bound_lo);
     if (f) {
+        f->before = was || f->last_ns > s->time_ns - x->bound_lo;
+        f->looked = e->seq;
         if (was || moment == TRUE || now == TRUE)
             f->last_ns = s->time_ns;
         f->now = (uint8_t)now;

@@ -13,6 +13,8 @@ struct rule_stats {
     uint64_t held_session;  /* true outside the rule's sessions */
     uint64_t held_halt;     /* true while the symbol was halted */
     uint64_t fired;
+    uint64_t revised;   /* alerts sent again with other values */
+    uint64_t withdrawn; /* … taken back */
 };
 
 #endif

@@ -90,4 +90,23 @@ static inline bool events_count(const struct engine *e, const struct symbol *s, 
     return !(e->bind_epoch && r->epoch > e->bind_epoch) && !(s->restart && r->recursive);
 }
 
+/* A comparison of a rule, asked for by itself. */
+static inline bool comparison_holds(const struct expr_node *x, int64_t key)
+{
+    switch ((enum expr_op)x->op) {
+    case EXPR_GT:
+        return key >= x->bound_hi;
+    case EXPR_GE:
+        return key >= x->bound_lo;
+    case EXPR_LT:
+        return key < x->bound_lo;
+    case EXPR_LE:
+        return key < x->bound_hi;
+    case EXPR_EQ:
+        return key >= x->bound_lo && key < x->bound_hi;
+    default:
+        return key < x->bound_lo || key >= x->bound_hi;
+    }
+}
+
 #endif

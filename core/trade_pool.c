@@ -115,12 +115,18 @@ struct kept_trade *trade_keep(struct engine *e, struct symbol *s, uint64_t id, i
     return &b->trade[no % TRADES_BLOCK];
 }
 
-static struct trades_block *block_of_trade(const struct engine *e, const struct symbol *s, uint64_t no)
+uint32_t trades_block_of(const struct engine *e, const struct symbol *s, uint64_t no)
 {
     for (uint32_t i = s->trades.last; i != NONE && no < s->trades.end; i = e->trades[i].before)
         if (no >= e->trades[i].first)
-            return &e->trades[i];
-    return NULL;
+            return i;
+    return NONE;
+}
+
+static struct trades_block *block_of_trade(const struct engine *e, const struct symbol *s, uint64_t no)
+{
+    uint32_t block = trades_block_of(e, s, no);
+    return block == NONE ? NULL : &e->trades[block];
 }
 
 struct kept_trade *trade_at(const struct engine *e, const struct symbol *s, uint64_t no)
@@ -189,5 +195,6 @@ void trades_cut(struct engine *e, struct symbol *s, uint64_t no)
         release(e, s, s->trades.last);
     if (s->trades.last != NONE)
         e->trades[s->trades.last].n = (uint32_t)(no - e->trades[s->trades.last].first);
+    moments_cut(e, s, no);
     s->trades.end = s->trades.last == NONE ? goes_on : no;
 }

@@ -42,7 +42,8 @@ static void format(struct text *t, const char *outbox_id, const struct outbox_re
     static const char *const kind[] = {[OUTBOX_ALERT] = "alert",
                                        [OUTBOX_BAR] = "bar",
                                        [OUTBOX_TRADE] = "trade",
-                                       [OUTBOX_ANOMALY] = "anomaly"};
+                                       [OUTBOX_ANOMALY] = "anomaly",
+                                       [OUTBOX_HALT] = "halt"};
     char name[256];
     snprintf(name, sizeof name, "%.*s", (int)r->name_len, r->name);
     text_printf(t, "{\"outbox\":\"%s\",\"offset\":%" PRIu64 ",\"symbol\":", outbox_id, r->offset);

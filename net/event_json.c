@@ -322,6 +322,46 @@ int event_json_anomaly(const struct msg *m, const struct event_symbol *symbol, c
     return t.full ? EVENT_JSON_SMALL : (int)(t.at - out);
 }
 
+/* What comes from a source may be anything: what is no plain character becomes '?'. */
+static void put_reason(struct text *t, const char *reason, size_t n)
+{
+    for (size_t i = 0; i < n && reason[i]; i++) {
+        bool plain = reason[i] >= ' ' && reason[i] < 127 && reason[i] != '"' && reason[i] != '\\';
+        put(t, plain ? &reason[i] : "?", 1);
+    }
+}
+
+int event_json_halt(const struct msg *m, const struct event_symbol *symbol, char *out, size_t size)
+{
+    struct msg_halt h;
+    struct text t = {out, out + size, false};
+    assert(m->type == MSG_HALT);
+    if (msg_slot_count(m) != msg_slots(sizeof h) || m->event_ns < 0)
+        return EVENT_JSON_MISMATCH;
+    msg_get(m, 0, &h, sizeof h);
+    if (h.kind >= STATUS_KINDS)
+        return EVENT_JSON_MISMATCH;
+    const char *type = halt_names[h.kind];
+    PUT(&t, "{\"id\":");
+    put_id(&t, h.id_hi, h.id_lo);
+    PUT(&t, ",\"symbol\":\"");
+    put_escaped(&t, symbol->name, symbol->name_len);
+    PUT(&t, "\",\"timestamp\":");
+    put_time(&t, m->event_ns);
+    PUT(&t, ",\"type\":\"");
+    put(&t, type, strlen(type));
+    PUT(&t, "\",\"reason\":\"");
+    put_reason(&t, h.reason, sizeof h.reason);
+    PUT(&t, "\",\"message\":\"");
+    put_escaped(&t, symbol->name, symbol->name_len);
+    PUT(&t, " ");
+    put(&t, type, strlen(type));
+    PUT(&t, "\",\"seq\":");
+    put_unsigned(&t, m->seq, 0);
+    PUT(&t, "}");
+    return t.full ? EVENT_JSON_SMALL : (int)(t.at - out);
+}
+
 int event_json(const struct msg *m, const struct event_rule *rule, const struct event_symbol *symbol,
                char *out, size_t size)
 {
@@ -330,6 +370,8 @@ int event_json(const struct msg *m, const struct event_rule *rule, const struct 
         return event_json_bar(m, symbol, out, size);
     case MSG_ANOMALY:
         return event_json_anomaly(m, symbol, out, size);
+    case MSG_HALT:
+        return event_json_halt(m, symbol, out, size);
     default:
         return rule ? event_json_alert(m, rule, symbol, out, size) : EVENT_JSON_MISMATCH;
     }
@@ -339,6 +381,7 @@ uint32_t event_sub(const struct msg *m)
 {
     return m->type == MSG_BAR     ? msg_bar_get(m).sub
            : m->type == MSG_ALERT ? ((const struct msg_alert *)m->first)->sub
+           : m->type == MSG_HALT  ? ((const struct msg_halt *)m->first)->sub
                                   : ((const struct msg_anomaly *)m->first)->sub;
 }
 

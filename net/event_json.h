@@ -1,4 +1,4 @@
-/* Events of the engine as JSON: alert, bar and anomaly as clients get them (keys and their order are a
+/* Events of the engine as JSON: alert, bar, anomaly and halt as clients get them (keys and their order are a
  * contract).
  *
  *   {"id":"32 hex digits","rule_id":…,"rule_name":…,"rule_version":1,"symbol":"SPY",
@@ -60,6 +60,11 @@ int event_json_bar(const struct msg *m, const struct event_symbol *symbol, char 
     __attribute__((warn_unused_result));
 
 int event_json_anomaly(const struct msg *m, const struct event_symbol *symbol, char *out, size_t size)
+    __attribute__((warn_unused_result));
+/* A halt or its end, "type":"halted" or "resumed":
+ *   {"id":"32 hex digits","symbol":"SPY","timestamp":"…","type":"halted","reason":"LUDP","message":"SPY
+ * halted", "seq":123} reason is "" if the source gave none. As above. */
+int event_json_halt(const struct msg *m, const struct event_symbol *symbol, char *out, size_t size)
     __attribute__((warn_unused_result));
 
 /* Any of them; `rule` is the alert's, NULL if it is not known (EVENT_JSON_MISMATCH), or it is no alert. */

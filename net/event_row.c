@@ -40,6 +40,11 @@ const struct event_column event_anomaly_columns[] = {
     {"seq", EVENT_INTEGER},
 };
 
+const struct event_column event_halt_columns[] = {
+    {"timestamp", EVENT_TIME}, {"", EVENT_NS},         {"id", EVENT_ID},        {"symbol", EVENT_TEXT},
+    {"type", EVENT_TEXT},      {"reason", EVENT_TEXT}, {"message", EVENT_TEXT}, {"seq", EVENT_INTEGER},
+};
+
 /* The columns of a kind of events. */
 static const struct {
     const struct event_column *column;
@@ -48,6 +53,7 @@ static const struct {
     [OUTBOX_ALERT] = {event_alert_columns, EVENT_ALERT_COLUMNS},
     [OUTBOX_BAR] = {event_bar_columns, EVENT_BAR_COLUMNS},
     [OUTBOX_ANOMALY] = {event_anomaly_columns, EVENT_ANOMALY_COLUMNS},
+    [OUTBOX_HALT] = {event_halt_columns, EVENT_HALT_COLUMNS},
 };
 
 /* Behind the string whose first byte is s, at its closing quote; `end` if it has none. */

@@ -23,10 +23,17 @@ struct event_column {
     enum event_type type;
 };
 
-enum { EVENT_ALERT_COLUMNS = 13, EVENT_BAR_COLUMNS = 10, EVENT_ANOMALY_COLUMNS = 13, EVENT_COLUMNS_MAX = 13 };
+enum {
+    EVENT_ALERT_COLUMNS = 13,
+    EVENT_BAR_COLUMNS = 10,
+    EVENT_ANOMALY_COLUMNS = 13,
+    EVENT_HALT_COLUMNS = 8,
+    EVENT_COLUMNS_MAX = 13
+};
 extern const struct event_column event_alert_columns[EVENT_ALERT_COLUMNS];
 extern const struct event_column event_bar_columns[EVENT_BAR_COLUMNS];
 extern const struct event_column event_anomaly_columns[EVENT_ANOMALY_COLUMNS];
+extern const struct event_column event_halt_columns[EVENT_HALT_COLUMNS];
 
 /* A value as it is in the JSON: of a string what is between the quotes, still escaped. */
 struct event_value {

@@ -17,7 +17,7 @@ struct migration {
     const char *name, *up, *down;
 };
 
-enum { MIGRATIONS_POSTGRES = 2, MIGRATIONS_SQLITE = 2 };
+enum { MIGRATIONS_POSTGRES = 4, MIGRATIONS_SQLITE = 4 };
 extern const struct migration migrations_postgres[MIGRATIONS_POSTGRES];
 extern const struct migration migrations_sqlite[MIGRATIONS_SQLITE];
 

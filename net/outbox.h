@@ -16,12 +16,22 @@
 #include "core/message.h"
 
 /* A trade is in no outbox: it is what a sink that reads the journal has as a record. */
-enum outbox_kind { OUTBOX_ALERT = 1, OUTBOX_BAR = 2, OUTBOX_TRADE = 3, OUTBOX_ANOMALY = 4 };
+enum outbox_kind {
+    OUTBOX_ALERT = 1,
+    OUTBOX_BAR = 2,
+    OUTBOX_TRADE = 3,
+    OUTBOX_ANOMALY = 4,
+    OUTBOX_HALT = 5,
+    OUTBOX_KINDS
+};
 
-/* Of an event: ALERT, BAR or ANOMALY. */
+/* Of an event: ALERT, BAR, ANOMALY or HALT. */
 static inline enum outbox_kind outbox_kind_of(const struct msg *event)
 {
-    return event->type == MSG_ALERT ? OUTBOX_ALERT : event->type == MSG_BAR ? OUTBOX_BAR : OUTBOX_ANOMALY;
+    return event->type == MSG_ALERT  ? OUTBOX_ALERT
+           : event->type == MSG_BAR  ? OUTBOX_BAR
+           : event->type == MSG_HALT ? OUTBOX_HALT
+                                     : OUTBOX_ANOMALY;
 }
 
 struct outbox_record {

@@ -100,6 +100,9 @@ SETTING_ENUMS(X)
     X(INT, limits, trades, "4194304", 0, 1073741824, "", "", 1,                                              \
       "Prints kept for corrections (bars.corrections); the oldest go first. Each takes 51 bytes, once "      \
       "used.")                                                                                               \
+    X(INT, limits, alerts, "1048576", 0, 67108864, "", "", 1,                                                \
+      "Alerts kept for as long as the print that decided each may be cancelled (bars.corrections), as many " \
+      "as of about 64 bytes; the oldest go first, 0 keeps none.")                                            \
     X(POW2, rings, tick_slots, "65536", 64, 4194304, "slots", "SCANNER_BUFFER_SIZE", 0,                      \
       "Slots of 64 bytes in each ring from ingest to a scanner. 65536 (4 MiB) stays in the L3 cache.")       \
     X(POW2, rings, event_slots, "16384", 64, 4194304, "slots", "", 0,                                        \
@@ -169,6 +172,8 @@ SETTING_ENUMS(X)
       "About how many entries the stream `bars.finalized` keeps.")                                           \
     X(INT, redis, anomalies_maxlen, "100000", 1, 1000000000, "entries", "", 0,                               \
       "About how many entries the stream `anomalies:stream` keeps.")                                         \
+    X(INT, redis, events_maxlen, "100000", 1, 1000000000, "entries", "", 0,                                  \
+      "About how many entries the stream events (halts) keeps.")                                             \
     X(INT, redis, batch, "500", 1, 10000, "events", "", 0,                                                   \
       "Events per transaction: more is faster, fewer is sooner.")                                            \
     X(BOOL, redis, publish_prices, "true", 0, 0, "", "", 0,                                                  \

@@ -109,7 +109,7 @@ struct sink_config {
         *redis_password_file; /* NULL or "" = none; first line "password", "user:password" or ":pass:word" */
     const char *redis_trade_channel;
     bool redis_prices, redis_live_bars, redis_quotes; /* what is published of latest prices */
-    uint64_t redis_alerts_maxlen, redis_bars_maxlen, redis_anomalies_maxlen;
+    uint64_t redis_alerts_maxlen, redis_bars_maxlen, redis_anomalies_maxlen, redis_events_maxlen;
     struct sink_price_source prices; /* for a sink that is to publish them */
 
     struct histogram *deliver_ns;             /* duration of each delivery; may be NULL */

@@ -54,7 +54,8 @@ enum {
 static const char *const topic_of[] = {[OUTBOX_ALERT] = "alerts",
                                        [OUTBOX_BAR] = "bars",
                                        [OUTBOX_TRADE] = "market_data",
-                                       [OUTBOX_ANOMALY] = "anomalies"};
+                                       [OUTBOX_ANOMALY] = "anomalies",
+                                       [OUTBOX_HALT] = "events"};
 enum { KINDS = sizeof topic_of / sizeof *topic_of };
 
 struct kafka {
@@ -553,7 +554,7 @@ static int put_envelope(struct kafka *k, const struct outbox_record *r, struct e
         return error_set(err, "event %" PRIu64 ": found %.*s, expected an event", r->offset,
                          r->json_len < 200 ? (int)r->json_len : 200, r->json);
     struct span revision = {"", 0};
-    if (r->kind != OUTBOX_ANOMALY) /* which has none */
+    if (r->kind != OUTBOX_ANOMALY && r->kind != OUTBOX_HALT) /* which have none */
         revision = revision_suffix(r->json, r->json_len, suffix);
     snprintf(id, sizeof id, "%.*s%s%.*s%.*s", name.len, name.at, has_id ? "" : "@", has_id ? 0 : time.len,
              time.at, revision.len, revision.at);

@@ -1,6 +1,6 @@
-/* PostgreSQL: alerts into alert_history, bars into bars_1m, anomalies into anomalies, the cursor into
- * ringtape_cursor, one transaction per batch. The tables are made by net/migrate, the partitions of a month
- * of event time (and of the next) when its first event comes.
+/* PostgreSQL: alerts into alert_history, bars into bars_1m, anomalies into anomalies, halts into events, the
+ * cursor into ringtape_cursor, one transaction per batch. The tables are made by net/migrate, the partitions
+ * of a month of event time (and of the next) when its first event comes.
  *
  * A batch is one query string: BEGIN, the cursor's conditional UPDATE, COPY in binary, COMMIT. If the UPDATE
  * finds no row, the COPY behind it is ended with an error, which undoes the transaction: COMMIT is not
@@ -43,7 +43,8 @@ enum {
 #define ANOMALY_COLUMNS                                                                                      \
     "\"timestamp\", event_ns, id, symbol, type, severity, price, value, expected, score, threshold, "        \
     "message, seq"
-#define LOCK "BEGIN; SELECT pg_advisory_xact_lock(1920233588, 1)" /* "rtpt" */
+#define HALT_COLUMNS "\"timestamp\", event_ns, id, symbol, type, reason, message, seq"
+#define LOCK         "BEGIN; SELECT pg_advisory_xact_lock(1920233588, 1)" /* "rtpt" */
 
 struct postgres {
     const struct sink_config *config;
@@ -483,10 +484,11 @@ static void compose(const struct postgres *p, uint64_t next_offset, const bool k
     int n = snprintf(
         sql, SQL_BYTES,
         "BEGIN; UPDATE ringtape_cursor SET outbox_id = '%s', next_offset = %" PRIu64
-        ", updated_at = now() WHERE node = %s AND outbox_id = '%s' AND next_offset = %" PRIu64 "; %s%s%s%s",
+        ", updated_at = now() WHERE node = %s AND outbox_id = '%s' AND next_offset = %" PRIu64 "; %s%s%s%s%s",
         p->config->outbox_id, next_offset, p->node, p->cursor.outbox_id, p->cursor.offset,
         kinds[OUTBOX_ALERT] ? "COPY alert_history (" ALERT_COLUMNS ") FROM STDIN (FORMAT binary); " : "",
         kinds[OUTBOX_ANOMALY] ? "COPY anomalies (" ANOMALY_COLUMNS ") FROM STDIN (FORMAT binary); " : "",
+        kinds[OUTBOX_HALT] ? "COPY events (" HALT_COLUMNS ") FROM STDIN (FORMAT binary); " : "",
         kinds[OUTBOX_BAR]
             ? "COPY ringtape_bars (" BAR_COLUMNS ") FROM STDIN (FORMAT binary); INSERT INTO bars_1m "
               "(" BAR_COLUMNS ") SELECT " BAR_COLUMNS " FROM ringtape_bars ON CONFLICT DO NOTHING; "
@@ -496,8 +498,8 @@ static void compose(const struct postgres *p, uint64_t next_offset, const bool k
 }
 
 /* The order of the COPYs in a batch. */
-static const enum outbox_kind copies[] = {OUTBOX_ALERT, OUTBOX_ANOMALY, OUTBOX_BAR};
-enum { KINDS = OUTBOX_ANOMALY + 1 };
+static const enum outbox_kind copies[] = {OUTBOX_ALERT, OUTBOX_ANOMALY, OUTBOX_HALT, OUTBOX_BAR};
+enum { KINDS = OUTBOX_KINDS };
 
 /* How far a batch's statements have come. */
 struct progress {

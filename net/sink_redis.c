@@ -1,9 +1,9 @@
 /* Redis: stream `alerts` {alert: json} and channel `alerts` (best effort), stream `bars.finalized` {bar:
- * json}, `anomalies:stream` {ticker, price, z, ts_ms, anomaly: json}, bounded by an approximate MAXLEN. The
- * anomalies of a symbol are also in the ZSET `anomalies:SYM`, JSON by millisecond, the latest ones. Latest
- * prices are no events: they are set as they are now,
- * never queued: `price:SYM` and the trade channel, the hash `quotes:latest:SYM` {price, ts_ms} and the
- * channel `quotes:pubsub`, and `livebar:SYM`, which lives for LIVE_BAR_S after its last trade.
+ * json}, `anomalies:stream` {ticker, price, z, ts_ms, anomaly: json}, `events` {event: json}, bounded by an
+ * approximate MAXLEN. The anomalies of a symbol are also in the ZSET `anomalies:SYM`, JSON by millisecond,
+ * the latest ones. Latest prices are no events: they are set as they are now, never queued: `price:SYM` and
+ * the trade channel, the hash `quotes:latest:SYM` {price, ts_ms} and the channel `quotes:pubsub`, and
+ * `livebar:SYM`, which lives for LIVE_BAR_S after its last trade.
  *
  * The cursor is the string `ringtape:cursor:NODE`, "<outbox id> <offset>". One script does a batch: it
  * compares the cursor, writes, moves the cursor. The cursor is written before the first event too, with the
@@ -40,7 +40,7 @@
 
 enum {
     CURSOR_BYTES = SINK_OUTBOX_ID_MAX + 24,
-    ARGS_BEFORE_EVENTS = 16,
+    ARGS_BEFORE_EVENTS = 18,
     ARGS_OF_EVENT = 6, /* at most */
     MS_BYTES = 24,
     HOLDER_BYTES = 160,
@@ -49,15 +49,16 @@ enum {
 #define LIVE_BAR_S       "300"
 #define ANOMALIES_BEHIND "1001" /* the ZSET of a symbol keeps 1000 */
 
-/* KEYS: cursor, alerts, bars, anomalies, lease. ARGV: the cursor expected ("?" to ask), outbox id, offset of
- * the first event, MAXLEN of alerts, of bars, of anomalies, who we are, for how long (ms, 0 to give the lease
- * back); then for each event 2 (alert), 3 (bar) or 4 (anomaly), its millisecond, its JSON; of an anomaly also
+/* KEYS: cursor, alerts, bars, anomalies, events, lease. ARGV: the cursor expected ("?" to ask), outbox id,
+ * offset of the first event, MAXLEN of alerts, of bars, of anomalies, of events, who we are, for how long
+ * (ms, 0 to give the lease back); then for each event 2 (alert), 3 (bar), 4 (anomaly) or 5 (halt), its
+ * millisecond, its JSON; of an anomaly also
  * symbol, price, score. Returns {events written, or -1 if the cursor is
  * another, -2 if the lease is; the cursor; why it stopped, or who has the lease; why channels do not hear}.
  */
 static const char script[] =
-    "local kinds, last = {'string', 'stream', 'stream', 'stream', 'string'}, {}\n"
-    "for i = 1, 5 do\n"
+    "local kinds, last = {'string', 'stream', 'stream', 'stream', 'stream', 'string'}, {}\n"
+    "for i = 1, 6 do\n"
     "  local found = redis.call('TYPE', KEYS[i]).ok\n"
     "  if found ~= 'none' and found ~= kinds[i] then\n"
     "    return redis.error_reply('WRONGTYPE the key ' .. KEYS[i] .. ' holds a ' .. found .. ', expected a ' "
@@ -75,16 +76,16 @@ static const char script[] =
     "  end\n"
     "end\n"
     "local cursor = redis.call('GET', KEYS[1]) or ''\n"
-    "local holder = redis.call('GET', KEYS[5])\n"
-    "if ARGV[8] == '0' then\n"
-    "  if holder == ARGV[7] then redis.call('DEL', KEYS[5]) end\n"
+    "local holder = redis.call('GET', KEYS[6])\n"
+    "if ARGV[9] == '0' then\n"
+    "  if holder == ARGV[8] then redis.call('DEL', KEYS[6]) end\n"
     "  return {0, cursor, '', ''}\n"
     "end\n"
-    "if holder and holder ~= ARGV[7] then return {-2, cursor, holder, ''} end\n"
+    "if holder and holder ~= ARGV[8] then return {-2, cursor, holder, ''} end\n"
     "if cursor ~= ARGV[1] then return {-1, cursor, '', ''} end\n"
-    "local leased = redis.pcall('SET', KEYS[5], ARGV[7], 'PX', ARGV[8])\n"
+    "local leased = redis.pcall('SET', KEYS[6], ARGV[8], 'PX', ARGV[9])\n"
     "if leased.err then return leased end\n"
-    "if #ARGV == 8 then return {0, cursor, '', ''} end\n"
+    "if #ARGV == 9 then return {0, cursor, '', ''} end\n"
     "local function set(n)\n"
     "  cursor = string.format('%s %.0f', ARGV[2], tonumber(ARGV[3]) + n)\n"
     "  return redis.pcall('SET', KEYS[1], cursor)\n"
@@ -92,8 +93,8 @@ static const char script[] =
     "local function refusal(reply) return type(reply) == 'table' and reply.err end\n"
     "local probe = set(0)\n"
     "if probe.err then return probe end\n"
-    "local fields, n, stopped, unheard = {'', 'alert', 'bar', 'anomaly'}, 0, '', ''\n"
-    "local i = 9\n"
+    "local fields, n, stopped, unheard = {'', 'alert', 'bar', 'anomaly', 'event'}, 0, '', ''\n"
+    "local i = 10\n"
     "while i <= #ARGV do\n"
     "  local k, ms, json = tonumber(ARGV[i]), tonumber(ARGV[i + 1]), ARGV[i + 2]\n"
     "  local id = last[k]\n"
@@ -146,7 +147,7 @@ __attribute__((format(printf, 2, 3))) static void say(const struct redis *r, con
 }
 
 #define RIGHTS                                                                                               \
-    "~ringtape:cursor:* ~alerts ~bars.finalized ~anomalies:* ~price:* ~livebar:* ~quotes:latest:* "          \
+    "~ringtape:cursor:* ~alerts ~bars.finalized ~anomalies:* ~events ~price:* ~livebar:* ~quotes:latest:* "  \
     "~toplist:* &* +@all -@dangerous"
 
 /* What to do about an error of the server, by the word that it starts with (or has in it, where a script
@@ -165,8 +166,8 @@ static const char *advice(const char *text)
         {"ACL failure", "give the user " RIGHTS},
         {"LOADING", "the server is starting; no need to do anything"},
         {"READONLY", "this is a replica: set sinks.redis to the primary"},
-        {"OOM", "raise the server's maxmemory, or lower redis.alerts_maxlen, redis.bars_maxlen and "
-                "redis.anomalies_maxlen"},
+        {"OOM", "raise the server's maxmemory, or lower redis.alerts_maxlen, redis.bars_maxlen, "
+                "redis.anomalies_maxlen and redis.events_maxlen"},
         {"MISCONF", "the server cannot save to its disk: see its log"},
         {"NOREPLICAS", "the server wants more replicas than are connected (min-replicas-to-write)"},
         {"BUSY", "another client's script runs for too long: SCRIPT KILL"},
@@ -292,15 +293,17 @@ static void put_arg(struct redis *r, int at, const char *text, size_t len)
 
 /* The arguments up to the events; the texts must live until the command is sent. */
 static void put_head(struct redis *r, const char *expected, const char *offset, const char *alerts_maxlen,
-                     const char *bars_maxlen, const char *anomalies_maxlen, const char *lease_ms)
+                     const char *bars_maxlen, const char *anomalies_maxlen, const char *events_maxlen,
+                     const char *lease_ms)
 {
     const char *const head[ARGS_BEFORE_EVENTS] = {"EVALSHA",
                                                   r->sha,
-                                                  "5",
+                                                  "6",
                                                   r->key,
                                                   "alerts",
                                                   "bars.finalized",
                                                   "anomalies:stream",
+                                                  "events",
                                                   r->lease,
                                                   expected,
                                                   r->config->outbox_id,
@@ -308,6 +311,7 @@ static void put_head(struct redis *r, const char *expected, const char *offset, 
                                                   alerts_maxlen,
                                                   bars_maxlen,
                                                   anomalies_maxlen,
+                                                  events_maxlen,
                                                   r->holder,
                                                   lease_ms};
     for (int i = 0; i < ARGS_BEFORE_EVENTS; i++)
@@ -326,7 +330,7 @@ static int in_use(const struct redis *r, const char *holder, struct error *err)
 
 static int read_cursor(struct redis *r, struct sink_cursor *cursor, struct error *err)
 {
-    put_head(r, "?", "0", "0", "0", "0", LEASE_MS);
+    put_head(r, "?", "0", "0", "0", "0", "0", LEASE_MS);
     redisReply *reply = run_script(r, ARGS_BEFORE_EVENTS, err);
     if (!reply)
         return -1;
@@ -357,7 +361,7 @@ static void redis_close(void *state)
     struct redis *r = state;
     struct error ignored;
     if (r->link && r->holding && !redis_link_broken(r->link)) {
-        put_head(r, "", "0", "0", "0", "0", "0");
+        put_head(r, "", "0", "0", "0", "0", "0", "0");
         freeReplyObject(run_script(r, ARGS_BEFORE_EVENTS, &ignored));
     }
     if (r->link)
@@ -467,17 +471,20 @@ static int redis_deliver(void *state, const struct outbox_record *record, uint32
                          struct error *err)
 {
     struct redis *r = state;
-    char offset[24], alerts_maxlen[24], bars_maxlen[24], anomalies_maxlen[24];
+    char offset[24], alerts_maxlen[24], bars_maxlen[24], anomalies_maxlen[24], events_maxlen[24];
+    static const char *const stream_of[OUTBOX_KINDS] = {
+        [OUTBOX_ALERT] = "2", [OUTBOX_BAR] = "3", [OUTBOX_ANOMALY] = "4", [OUTBOX_HALT] = "5"};
     snprintf(offset, sizeof offset, "%" PRIu64, record[0].offset);
     snprintf(alerts_maxlen, sizeof alerts_maxlen, "%" PRIu64, r->config->redis_alerts_maxlen);
     snprintf(bars_maxlen, sizeof bars_maxlen, "%" PRIu64, r->config->redis_bars_maxlen);
     snprintf(anomalies_maxlen, sizeof anomalies_maxlen, "%" PRIu64, r->config->redis_anomalies_maxlen);
-    put_head(r, r->cursor, offset, alerts_maxlen, bars_maxlen, anomalies_maxlen, LEASE_MS);
+    snprintf(events_maxlen, sizeof events_maxlen, "%" PRIu64, r->config->redis_events_maxlen);
+    put_head(r, r->cursor, offset, alerts_maxlen, bars_maxlen, anomalies_maxlen, events_maxlen, LEASE_MS);
     int at = ARGS_BEFORE_EVENTS;
     for (uint32_t i = 0; i < n; i++) {
         int64_t ms = record[i].event_ns > 0 ? record[i].event_ns / 1000000 : 0;
         int ms_len = snprintf(r->ms[i], MS_BYTES, "%" PRId64, ms);
-        put_arg(r, at++, record[i].kind == OUTBOX_ALERT ? "2" : record[i].kind == OUTBOX_BAR ? "3" : "4", 1);
+        put_arg(r, at++, stream_of[record[i].kind], 1);
         put_arg(r, at++, r->ms[i], (size_t)ms_len);
         put_arg(r, at++, record[i].json, record[i].json_len);
         if (record[i].kind != OUTBOX_ANOMALY)
@@ -635,7 +642,7 @@ static int redis_probe(void *state, struct error *err)
 {
     struct redis *r = state;
     uint32_t accepted;
-    put_head(r, r->cursor, "0", "0", "0", "0", LEASE_MS);
+    put_head(r, r->cursor, "0", "0", "0", "0", "0", LEASE_MS);
     redisReply *reply = run_script(r, ARGS_BEFORE_EVENTS, err);
     if (!reply)
         return -1;

@@ -1,6 +1,6 @@
-/* SQLite: alerts into alert_history, bars into bars_1m, anomalies into anomalies, the cursor into
- * ringtape_cursor, one transaction per batch that is on disk when it ends (WAL, synchronous = FULL). The
- * tables are made by net/migrate.
+/* SQLite: alerts into alert_history, bars into bars_1m, anomalies into anomalies, halts into events, the
+ * cursor into ringtape_cursor, one transaction per batch that is on disk when it ends (WAL, synchronous =
+ * FULL). The tables are made by net/migrate.
  *
  * A file that is moved, replaced or deleted while it is open would take events that nobody sees: before each
  * batch the path must still lead to the file that was opened. */
@@ -28,6 +28,7 @@ enum {
     STATEMENT_ALERT,
     STATEMENT_BAR,
     STATEMENT_ANOMALY,
+    STATEMENT_HALT,
     STATEMENT_COMMIT,
     STATEMENTS
 };
@@ -44,6 +45,8 @@ static const char *const statements[STATEMENTS] = {
     [STATEMENT_ANOMALY] = "INSERT INTO anomalies (timestamp, event_ns, id, symbol, type, severity, price, "
                           "value, expected, score, threshold, message, seq) "
                           "VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)",
+    [STATEMENT_HALT] = "INSERT INTO events (timestamp, event_ns, id, symbol, type, reason, message, seq) "
+                       "VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
     [STATEMENT_COMMIT] = "COMMIT",
 };
 
@@ -280,9 +283,11 @@ static int move_cursor(struct sqlite *s, const struct sink_cursor *next, struct 
 /* Everything but times is bound as text: the columns' affinities make numbers of it. */
 static int insert(struct sqlite *s, const struct outbox_record *r, struct error *err)
 {
-    int which = r->kind == OUTBOX_ALERT ? STATEMENT_ALERT
-                : r->kind == OUTBOX_BAR ? STATEMENT_BAR
-                                        : STATEMENT_ANOMALY;
+    static const int which_of[OUTBOX_KINDS] = {[OUTBOX_ALERT] = STATEMENT_ALERT,
+                                               [OUTBOX_BAR] = STATEMENT_BAR,
+                                               [OUTBOX_ANOMALY] = STATEMENT_ANOMALY,
+                                               [OUTBOX_HALT] = STATEMENT_HALT};
+    int which = which_of[r->kind];
     sqlite3_stmt *statement = s->statement[which];
     struct event_row row;
     size_t used = 0;

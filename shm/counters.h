@@ -94,6 +94,7 @@
     C(PUBLISHER_ALERTS, "alerts", counter, "alerts", "alerts stored in the outbox")                          \
     C(PUBLISHER_BARS, "bars", counter, "bars", "bars stored in the outbox")                                  \
     C(PUBLISHER_ANOMALIES, "anomalies", counter, "anomalies", "anomalies stored in the outbox")              \
+    C(PUBLISHER_HALTS, "halts", counter, "events", "halts and their ends stored in the outbox")              \
     C(PUBLISHER_DUPLICATES_DROPPED, "duplicates_dropped", counter, "events",                                 \
       "events emitted again after a restart that were stored already")                                       \
     C(PUBLISHER_DURABLE_WAITS, "durable_waits", counter, "",                                                 \

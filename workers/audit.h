@@ -14,8 +14,8 @@
 
 #include <jansson.h>
 
-enum { AUDIT_TRIMMED = 255 };              /* it was there: the sink keeps only so many */
-enum { AUDIT_KINDS = OUTBOX_ANOMALY + 1 }; /* enum outbox_kind is below it */
+enum { AUDIT_TRIMMED = 255 };        /* it was there: the sink keeps only so many */
+enum { AUDIT_KINDS = OUTBOX_KINDS }; /* enum outbox_kind is below it */
 enum { AUDIT_REASONS = 8, AUDIT_STAGES = 24, AUDIT_FINDINGS = 20, AUDIT_TEXT = 160 };
 
 /* delivered + reasons = produced where all is well. */
@@ -93,6 +93,7 @@ struct audit_sink {
     struct audit_stage *stage;           /* of alerts */
     struct audit_stage *bars_stage;      /* NULL: it takes none */
     struct audit_stage *anomalies_stage; /* NULL: it takes none */
+    struct audit_stage *halts_stage;     /* NULL: it takes none */
     uint8_t *times;                      /* per event: how often it is there, at most 2; or AUDIT_TRIMMED */
     void *state;                         /* of the kind of sink */
 };
@@ -100,7 +101,7 @@ struct audit_sink {
 /* A kind of sink. Nothing is written to it. */
 struct audit_sink_ops {
     const char *name;
-    const char *alerts, *bars, *anomalies;          /* names of the stages; NULL: it takes none of them */
+    const char *alerts, *bars, *anomalies, *halts;  /* names of the stages; NULL: it takes none of them */
     const char *(*where)(const struct settings *s); /* what the sink writes to, "" if it is not in use */
     /* Reads the cursor; -1 with err: the sink cannot be read, nothing is left open. */
     int (*open)(struct audit *a, struct audit_sink *s, struct error *err);
@@ -117,7 +118,10 @@ int audit_node(const struct audit *a, const struct settings *s, char name[SETTIN
 /* The stage of that kind of events, NULL if the sink takes none. */
 static inline struct audit_stage *audit_sink_stage(const struct audit_sink *s, enum outbox_kind kind)
 {
-    return kind == OUTBOX_ALERT ? s->stage : kind == OUTBOX_BAR ? s->bars_stage : s->anomalies_stage;
+    return kind == OUTBOX_ALERT  ? s->stage
+           : kind == OUTBOX_BAR  ? s->bars_stage
+           : kind == OUTBOX_HALT ? s->halts_stage
+                                 : s->anomalies_stage;
 }
 
 /* The sink cannot be read any further: its stages are not checked. */

@@ -1,6 +1,6 @@
-/* The audit of the Kafka sink: the committed records of the topics `alerts`, `bars` and `anomalies` against
- * what lies before the cursor, which is the node's last record in `ringtape.cursors`. It consumes, and
- * commits nothing, so no group knows of it.
+/* The audit of the Kafka sink: the committed records of the topics `alerts`, `bars`, `anomalies` and `events`
+ * against what lies before the cursor, which is the node's last record in `ringtape.cursors`. It consumes,
+ * and commits nothing, so no group knows of it.
  *
  * The ends of the topics are read behind the cursor's. A transaction may be open before them: its end is
  * waited for, as every reader of committed records does. Other nodes and outboxes of before may have written
@@ -15,7 +15,7 @@
 
 #include "net/kafka_link.h"
 
-enum { ANSWER_MS = 5000, READ_MS = 30000, PARTITIONS_MAX = 1024, TOPICS = 3 }; /* READ_MS: without a record */
+enum { ANSWER_MS = 5000, READ_MS = 30000, PARTITIONS_MAX = 1024, TOPICS = 4 }; /* READ_MS: without a record */
 
 /* A partition of a topic of events. */
 struct part {
@@ -31,8 +31,8 @@ struct kafka_audit {
     bool others; /* another node has a cursor */
     char why[KAFKA_WHY_BYTES];
 };
-static const char *const topics[TOPICS] = {"alerts", "bars", "anomalies"};
-static const enum outbox_kind kinds[TOPICS] = {OUTBOX_ALERT, OUTBOX_BAR, OUTBOX_ANOMALY};
+static const char *const topics[TOPICS] = {"alerts", "bars", "anomalies", "events"};
+static const enum outbox_kind kinds[TOPICS] = {OUTBOX_ALERT, OUTBOX_BAR, OUTBOX_ANOMALY, OUTBOX_HALT};
 
 static const char *where(const struct settings *s)
 {
@@ -339,6 +339,7 @@ const struct audit_sink_ops audit_kafka = {.name = "kafka",
                                            .alerts = "kafka alerts",
                                            .bars = "kafka bars",
                                            .anomalies = "kafka anomalies",
+                                           .halts = "kafka halts",
                                            .where = where,
                                            .open = kafka_open,
                                            .read = kafka_read,

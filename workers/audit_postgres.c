@@ -49,6 +49,10 @@ static const struct column anomaly_columns[] = {{"id", "uuid"},
                                                 {"seq", "bigint"},
                                                 {NULL, NULL}};
 
+static const struct column halt_columns[] = {{"id", "uuid"},     {"symbol", "text"},  {"type", "text"},
+                                             {"reason", "text"}, {"message", "text"}, {"seq", "bigint"},
+                                             {NULL, NULL}};
+
 /* By enum outbox_kind: the row of an event e is the row r of `name` that has its symbol, its time in `at` and
  * what `own` says. */
 static const struct {
@@ -60,6 +64,7 @@ static const struct {
                       alert_columns, true},
     [OUTBOX_BAR] = {"bars_1m", "start", "r.revision = e.revision", bar_columns, false},
     [OUTBOX_ANOMALY] = {"anomalies", "\"timestamp\"", "r.id = e.id", anomaly_columns, true},
+    [OUTBOX_HALT] = {"events", "\"timestamp\"", "r.id = e.id", halt_columns, true},
 };
 
 static void append_differs(struct text *sql, const char *column)
@@ -267,6 +272,7 @@ const struct audit_sink_ops audit_postgres = {.name = "postgres",
                                               .alerts = "postgres alerts",
                                               .bars = "postgres bars",
                                               .anomalies = "postgres anomalies",
+                                              .halts = "postgres halts",
                                               .where = where,
                                               .open = postgres_open,
                                               .read = postgres_read,

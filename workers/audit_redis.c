@@ -1,6 +1,6 @@
-/* The audit of the Redis sink: the streams `alerts`, `bars.finalized` and `anomalies:stream` against what
- * lies before the cursor. Only reading commands. The cursor and the last entry of each stream are read in one
- * transaction; what came later is not looked at. */
+/* The audit of the Redis sink: the streams `alerts`, `bars.finalized`, `anomalies:stream` and `events`
+ * against what lies before the cursor. Only reading commands. The cursor and the last entry of each stream
+ * are read in one transaction; what came later is not looked at. */
 #include "workers/audit.h"
 
 #include <errno.h>
@@ -11,7 +11,7 @@
 #include "net/redis_link.h"
 #include "net/secret.h"
 
-enum { CHUNK = 1000, ID_BYTES = 48, STREAMS = 3 };
+enum { CHUNK = 1000, ID_BYTES = 48, STREAMS = 4 };
 
 struct redis_audit {
     struct redis_link *link;
@@ -24,7 +24,8 @@ static const struct {
     enum outbox_kind kind;
 } streams[STREAMS] = {{"alerts", "alert", OUTBOX_ALERT},
                       {"bars.finalized", "bar", OUTBOX_BAR},
-                      {"anomalies:stream", "anomaly", OUTBOX_ANOMALY}};
+                      {"anomalies:stream", "anomaly", OUTBOX_ANOMALY},
+                      {"events", "event", OUTBOX_HALT}};
 
 /* NULL with err for a broken connection and an error reply. */
 static redisReply *ask(struct redis_audit *r, int n, const char **arg, struct error *err)
@@ -192,7 +193,7 @@ static int64_t read_stream(struct audit *a, struct audit_sink *s, int k, int64_t
 static void redis_read(struct audit *a, struct audit_sink *s)
 {
     const int64_t maxlen[STREAMS] = {s->settings->redis_alerts_maxlen, s->settings->redis_bars_maxlen,
-                                     s->settings->redis_anomalies_maxlen};
+                                     s->settings->redis_anomalies_maxlen, s->settings->redis_events_maxlen};
     for (int k = 0; k < STREAMS; k++) {
         int64_t oldest = -1, entries = read_stream(a, s, k, &oldest);
         /* a stream that is full has lost its oldest: they count as there, under their own name */
@@ -212,6 +213,7 @@ const struct audit_sink_ops audit_redis = {.name = "redis",
                                            .alerts = "redis alerts",
                                            .bars = "redis bars",
                                            .anomalies = "redis anomalies",
+                                           .halts = "redis halts",
                                            .where = where,
                                            .open = redis_open,
                                            .read = redis_read,

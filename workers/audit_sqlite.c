@@ -90,6 +90,8 @@ static const struct {
                     "bars_1m WHERE symbol = ?1 AND start = ?2 AND revision = ?3"},
     [OUTBOX_ANOMALY] = {event_anomaly_columns, EVENT_ANOMALY_COLUMNS,
                         "anomalies WHERE symbol = ?4 AND timestamp = ?1 AND id = ?3 AND seq = ?13"},
+    [OUTBOX_HALT] = {event_halt_columns, EVENT_HALT_COLUMNS,
+                     "events WHERE symbol = ?4 AND timestamp = ?1 AND id = ?3 AND seq = ?8"},
 };
 
 /* The query for an event's row: how many there are, and what differs in one of them; its parameters are the
@@ -199,6 +201,7 @@ const struct audit_sink_ops audit_sqlite = {.name = "sqlite",
                                             .alerts = "sqlite alerts",
                                             .bars = "sqlite bars",
                                             .anomalies = "sqlite anomalies",
+                                            .halts = "sqlite halts",
                                             .where = where,
                                             .open = sqlite_open,
                                             .read = sqlite_read,

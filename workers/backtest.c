@@ -76,6 +76,9 @@ static void reckon_groups(struct backtest *b)
                      fired);
     }
     reckon_group(b, &b->group[b->n_rules], order.index, n, room, fired);
+    for (size_t i = 0; i < forward_withdrawn_count(b->forward); i++)
+        b->group[forward_alerts(b->forward)[n + i].rule].withdrawn++;
+    b->group[b->n_rules].withdrawn = forward_withdrawn_count(b->forward);
     free(order.index);
     free(order.start);
     free(fired);
@@ -167,9 +170,12 @@ static void table_group(const struct backtest *b, const struct backtest_group *g
 {
     const struct forward_day *day;
     size_t days = forward_days(b->forward, &day);
-    fprintf(out, "\n%s%s%s: %" PRIu64 " alerts, %.2f a day, %.3f a symbol and day; %u symbols\n",
+    fprintf(out, "\n%s%s%s: %" PRIu64 " alerts, %.2f a day, %.3f a symbol and day; %u symbols",
             g->id ? g->id : "TOTAL", g->id ? "  " : "", g->id ? g->name : "", g->alerts,
             backtest_rate(g->alerts, days), backtest_rate(g->alerts, b->symbol_days), g->symbols);
+    if (g->withdrawn)
+        fprintf(out, "; %" PRIu64 " more withdrawn", g->withdrawn);
+    fputc('\n', out);
     if (g->alerts == 0)
         return;
     fprintf(out, "  %-10s %10s %8s %7s %9s %9s %9s %9s %9s\n", "HORIZON", "RETURNS", "NONE", "HIT %",
@@ -228,7 +234,8 @@ static void json_group(const struct backtest *b, struct text *t, const struct ba
         text_json(t, g->name);
         text_printf(t, ",");
     }
-    text_printf(t, "\"alerts\":%" PRIu64 ",\"symbols\":%u", g->alerts, g->symbols);
+    text_printf(t, "\"alerts\":%" PRIu64 ",\"withdrawn\":%" PRIu64 ",\"symbols\":%u", g->alerts, g->withdrawn,
+                g->symbols);
     json_real(t, "alerts_per_day", true, backtest_rate(g->alerts, days));
     json_real(t, "alerts_per_symbol_day", true, backtest_rate(g->alerts, b->symbol_days));
     text_printf(t, ",\"horizons\":[");

@@ -16,7 +16,8 @@
 struct backtest_group {
     const char *id, *name; /* NULL: the total */
     uint64_t alerts;
-    uint32_t symbols; /* that it fired for */
+    uint64_t withdrawn; /* beside them */
+    uint32_t symbols;   /* that it fired for */
     struct {
         struct return_stats alerts, baseline; /* baseline: of the symbols that it fired for */
         uint64_t none;                        /* alerts without a return at this horizon */

@@ -87,9 +87,11 @@ static void group_table(const struct backtest *b, const struct backtest_group *g
         fputs(" · ", out);
         put(out, g->name);
     }
-    fprintf(out,
-            "</h3><p class=\"dim\">%" PRIu64 " alerts, %.2f a day, %.3f a symbol and day; %u symbols</p>\n",
+    fprintf(out, "</h3><p class=\"dim\">%" PRIu64 " alerts, %.2f a day, %.3f a symbol and day; %u symbols",
             g->alerts, backtest_rate(g->alerts, days), backtest_rate(g->alerts, b->symbol_days), g->symbols);
+    if (g->withdrawn)
+        fprintf(out, "; %" PRIu64 " more withdrawn", g->withdrawn);
+    fputs("</p>\n", out);
     if (g->alerts == 0)
         return;
     fputs("<div class=\"wide\"><table><tr><th>Horizon</th><th>Returns</th><th>None</th><th>Hit "

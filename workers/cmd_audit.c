@@ -41,7 +41,7 @@ struct proof {
     struct peer_replay *peers;
     struct rule_names *names;
     struct parts parts;
-    struct audit_stage *journal, *applied, *alerts, *bars, *anomalies;
+    struct audit_stage *journal, *applied, *alerts, *bars, *anomalies, *halts;
     uint64_t count[MSG_TYPE_COUNT];
     uint64_t last_seq;
     bool damaged;                /* the journal could not be read to its end */
@@ -55,7 +55,10 @@ struct proof {
 
 static struct audit_stage *stage_of(const struct proof *p, enum outbox_kind kind)
 {
-    return kind == OUTBOX_ALERT ? p->alerts : kind == OUTBOX_BAR ? p->bars : p->anomalies;
+    return kind == OUTBOX_ALERT  ? p->alerts
+           : kind == OUTBOX_BAR  ? p->bars
+           : kind == OUTBOX_HALT ? p->halts
+                                 : p->anomalies;
 }
 
 struct audit_stage *audit_stage_new(struct audit *a, const char *name)
@@ -293,7 +296,7 @@ static void made(struct proof *p, uint16_t bucket, const struct msg *m, uint32_t
 static int take(struct proof *p, uint16_t bucket, const struct msg *m)
 {
     char json[EVENT_JSON_MAX];
-    if (m->type != MSG_ALERT && m->type != MSG_BAR && m->type != MSG_ANOMALY)
+    if (m->type != MSG_ALERT && m->type != MSG_BAR && m->type != MSG_ANOMALY && m->type != MSG_HALT)
         return 0;
     const struct audit_name *n = &p->a->name[m->symbol];
     struct event_symbol symbol = {n->text, n->len, n->size_scale};
@@ -441,7 +444,8 @@ static int open_journal(struct proof *p, struct journal_reader **r, struct error
     p->last_seq = first ? first - 1 : 0;
     audit_count(p->journal, "retention", p->last_seq);
     if (p->last_seq) {
-        p->journal->unchecked = p->alerts->unchecked = p->bars->unchecked = p->anomalies->unchecked = true;
+        p->journal->unchecked = p->alerts->unchecked = p->bars->unchecked = p->anomalies->unchecked =
+            p->halts->unchecked = true;
         audit_find(p->a, p->journal,
                    "it begins with message %" PRIu64
                    ": what came before is gone, and values that depend on it cannot be proved",
@@ -466,7 +470,7 @@ static void settle(struct proof *p)
             audit_count(s, "behind the journal's damage", 1);
         }
     bool may_wait = (a->alive || !a->ended) && !a->broken;
-    static const enum outbox_kind kinds[] = {OUTBOX_ALERT, OUTBOX_BAR, OUTBOX_ANOMALY};
+    static const enum outbox_kind kinds[] = {OUTBOX_ALERT, OUTBOX_BAR, OUTBOX_ANOMALY, OUTBOX_HALT};
     for (unsigned k = 0; k < sizeof kinds / sizeof *kinds; k++) {
         enum outbox_kind i = kinds[k];
         struct audit_stage *s = stage_of(p, i);
@@ -541,6 +545,8 @@ void audit_sink_unread(struct audit *a, struct audit_sink *s, const struct error
         s->bars_stage->unchecked = true;
     if (s->anomalies_stage)
         s->anomalies_stage->unchecked = true;
+    if (s->halts_stage)
+        s->halts_stage->unchecked = true;
     audit_find(a, s->stage, "%s", err->text);
 }
 
@@ -556,6 +562,7 @@ static void open_sinks(struct audit *a, struct audit_sink sinks[SINKS])
         s->stage = audit_stage_new(a, k->alerts);
         s->bars_stage = k->bars ? audit_stage_new(a, k->bars) : NULL;
         s->anomalies_stage = k->anomalies ? audit_stage_new(a, k->anomalies) : NULL;
+        s->halts_stage = k->halts ? audit_stage_new(a, k->halts) : NULL;
         if (k->open(a, s, &err) < 0)
             audit_sink_unread(a, s, &err);
     }
@@ -797,6 +804,7 @@ static int audit(struct proof *p)
     p->alerts = audit_stage_new(a, "outbox alerts");
     p->bars = audit_stage_new(a, "outbox bars");
     p->anomalies = audit_stage_new(a, "outbox anomalies");
+    p->halts = audit_stage_new(a, "outbox halts");
     look_at_workspace(a);
     open_sinks(a, sinks);
     if (read_outbox(p, &err) < 0)

@@ -16,7 +16,9 @@ const char cmd_backtest_details[] =
     "or before the alert's time + 1, 5, 15, 60 minutes, or the end of its trading day's market session "
     "(close).\n"
     "None, and not counted, where the day or its data ends before that. The baseline is the same from every\n"
-    "minute at which the symbols that fired have traded, alert or not.";
+    "minute at which the symbols that fired have traded, alert or not. Alerts that were withdrawn are "
+    "counted\n"
+    "beside the others.";
 
 const struct cli_option cmd_backtest_options[] = {
     {.name = "json", .help = "print one JSON object, no table", .kind = CLI_FLAG},
@@ -56,8 +58,6 @@ static int take_alert(struct trial *t, const struct msg *m)
     if (m->type != MSG_ALERT || !replayer_wants(&t->r, m, &symbol))
         return 0;
     memcpy(&head, m->first, MSG_FIRST_BYTES);
-    if (head.kind != ALERT_FIRED)
-        return 0;
     struct forward_alert a = {.time_ns = m->event_ns,
                               .id_hi = head.id_hi,
                               .id_lo = head.id_lo,
@@ -69,7 +69,10 @@ static int take_alert(struct trial *t, const struct msg *m)
     int len = replayer_alert_json(&t->r, m, &symbol, json); /* also says whether the rule is known */
     if (len < 0)
         return -1;
-    forward_add_alert(t->forward, &a);
+    if (head.kind == ALERT_FIRED)
+        forward_add_alert(t->forward, &a);
+    else if (head.kind == ALERT_WITHDRAWN)
+        forward_withdraw(t->forward, head.id_hi, head.id_lo);
     return t->alerts ? alertlog_add(t->alerts, json, (size_t)len, &t->r.err) : 0;
 }
 

@@ -63,8 +63,8 @@ struct inquiry {
     uint32_t symbol_id, bucket;
     uint64_t seq; /* explain: of the alert's message, 0 as long as it is not known */
     /* found */
-    char alert[EVENT_JSON_MAX], stored[EVENT_JSON_MAX];
-    bool has_alert, has_stored;
+    char alert[EVENT_JSON_MAX], stored[EVENT_JSON_MAX], latest[EVENT_JSON_MAX];
+    bool has_alert, has_stored, has_latest; /* latest: of its revisions in the outbox */
     uint64_t alerts;                     /* why-not: of the rule and symbol up to TIME; `alert` is the last */
     int64_t true_since_ns, last_true_ns; /* why-not: INT64_MIN: it is not, never was */
 };
@@ -191,6 +191,12 @@ static int look_up(struct inquiry *q, const char *dir)
         if (record.kind != OUTBOX_ALERT || record.json_len < 39 || record.json_len >= sizeof q->stored ||
             !is_alert_of(q, record.json))
             continue;
+        if (q->has_stored) {
+            memcpy(q->latest, record.json, record.json_len);
+            q->latest[record.json_len] = 0;
+            q->has_latest = true;
+            continue;
+        }
         memcpy(q->stored, record.json, record.json_len);
         q->stored[record.json_len] = 0;
         json_t *o = json_loads(q->stored, 0, NULL);
@@ -200,7 +206,6 @@ static int look_up(struct inquiry *q, const char *dir)
         q->seq = record.seq;
         q->symbol_id = record.symbol;
         q->has_stored = true;
-        break;
     }
     outbox_reader_close(r);
     return rc < 0 ? -1 : 0;
@@ -273,8 +278,8 @@ static int after_message(void *ctx, const struct msg *m, int n, const struct eng
         const struct event_rule *rule;
         memcpy(&head, out->slot[k].first, MSG_FIRST_BYTES);
         if (out->slot[k].type != MSG_ALERT || out->slot[k].symbol != q->symbol_id ||
-            !(rule = rule_names_get(q->r.names, head.rule)) || strcmp(rule->id, q->rule) != 0 ||
-            !replayer_wants(&q->r, &out->slot[k], &symbol))
+            head.kind != ALERT_FIRED || !(rule = rule_names_get(q->r.names, head.rule)) ||
+            strcmp(rule->id, q->rule) != 0 || !replayer_wants(&q->r, &out->slot[k], &symbol))
             continue;
         int len = replayer_alert_json(&q->r, &out->slot[k], &symbol, q->alert);
         if (len < 0)
@@ -536,6 +541,8 @@ static int show_explain(const struct inquiry *q)
     if (cli_has(a, "json")) {
         json_t *o = state_json(q, symbol);
         json_object_set_new(o, "alert", json_loads(q->alert, 0, NULL));
+        if (q->has_latest)
+            json_object_set_new(o, "latest", json_loads(q->latest, 0, NULL));
         json_object_set_new(o, "reproduced",
                             json_string(!q->has_stored ? "made"
                                         : same         ? "equal"
@@ -549,6 +556,8 @@ static int show_explain(const struct inquiry *q)
         if (q->has_stored)
             fprintf(a->out, same ? "equal, byte for byte, to the one in the outbox\n" : "the outbox has %s\n",
                     q->stored);
+        if (q->has_latest)
+            fprintf(a->out, "its print was cancelled since: %s\n", q->latest);
     }
     return same ? CLI_OK
                 : cli_fail(a, CLI_DAMAGED, "alert %s made again differs from the one in the outbox", q->id);

@@ -25,6 +25,10 @@ const struct cli_option cmd_replay_options[] = {
      .arg = "FILE",
      .help = "write anomalies here, one JSON object a line (anomalies.enabled)",
      .kind = CLI_TEXT},
+    {.name = "halts",
+     .arg = "FILE",
+     .help = "write halts and their ends here, one JSON object a line",
+     .kind = CLI_TEXT},
     {.name = "bars", .arg = "FILE", .help = "write the bars here at the end (CSV)", .kind = CLI_TEXT},
     {.name = "toplist",
      .arg = "ID",
@@ -63,7 +67,7 @@ const struct cli_option cmd_replay_options[] = {
 struct replay {
     struct replayer r;
     struct barlog *bars;
-    struct alertlog *alerts, *anomalies;
+    struct alertlog *alerts, *anomalies, *halts;
     FILE *messages;
     uint64_t n_bars, n_alerts;
     bool has_toplist;
@@ -72,13 +76,15 @@ struct replay {
     double *at; /* of --at: RANK_VALUES by symbol */
 };
 
-static int anomaly(struct replay *p, const struct msg *m, const struct event_symbol *symbol)
+/* An anomaly or a halt, into its file. */
+static int other(struct replay *p, struct alertlog *log, const struct msg *m,
+                 const struct event_symbol *symbol)
 {
     char json[EVENT_JSON_MAX];
-    if (!p->anomalies)
+    if (!log)
         return 0;
-    int len = event_json_anomaly(m, symbol, json, sizeof json);
-    return len < 0 ? -1 : alertlog_add(p->anomalies, json, (size_t)len, &p->r.err);
+    int len = event_json(m, NULL, symbol, json, sizeof json);
+    return len < 0 ? -1 : alertlog_add(log, json, (size_t)len, &p->r.err);
 }
 
 static int event(struct replay *p, const struct msg *m)
@@ -94,7 +100,9 @@ static int event(struct replay *p, const struct msg *m)
         return 0;
     }
     if (m->type == MSG_ANOMALY)
-        return anomaly(p, m, &symbol);
+        return other(p, p->anomalies, m, &symbol);
+    if (m->type == MSG_HALT)
+        return other(p, p->halts, m, &symbol);
     p->n_alerts++;
     if (!p->alerts)
         return 0;
@@ -172,11 +180,13 @@ static int run(struct replay *p)
         return cli_fail(a, CLI_FAILED, "%s", err->text);
     clock_gettime(CLOCK_MONOTONIC, &t1);
     double seconds = (double)(t1.tv_sec - t0.tv_sec) + (double)(t1.tv_nsec - t0.tv_nsec) / 1e9;
-    struct alertlog *alerts = p->alerts, *anomalies = p->anomalies;
-    p->alerts = p->anomalies = NULL;
+    struct alertlog *alerts = p->alerts, *anomalies = p->anomalies, *halts = p->halts;
+    p->alerts = p->anomalies = p->halts = NULL;
     if (alerts && alertlog_close(alerts, err) < 0)
         return cli_fail(a, CLI_FAILED, "%s", err->text);
     if (anomalies && alertlog_close(anomalies, err) < 0)
+        return cli_fail(a, CLI_FAILED, "%s", err->text);
+    if (halts && alertlog_close(halts, err) < 0)
         return cli_fail(a, CLI_FAILED, "%s", err->text);
     if (p->bars && barlog_write(p->bars, cli_text(a, "bars", NULL), err) < 0)
         return cli_fail(a, CLI_FAILED, "%s", err->text);
@@ -256,6 +266,8 @@ static int prepare(struct replay *p, const struct cli_args *a)
         return cli_fail(a, CLI_FAILED, "%s", p->r.err.text);
     if (cli_has(a, "anomalies") && !(p->anomalies = alertlog_open(cli_text(a, "anomalies", NULL), &p->r.err)))
         return cli_fail(a, CLI_FAILED, "%s", p->r.err.text);
+    if (cli_has(a, "halts") && !(p->halts = alertlog_open(cli_text(a, "halts", NULL), &p->r.err)))
+        return cli_fail(a, CLI_FAILED, "%s", p->r.err.text);
     return CLI_OK;
 }
 
@@ -270,6 +282,8 @@ int cmd_replay(const struct cli_args *args)
     if (p->alerts && alertlog_close(p->alerts, NULL) < 0)
         code = code ? code : CLI_FAILED;
     if (p->anomalies && alertlog_close(p->anomalies, NULL) < 0)
+        code = code ? code : CLI_FAILED;
+    if (p->halts && alertlog_close(p->halts, NULL) < 0)
         code = code ? code : CLI_FAILED;
     if (p->messages && fclose(p->messages) != 0)
         code = code ? code

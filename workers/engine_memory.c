@@ -12,7 +12,8 @@ void engine_limits_from(const struct settings *s, struct engine_limits *l)
                                 .metrics = (uint32_t)s->limits_metrics,
                                 .fires = (uint32_t)s->limits_fires,
                                 .bars = 2048,
-                                .trades = (uint32_t)s->limits_trades};
+                                .trades = (uint32_t)s->limits_trades,
+                                .alerts = (uint32_t)s->limits_alerts};
     while (l->bars < s->bars_keep + 1440)
         l->bars *= 2;
 }

@@ -57,7 +57,7 @@ struct forward {
     struct symbol *symbol;
     uint32_t symbols, symbol_room;
     struct forward_alert *alert;
-    size_t alerts, alert_room;
+    size_t alerts, withdrawn, alert_room;
     struct forward_day *day;
     size_t days, day_room;
 };
@@ -410,10 +410,38 @@ void forward_add_alert(struct forward *f, const struct forward_alert *alert)
     }
 }
 
+/* Cancels come soon after their print. */
+void forward_withdraw(struct forward *f, uint64_t id_hi, uint64_t id_lo)
+{
+    for (size_t i = f->alerts; i-- > 0;)
+        if (f->alert[i].id_hi == id_hi && f->alert[i].id_lo == id_lo) {
+            f->alert[i].withdrawn = true;
+            return;
+        }
+}
+
+/* Alerts that are withdrawn go behind the others, which keep their order. */
+static void part_withdrawn(struct forward *f)
+{
+    struct forward_alert *sorted = grow(NULL, (f->alerts + 1) * sizeof *sorted);
+    size_t kept = 0, n = 0;
+    for (size_t i = 0; i < f->alerts; i++)
+        kept += !f->alert[i].withdrawn;
+    for (int withdrawn = 0; withdrawn < 2; withdrawn++)
+        for (size_t i = 0; i < f->alerts; i++)
+            if (f->alert[i].withdrawn == withdrawn)
+                sorted[n++] = f->alert[i];
+    free(f->alert);
+    f->alert = sorted;
+    f->withdrawn = f->alerts - kept;
+    f->alerts = kept;
+}
+
 void forward_end(struct forward *f)
 {
     for (unsigned c = 0; c < CALENDARS; c++)
         break_off(f, c);
+    part_withdrawn(f);
 }
 
 /* ---- what came of it */
@@ -421,6 +449,11 @@ void forward_end(struct forward *f)
 size_t forward_alert_count(const struct forward *f)
 {
     return f->alerts;
+}
+
+size_t forward_withdrawn_count(const struct forward *f)
+{
+    return f->withdrawn;
 }
 
 const struct forward_alert *forward_alerts(const struct forward *f)

@@ -43,6 +43,7 @@ struct forward_alert {
     uint64_t id_hi, id_lo, seq;
     uint32_t rule, symbol;
     uint32_t next; /* of the symbol, 1 + index; 0 ends */
+    bool withdrawn;
 };
 
 struct forward_day {
@@ -63,11 +64,15 @@ void forward_trade(struct forward *f, uint32_t symbol, int64_t event_ns, int64_t
 void forward_quote(struct forward *f, uint32_t symbol, int64_t event_ns); /* data goes on */
 /* Alerts of one symbol come with times that do not step back, after the trades that precede them. */
 void forward_add_alert(struct forward *f, const struct forward_alert *a);
+/* The alert is withdrawn: it counts beside the others. */
+void forward_withdraw(struct forward *f, uint64_t id_hi, uint64_t id_lo);
 void forward_end(struct forward *f);
 
 /* After forward_end. */
 size_t forward_alert_count(const struct forward *f);
 const struct forward_alert *forward_alerts(const struct forward *f);
+/* Those that were withdrawn stand behind them. */
+size_t forward_withdrawn_count(const struct forward *f);
 /* False if it has none. */
 bool forward_return(const struct forward_alert *a, enum forward_horizon h, double *r);
 /* Trading days on which a wanted symbol traded within from and to, ascending; calendars share a date. */

@@ -68,7 +68,7 @@ struct run_options {
     const char *dir;
     const char *const *sources;
     unsigned n_sources;
-    const char *rules, *history, *attributes, *alerts, *anomalies, *bars;
+    const char *rules, *history, *attributes, *alerts, *anomalies, *halts, *bars;
     bool override, show;
     double speed; /* of event time over real time; 0 = as fast as it goes */
     int64_t drain_timeout_ns;

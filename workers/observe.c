@@ -102,7 +102,9 @@ static void read_ring_sides(const struct workspace *ws, struct observe_ring *r)
     r->waits = ticks ? ingest[INGEST_RING_FULL_WAITS] : scanner[SCANNER_EVENT_RING_WAITS];
     r->passed = ticks ? scanner[SCANNER_ENGINE_messages]
                       : scanner[SCANNER_ENGINE_bars] + scanner[SCANNER_ENGINE_revisions] +
-                            scanner[SCANNER_ENGINE_alerts];
+                            scanner[SCANNER_ENGINE_alerts] + scanner[SCANNER_ENGINE_alerts_revised] +
+                            scanner[SCANNER_ENGINE_alerts_withdrawn] + scanner[SCANNER_ENGINE_halts] +
+                            scanner[SCANNER_ENGINE_resumptions];
 }
 
 static void read_rings(const struct workspace *ws, struct observe_sample *s)

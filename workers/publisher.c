@@ -63,7 +63,7 @@ struct publisher {
     struct sink_place sink[SINKS];
     struct settings next; /* of the sinks that are replaced */
     struct barlog *bars;
-    struct alertlog *alerts, *anomalies;
+    struct alertlog *alerts, *anomalies, *halts;
     struct histogram *latency, *commit_ns;
     int64_t prune_at_ns;
     int64_t draining_since; /* 0 = not yet */
@@ -260,6 +260,12 @@ static bool take(struct publisher *p, uint32_t ring, const struct msg *m)
         counter_add(p->in.counters, PUBLISHER_ANOMALIES, 1);
         return true;
     }
+    if (kind == OUTBOX_HALT) {
+        if (p->halts && alertlog_add(p->halts, json, (size_t)len, &err) < 0)
+            instance_log(&p->in, SET_LOG_LEVEL_ERROR, "%s", err.text);
+        counter_add(p->in.counters, PUBLISHER_HALTS, 1);
+        return true;
+    }
     if (m->recv_ns && p->n_received < PENDING)
         p->received_ns[p->n_received++] = m->recv_ns;
     counter_add(p->in.counters, PUBLISHER_ALERTS, 1);
@@ -342,7 +348,8 @@ static int take_ring(struct publisher *p, uint32_t k)
             if (m[at].type == MSG_END) {
                 p->ends += !p->ended[k];
                 p->ended[k] = true;
-            } else if ((m[at].type == MSG_ALERT || m[at].type == MSG_BAR || m[at].type == MSG_ANOMALY) &&
+            } else if ((m[at].type == MSG_ALERT || m[at].type == MSG_BAR || m[at].type == MSG_ANOMALY ||
+                        m[at].type == MSG_HALT) &&
                        !take(p, k, &m[at])) {
                 break;
             }
@@ -494,6 +501,7 @@ static struct sink_config sink_config_of(struct publisher *p, uint32_t i, const 
                             .redis_alerts_maxlen = (uint64_t)s->redis_alerts_maxlen,
                             .redis_bars_maxlen = (uint64_t)s->redis_bars_maxlen,
                             .redis_anomalies_maxlen = (uint64_t)s->redis_anomalies_maxlen,
+                            .redis_events_maxlen = (uint64_t)s->redis_events_maxlen,
                             .deliver_ns = workspace_histogram(p->in.ws, ROLE_SINK, i, SINK_DELIVER_NS),
                             .log = log_sink,
                             .log_ctx = &p->in};
@@ -722,7 +730,8 @@ static void housekeeping(void *ctx, int64_t mono_ns)
     }
     tell_needed(p);
     if ((p->alerts && alertlog_flush(p->alerts, &why) < 0) ||
-        (p->anomalies && alertlog_flush(p->anomalies, &why) < 0))
+        (p->anomalies && alertlog_flush(p->anomalies, &why) < 0) ||
+        (p->halts && alertlog_flush(p->halts, &why) < 0))
         instance_log(&p->in, SET_LOG_LEVEL_ERROR, "%s", why.text);
     prune(p, mono_ns);
     bool stopping = instance_stopping(&p->in), orphan = stopping && atomics_load_relaxed_u64(&c->stop) == 0;
@@ -759,19 +768,20 @@ static void housekeeping(void *ctx, int64_t mono_ns)
     p->in.finished = true;
 }
 
-/* After a restart --alerts, --anomalies, --bars and the counts begin with what the outbox has: a directory
- * holds one run.
+/* After a restart --alerts, --anomalies, --halts, --bars and the counts begin with what the outbox has: a
+ * directory holds one run.
  */
 static int restore(struct publisher *p, struct error *err)
 {
     const struct run_options *o = p->in.options;
     struct outbox_record r;
-    uint64_t first, alerts = 0, bars = 0, anomalies = 0;
+    uint64_t first, alerts = 0, bars = 0, anomalies = 0, halts = 0;
     int got;
     if (o->bars)
         p->bars = barlog_new();
     if ((o->alerts && !(p->alerts = alertlog_open(o->alerts, err))) ||
-        (o->anomalies && !(p->anomalies = alertlog_open(o->anomalies, err))))
+        (o->anomalies && !(p->anomalies = alertlog_open(o->anomalies, err))) ||
+        (o->halts && !(p->halts = alertlog_open(o->halts, err))))
         return -1;
     struct outbox_reader *reader = outbox_reader_open(p->outbox_dir, 0, &first, err);
     if (!reader)
@@ -780,10 +790,13 @@ static int restore(struct publisher *p, struct error *err)
         alerts += r.kind == OUTBOX_ALERT;
         bars += r.kind == OUTBOX_BAR;
         anomalies += r.kind == OUTBOX_ANOMALY;
+        halts += r.kind == OUTBOX_HALT;
         if (r.kind == OUTBOX_ALERT && p->alerts)
             got = alertlog_add(p->alerts, r.json, r.json_len, err);
         else if (r.kind == OUTBOX_ANOMALY && p->anomalies)
             got = alertlog_add(p->anomalies, r.json, r.json_len, err);
+        else if (r.kind == OUTBOX_HALT && p->halts)
+            got = alertlog_add(p->halts, r.json, r.json_len, err);
         else if (r.kind == OUTBOX_BAR && p->bars)
             got = barlog_add_record(p->bars, &r, err);
         if (got < 0)
@@ -793,6 +806,7 @@ static int restore(struct publisher *p, struct error *err)
     counter_set(p->in.counters, PUBLISHER_ALERTS, alerts);
     counter_set(p->in.counters, PUBLISHER_BARS, bars);
     counter_set(p->in.counters, PUBLISHER_ANOMALIES, anomalies);
+    counter_set(p->in.counters, PUBLISHER_HALTS, halts);
     return got < 0 ? -1 : 0;
 }
 
@@ -851,6 +865,7 @@ static int close_publisher(struct instance *in)
     }
     if ((p->alerts && alertlog_close(p->alerts, &err) < 0) ||
         (p->anomalies && alertlog_close(p->anomalies, &err) < 0) ||
+        (p->halts && alertlog_close(p->halts, &err) < 0) ||
         (p->bars && barlog_write(p->bars, p->in.options->bars, &err) < 0)) {
         instance_log(&p->in, SET_LOG_LEVEL_ERROR, "%s", err.text);
         p->code = p->code ? p->code : 1;

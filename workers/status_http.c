@@ -335,6 +335,10 @@ static const struct {
     {"held_session", "true outside the rule's sessions", offsetof(struct rule_stats, held_session)},
     {"held_halt", "true while the symbol was halted", offsetof(struct rule_stats, held_halt)},
     {"fired", "alerts fired", offsetof(struct rule_stats, fired)},
+    {"revised", "alerts sent again with other values, as the print that decided them was cancelled",
+     offsetof(struct rule_stats, revised)},
+    {"withdrawn", "alerts withdrawn, as the rule did not hold without the print that decided them",
+     offsetof(struct rule_stats, withdrawn)},
 };
 enum { RULE_ROWS = sizeof rule_rows / sizeof *rule_rows };
 

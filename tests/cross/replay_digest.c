@@ -8,8 +8,14 @@
 
 #include "core/engine.h"
 
-static const struct engine_limits limits = {
-    .symbols = 600, .ids = 600, .rules = 10000, .metrics = 512, .fires = 1 << 16, .bars = 2048};
+static const struct engine_limits limits = {.symbols = 600,
+                                            .ids = 600,
+                                            .rules = 10000,
+                                            .metrics = 512,
+                                            .fires = 1 << 16,
+                                            .bars = 2048,
+                                            .trades = 1 << 20,
+                                            .alerts = 1 << 16};
 
 static void print(const struct msg *m)
 {

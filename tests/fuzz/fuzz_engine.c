@@ -10,7 +10,7 @@
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static const struct engine_limits limits = {
-    .symbols = 3, .ids = 5, .rules = 6, .metrics = 12, .fires = 4, .bars = 2048, .trades = 100};
+    .symbols = 3, .ids = 5, .rules = 6, .metrics = 12, .fires = 4, .bars = 2048, .trades = 100, .alerts = 20};
 
 static void *memory(size_t bytes)
 {

@@ -91,6 +91,20 @@ struct memory {
     enum truth end[6]; /* what it was at the ends of bars, the latest first */
 };
 
+/* What is told of a crossing or a span of an alert: its truth then, or ASK, what it looks at decides. */
+enum { ASK = 3 };
+
+/* An alert that a print decided, as it was last sent. */
+struct sent {
+    size_t tick; /* the print */
+    int64_t time, bid, ask;
+    bool halted, withdrawn;
+    uint8_t clue[TREE];
+    uint32_t rule, k, revision;
+    int64_t price;
+    struct value operand[2 * TREE];
+};
+
 struct sym {
     char name[16];
     uint32_t bucket;
@@ -106,6 +120,8 @@ struct sym {
     int text[2];            /* sector, exchange: places in texts[]; -1 */
     double number[3];       /* float, market_cap, shares_short; -1 */
     int64_t news, earnings; /* -1 */
+    struct sent *sent;
+    size_t n_sent, room_sent;
     struct tick *tick;
     size_t n_ticks, room_ticks;
     struct minute *bar; /* ascending */
@@ -159,10 +175,12 @@ struct rrule { /* a version */
 };
 
 struct event {
-    bool alert;
+    bool alert, halt;
+    bool halted;  /* of a halt */
     int64_t time; /* alert: symbol's time; bar: start */
     struct minute bar;
-    uint32_t rule, k;
+    uint32_t rule, k, revision;
+    enum alert_kind kind;
     int64_t price;
     int n;
     struct value operand[2 * TREE];
@@ -181,10 +199,13 @@ struct world {
     int n_syms;
     char metric[VALUES][40];
     int n_metrics;
-    bool timed;  /* it has metrics that every clock changes */
-    bool spans;  /* … or `within`, which every clock may end */
-    bool silent; /* a late print is being evaluated */
-    bool flat;   /* minutes without a trade make bars */
+    bool timed;                /* it has metrics that every clock changes */
+    bool spans;                /* … or `within`, which every clock may end */
+    bool silent;               /* a late print is being evaluated */
+    bool print;                /* … one that may decide alerts */
+    uint8_t clue[RULES][TREE]; /* of the evaluation at hand, and … */
+    uint8_t *clues;            /* … of the rule at hand */
+    bool flat;                 /* minutes without a trade make bars */
     struct rrule rule[SLOTS];
     int n_rules;
     int in_force[RULES]; /* slot by ident, -1 */
@@ -196,6 +217,7 @@ struct world {
     int64_t clock[BUCKET_COUNT];  /* the last CLOCK that there was */
     bool occupied[BUCKET_COUNT];
     int64_t traded[BUCKET_COUNT];
+    size_t revised[2]; /* alerts revised, withdrawn */
 };
 
 static struct event *event_new(struct world *w, const struct sym *s)
@@ -1224,6 +1246,7 @@ static enum truth span_truth(struct world *w, struct sym *s, const struct tree *
                              enum truth *memory, struct memory *span)
 {
     struct memory *m = &span[n->at];
+    bool before = m->begun && (m->now == TRUE || s->time - m->last < n->time);
     if (memory) { /* else it is asked again, what crossed being over */
         enum truth moment = truth_of(w, s, t, n->left, memory, span),
                    now = truth_of(w, s, t, n->left, NULL, span);
@@ -1240,11 +1263,13 @@ static enum truth span_truth(struct world *w, struct sym *s, const struct tree *
             m->last = s->time;
         m->now = now;
     }
-    if (n->op == 'w')
-        return m->now == TRUE || s->time - m->last < n->time ? TRUE : m->now;
     enum truth all = m->now;
-    for (int i = 0; i < n->bars - 1; i++)
+    for (int i = 0; n->op == 'f' && i < n->bars - 1; i++)
         all = m->end[i] < all ? m->end[i] : all;
+    if (n->op == 'w' && (m->now == TRUE || s->time - m->last < n->time))
+        all = TRUE;
+    if (memory)
+        w->clues[n->at] = (uint8_t)(all == TRUE && !(n->op == 'w' && before) ? ASK : all);
     return all;
 }
 
@@ -1287,8 +1312,10 @@ static enum truth truth_of(struct world *w, struct sym *s, const struct tree *t,
         }
         if (!n->event)
             return now;
-        if (memory)
+        if (memory) {
             memory[n->at] = now;
+            w->clues[n->at] = now == TRUE && before == FALSE ? ASK : FALSE;
+        }
         return now == TRUE && before != FALSE ? FALSE : now;
     }
     enum truth left = truth_of(w, s, t, n->left, memory, span), right;
@@ -1319,6 +1346,27 @@ static bool may_fire(const struct sym *s, int id, const struct rrule *r, int slo
            !(r->trigger == TRIGGER_ONCE_PER_BAR && same_bar);
 }
 
+/* The symbol's last tick has decided an alert. */
+static void note_sent(struct world *w, struct sym *s, const struct event *v)
+{
+    if (s->n_sent == s->room_sent) {
+        s->room_sent = 2 * s->room_sent + 256;
+        s->sent = realloc(s->sent, s->room_sent * sizeof *s->sent);
+        assert_non_null(s->sent);
+    }
+    struct sent *a = &s->sent[s->n_sent++];
+    *a = (struct sent){.tick = s->n_ticks - 1,
+                       .time = v->time,
+                       .bid = s->bid,
+                       .ask = s->ask,
+                       .halted = s->halted,
+                       .rule = v->rule,
+                       .k = v->k,
+                       .price = v->price};
+    memcpy(a->clue, w->clue[w->rule[v->rule].ident], sizeof a->clue);
+    memcpy(a->operand, v->operand, sizeof a->operand);
+}
+
 static void evaluate(struct world *w, struct sym *s, enum what what)
 {
     int fired[RULES], n = 0;
@@ -1342,6 +1390,7 @@ static void evaluate(struct world *w, struct sym *s, enum what what)
             memset(s->span[id], 0, sizeof s->span[id]);
             s->evaluated[id] = slot;
         }
+        w->clues = w->clue[id];
         enum truth before = s->truth[id],
                    now = s->truth[id] = truth_of(w, s, &r->tree, r->tree.n - 1, s->side[id], s->span[id]);
         if (r->tree.events) /* which are over: what held by them alone does no more */
@@ -1373,6 +1422,152 @@ static void evaluate(struct world *w, struct sym *s, enum what what)
         v->n = r->tree.n_operands;
         for (int k = 0; k < v->n; k++)
             v->operand[k] = *value_of(w, s, r->tree.operand[k]);
+        if (w->print)
+            note_sent(w, s, v);
+    }
+}
+
+/* ---- alerts whose print is cancelled */
+
+static int by_minute(const void *a, const void *b)
+{
+    const struct minute *x = a, *y = b;
+    return (x->minute > y->minute) - (x->minute < y->minute);
+}
+
+/* The bar of a minute of the ticks that are there; false if none are. */
+static bool bar_of_ticks(const struct sym *s, int64_t minute, struct minute *b)
+{
+    *b = (struct minute){.minute = minute};
+    for (size_t i = 0; i < s->n_ticks; i++) {
+        const struct tick *t = &s->tick[i];
+        if (t->cancelled || t->ev / MIN != minute)
+            continue;
+        b->open = b->trades ? b->open : t->price;
+        b->high = !b->trades || t->price > b->high ? t->price : b->high;
+        b->low = !b->trades || t->price < b->low ? t->price : b->low;
+        b->close = t->price;
+        b->volume += t->size;
+        b->pv += (__int128)t->price * t->size;
+        b->trades++;
+    }
+    return b->trades;
+}
+
+/* The symbol as of an alert, without its print and those that came later. What is of earlier days is as it is
+ * now. */
+static void past_of(const struct world *w, const struct sym *s, const struct sent *a, struct sym *p)
+{
+    int64_t day = session_of(s->calendar, s->time).day;
+    *p = *s;
+    p->time = a->time;
+    p->bid = a->bid;
+    p->ask = a->ask;
+    p->halted = a->halted;
+    memset(p->made, 0, sizeof p->made);
+    p->made_changes = p->changes;
+    p->made_minute = p->time / MIN;
+    p->tick = calloc(s->n_ticks, sizeof *p->tick);
+    p->bar = calloc(s->n_bars + 1, sizeof *p->bar);
+    p->n_ticks = p->n_bars = 0;
+    for (size_t i = 0; i < s->n_ticks; i++) {
+        bool later = i >= a->tick;
+        if (later && s->tick[i].ev >= day)
+            continue;
+        p->tick[p->n_ticks] = s->tick[i];
+        p->tick[p->n_ticks++].late |= later;
+    }
+    for (size_t i = 0; i < s->n_bars; i++) {
+        struct minute b = s->bar[i], made;
+        bool changed = b.minute == p->time / MIN;
+        if (b.minute > p->time / MIN)
+            continue;
+        for (size_t k = a->tick; k < s->n_ticks; k++)
+            changed |= s->tick[k].ev / MIN == b.minute && !s->tick[k].cancelled && s->tick[k].ev >= day;
+        if (changed && bar_of_ticks(p, b.minute, &made)) {
+            b = made;
+        } else if (changed) {
+            if (!w->flat || p->n_bars == 0 || b.minute == p->time / MIN ||
+                session_of(s->calendar, b.minute * MIN).kind == SESSION_CLOSED)
+                continue;
+            int64_t price = p->bar[p->n_bars - 1].close;
+            b = (struct minute){
+                .minute = b.minute, .open = price, .high = price, .low = price, .close = price};
+        }
+        p->bar[p->n_bars++] = b;
+    }
+    qsort(p->bar, p->n_bars, sizeof *p->bar, by_minute);
+}
+
+static enum truth past_truth(struct world *w, struct sym *p, const struct tree *t, int at,
+                             const uint8_t *clue)
+{
+    const struct node *n = &t->node[at];
+    bool span = n->op == 'f' || n->op == 'w';
+    if ((span || (n->op == 'c' && n->event)) && clue[n->at] != ASK)
+        return (enum truth)clue[n->at];
+    if (span)
+        return past_truth(w, p, t, n->left, clue);
+    if (n->op == 'c') {
+        struct node plain = *n;
+        struct tree one = {.node = {plain}, .n = 1};
+        one.node[0].event = false;
+        return truth_of(w, p, &one, 0, NULL, NULL);
+    }
+    enum truth left = past_truth(w, p, t, n->left, clue), right;
+    if (n->op == '!')
+        return TRUE - left;
+    right = past_truth(w, p, t, n->right, clue);
+    return (n->op == '&') == (left < right) ? left : right;
+}
+
+static bool equal_values(const struct value *a, const struct value *b)
+{
+    if (!a->known || !b->known)
+        return a->known == b->known;
+    return a->price ? a->e9 == b->e9 : a->number == b->number;
+}
+
+/* Tick `index` is cancelled: what its alerts would have said without it. */
+static void revise(struct world *w, struct sym *s, size_t index)
+{
+    for (size_t i = 0; i < s->n_sent; i++) {
+        struct sent *a = &s->sent[i];
+        const struct tree *t = &w->rule[a->rule].tree;
+        struct value v[2 * TREE];
+        int64_t price;
+        struct sym *p;
+        if (a->tick != index || a->withdrawn || !(p = malloc(sizeof *p)))
+            continue;
+        past_of(w, s, a, p);
+        bool holds = past_truth(w, p, t, t->n - 1, a->clue) == TRUE;
+        if (!last_price(p, &price))
+            price = ALERT_UNKNOWN;
+        bool same = price == a->price;
+        for (int k = 0; k < t->n_operands; k++) {
+            v[k] = *value_of(w, p, t->operand[k]);
+            same &= equal_values(&v[k], &a->operand[k]);
+        }
+        free(p->tick);
+        free(p->bar);
+        free(p);
+        if (holds && same)
+            continue;
+        a->withdrawn = !holds;
+        a->price = price;
+        a->revision++;
+        memcpy(a->operand, v, sizeof v);
+        struct event *e = event_new(w, s);
+        *e = (struct event){.alert = true,
+                            .kind = holds ? ALERT_REVISED : ALERT_WITHDRAWN,
+                            .revision = a->revision,
+                            .time = a->time,
+                            .rule = a->rule,
+                            .k = a->k,
+                            .price = price,
+                            .n = t->n_operands};
+        memcpy(e->operand, v, sizeof v);
+        w->revised[!holds]++;
     }
 }
 
@@ -1548,7 +1743,9 @@ static void see_trade(struct world *w, struct sym *s, int64_t ev, int64_t price,
     b->trades++;
     if (late)
         emit_bar(w, s, b);
+    w->print = !late;
     evaluate(w, s, late ? LATE : TICK);
+    w->print = false;
 }
 
 /* The bar of a minute out of the ticks that are left. */
@@ -1601,6 +1798,10 @@ static void correct(struct world *w, struct sym *s, uint32_t symbol, int64_t ev)
 {
     int64_t day = session_of(s->calendar, s->time).day;
     size_t back = s->n_ticks ? random_below(&w->random, one_in(&w->random, 3) ? (uint32_t)s->n_ticks : 4) : 0;
+    if (s->n_sent && one_in(&w->random, 2)) /* one that has decided alerts */
+        back =
+            s->n_ticks - 1 -
+            s->sent[s->n_sent - 1 - random_below(&w->random, s->n_sent < 40 ? (uint32_t)s->n_sent : 40)].tick;
     uint64_t id = back < s->n_ticks ? s->tick[s->n_ticks - 1 - back].id : 7;
     struct tick *t = NULL;
     for (size_t i = s->n_ticks; i-- > 0 && !t;)
@@ -1610,6 +1811,7 @@ static void correct(struct world *w, struct sym *s, uint32_t symbol, int64_t ev)
     if (t) {
         t->cancelled = true;
         remake_bar(w, s, t->ev / MIN);
+        revise(w, s, (size_t)(t - s->tick));
     } else {
         evaluate(w, s, LATE);
     }
@@ -2178,7 +2380,14 @@ static void market(struct world *w, int messages)
             put_split(&w->input, i, s->ex, s->to, s->from);
         }
         if (one_in(&w->random, 60)) { /* also what it is already */
-            s->halted = one_in(&w->random, 4);
+            bool halted = one_in(&w->random, 4);
+            if (halted != s->halted) {
+                struct event *v = event_new(w, s);
+                v->halt = true;
+                v->halted = halted;
+                v->time = s->time;
+            }
+            s->halted = halted;
             s->changes++;
             put_status(&w->input, i, ev, s->halted ? STATUS_HALTED : STATUS_TRADING);
             evaluate(w, s, STATUS);
@@ -2243,6 +2452,10 @@ static bool same_value(const struct value *v, int64_t bits)
 
 static void describe(const struct world *w, const struct event *v, char *text, size_t size)
 {
+    if (v->halt) {
+        snprintf(text, size, "halt %d at %.9f", v->halted, (double)(v->time - T0) / 1e9);
+        return;
+    }
     if (!v->alert) {
         snprintf(text, size,
                  "bar %" PRId64 " rev %u %" PRId64 " %" PRId64 " %" PRId64 " %" PRId64 " vol %" PRIu64
@@ -2251,8 +2464,8 @@ static void describe(const struct world *w, const struct event *v, char *text, s
                  v->bar.volume, v->bar.trades);
         return;
     }
-    int n = snprintf(text, size, "alert slot %u k %u at %.9f price %" PRId64, v->rule, v->k,
-                     (double)(v->time - T0) / 1e9, v->price);
+    int n = snprintf(text, size, "alert slot %u k %u kind %d.%u at %.9f price %" PRId64, v->rule, v->k,
+                     v->kind, v->revision, (double)(v->time - T0) / 1e9, v->price);
     for (int i = 0; i < v->n; i++)
         n += snprintf(text + n, size - (size_t)n, " %s=%.12g", w->metric[w->rule[v->rule].tree.operand[i]],
                       !v->operand[i].known  ? -1e300
@@ -2264,8 +2477,13 @@ static void describe(const struct world *w, const struct event *v, char *text, s
 static void check(const struct world *w, const struct event *v, const struct msg *m, int symbol)
 {
     char expected[2000] = "nothing", found[2000];
-    bool same = v && (m->type == MSG_ALERT) == v->alert;
-    if (m->type == MSG_BAR) {
+    bool same = v && (m->type == MSG_ALERT) == v->alert && (m->type == MSG_HALT) == v->halt;
+    if (m->type == MSG_HALT) {
+        struct msg_halt h;
+        msg_get(m, 0, &h, sizeof h);
+        snprintf(found, sizeof found, "halt %d at %.9f", h.kind, (double)(m->event_ns - T0) / 1e9);
+        same = same && (h.kind == STATUS_HALTED) == v->halted && m->event_ns == v->time;
+    } else if (m->type == MSG_BAR) {
         struct msg_bar b = msg_bar_get(m);
         __int128 pv = (__int128)b.pv_hi << 64 | b.pv_lo;
         snprintf(found, sizeof found,
@@ -2279,11 +2497,11 @@ static void check(const struct world *w, const struct event *v, const struct msg
     } else {
         struct msg_alert a;
         alert_head(m, &a);
-        int n = snprintf(found, sizeof found, "alert slot %u k %u at %.9f price %" PRId64, a.rule, a.k,
-                         (double)(m->event_ns - T0) / 1e9, a.price_e9);
+        int n = snprintf(found, sizeof found, "alert slot %u k %u kind %d.%u at %.9f price %" PRId64, a.rule,
+                         a.k, a.kind, a.revision, (double)(m->event_ns - T0) / 1e9, a.price_e9);
         size_t text_at = sizeof a + 8u * a.n_operands;
         same = same && m->event_ns == v->time && a.rule == v->rule && a.k == v->k && a.price_e9 == v->price &&
-               a.n_operands == v->n;
+               a.n_operands == v->n && a.kind == v->kind && a.revision == v->revision;
         for (int i = 0; i < a.n_operands && i < w->rule[a.rule].tree.n_operands; i++) {
             int64_t bits = alert_operand(m, (unsigned)i);
             bool price = same ? v->operand[i].price : bits > -1000 * SEC && bits < 1000 * SEC;
@@ -2331,7 +2549,7 @@ static void compare_events(struct world *w, const struct tape *events, size_t al
         }
 }
 
-static void run(uint64_t seed, int messages, size_t alerts[3])
+static void run(uint64_t seed, int messages, size_t alerts[5])
 {
     struct world *w = calloc(1, sizeof *w);
     struct tape stamped = {0};
@@ -2346,19 +2564,22 @@ static void run(uint64_t seed, int messages, size_t alerts[3])
     market(w, messages);
     stamp(w, &stamped);
     struct engine_limits limits = bench_limits;
-    limits.trades = 1 << 16;
+    limits.trades = limits.alerts = 1 << 16;
     bench_open(&b, &limits);
     bench_apply(&b, &stamped, 1 + random_below(&w->random, 100));
     compare_events(w, &b.events, alerts);
     const struct engine_counters *c = engine_counters(b.e);
     if (c->rules_refused || c->rules_full || c->metrics_full || c->fires_full || c->settings_refused ||
-        c->unknown_symbol || c->trades_dropped || !c->cancels || !c->corrections)
+        c->unknown_symbol || c->trades_dropped || c->alerts_unkept || !c->cancels || !c->corrections)
         fail_msg("SEED=%" PRIu64 ": refused: %s", seed, engine_refusal(b.e));
     alerts[2] += c->splits;
+    alerts[3] += w->revised[0];
+    alerts[4] += w->revised[1];
     bench_close(&b);
     tape_free(&stamped);
     tape_free(&w->input);
     for (int i = 0; i < SYMBOLS; i++) {
+        free(w->sym[i].sent);
         free(w->sym[i].tick);
         free(w->sym[i].bar);
         free(w->sym[i].history);
@@ -2370,14 +2591,15 @@ static void run(uint64_t seed, int messages, size_t alerts[3])
 static void test_random_markets(void **state)
 {
     (void)state;
-    size_t seen[3] = {0};
+    size_t seen[5] = {0};
     unsigned seeds = getenv("SEED") ? 1 : getenv("SEEDS") ? (unsigned)atoi(getenv("SEEDS")) : 6;
     const char *ticks = getenv("TICKS");
     for (unsigned i = 0; i < seeds; i++)
         run(seed_or(1000 + i), ticks ? atoi(ticks) : i % 8 == 7 ? 20000 : 4000, seen);
-    print_message("%zu alerts, %zu bars, %zu splits\n", seen[0], seen[1], seen[2]);
+    print_message("%zu alerts, %zu bars, %zu splits, %zu alerts revised, %zu withdrawn\n", seen[0], seen[1],
+                  seen[2], seen[3], seen[4]);
     assert_true(getenv("SEED") || (seen[0] > 100 * seeds && seen[1] > 100 * seeds));
-    assert_true(seeds < 4 || seen[2] > 0);
+    assert_true(seeds < 4 || (seen[2] > 0 && seen[3] > 40 && seen[4] > 10));
 }
 
 int main(void)

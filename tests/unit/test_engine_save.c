@@ -9,8 +9,14 @@
 
 enum { SYMBOLS = 24, BUCKETS = 12, PIECES = 4096 };
 
-static const struct engine_limits limits = {
-    .symbols = 32, .ids = 64, .rules = 64, .metrics = 256, .fires = 4096, .bars = 2048, .trades = 40000};
+static const struct engine_limits limits = {.symbols = 32,
+                                            .ids = 64,
+                                            .rules = 64,
+                                            .metrics = 256,
+                                            .fires = 4096,
+                                            .bars = 2048,
+                                            .trades = 40000,
+                                            .alerts = 1 << 20};
 
 static const struct rule_spec specs[] = {
     {"level", "price > 100", .cooldown_ns = 10 * SEC},
@@ -250,7 +256,7 @@ static size_t compare(const struct tape *all, const struct tape *some, const str
 static void test_random_markets(void **state)
 {
     uint64_t seed = seed_or(20261121);
-    size_t events = 0, buckets = 0, cancels = 0, splits = 0;
+    size_t events = 0, buckets = 0, cancels = 0, splits = 0, revised = 0, withdrawn = 0;
     (void)state;
     for (int round = 0; round < 24; round++) {
         struct tape t = {0};
@@ -263,6 +269,9 @@ static void test_random_markets(void **state)
         run_restored(&restored, &t, c);
         cancels += engine_counters(whole.e)->cancels;
         splits += engine_counters(whole.e)->splits;
+        revised += engine_counters(restored.e)->alerts_revised;
+        withdrawn += engine_counters(restored.e)->alerts_withdrawn;
+        assert_int_equal(engine_counters(restored.e)->alerts_unkept, 0);
         events += compare(&whole.events, &restored.events, c);
         for (uint32_t i = 0; i < BUCKETS; i++)
             buckets += c->seq[bucket_for(i)] != 0;
@@ -271,7 +280,9 @@ static void test_random_markets(void **state)
         bench_close(&restored);
         tape_free(&t);
     }
-    printf("# %zu events after %zu restored buckets\n", events, buckets);
+    printf("# %zu events after %zu restored buckets; of alerts %zu revised, %zu withdrawn\n", events, buckets,
+           revised, withdrawn);
+    assert_true(revised > 100 && withdrawn > 20);
     assert_true(events > 10000 && buckets > 100 && cancels > 2000 && splits > 10);
 }
 

@@ -183,6 +183,42 @@ static void test_longest(void **state)
     assert_true(event_json_alert(m, &rule, &symbol, out, sizeof out) > 7000);
 }
 
+static void test_halt(void **state)
+{
+    (void)state;
+    struct msg m[2];
+    char out[EVENT_JSON_MAX];
+    struct msg_halt h = {.sub = 3, .kind = STATUS_HALTED, .id_hi = 1, .id_lo = 2, .reason = "LU\"\\\n\xff"};
+    static const char want[] =
+        "{\"id\":\"00000000000000010000000000000002\",\"symbol\":\"SPY\",\"timestamp\":"
+        "\"2013-10-08T13:45:27.122000000Z\",\"type\":\"halted\",\"reason\":\"LU????\",\"message\":\"SPY "
+        "halted\",\"seq\":77}";
+    const struct event_symbol symbol = {"SPY", 3, 0};
+    msg_begin(m, MSG_HALT, 7, sizeof h);
+    msg_set_seq(m, 77);
+    m->event_ns = INT64_C(1381239927122000000);
+    msg_put(m, 0, &h, sizeof h);
+    int n = event_json(m, NULL, &symbol, out, sizeof out);
+    assert_int_equal(n, strlen(want));
+    assert_memory_equal(out, want, (size_t)n);
+    assert_int_equal(event_sub(m), 3);
+    assert_int_equal(outbox_kind_of(m), OUTBOX_HALT);
+    for (size_t size = 0; size < (size_t)n; size++)
+        assert_int_equal(event_json_halt(m, &symbol, out, size), EVENT_JSON_SMALL);
+    assert_int_equal(event_json_halt(m, &symbol, out, (size_t)n), n);
+    struct error err;
+    struct event_row row;
+    struct outbox_record r = {
+        .kind = OUTBOX_HALT, .event_ns = m->event_ns, .json = out, .json_len = (uint32_t)n};
+    assert_int_equal(event_row_read(&row, &r, &err), 0);
+    assert_int_equal(row.n, EVENT_HALT_COLUMNS);
+    h.kind = STATUS_KINDS;
+    msg_put(m, 0, &h, sizeof h);
+    assert_int_equal(event_json_halt(m, &symbol, out, sizeof out), EVENT_JSON_MISMATCH);
+    msg_begin(m, MSG_HALT, 7, 8);
+    assert_int_equal(event_json_halt(m, &symbol, out, sizeof out), EVENT_JSON_MISMATCH);
+}
+
 static void bar(struct msg *m, uint64_t volume, __int128 sum, unsigned revision)
 {
     struct msg_bar b = {.open_e9 = 167420000000,
@@ -410,13 +446,21 @@ static void test_speed(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_alert),   cmocka_unit_test(test_alert_without_price),
-        cmocka_unit_test(test_texts),   cmocka_unit_test(test_mismatch),
-        cmocka_unit_test(test_strings), cmocka_unit_test(test_longest),
-        cmocka_unit_test(test_anomaly), cmocka_unit_test(test_bar),
-        cmocka_unit_test(test_price),   cmocka_unit_test(test_tick),
-        cmocka_unit_test(test_live),    cmocka_unit_test(test_quote),
-        cmocka_unit_test(test_vwap),    cmocka_unit_test(test_speed),
+        cmocka_unit_test(test_halt),
+        cmocka_unit_test(test_alert),
+        cmocka_unit_test(test_alert_without_price),
+        cmocka_unit_test(test_texts),
+        cmocka_unit_test(test_mismatch),
+        cmocka_unit_test(test_strings),
+        cmocka_unit_test(test_longest),
+        cmocka_unit_test(test_anomaly),
+        cmocka_unit_test(test_bar),
+        cmocka_unit_test(test_price),
+        cmocka_unit_test(test_tick),
+        cmocka_unit_test(test_live),
+        cmocka_unit_test(test_quote),
+        cmocka_unit_test(test_vwap),
+        cmocka_unit_test(test_speed),
     };
     return cmocka_run_group_tests_name("event_json", tests, NULL, NULL);
 }

@@ -112,12 +112,12 @@ static void test_statistics(void **state)
     }
     assert_null(rule_stats_join(m[0], bytes - 1));
     assert_null(rule_stats_join((char *)m[0] + 8, bytes));
-    rule_stats_rows(s[0])[SLOTS - 1] = (struct rule_stats){1, 2, 3, 4, 5, 6, 7};
-    rule_stats_rows(s[1])[SLOTS - 1] = (struct rule_stats){10, 20, 30, 40, 50, 60, 70};
+    rule_stats_rows(s[0])[SLOTS - 1] = (struct rule_stats){1, 2, 3, 4, 5, 6, 7, 8, 9};
+    rule_stats_rows(s[1])[SLOTS - 1] = (struct rule_stats){10, 20, 30, 40, 50, 60, 70, 80, 90};
     rule_stats_rows(s[1])[0].fired = 1000;
     for (int i = 0; i < 2; i++)
         rule_stats_add(s[i], SLOTS - 1, &sum);
-    struct rule_stats expected = {11, 22, 33, 44, 55, 66, 77};
+    struct rule_stats expected = {11, 22, 33, 44, 55, 66, 77, 88, 99};
     assert_memory_equal(&sum, &expected, sizeof sum);
     for (int i = 0; i < 2; i++)
         free(m[i]);

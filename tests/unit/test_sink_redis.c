@@ -112,6 +112,7 @@ static struct sink_config config(void)
                                 .redis_alerts_maxlen = 1000000,
                                 .redis_bars_maxlen = 1000000,
                                 .redis_anomalies_maxlen = 1000000,
+                                .redis_events_maxlen = 1000000,
                                 .log = log_line};
 }
 
@@ -418,6 +419,44 @@ static void test_anomalies(void **state)
     freeReplyObject(all);
     all = ask("XLEN bars.finalized");
     assert_int_equal(all->integer, 1);
+    freeReplyObject(all);
+}
+
+/* A halt between alerts: a stream of its own. */
+static void test_halts(void **state)
+{
+    static const char json[] = "{\"symbol\":\"S\",\"type\":\"halted\",\"reason\":\"LUDP\",\"seq\":1}";
+    (void)state;
+    struct error err;
+    struct sink_cursor cursor = {"", 0};
+    struct sink_config c = config();
+    struct outbox_record r[3] = {{.kind = OUTBOX_ALERT, .json = "{}"},
+                                 {.kind = OUTBOX_HALT, .json = json},
+                                 {.kind = OUTBOX_ALERT, .json = "{}"}};
+    void *s = calloc(1, sink_redis.state_bytes);
+    uint32_t accepted = 0;
+    for (unsigned i = 0; i < 3; i++) {
+        r[i].offset = i;
+        r[i].event_ns = INT64_C(1700000000123000000) + i * 1000000;
+        r[i].name = "S";
+        r[i].name_len = 1;
+        r[i].json_len = (uint32_t)strlen(r[i].json);
+    }
+    assert_int_equal(sink_redis.open(s, &c, &cursor, &err), 0);
+    assert_int_equal(sink_redis.deliver(s, r, 3, &accepted, &err), 0);
+    assert_int_equal(accepted, 3);
+    sink_redis.close(s);
+    free(s);
+    redisReply *all = ask("XRANGE events - +");
+    assert_int_equal(all->elements, 1);
+    assert_string_equal(all->element[0]->element[0]->str, "1700000000124-0");
+    const redisReply *entry = all->element[0]->element[1];
+    assert_int_equal(entry->elements, 2);
+    assert_string_equal(entry->element[0]->str, "event");
+    assert_string_equal(entry->element[1]->str, json);
+    freeReplyObject(all);
+    all = ask("XLEN alerts");
+    assert_int_equal(all->integer, 2);
     freeReplyObject(all);
 }
 
@@ -1045,6 +1084,7 @@ int main(int argc, char **argv)
         cmocka_unit_test_setup(test_sink_is_killed, setup),
         cmocka_unit_test_setup(test_late_batch, setup),
         cmocka_unit_test_setup(test_anomalies, setup),
+        cmocka_unit_test_setup(test_halts, setup),
         cmocka_unit_test_setup(test_wrong_types, setup),
         cmocka_unit_test_setup(test_cursors_that_are_not_ours, setup),
         cmocka_unit_test_setup(test_flushed_server, setup),

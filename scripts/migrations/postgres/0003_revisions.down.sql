@@ -1,0 +1,1 @@
+DROP VIEW alert_history_latest;
