@@ -272,9 +272,13 @@ static void hold(struct held *h, const struct msg *m)
     }
     if (h->n == h->room) {
         h->room = 2 * h->room + 64;
-        h->quote = realloc(h->quote, h->room * sizeof *h->quote);
-        if (!h->quote)
+        struct msg *grown = aligned_alloc(_Alignof(struct msg), h->room * sizeof *grown);
+        if (!grown)
             abort();
+        if (h->n)
+            memcpy(grown, h->quote, h->n * sizeof *grown);
+        free(h->quote);
+        h->quote = grown;
     }
     h->quote[h->n++] = *m;
     h->place[m->symbol] = h->n;

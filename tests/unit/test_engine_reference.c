@@ -378,7 +378,8 @@ static size_t days_of(const struct sym *s, struct minute out[DAYS_MAX + 1], bool
     struct past *p = (struct past *)&s->past; /* what it holds changes no value */
     if (!p->made || p->today != today || p->split_day != s->split_day) {
         *p = (struct past){.made = true, .today = today, .split_day = s->split_day, .n = s->n_history};
-        memcpy(p->day, s->history, s->n_history * sizeof *p->day);
+        if (s->n_history)
+            memcpy(p->day, s->history, s->n_history * sizeof *p->day);
         for (int64_t day = s->split_day > T0 ? s->split_day : T0; day < today; day += day_length_ns) {
             assert_true(p->n < DAYS_MAX); /* those before a split are in the history */
             p->n += day_bar(s, day, &p->day[p->n]);
