@@ -237,9 +237,11 @@ static int kafka_open(struct audit *a, struct audit_sink *s, struct error *err)
     if (!k)
         abort();
     s->state = k;
-    if (kafka_link_check(s->settings, err) == 0 && (k->consumer = client(s, "read_committed", err)) &&
-        (k->uncommitted = client(s, "read_uncommitted", err)) && read_cursor(a, s, err) == 0 &&
-        read_ends(s, 0, err) == 0 && read_ends(s, 1, err) == 0 && read_ends(s, 2, err) == 0)
+    bool ok = kafka_link_check(s->settings, err) == 0 && (k->consumer = client(s, "read_committed", err)) &&
+              (k->uncommitted = client(s, "read_uncommitted", err)) && read_cursor(a, s, err) == 0;
+    for (int kind = 0; ok && kind < TOPICS; kind++)
+        ok = read_ends(s, kind, err) == 0;
+    if (ok)
         return 0;
     kafka_close(s);
     return -1;

@@ -588,10 +588,16 @@ static int show_why_not(const struct inquiry *q)
 
 /* ---- the commands */
 
+static struct moment *moment_new(void)
+{
+    struct moment *m = aligned_alloc(_Alignof(struct moment), sizeof *m); /* it has a message */
+    return m ? memset(m, 0, sizeof *m) : NULL;
+}
+
 static struct inquiry *inquiry_new(const struct cli_args *a)
 {
     struct inquiry *q = calloc(1, sizeof *q);
-    if (!q || !(q->now = calloc(1, sizeof *q->now)) || !(q->before = calloc(1, sizeof *q->before)) ||
+    if (!q || !(q->now = moment_new()) || !(q->before = moment_new()) ||
         !(q->expr = calloc(1, sizeof *q->expr)) || !(q->watch = calloc(1, sizeof *q->watch)))
         abort();
     q->r.args = a;

@@ -325,7 +325,7 @@ if kafka:
     def put(*rows):
         subprocess.run([os.path.join(ROOT, "build/kafka_put"), KAFKA], input="".join(r + "\n" for r in rows), text=True, check=True)
 
-    records, bars, moved = cat("alerts"), cat("bars"), cat("ringtape.cursors")[-1]
+    records, bars, halts, moved = cat("alerts"), cat("bars"), cat("events"), cat("ringtape.cursors")[-1]
     at = lambda i: "seq %d, %s" % tuple(json.loads(records[i].split("\t")[3])["payload"][f] for f in ("seq", "symbol"))
     cursor = int(moved.split()[-1])
     put(records[5], records[6].replace('"price":', '"price":1', 1), records[7].replace("\t" + records[7].split("\t")[2] + "\t", "\tNOBODY\t"),
@@ -346,7 +346,7 @@ if kafka:
     shutil.rmtree(path("kafka"))
     KAFKA = f"127.0.0.1:{begin('kafka')}"
     url = ["--set", f"sinks.kafka={KAFKA}"]
-    put(*records[:8], *records[9:], *bars[:3], *bars[4:], moved)
+    put(*records[:8], *records[9:], *bars[:3], *bars[4:], *halts, moved)
     got = audit(d, *url)
     named("Kafka: a record that is gone", got, "kafka alerts", f"({at(8)}) is missing; the cursor is at {cursor}")
     named("Kafka: a bar that is gone", got, "kafka bars", "is missing")
