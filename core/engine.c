@@ -618,9 +618,9 @@ static bool clock_symbol(struct engine *e, struct symbol *s, int64_t t)
     return true;
 }
 
-static inline void prefetch_symbol(const struct symbol *s)
+static inline void prefetch_symbol(const struct symbol *s, unsigned lines)
 {
-    for (unsigned line = 0; line < (offsetof(struct symbol, market_high_e9) + 63) / 64; line++)
+    for (unsigned line = 0; line < lines; line++)
         __builtin_prefetch((const char *)s + 64 * line, 1);
 }
 
@@ -655,7 +655,7 @@ static bool apply_clock(struct engine *e, const struct msg *m)
         unsigned woken = 0;
         e->much = false;
         for (uint32_t i = b->first; i != NONE; i = e->next_in_bucket[i])
-            prefetch_symbol(&e->symbol[i]);
+            prefetch_symbol(&e->symbol[i], (offsetof(struct symbol, market_high_e9) + 63) / 64);
         for (uint32_t i = b->first; i != NONE; i = e->next_in_bucket[i]) {
             const struct symbol *s = &e->symbol[i];
             __builtin_prefetch(bar_at(e, s, s->bars_end), 1);
@@ -1028,7 +1028,7 @@ static inline void prefetch_far(const struct engine *e, const struct msg *m)
     const struct symbol *s = symbol_of(e, m->symbol);
     if (!s)
         return;
-    prefetch_symbol(s);
+    prefetch_symbol(s, SYMBOL_LINES_HOT);
     if (e->market.n_indexes) {
         __builtin_prefetch(block_of(e, s), 1);
         __builtin_prefetch(block_of(e, s) + e->cursor_at, 1);

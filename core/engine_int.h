@@ -157,8 +157,9 @@ struct split {
     uint32_t to, from;
 };
 
+enum { SYMBOL_LINES_HOT = 4 };
 struct symbol {
-    /* what every trade touches: three lines */
+    /* what every trade touches: four lines, of which the last has the quote too */
     int64_t live_start_ns; /* start of the live minute; far in the past before the first message */
     int64_t time_ns;       /* as of its own messages and processed clocks; its bucket's clock may be later */
     int64_t price_e9;      /* KEY_UNKNOWN before the first trade */
@@ -185,9 +186,13 @@ struct symbol {
     uint32_t live_unpriced; /* prints of the live minute while it has had no last sale: they make no bar */
     uint64_t bars_end;      /* bars ever kept; those from bars_base on still are */
     uint64_t bars_first;    /* where recursive metrics start: the anchor less bars.keep */
-    /* the rest */
     int64_t bid_e9, ask_e9;
-    int64_t last_ns; /* event time of the latest last sale, kept where conditions count; INT64_MIN */
+    int64_t last_ns;  /* event time of the latest last sale, kept where conditions count; INT64_MIN */
+    uint64_t size;    /* of the last trade */
+    int64_t trade_ns; /* the symbol's time at it */
+    int64_t still_from_e9, still_to_e9; /* a last price in there flips nothing */
+    int64_t span_ns;                    /* when the next WITHIN is due; NEVER_NS */
+    /* the rest */
     int64_t session_end_ns;
     int64_t final_ns;                /* when the oldest provisional bar becomes final; NEVER_NS */
     int64_t prev_close_e9;           /* of the trading day before; KEY_UNKNOWN */
@@ -195,19 +200,15 @@ struct symbol {
     int64_t day_high_e9, day_low_e9; /* of today's ended bars; KEY_UNKNOWN and INT64_MAX before */
     __int128 day_pv;
     uint64_t volume_of[SESSION_KIND_COUNT];
-    uint64_t size;                      /* of the last trade */
-    int64_t trade_ns;                   /* the symbol's time at it */
-    int64_t still_from_e9, still_to_e9; /* a last price in there flips nothing */
-    bool timed;                         /* it has metrics that every clock changes */
-    uint32_t heap;                      /* root of the fires by due time */
-    uint32_t ready;                     /* those that its next tick may look at already, a list by sibling */
+    bool timed;     /* it has metrics that every clock changes */
+    uint32_t heap;  /* root of the fires by due time */
+    uint32_t ready; /* those that its next tick may look at already, a list by sibling */
     uint32_t id;
     bool live_range;      /* live_unpriced prints have given high_e9 and low_e9 */
     bool restart;         /* the trading day switched: crossings of recursive metrics restart from unknown */
     bool spans_moved;     /* a bar has ended for its FORs */
     uint32_t within;      /* root of its WITHINs by due time */
     uint32_t fors;        /* its FORs, a list by sibling */
-    int64_t span_ns;      /* when the next WITHIN is due; NEVER_NS */
     uint32_t provisional; /* how many bars at the end are not final */
     uint32_t bound;       /* epoch of the rules that its cursors are of */
     uint64_t saved;       /* bars before it are in the checkpoint as they are */
@@ -415,7 +416,7 @@ struct change {
     uint32_t from, to;
 };
 
-_Static_assert(offsetof(struct symbol, bid_e9) == 192, "the hot part of a symbol is three lines");
+_Static_assert(offsetof(struct symbol, session_end_ns) == 64 * SYMBOL_LINES_HOT, "as it says");
 
 /* A value as an alert has it, if it is of the alerts being written. */
 struct shown {

@@ -43,7 +43,7 @@ enum { BARS_IN_BUCKET = 4, TRADES_IN_BUCKET = 16, ALERT_BYTES_IN_BUCKET = 4096 }
 
 uint64_t engine_save_layout(void)
 {
-    const uint64_t sizes[] = {9, /* changes when fields do that keep their size */
+    const uint64_t sizes[] = {10, /* changes when fields do that keep their size */
                               sizeof(struct piece_head),
                               sizeof(struct symbol_head),
                               sizeof(struct symbol),
