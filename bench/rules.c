@@ -4,8 +4,10 @@
  *   rules TAPE.csv RULES.json [SETTING=VALUE]
  *
  * Prints "ready SECONDS" (reading the file, loading the rules, making the indexes) and obeys lines of its
- * input: next N       applies stamped ticks, N at least; prints "T NANOSECONDS": trades since the start, what
- * these took fires FILE   writes how often each rule has fired, a line for each; prints "T 0"
+ * input, each with an answer "T X", T being the trades since the start:
+ *   next N       applies stamped ticks, N at least; X: the nanoseconds that these took
+ *   fires FILE   writes how often each rule has fired, a line for each; X: 0
+ *   flips        X: comparisons that have come true since the start
  */
 #include <inttypes.h>
 #include <stdio.h>
@@ -140,13 +142,15 @@ int main(int argc, char **argv)
     printf("ready %.6f\n", (double)(now_ns(CLOCK_MONOTONIC) - from_ns) / 1e9);
     fflush(stdout);
     while (fgets(line, sizeof line, stdin)) {
-        int64_t took_ns = 0;
+        int64_t x = 0;
         line[strcspn(line, "\n")] = 0;
         if (!strncmp(line, "next ", 5))
-            took_ns = next(&b, strtoull(line + 5, NULL, 10));
+            x = next(&b, strtoull(line + 5, NULL, 10));
         else if (!strncmp(line, "fires ", 6))
             write_fires(&b, line + 6);
-        printf("%" PRIu64 " %" PRId64 "\n", engine_counters(b.memory.engine)->trades, took_ns);
+        else if (!strcmp(line, "flips"))
+            x = (int64_t)engine_counters(b.memory.engine)->flips;
+        printf("%" PRIu64 " %" PRId64 "\n", engine_counters(b.memory.engine)->trades, x);
         fflush(stdout);
     }
     if (engine_counters(b.memory.engine)->fires_full)
