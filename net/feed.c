@@ -9,6 +9,7 @@
 #include "net/attributes.h"
 #include "net/history.h"
 #include "net/splits.h"
+#include "shm/msg_memory.h"
 
 #define XXH_INLINE_ALL
 #include <xxhash.h>
@@ -272,13 +273,7 @@ static void hold(struct held *h, const struct msg *m)
     }
     if (h->n == h->room) {
         h->room = 2 * h->room + 64;
-        struct msg *grown = aligned_alloc(_Alignof(struct msg), h->room * sizeof *grown);
-        if (!grown)
-            abort();
-        if (h->n)
-            memcpy(grown, h->quote, h->n * sizeof *grown);
-        free(h->quote);
-        h->quote = grown;
+        h->quote = msgs_grow(h->quote, h->n, h->room);
     }
     h->quote[h->n++] = *m;
     h->place[m->symbol] = h->n;

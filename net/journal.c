@@ -2,6 +2,7 @@
 #include "net/journal_format.h"
 #include "net/journal_staging.h"
 #include "shm/atomics.h"
+#include "shm/msg_memory.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -859,12 +860,11 @@ static int recover(struct journal *j, struct error *err)
 
 struct journal *journal_open(const char *dir, const struct journal_options *options, struct error *err)
 {
-    struct journal *j = aligned_alloc(64, (sizeof *j + 63) / 64 * 64);
+    struct journal *j = msg_holder_new(sizeof *j);
     if (!j) {
         error_set(err, "journal: out of memory");
         return NULL;
     }
-    memset(j, 0, sizeof *j);
     j->options = *options;
     j->now_ns = options->now_ns;
     j->dir_fd = j->lock_fd = j->current.fd = j->old.fd = j->next.fd = -1;

@@ -2,6 +2,7 @@
 
 #include "net/event_json.h"
 #include "net/journal.h"
+#include "shm/msg_memory.h"
 #include "shm/symtab.h"
 
 #include <inttypes.h>
@@ -99,12 +100,11 @@ static void *journal_source_open(const struct sink_config *config, uint64_t from
 {
     const struct journal_reader_options options = {.from_seq = from, .live = true};
     char id[SINK_OUTBOX_ID_MAX + 1];
-    struct journal_source *j = aligned_alloc(_Alignof(struct journal_source), sizeof *j);
+    struct journal_source *j = msg_holder_new(sizeof *j);
     if (!j) {
         error_set(err, "no memory");
         return NULL;
     }
-    memset(j, 0, sizeof *j);
     j->config = config;
     j->reader = journal_reader_open(config->outbox_dir, &options, err);
     const struct journal_info *info = j->reader ? journal_reader_info(j->reader) : NULL;

@@ -1,4 +1,5 @@
 #include "net/source.h"
+#include "shm/msg_memory.h"
 
 #include <assert.h>
 #include <stdio.h>
@@ -71,13 +72,11 @@ struct source *source_open(const char *spec, const struct source_config *config,
 void *source_new(size_t bytes, const struct source_ops *ops, const struct source_config *config,
                  struct error *err)
 {
-    bytes = (bytes + sizeof(struct msg) - 1) / sizeof(struct msg) * sizeof(struct msg);
-    struct source *s = aligned_alloc(_Alignof(struct msg), bytes); /* a source may hold messages */
+    struct source *s = msg_holder_new(bytes);
     if (!s) {
         error_set(err, "no memory for a source (%zu bytes)", bytes);
         return NULL;
     }
-    memset(s, 0, bytes);
     s->ops = ops;
     s->config = *config;
     if (s->config.symbols_max == 0 || s->config.symbols_max > SOURCE_SYMBOLS_MAX)

@@ -6,6 +6,7 @@
 #include <time.h>
 
 #include "net/checkpoint.h"
+#include "shm/msg_memory.h"
 
 enum { BATCH = 4096, NO_BUCKET = BUCKET_COUNT };
 
@@ -46,13 +47,7 @@ static void add_record(void *ctx, const struct msg *record)
         return;
     if (c->records + slots > c->records_room) {
         c->records_room = 2 * c->records_room + 1024;
-        struct msg *grown = aligned_alloc(64, c->records_room * sizeof *grown);
-        if (!grown)
-            abort();
-        if (c->records)
-            memcpy(grown, c->record, c->records * sizeof *grown);
-        free(c->record);
-        c->record = grown;
+        c->record = msgs_grow(c->record, c->records, c->records_room);
     }
     memcpy(c->record + c->records, record, slots * sizeof *record);
     c->records += slots;

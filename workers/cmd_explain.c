@@ -13,6 +13,7 @@
 #include "core/decimal.h"
 #include "core/explain.h"
 #include "net/outbox.h"
+#include "shm/msg_memory.h"
 #include "workers/replayer.h"
 
 const char cmd_explain_details[] =
@@ -588,17 +589,12 @@ static int show_why_not(const struct inquiry *q)
 
 /* ---- the commands */
 
-static struct moment *moment_new(void)
-{
-    struct moment *m = aligned_alloc(_Alignof(struct moment), sizeof *m); /* it has a message */
-    return m ? memset(m, 0, sizeof *m) : NULL;
-}
-
 static struct inquiry *inquiry_new(const struct cli_args *a)
 {
     struct inquiry *q = calloc(1, sizeof *q);
-    if (!q || !(q->now = moment_new()) || !(q->before = moment_new()) ||
-        !(q->expr = calloc(1, sizeof *q->expr)) || !(q->watch = calloc(1, sizeof *q->watch)))
+    if (!q || !(q->now = msg_holder_new(sizeof *q->now)) ||
+        !(q->before = msg_holder_new(sizeof *q->before)) || !(q->expr = calloc(1, sizeof *q->expr)) ||
+        !(q->watch = calloc(1, sizeof *q->watch)))
         abort();
     q->r.args = a;
     q->symbol_id = NO_SYMBOL;

@@ -17,6 +17,7 @@
 #include "core/route.h"
 #include "net/checkpoint.h"
 #include "net/journal.h"
+#include "shm/msg_memory.h"
 #include "shm/ring.h"
 #include "shm/ruletab.h"
 #include "shm/symtab.h"
@@ -149,13 +150,7 @@ static void remember(struct ingest *g, const struct msg *m, int n)
             continue;
         if (g->in_force_n + slots > g->in_force_room) {
             g->in_force_room = 2 * g->in_force_room + 1024;
-            struct msg *grown = aligned_alloc(64, g->in_force_room * sizeof *grown);
-            if (!grown)
-                abort();
-            if (g->in_force_n)
-                memcpy(grown, g->in_force, g->in_force_n * sizeof *grown);
-            free(g->in_force);
-            g->in_force = grown;
+            g->in_force = msgs_grow(g->in_force, g->in_force_n, g->in_force_room);
         }
         memcpy(g->in_force + g->in_force_n, &m[at], slots * sizeof *m);
         g->in_force_n += slots;

@@ -14,6 +14,7 @@
 #include "net/rules_file.h"
 #include "shm/errlog.h"
 #include "shm/heartbeat.h"
+#include "shm/msg_memory.h"
 
 #define XXH_INLINE_ALL
 #include <xxhash.h>
@@ -158,10 +159,9 @@ int instance_open_failed(const struct instance *in, int error_number, const stru
 int role_main(const struct role_ops *role, const struct run_options *options, uint32_t index)
 {
     struct error err;
-    struct instance *in = aligned_alloc(64, (role->bytes + 63) & ~(size_t)63);
+    struct instance *in = msg_holder_new(role->bytes);
     if (!in)
         abort();
-    memset(in, 0, role->bytes);
     if (instance_join(in, options, role->kind, index, &err) < 0) {
         fprintf(stderr, "%s %u: %s\n", role_name(role->kind), index, err.text);
         return 1;

@@ -1,4 +1,5 @@
 #include "workers/peer_blocks.h"
+#include "shm/msg_memory.h"
 
 #include <stdlib.h>
 
@@ -7,10 +8,9 @@ struct peer_blocks *peer_blocks_open(struct instance *in, struct error *err)
     size_t bytes;
     void *mem = workspace_object(in->ws, "peers_ring", in->index, &bytes);
     struct ring *ring = ring_join(mem, bytes, err);
-    struct peer_blocks *b = aligned_alloc(64, (sizeof *b + 63) & ~(size_t)63);
+    struct peer_blocks *b = msg_holder_new(sizeof *b);
     if (!b)
         abort();
-    memset(b, 0, sizeof *b);
     if (!ring || ring_producer_join(&b->ring, ring, err) < 0) {
         free(b);
         return NULL;

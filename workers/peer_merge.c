@@ -5,6 +5,7 @@
 
 #include "core/peers.h"
 #include "net/outbox.h"
+#include "shm/msg_memory.h"
 #include "shm/ring.h"
 #include "shm/symtab.h"
 
@@ -39,11 +40,10 @@ static struct ring *join(struct peer_merge *g, const char *name, uint32_t k, str
 
 struct peer_merge *peer_merge_open(struct instance *in, struct error *err)
 {
-    struct peer_merge *g = aligned_alloc(64, (sizeof *g + 63) & ~(size_t)63);
+    struct peer_merge *g = msg_holder_new(sizeof *g);
     struct ring *r;
     if (!g)
         abort();
-    memset(g, 0, sizeof *g);
     g->in = in;
     g->scanners = workspace_topology(in->ws)->options.scanners;
     g->peers = workspace_peers(in->ws);

@@ -1,4 +1,5 @@
 #include "workers/reload.h"
+#include "shm/msg_memory.h"
 
 #include <stdlib.h>
 
@@ -106,11 +107,7 @@ static void add(struct reload_change *c, const struct rule *r, uint32_t slot)
 {
     if (c->n + RULE_MESSAGE_SLOTS > c->room) {
         c->room = 2 * c->room + RULE_MESSAGE_SLOTS;
-        struct msg *grown = must(aligned_alloc(64, c->room * sizeof *grown));
-        if (c->n)
-            memcpy(grown, c->m, c->n * sizeof *grown);
-        free(c->m);
-        c->m = grown;
+        c->m = msgs_grow(c->m, c->n, c->room);
     }
     c->n += (uint32_t)rule_messages(r, slot, c->m + c->n);
 }

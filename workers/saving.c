@@ -6,6 +6,7 @@
 
 #include "core/bucket.h"
 #include "net/checkpoint.h"
+#include "shm/msg_memory.h"
 
 enum { RECORDS_AT_ONCE = 64 };
 
@@ -65,13 +66,7 @@ void saving_remember(struct saving *s, const struct msg *m, uint32_t n)
             continue;
         if (s->records + slots > s->room) {
             s->room = 2 * s->room + 1024;
-            struct msg *grown = aligned_alloc(64, s->room * sizeof *grown);
-            if (!grown)
-                abort();
-            if (s->records)
-                memcpy(grown, s->record, s->records * sizeof *grown);
-            free(s->record);
-            s->record = grown;
+            s->record = msgs_grow(s->record, s->records, s->room);
         }
         for (uint32_t i = 0; i < slots; i++) {
             s->record[s->records] = m[at + i];
