@@ -200,7 +200,7 @@ static uint32_t apply(struct scanner *s, const struct msg *m, uint32_t n)
 /* With peers, spans end with their first CLOCK. */
 static uint32_t span(const struct scanner *s, const struct msg *m, uint32_t n)
 {
-    return s->values || s->peers ? values_span(m, n) : n;
+    return s->values || s->peers ? msg_upto_clock(m, n) : n;
 }
 
 /* m[0..done) was applied: what there is to tell of it goes, or waits for room. */

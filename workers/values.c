@@ -30,14 +30,6 @@ void values_close(struct values *v)
     free(v);
 }
 
-uint32_t values_span(const struct msg *m, uint32_t n)
-{
-    for (uint32_t at = 0; at < n; at += msg_slot_count(&m[at]))
-        if (m[at].type == MSG_CLOCK)
-            return at + 1;
-    return n;
-}
-
 static int put_symbol(struct values *v, const struct engine *e, uint32_t symbol, uint64_t seq,
                       int64_t event_ns, uint16_t flags)
 {

@@ -30,8 +30,6 @@ struct values {
 struct values *values_open(struct instance *in, struct engine *e, struct error *err);
 void values_close(struct values *v);
 
-/* The first slots of m[0..n), whole records, up to a CLOCK, with it. */
-uint32_t values_span(const struct msg *m, uint32_t n);
 /* After a CLOCK was applied. */
 void values_clock(struct values *v, const struct engine *e, const struct msg *clock);
 
