@@ -296,7 +296,7 @@ static void made(struct proof *p, uint16_t bucket, const struct msg *m, uint32_t
 static int take(struct proof *p, uint16_t bucket, const struct msg *m)
 {
     char json[EVENT_JSON_MAX];
-    if (m->type != MSG_ALERT && m->type != MSG_BAR && m->type != MSG_ANOMALY && m->type != MSG_HALT)
+    if (!outbox_is_event(m))
         return 0;
     const struct audit_name *n = &p->a->name[m->symbol];
     struct event_symbol symbol = {n->text, n->len, n->size_scale};
