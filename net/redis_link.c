@@ -10,6 +10,12 @@
 #include <stdlib.h>
 #include <string.h>
 
+const struct redis_stream redis_streams[REDIS_STREAM_COUNT] = {
+#define X(kind, stream, field, ...) {stream, field, OUTBOX_##kind},
+    REDIS_STREAMS(X)
+#undef X
+};
+
 struct redis_link {
     redisContext *context;
     SSL *ssl;           /* NULL: plain, the rest is unused */

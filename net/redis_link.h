@@ -8,9 +8,27 @@
 #define NET_REDIS_LINK_H
 
 #include "core/error.h"
+#include "net/outbox.h"
 #include "net/settings.h"
 
 #include <hiredis/hiredis.h>
+
+/* The streams of events: kind, name, field that holds the JSON (an entry's last), setting of its bound. */
+#define REDIS_STREAMS(X)                                                                                     \
+    X(ALERT, "alerts", "alert", redis_alerts_maxlen)                                                         \
+    X(BAR, "bars.finalized", "bar", redis_bars_maxlen)                                                       \
+    X(ANOMALY, "anomalies:stream", "anomaly", redis_anomalies_maxlen)                                        \
+    X(HALT, "events", "event", redis_events_maxlen)
+
+#define X(kind, ...) REDIS_STREAM_##kind,
+enum redis_stream_place { REDIS_STREAMS(X) REDIS_STREAM_COUNT };
+#undef X
+
+struct redis_stream {
+    const char *name, *field;
+    enum outbox_kind kind;
+};
+extern const struct redis_stream redis_streams[REDIS_STREAM_COUNT];
 
 enum { REDIS_LINK_CONNECT_MS = 2000, REDIS_LINK_TIMEOUT_MS = 3000 };
 
