@@ -213,3 +213,21 @@ redisReply *redis_link_command(struct redis_link *l, int n, const char **arg, co
 {
     return redis_link_append(l, n, arg, len) ? NULL : redis_link_reply(l);
 }
+
+int redis_link_auth(const char *path, char line[SECRET_BYTES], const char *arg[3], struct error *err)
+{
+    if (secret_read("redis.password_file", path, line, err))
+        return -1;
+    if (!*line)
+        return 0;
+    char *colon = strchr(line, ':');
+    bool user = colon && colon != line;
+    int n = 0;
+    arg[n++] = "AUTH";
+    if (user)
+        arg[n++] = line;
+    arg[n++] = colon ? colon + 1 : line;
+    if (colon)
+        *colon = 0;
+    return n;
+}

@@ -9,6 +9,7 @@
 
 #include "core/error.h"
 #include "net/outbox.h"
+#include "net/secret.h"
 #include "net/settings.h"
 
 #include <hiredis/hiredis.h>
@@ -44,6 +45,10 @@ struct redis_link;
 struct redis_link *redis_link_open(const struct setting_redis *url, const struct redis_link_tls *tls,
                                    struct error *err);
 void redis_link_close(struct redis_link *l);
+
+/* The AUTH that a password file asks for: its first line is "password", "user:password" or ":pass:word". The
+ * texts lie in `line`, which is to be wiped. How many arguments, 0 if there is no password, -1 with err. */
+int redis_link_auth(const char *path, char line[SECRET_BYTES], const char *arg[3], struct error *err);
 
 /* Queues a command; `len` may be NULL for texts. 0, or -1: broken. */
 int redis_link_append(struct redis_link *l, int n, const char **arg, const size_t *len);

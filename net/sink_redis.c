@@ -26,7 +26,6 @@
 #include "core/decimal.h"
 #include "net/event_json.h"
 #include "net/redis_link.h"
-#include "net/secret.h"
 #include "net/settings.h"
 
 #include <assert.h>
@@ -230,16 +229,9 @@ static int simple(struct redis *r, const char *what, int n, const char **arg, st
 static int authenticate(struct redis *r, struct error *err)
 {
     char line[SECRET_BYTES];
-    if (secret_read("redis.password_file", r->config->redis_password_file, line, err))
-        return -1;
-    if (!*line)
-        return 0;
-    char *colon = strchr(line, ':');
-    if (colon)
-        *colon = 0;
-    bool user = colon && colon != line;
-    const char *arg[] = {"AUTH", user ? line : colon ? colon + 1 : line, user ? colon + 1 : NULL};
-    int result = simple(r, "AUTH", user ? 3 : 2, arg, err);
+    const char *arg[3];
+    int n = redis_link_auth(r->config->redis_password_file, line, arg, err);
+    int result = n > 0 ? simple(r, "AUTH", n, arg, err) : n;
     explicit_bzero(line, sizeof line);
     return result;
 }

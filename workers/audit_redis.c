@@ -9,7 +9,6 @@
 #include <string.h>
 
 #include "net/redis_link.h"
-#include "net/secret.h"
 
 enum { CHUNK = 1000, ID_BYTES = 48 };
 
@@ -37,20 +36,12 @@ static int ask_simple(struct redis_audit *r, int n, const char **arg, struct err
     return reply ? 0 : -1;
 }
 
-/* As the sink does: a first line "password", "user:password" or ":pass:word". */
 static int authenticate(struct redis_audit *r, const char *path, struct error *err)
 {
     char line[SECRET_BYTES];
-    if (secret_read("redis.password_file", path, line, err))
-        return -1;
-    if (!*line)
-        return 0;
-    char *colon = strchr(line, ':');
-    if (colon)
-        *colon = 0;
-    bool user = colon && colon != line;
-    const char *arg[] = {"AUTH", user ? line : colon ? colon + 1 : line, user ? colon + 1 : NULL};
-    int rc = ask_simple(r, user ? 3 : 2, arg, err);
+    const char *arg[3];
+    int n = redis_link_auth(path, line, arg, err);
+    int rc = n > 0 ? ask_simple(r, n, arg, err) : n;
     explicit_bzero(line, sizeof line);
     return rc;
 }
