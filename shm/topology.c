@@ -69,7 +69,7 @@ static size_t errlog_bytes(const struct topology_object *o)
 }
 static size_t markettab_bytes(const struct topology_object *o)
 {
-    return markettab_footprint((uint32_t)o->param[0]);
+    return markettab_footprint((uint32_t)o->param[0], (uint32_t)o->param[1]);
 }
 static size_t peers_bytes(const struct topology_object *o)
 {
@@ -128,7 +128,7 @@ static void heartbeats_make(const struct topology_object *o, void *mem)
 }
 static void markettab_make(const struct topology_object *o, void *mem)
 {
-    markettab_new(mem, (uint32_t)o->param[0]);
+    markettab_new(mem, (uint32_t)o->param[0], (uint32_t)o->param[1]);
 }
 static void peers_make(const struct topology_object *o, void *mem)
 {
@@ -158,7 +158,8 @@ static const struct kind {
     [TOPOLOGY_HISTOGRAMS] = {histograms_bytes, histogram_align, histograms_make, "a role"},
     [TOPOLOGY_HEARTBEATS] = {heartbeats_bytes, heartbeats_align, heartbeats_make, "rows: 1 to 4,096"},
     [TOPOLOGY_ERRLOG] = {errlog_bytes, errlog_align, errlog_make, "records: 1 to 65,536"},
-    [TOPOLOGY_MARKETTAB] = {markettab_bytes, markettab_align, markettab_make, "rows: 1 to 4,194,304"},
+    [TOPOLOGY_MARKETTAB] = {markettab_bytes, markettab_align, markettab_make,
+                            "rows: 1 to 4,194,304, and keys: 0 to 64"},
     [TOPOLOGY_PEERS] = {peers_bytes, peers_align, peers_make, "rows: 1 to 4,194,304"},
     [TOPOLOGY_VALUETAB] = {valuetab_bytes, valuetab_align, valuetab_make, "rows: 1 to 4,194,304"},
     [TOPOLOGY_STAGING] = {staging_bytes, staging_align, NULL, "bytes: a multiple of 4,096, up to 2^37"},
@@ -323,6 +324,9 @@ static int check_options(struct topology_options *o, struct error *err)
         return error_set(err, "topology: market is %u; expected 0 to 3", o->market);
     if (o->scans > 1)
         return error_set(err, "topology: scans is %u; expected 0 or 1", o->scans);
+    if (o->toplist_keys > TOPLIST_KEYS_MAX)
+        return error_set(err, "topology: toplist_keys is %u; expected 0 to %d", o->toplist_keys,
+                         TOPLIST_KEYS_MAX);
     return 0;
 }
 
@@ -381,7 +385,10 @@ static void add_toplists(struct topology *t)
     struct topology_role market = role(ROLE_MARKET, 0);
     add_ring(t, "market_ring", 0, t->options.tick_ring_slots, role(ROLE_INGEST, 0), market);
     add_blocks(t, "values_ring");
-    add_table(t, TOPOLOGY_MARKETTAB, "markettab", 0, t->options.symbols_max, market);
+    struct topology_object *o = topology_add(t, TOPOLOGY_MARKETTAB, "markettab", 0);
+    o->param[0] = t->options.symbols_max;
+    o->param[1] = t->options.toplist_keys;
+    o->producer = market;
 }
 
 static void add_peers(struct topology *t)
