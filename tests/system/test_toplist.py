@@ -14,7 +14,7 @@ USERS = write("lists.json", json.dumps([
     {"id": "nyse", "metric": "change_pct", "time_window": "5m", "filters": {"exchange": "NYSE", "market_cap_min": 1e9, "market_cap_max": 5e9}},
     {"id": "overbought", "user_id": "ann", "metric": "rsi", "time_window": "1m"},
     {"id": "dips", "metric": "volume", "time_window": "5m", "filters": {"price_min": 5, "expr":
-     'rsi(14)@1m < 42 and vwap(5m) > price and (ask - bid < 0.001 * price or exchange == "NYSE") and not halted'}},
+     'rsi(14)@1m < 30 and vwap(5m) > price and (ask - bid < 0.001 * price or exchange == "NYSE") and not halted'}},
     {"id": "not-known", "metric": "volume", "time_window": "5m", "filters": {"expr": "not change_pct_20d > 0 or volume_5m > 100"}},
     {"id": "cheap", "user_id": "bob", "metric": "change_pct", "time_window": "1m", "sort_order": "asc", "enabled": False}]))
 ON += ["--set", f"toplists.file={USERS}"]
