@@ -245,6 +245,9 @@ enum {
     INDICATOR_STATE_MAX = 24, /* words, without those that grow with its periods */
 };
 
+/* Copies a name without the blanks beside its brackets and commas: "macd( 12, 26,9 )" to "macd(12,26,9)". The
+ * length; `room` or more if it does not fit. */
+size_t indicator_close_up(const char *text, size_t len, char *out, size_t room);
 /* Parses text[0..len), a canonical name or an alias, without timeframe. 0; 1 if no indicator is named so; -1
  * with err (what was found, what was expected). */
 int indicator_parse(const char *text, size_t len, struct indicator *x, struct error *err);

@@ -332,11 +332,13 @@ static int parse_of_bars(const char *text, size_t len, struct metric *m, struct 
     return parse_indicator(text, len, 1, m, err);
 }
 
-int metric_parse(const char *text, size_t len, struct metric *m, struct error *err)
+int metric_parse(const char *given, size_t given_len, struct metric *m, struct error *err)
 {
     int rc = 1;
+    char text[METRIC_NAME_MAX];
+    size_t len = indicator_close_up(given, given_len, text, sizeof text);
     if (len == 0 || len >= METRIC_NAME_MAX)
-        return unknown_metric(text, len < METRIC_NAME_MAX ? len : METRIC_NAME_MAX - 1, err);
+        return unknown_metric(given, given_len < METRIC_NAME_MAX ? given_len : METRIC_NAME_MAX - 1, err);
     if (!memchr(text, '@', len) && (rc = parse_call(text, len, m, err)) > 0 &&
         (rc = parse_plain(text, len, m, err)) > 0)
         rc = parse_pct(text, len, m, err);

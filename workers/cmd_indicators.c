@@ -133,7 +133,9 @@ static int parse(const char *name, struct indicator *x, struct error *err)
 {
     if (strchr(name, '@'))
         return error_set(err, "'%.100s': no timeframe is expected; the file's bars are the timeframe", name);
-    int r = indicator_parse(name, strlen(name), x, err);
+    char text[INDICATOR_NAME_MAX];
+    size_t len = indicator_close_up(name, strlen(name), text, sizeof text);
+    int r = len < sizeof text ? indicator_parse(text, len, x, err) : 1;
     return r > 0 ? unknown(name, err) : r;
 }
 

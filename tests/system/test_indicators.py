@@ -3,8 +3,8 @@
 from lib import *
 
 rows = "Volume,CLOSE ,note,Low,High,Open\r\n1.5,10,\"a,b\",9,11,10\r\n\r\n2.25,12,x,10,12,11\r\n0,11,,11,12,12\r\n"
-p = ringtape("indicators", write("bars.csv", "\ufeff" + rows), "--metric", "sma(2)", "--metric", "volume_avg_2", "--metric", "macd(1,2,1)")
-ok(p.stdout.splitlines() == ["\ufeffVolume,CLOSE ,note,Low,High,Open,sma(2),volume_avg_2,\"macd(1,2,1)\"",
+p = ringtape("indicators", write("bars.csv", "\ufeff" + rows), "--metric", "sma(2)", "--metric", "volume_avg_2", "--metric", "macd( 1, 2,1 )")
+ok(p.stdout.splitlines() == ["\ufeffVolume,CLOSE ,note,Low,High,Open,sma(2),volume_avg_2,\"macd( 1, 2,1 )\"",
                              "1.5,10,\"a,b\",9,11,10,,,", "2.25,12,x,10,12,11,11,1.875,1", "0,11,,11,12,12,11.5,1.125,0"],
    "rows are kept, columns added, values exact", p.stdout)
 plain = path("bars.csv")
@@ -28,6 +28,7 @@ def refused(code, text, *args):
 
 
 refused(2, "did you mean 'rsi'?", plain, "--metric", "rsii(14)")
+refused(2, "did you mean 'bb'?", plain, "--metric", "BB(20,2)")
 refused(2, "the file's bars are the timeframe", plain, "--metric", "rsi(14)@5m")
 refused(2, "expected bb(n,m)", plain, "--metric", "bb(20,2).up")
 refused(2, "--metric is missing", plain)
