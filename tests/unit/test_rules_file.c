@@ -556,7 +556,8 @@ static void lengths(void **state)
     for (int more = 0; more < 2; more++) { /* the expression */
         int n = sprintf(text, "[{\"id\":\"a\",\"expr\":\"%*sprice > 1\"}]", RULE_EXPR_MAX - 9 + more, "");
         if (more)
-            refused(text, (size_t)n, "expr: column 8193: found an expression of 8193 bytes, expected at most 8192");
+            refused(text, (size_t)n,
+                    "expr: column 8193: found an expression of 8193 bytes, expected at most 8192");
         else
             rules_file_free(parse_good(text));
     }
