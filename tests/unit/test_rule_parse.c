@@ -313,6 +313,13 @@ static void test_operands(void **state)
                 {"biggest_range_3m", "biggest_range_3m"},
                 {"vwap_dist_1d_pct", "vwap_dist_pct_1d"},
                 {"avg_volume_20d", "avg_volume_20d"},
+                {"vwap_15m", "vwap(15m)"},
+                {"vwap_1h", "vwap(1h)"},
+                {"vwap_session", "vwap(session)"},
+                {"volume_avg_5m", "volume_avg(5m)"},
+                {"volume_avg_20", "volume_avg(20)@1m"},
+                {"price_change_5m", "change_5m"},
+                {"range_today_pct", "range_pct_today"},
                 {"macd( 12, 26 ,9 ).signal@5m", "macd(12,26,9).signal@5m"},
                 {"ma_dist_pct(ema, 50)@5m", "ma_dist_pct(ema,50)@5m"},
                 {"dev( 20 trades\t)", "dev(20 trades)"}};
