@@ -1,6 +1,8 @@
 #include "core/error.h"
 
+#include <ctype.h>
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -29,7 +31,13 @@ int error_prefix(struct error *err, const char *format, ...)
     return -1;
 }
 
-/* Optimal string alignment distance (edits and swaps of neighbours), for words of at most 48 characters. */
+static bool same_letter(char a, char b)
+{
+    return tolower((unsigned char)a) == tolower((unsigned char)b);
+}
+
+/* Optimal string alignment distance (edits and swaps of neighbours), for words of at most 48 characters;
+ * upper and lower case are the same. */
 static unsigned edit_distance(const char *a, size_t la, const char *b, size_t lb)
 {
     unsigned row[3][49];
@@ -39,12 +47,13 @@ static unsigned edit_distance(const char *a, size_t la, const char *b, size_t lb
         unsigned *now = row[i % 3], *last = row[(i + 2) % 3], *before = row[(i + 1) % 3];
         now[0] = (unsigned)i;
         for (size_t j = 1; j <= lb; j++) {
-            unsigned d = last[j - 1] + (a[i - 1] != b[j - 1]);
+            unsigned d = last[j - 1] + !same_letter(a[i - 1], b[j - 1]);
             if (last[j] + 1 < d)
                 d = last[j] + 1;
             if (now[j - 1] + 1 < d)
                 d = now[j - 1] + 1;
-            if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1] && before[j - 2] + 1 < d)
+            if (i > 1 && j > 1 && same_letter(a[i - 1], b[j - 2]) && same_letter(a[i - 2], b[j - 1]) &&
+                before[j - 2] + 1 < d)
                 d = before[j - 2] + 1;
             now[j] = d;
         }

@@ -284,6 +284,9 @@ static void settle_kama(struct at *a)
 }
 CALC(kama, settle_kama, NULL)
 
+#define MACD_FIX_FAST 0.15 /* for 12 bars, in place of 2/13 */
+#define MACD_FIX_SLOW 0.075
+
 struct macd {
     double out[3];
     double fast, slow, signal;
@@ -292,18 +295,47 @@ struct macd {
 static void step_macd(struct at *a)
 {
     struct macd *s = a->state;
-    unsigned f = a->x->n[0], n = a->x->n[1], first = (unsigned)larger(f, n);
+    bool fixed = a->x->kind == INDICATOR_MACD_FIX, late = fixed || a->x->kind == INDICATOR_MACD_LATE;
+    unsigned f = fixed ? 12 : a->x->n[0], n = fixed ? 26 : a->x->n[1], first = (unsigned)larger(f, n);
+    unsigned last = a->x->n[fixed ? 0 : 2];
     double close = (double)a->now->close_e9;
-    uint64_t skipped =
-        a->x->kind == INDICATOR_MACD_LATE && n > f ? n - f : 0; /* closes before the fast mean */
-    double fast = a->k > skipped ? ema_add(&s->fast, a->k - skipped, f, close) : NAN;
-    double line = (fast - ema_add(&s->slow, a->k, n, close)) / 1e9;
-    double signal = a->k < first ? NAN : ema_add(&s->signal, a->k - first + 1, a->x->n[2], line);
+    uint64_t skipped = late && n > f ? n - f : 0; /* closes before the fast mean */
+    double fast_factor = fixed ? MACD_FIX_FAST : ema_factor(f);
+    double slow_factor = fixed ? MACD_FIX_SLOW : ema_factor(n);
+    double fast = a->k > skipped ? mean_add(&s->fast, a->k - skipped, f, fast_factor, close) : NAN;
+    double line = (fast - mean_add(&s->slow, a->k, n, slow_factor, close)) / 1e9;
+    double signal = a->k < first ? NAN : ema_add(&s->signal, a->k - first + 1, last, line);
     s->out[0] = line;
     s->out[1] = signal;
     s->out[2] = line - signal;
 }
 CALC(macd, NULL, NULL)
+
+struct macd_first {
+    double out[3];
+    double fast, slow, signal;
+};
+
+static void step_macd_first(struct at *a)
+{
+    struct macd_first *s = a->state;
+    unsigned f = a->x->n[0], n = a->x->n[1];
+    bool fixed = f == 12 && n == 26;
+    double close = (double)a->now->close_e9;
+    if (a->k == 1)
+        s->fast = s->slow = close;
+    s->fast += (fixed ? MACD_FIX_FAST : ema_factor(f)) * (close - s->fast);
+    s->slow += (fixed ? MACD_FIX_SLOW : ema_factor(n)) * (close - s->slow);
+    s->out[0] = s->out[1] = s->out[2] = NAN;
+    if (a->k < n)
+        return;
+    double line = (s->fast - s->slow) / 1e9;
+    s->signal = a->k == n ? line : s->signal + ema_factor(a->x->n[2]) * (line - s->signal);
+    s->out[0] = line;
+    s->out[1] = s->signal;
+    s->out[2] = line - s->signal;
+}
+CALC(macd_first, NULL, NULL)
 
 struct rsi {
     double out, gain, loss; /* sums up to n changes, then means */

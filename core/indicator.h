@@ -44,6 +44,13 @@
     X(MACD_LATE, "macd_late", "nnn", 12, 26, 9, 1, "value signal hist", PRICE, "c",                          \
       larger(n[0], n[1]) + (o ? n[2] - 1 : 0), macd,                                                         \
       "macd whose fast mean is seeded when the slow one is, with the closes just before (TA-Lib)")           \
+    X(MACD_FIRST, "macd_first", "nnn", 12, 26, 9, 1, "value signal hist", PRICE, "c", n[1], macd_first,      \
+      "macd of means that are seeded with the first close, the signal with the first macd; 12 and 26 bars "  \
+      "have the factors 0.15 and 0.075 (Tulip)")                                                             \
+    X(MACD_FIX, "macd_fix", "n", 9, 0, 0, 1, "value signal hist", PRICE, "c", 26 + (o ? n[0] - 1 : 0), macd, \
+      "macd_late of 12 and 26 bars with the factors 0.15 and 0.075; the parameter is the signal's "          \
+      "(TA-Lib's "                                                                                           \
+      "MACDFIX)")                                                                                            \
     X(RSI, "rsi", "n", 14, 0, 0, 1, "value", NUMBER, "c", n[0] + 1, rsi,                                     \
       "Wilder's RSI, seeded with the mean of the first n changes; 100 without a loss (SI, TA-Lib)")          \
     X(RSI_SMA, "rsi_sma", "n", 14, 0, 0, 1, "value", NUMBER, "c", n[0] + 1, cmo,                             \
@@ -91,8 +98,10 @@
     X(DONCHIAN_INCL, "donchian_incl", "n", 20, 0, 0, 1, "middle upper lower | width", PRICE, "hl", n[0],     \
       donchian_incl, "donchian of the last n bars, this one included (Lean)")                                \
     X(AROON, "aroon", "n", 25, 0, 0, 1, "value up down", NUMBER, "hl", n[0] + 1, aroon,                      \
-      "up: 100 for a new high of the last n+1 bars, 0 for one n bars ago, of equal ones the newest; down: "  \
-      "of lows; bare: up - down (TA-Lib, Tulip)")                                                            \
+      "up: 100 for a new high of the last n+1 bars, 0 for one n bars ago, of equal ones the oldest; down: "  \
+      "of lows; bare: up - down (SI)")                                                                       \
+    X(AROON_NEWEST, "aroon_newest", "n", 25, 0, 0, 1, "value up down", NUMBER, "hl", n[0] + 1, aroon,        \
+      "aroon with the newest of equal highs and lows (TA-Lib, Tulip, Lean)")                                 \
     X(TR, "tr", "", 0, 0, 0, 1, "value", PRICE, "hlc", 2, true_range,                                        \
       "true range: of high, low and the close before; from the second bar on (SI)")                          \
     X(ATR, "atr", "n", 14, 0, 0, 1, "value", PRICE, "hlc", n[0] + 1, true_range,                             \
@@ -114,9 +123,22 @@
       supertrend,                                                                                            \
       "trailing band: middle of the bar and m times atr(n); upper has a value while it falls, lower while "  \
       "it rises (SI)")                                                                                       \
+    X(SUPERTREND_HL, "supertrend_hl", "nm", 10, 300, 0, 1, "value upper lower", PRICE, "hlc", 2,             \
+      supertrend_hl,                                                                                         \
+      "supertrend of atr_hl(n), up to the n-th bar of the mean so far; from the first close outside the "    \
+      "bands on (Lean)")                                                                                     \
     X(PSAR, "psar", "mm", 2, 20, 0, 1, "value", PRICE, "hl", 3, psar,                                        \
       "Wilder's parabolic SAR: step and maximum of the acceleration; no value up to the first reversal "     \
       "(SI)")                                                                                                \
+    X(PSAR_MID, "psar_mid", "mm", 2, 20, 0, 1, "value", PRICE, "hl", 2, psar,                                \
+      "psar from the second bar on, that begins by rising if high + low of that bar is not below the "       \
+      "first's; a reversal is from the extreme with the bar's own (Tulip)")                                  \
+    X(PSAR_DM, "psar_dm", "mm", 2, 20, 0, 1, "value", PRICE, "hl", 2, psar_next,                             \
+      "parabolic SAR as of the bar before, that a bar which reaches it reverses, never within the last two " \
+      "bars; from the second bar on, begins by falling if the low fell more than the high rose (TA-Lib)")    \
+    X(PSAR_CLOSE, "psar_close", "mm", 2, 20, 0, 1, "value", PRICE, "hlc", 2, psar_next,                      \
+      "psar_dm that begins by falling if the second close is below the first; it moves from the third bar "  \
+      "on (Lean)")                                                                                           \
     X(ADX, "adx", "n", 14, 0, 0, 1, "value pdi mdi dx adxr", NUMBER, "hlc",                                  \
       o == 0   ? 2 * n[0]                                                                                    \
       : o == 4 ? 3 * n[0]                                                                                    \
@@ -129,7 +151,16 @@
       : o == 4 ? 3 * n[0] - 2                                                                                \
                : n[0],                                                                                       \
       adx,                                                                                                   \
-      "adx whose sums are seeded with the first n - 1 changes; adxr: with adx n - 1 bars before (Tulip)")    \
+      "adx whose sums are seeded with the first n - 1 changes; a bar that goes as far up as down counts "    \
+      "for both; adxr: with adx n - 1 bars before (Tulip)")                                                  \
+    X(ADX_LATE, "adx_late", "n", 14, 0, 0, 2, "value pdi mdi dx adxr", NUMBER, "hlc",                        \
+      o == 0   ? 2 * n[0]                                                                                    \
+      : o == 4 ? 3 * n[0] - 1                                                                                \
+               : n[0] + 1,                                                                                   \
+      adx,                                                                                                   \
+      "adx whose sums are seeded with the first n - 1 changes, with values from the n-th on; adxr: with "    \
+      "adx "                                                                                                 \
+      "n - 1 bars before (TA-Lib)")                                                                          \
     X(VORTEX, "vortex", "n", 14, 0, 0, 1, "plus minus", NUMBER, "hlc", n[0] + 1, vortex,                     \
       "sums of |high - low before| (plus) and |low - high before| (minus) over n bars in parts of those of " \
       "tr (SI)")                                                                                             \
@@ -156,6 +187,12 @@
       "on-balance volume: volumes with the sign of the close's change; 0 at the first bar (SI)")             \
     X(OBV_FIRST, "obv_first", "", 0, 0, 0, 1, "value", NUMBER, "cv", 1, obv,                                 \
       "obv that begins with the first bar's volume (TA-Lib, Lean)")                                          \
+    X(VWAP_TYPICAL, "vwap_typical", "", 0, 0, 0, 1, "value", PRICE, "hlcv", 1, vwap_bars,                    \
+      "(high + low + close) / 3 of all bars, weighted by volume (SI's VWAP)")                                \
+    X(VWAP_OHLC, "vwap_ohlc", "n", 0, 0, 0, 1, "value", PRICE, "ohlcv", n[0], vwap_bars,                     \
+      "(open + high + low + close) / 4 of the last n bars, weighted by volume (Lean's VWAP)")                \
+    X(VWMA, "vwma", "n", 0, 0, 0, 1, "value", PRICE, "cv", n[0], vwap_bars,                                  \
+      "mean of the last n closes, weighted by volume (SI, Tulip)")                                           \
     X(VOLUME_AVG, "volume_avg", "n", 0, 0, 0, 1, "value", NUMBER, "v", n[0], volume_avg,                     \
       "mean volume of the last n bars")
 
@@ -208,6 +245,9 @@ enum {
     INDICATOR_STATE_MAX = 24, /* words, without those that grow with its periods */
 };
 
+/* Copies a name without the blanks beside its brackets and commas: "macd( 12, 26,9 )" to "macd(12,26,9)". The
+ * length; `room` or more if it does not fit. */
+size_t indicator_close_up(const char *text, size_t len, char *out, size_t room);
 /* Parses text[0..len), a canonical name or an alias, without timeframe. 0; 1 if no indicator is named so; -1
  * with err (what was found, what was expected). */
 int indicator_parse(const char *text, size_t len, struct indicator *x, struct error *err);

@@ -107,12 +107,22 @@ static inline uint64_t true_range(const struct bar *b, const struct bar *before)
     return (uint64_t)(high > c ? high : c) - (uint64_t)(low < c ? low : c);
 }
 
+static inline double ema_factor(unsigned n)
+{
+    return 2.0 / (n + 1);
+}
+
 /* The k-th value x into a mean that is seeded with the mean of the first n: *v is the sum up to there. NaN
  * before. */
+static inline double mean_add(double *v, uint64_t k, unsigned n, double factor, double x)
+{
+    *v = k < n ? *v + x : k == n ? (*v + x) / n : *v + factor * (x - *v);
+    return k < n ? NAN : *v;
+}
+
 static inline double ema_add(double *v, uint64_t k, unsigned n, double x)
 {
-    *v = k < n ? *v + x : k == n ? (*v + x) / n : *v + 2.0 / (n + 1) * (x - *v);
-    return k < n ? NAN : *v;
+    return mean_add(v, k, n, ema_factor(n), x);
 }
 
 static inline double wilder_add(double *v, uint64_t k, unsigned n, double x)

@@ -176,6 +176,29 @@ static int take_parameters(const struct indicator_row *row, struct indicator *x,
     return (int)given;
 }
 
+static bool is_blank(char c)
+{
+    return c == ' ' || c == '\t' || c == '\n' || c == '\r';
+}
+
+size_t indicator_close_up(const char *text, size_t len, char *out, size_t room)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < len && n < room; i++) {
+        size_t behind = i; /* the next that is no blank */
+        while (behind < len && is_blank(text[behind]))
+            behind++;
+        bool beside = (n && strchr("(,", out[n - 1])) || (behind < len && strchr(",)", text[behind]));
+        if (behind > i && beside)
+            i = behind;
+        if (i < len)
+            out[n++] = text[i];
+    }
+    if (n < room)
+        out[n] = 0;
+    return n;
+}
+
 int indicator_parse(const char *text, size_t len, struct indicator *x, struct error *err)
 {
     const struct indicator_row *row = row_of(text, len);

@@ -153,10 +153,11 @@ static void step_aroon(struct at *a)
 {
     struct aroon *s = a->state;
     unsigned n = a->x->n[0];
+    int64_t equal = a->x->kind == INDICATOR_AROON_NEWEST; /* also one as high as the highest is new */
     uint64_t high = s->high_age, low = s->low_age;
-    if (a->k == 1 || a->now->high_e9 >= s->rest.high)
+    if (a->k == 1 || a->now->high_e9 > s->rest.high - equal)
         high = 0;
-    if (a->k == 1 || a->now->low_e9 <= s->rest.low)
+    if (a->k == 1 || a->now->low_e9 < s->rest.low + equal)
         low = 0;
     s->out[1] = 100.0 * (double)(int64_t)(n - high) / n;
     s->out[2] = 100.0 * (double)(int64_t)(n - low) / n;
@@ -169,8 +170,10 @@ static void settle_aroon(struct at *a)
 {
     struct aroon *s = a->state;
     uint64_t m = smaller(a->k, a->x->n[0]);
+    bool newest = a->x->kind == INDICATOR_AROON_NEWEST;
     s->rest = extent_of(a, m);
-    for (uint64_t j = m; j-- > 0;) {
+    for (uint64_t i = 0; i < m; i++) {
+        uint64_t j = newest ? m - 1 - i : i;
         if (back(a, j)->high_e9 == s->rest.high)
             s->high_age = j + 1;
         if (back(a, j)->low_e9 == s->rest.low)
@@ -314,6 +317,40 @@ static void step_supertrend(struct at *a)
 }
 CALC(supertrend, NULL, NULL)
 
+/* supertrend_hl: the bands trail from the first bar on, and show once a close is outside of them */
+struct supertrend_hl {
+    double out[3];
+    double ranges; /* the sum up to the n-th bar, then their mean */
+    double upper, lower;
+    int64_t trend; /* 1 rises, -1 falls */
+};
+
+static void step_supertrend_hl(struct at *a)
+{
+    struct supertrend_hl *s = a->state;
+    unsigned n = a->x->n[0];
+    double range = a->k > 1 ? (double)true_range(a->now, back(a, 1))
+                            : (double)((uint64_t)a->now->high_e9 - (uint64_t)a->now->low_e9);
+    double mean = wilder_add(&s->ranges, a->k, n, range);
+    if (a->k < n)
+        mean = s->ranges / (double)a->k;
+    double close = (double)a->now->close_e9;
+    double middle = ((double)a->now->high_e9 + (double)a->now->low_e9) / 2, apart = multiplier(a) * mean;
+    double before = a->k > 1 ? (double)back(a, 1)->close_e9 : 0;
+    if (a->k == 1 || !(before > s->lower) || middle - apart > s->lower)
+        s->lower = middle - apart;
+    if (a->k == 1 || !(before < s->upper) || middle + apart < s->upper)
+        s->upper = middle + apart;
+    if (close > s->upper)
+        s->trend = 1;
+    else if (close < s->lower)
+        s->trend = -1;
+    s->out[0] = s->out[1] = s->out[2] = NAN;
+    if (s->trend)
+        s->out[0] = s->out[s->trend > 0 ? 2 : 1] = (s->trend > 0 ? s->lower : s->upper) / 1e9;
+}
+CALC(supertrend_hl, NULL, NULL)
+
 struct psar {
     double out;
     double sar, extreme, factor; /* prices in 1e-9 */
@@ -329,7 +366,7 @@ static bool psar_rise(struct psar *s, const struct at *a, double high, double lo
     if (sar > floor)
         sar = floor;
     if (low < sar) {
-        s->sar = s->extreme;
+        s->sar = a->x->kind == INDICATOR_PSAR_MID && high > s->extreme ? high : s->extreme;
         s->extreme = low;
         s->factor = step;
         return false;
@@ -351,8 +388,16 @@ static void step_psar(struct at *a)
         *s = (struct psar){NAN, low, high, a->x->hundredths / 100.0, 1, 0};
         return;
     }
+    bool mid = a->x->kind == INDICATOR_PSAR_MID;
+    if (mid && a->k == 2) {
+        const struct bar *first = back(a, 1);
+        double low_1 = (double)first->low_e9, high_1 = (double)first->high_e9;
+        s->rises = high + low >= high_1 + low_1;
+        s->sar = s->rises ? low_1 : high_1;
+        s->extreme = s->rises ? high_1 : low_1;
+    }
     double sign = s->rises ? 1 : -1, floor = INFINITY;
-    for (unsigned j = 1; j <= 2 && a->k > 2; j++) {
+    for (unsigned j = 1; j <= 2 && (a->k > 2 || (mid && j == 1)); j++) {
         double edge = sign * (double)(s->rises ? back(a, j)->low_e9 : back(a, j)->high_e9);
         floor = edge < floor ? edge : floor;
     }
@@ -366,9 +411,85 @@ static void step_psar(struct at *a)
         s->rises = !s->rises;
         s->reversed = 1;
     }
-    s->out = before ? s->sar / 1e9 : NAN;
+    s->out = before || mid ? s->sar / 1e9 : NAN;
 }
 CALC(psar, NULL, NULL)
+
+/* psar_dm, psar_close: sar is that of the next bar */
+struct psar_next {
+    double out;
+    double sar, extreme, factor; /* prices in 1e-9 */
+    int64_t rises;
+};
+
+static double least(double x, double y)
+{
+    return x < y ? x : y;
+}
+
+static double most(double x, double y)
+{
+    return x > y ? x : y;
+}
+
+/* The rising case; a falling one is the same with all prices negated. high, low: of the bar and of the one
+ * before it. Returns the bar's SAR. */
+static double psar_next_rise(struct psar_next *s, const struct at *a, const double high[2],
+                             const double low[2])
+{
+    double step = a->x->hundredths / 100.0, limit = a->x->n[0] / 100.0, sar = s->sar;
+    if (low[0] <= sar) {
+        s->rises = !s->rises;
+        sar = most(s->extreme, most(high[1], high[0]));
+        s->factor = step;
+        s->extreme = low[0];
+        s->sar = most(sar + s->factor * (s->extreme - sar), most(high[1], high[0]));
+        return sar;
+    }
+    if (high[0] > s->extreme) {
+        s->extreme = high[0];
+        s->factor = least(s->factor + step, limit);
+    }
+    s->sar = least(sar + s->factor * (s->extreme - sar), least(low[1], low[0]));
+    return sar;
+}
+
+static void step_psar_next(struct at *a)
+{
+    struct psar_next *s = a->state;
+    bool by_close = a->x->kind == INDICATOR_PSAR_CLOSE;
+    s->out = NAN;
+    if (a->k == 1)
+        return;
+    const struct bar *now = a->now, *before = back(a, 1);
+    if (a->k == 2) {
+        int64_t up = now->high_e9 - before->high_e9, down = before->low_e9 - now->low_e9;
+        s->rises = by_close ? now->close_e9 >= before->close_e9 : !(down > 0 && down > up);
+        int64_t extreme = s->rises ? now->high_e9 : now->low_e9;
+        int64_t other = s->rises ? before->high_e9 : before->low_e9;
+        s->sar = (double)(s->rises ? before->low_e9 : before->high_e9);
+        s->extreme = (double)(by_close && other < extreme ? other : extreme);
+        s->factor = a->x->hundredths / 100.0;
+        if (by_close) {
+            s->out = s->sar / 1e9;
+            return;
+        }
+        before = now;
+    }
+    double sign = s->rises ? 1 : -1;
+    const struct bar *const bar[2] = {now, before};
+    double high[2], low[2];
+    for (int i = 0; i < 2; i++) {
+        high[i] = sign * (double)(s->rises ? bar[i]->high_e9 : bar[i]->low_e9);
+        low[i] = sign * (double)(s->rises ? bar[i]->low_e9 : bar[i]->high_e9);
+    }
+    s->sar *= sign;
+    s->extreme *= sign;
+    s->out = sign * psar_next_rise(s, a, high, low) / 1e9;
+    s->sar *= sign;
+    s->extreme *= sign;
+}
+CALC(psar_next, NULL, NULL)
 
 /* adx: the ring holds the last n adx */
 struct adx {
@@ -386,8 +507,9 @@ static void step_adx(struct at *a)
 {
     struct adx *s = a->state;
     unsigned n = a->x->n[0];
-    unsigned early = a->x->kind == INDICATOR_ADX_EARLY, seed = n - early;
-    uint64_t m = a->k - 1; /* changes */
+    unsigned early = a->x->kind != INDICATOR_ADX, seed = n - early;
+    unsigned first = a->x->kind == INDICATOR_ADX_LATE ? n : seed; /* the change that has the first values */
+    uint64_t m = a->k - 1;                                        /* changes */
     for (int i = 0; i < 5; i++)
         s->out[i] = NAN;
     if (m == 0)
@@ -395,16 +517,17 @@ static void step_adx(struct at *a)
     const struct bar *before = back(a, 1);
     int64_t up = a->now->high_e9 - before->high_e9, down = before->low_e9 - a->now->low_e9;
     double range = wilder_sum(&s->range, m, n, seed, (double)true_range(a->now, before));
-    double plus = wilder_sum(&s->plus, m, n, seed, up > down && up > 0 ? (double)up : 0);
-    double minus = wilder_sum(&s->minus, m, n, seed, down > up && down > 0 ? (double)down : 0);
-    if (m < seed)
+    bool both = a->x->kind == INDICATOR_ADX_EARLY && up == down;
+    double plus = wilder_sum(&s->plus, m, n, seed, (up > down || both) && up > 0 ? (double)up : 0);
+    double minus = wilder_sum(&s->minus, m, n, seed, (down > up || both) && down > 0 ? (double)down : 0);
+    if (m < first)
         return;
     s->out[1] = range > 0 ? 100.0 * plus / range : 0;
     s->out[2] = range > 0 ? 100.0 * minus / range : 0;
     double sum = s->out[1] + s->out[2], apart = s->out[1] - s->out[2];
     s->out[3] = sum > 0 ? 100.0 * (apart < 0 ? -apart : apart) / sum : 0;
-    s->out[0] = wilder_add(&s->mean, m - seed + 1, n, s->out[3]);
-    if (m + 1 >= 3u * n - 2 * early)
+    s->out[0] = wilder_add(&s->mean, m - first + 1, n, s->out[3]);
+    if (m >= first + 2u * n - 1 - early)
         s->out[4] = (s->out[0] + *ring_slot(a->ring, n, a->k + early)) / 2;
 }
 
@@ -660,6 +783,51 @@ static void step_obv(struct at *a)
     s->out = wide_double(sum_wide(s->sum)) / a->volume_unit;
 }
 CALC(obv, NULL, NULL)
+
+/* vwap_typical: over all bars; vwap_ohlc, vwma: over the last n-1 */
+struct vwap_bars {
+    double out;
+    struct sum value, volume; /* value: price x volume, the price being a sum of `prices` prices */
+};
+
+static wide vwap_price(const struct at *a, const struct bar *b, int *prices)
+{
+    switch (a->x->kind) {
+    case INDICATOR_VWAP_TYPICAL:
+        *prices = 3;
+        return typical3(b);
+    case INDICATOR_VWAP_OHLC:
+        *prices = 4;
+        return widen(b->open_e9) + typical3(b);
+    default:
+        *prices = 1;
+        return widen(b->close_e9);
+    }
+}
+
+static void step_vwap_bars(struct at *a)
+{
+    struct vwap_bars *s = a->state;
+    int prices;
+    s->value = sum_of(sum_wide(s->value) + vwap_price(a, a->now, &prices) * a->now->volume);
+    s->volume = sum_of(sum_wide(s->volume) + a->now->volume);
+    s->out = wide_double(sum_wide(s->value)) / wide_double(sum_wide(s->volume)) / prices / 1e9;
+    if (a->k < a->x->n[0])
+        s->out = NAN;
+}
+
+static void settle_vwap_bars(struct at *a)
+{
+    struct vwap_bars *s = a->state;
+    unsigned n = a->x->n[0];
+    int prices;
+    if (n == 0 || a->k < n)
+        return;
+    const struct bar *oldest = back(a, n - 1u);
+    s->value = sum_of(sum_wide(s->value) - vwap_price(a, oldest, &prices) * oldest->volume);
+    s->volume = sum_of(sum_wide(s->volume) - oldest->volume);
+}
+CALC(vwap_bars, settle_vwap_bars, NULL)
 
 struct volume_avg {
     double out;

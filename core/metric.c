@@ -250,7 +250,7 @@ int metric_timeframe(const char *text, size_t len)
     return is_timeframe(minutes) ? minutes : -1;
 }
 
-/* A row without parameters, or of clock minutes or trading days: as parse_call. */
+/* A row without parameters, or of clock minutes or trading days, vwap_5m and vwap_session: as parse_call. */
 static int parse_plain(const char *text, size_t len, struct metric *m, struct error *err)
 {
     for (int k = 0; k < METRIC_KIND_COUNT; k++) {
@@ -263,7 +263,11 @@ static int parse_plain(const char *text, size_t len, struct metric *m, struct er
             return 0;
         }
         int minutes = n + 1 < len && text[n] == '_' ? window_minutes(text, len, n + 1) : -1;
-        if (row->form == FORM_WINDOW && minutes >= 0)
+        if (row->form == FORM_SESSION && len == n + 8 && !memcmp(text + n, "_session", 8)) {
+            *m = (struct metric){.kind = (uint16_t)k};
+            return 0;
+        }
+        if ((row->form == FORM_WINDOW || row->form == FORM_SPAN) && minutes >= 0)
             return in_range(m, k, minutes, METRIC_WINDOW_MAX, "minutes", err);
         bool months = row->form == FORM_MONTHS;
         int days = n + 1 < len && text[n] == '_' && (months || row->form == FORM_DAYS)
@@ -283,18 +287,19 @@ static int parse_plain(const char *text, size_t len, struct metric *m, struct er
     return 1;
 }
 
-/* NAME_5m_pct is NAME_pct_5m, of days too, and the plans' price_change_5m_pct change_pct_5m: as parse_call.
- */
+/* NAME_5m_pct is NAME_pct_5m, of days and today too, and the plans' price_change_5m and price_change_5m_pct
+ * are change_5m and change_pct_5m: as parse_call. */
 static int parse_pct(const char *text, size_t len, struct metric *m, struct error *err)
 {
     char name[METRIC_NAME_MAX];
     size_t plan = len > 13 && !memcmp(text, "price_change_", 13) ? 6 : 0, at = len;
     if (len < 8 || memcmp(text + len - 4, "_pct", 4))
-        return 1;
+        return plan ? parse_plain(text + plan, len - plan, m, err) : 1;
     for (at = len - 5; at > 0 && text[at] != '_';)
         at--;
-    if (at <= plan ||
-        (window_minutes(text, len - 4, at + 1) < 0 && window_days(text, len - 4, at + 1, false) < 0))
+    bool today = len - 5 - at == 5 && !memcmp(text + at + 1, "today", 5);
+    if (at <= plan || (!today && window_minutes(text, len - 4, at + 1) < 0 &&
+                       window_days(text, len - 4, at + 1, false) < 0))
         return 1;
     int n = snprintf(name, sizeof name, "%.*s_pct_%.*s", (int)(at - plan), text + plan, (int)(len - 5 - at),
                      text + at + 1);
@@ -332,11 +337,13 @@ static int parse_of_bars(const char *text, size_t len, struct metric *m, struct 
     return parse_indicator(text, len, 1, m, err);
 }
 
-int metric_parse(const char *text, size_t len, struct metric *m, struct error *err)
+int metric_parse(const char *given, size_t given_len, struct metric *m, struct error *err)
 {
     int rc = 1;
+    char text[METRIC_NAME_MAX];
+    size_t len = indicator_close_up(given, given_len, text, sizeof text);
     if (len == 0 || len >= METRIC_NAME_MAX)
-        return unknown_metric(text, len < METRIC_NAME_MAX ? len : METRIC_NAME_MAX - 1, err);
+        return unknown_metric(given, given_len < METRIC_NAME_MAX ? given_len : METRIC_NAME_MAX - 1, err);
     if (!memchr(text, '@', len) && (rc = parse_call(text, len, m, err)) > 0 &&
         (rc = parse_plain(text, len, m, err)) > 0)
         rc = parse_pct(text, len, m, err);

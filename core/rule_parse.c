@@ -697,7 +697,8 @@ int expr_parse(const char *text, size_t len, struct expr *e, struct error *err)
     struct parser p = {.text = text, .end = text + len, .token = {.at = text}, .e = e, .err = err};
     memset(e, 0, sizeof *e);
     if (len > RULE_EXPR_MAX)
-        return error_set(err, "an expression of %zu bytes, expected at most %d", len, RULE_EXPR_MAX);
+        return error_set(err, "column %d: found an expression of %zu bytes, expected at most %d",
+                         RULE_EXPR_MAX + 1, len, RULE_EXPR_MAX);
     next(&p);
     if (disjunction(&p, false, &root, want_condition) < 0)
         return -1;

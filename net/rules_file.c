@@ -68,6 +68,15 @@ static void number_text(char out[32], double d)
     }
 }
 
+/* What stands where a number was expected: the number itself, or what else it is. */
+static const char *found_number(const json_t *v, char out[32])
+{
+    if (!json_is_number(v))
+        return kind_of(v);
+    number_text(out, json_number_value(v));
+    return out;
+}
+
 static int known_fields(const json_t *o, const char *const names[], unsigned n, const char *what,
                         const struct place *p, struct error *err)
 {
@@ -196,7 +205,8 @@ static int condition(const json_t *c, size_t index, FILE *out, struct rule *r, c
     }
     if ((v = json_object_get(c, "volume_threshold")) && !json_is_null(v)) {
         if (!json_is_number(v) || json_number_value(v) < 0)
-            return wrong(err, p, "%s.volume_threshold: expected a number of at least 0", where);
+            return wrong(err, p, "%s.volume_threshold: %s, expected a number of at least 0", where,
+                         found_number(v, text));
         number_text(text, json_number_value(v));
         fprintf(out, " and volume_daily >= %s", text);
     }
@@ -333,7 +343,7 @@ static int text_field(const json_t *o, const char *key, char *out, size_t max, c
     if (!s)
         return wrong(err, p, "%s: %s, expected a string", key, kind_of(v));
     if (strlen(s) >= max || (v && json_is_string(v) && json_string_length(v) != strlen(s)))
-        return wrong(err, p, "%s: expected at most %zu bytes", key, max - 1);
+        return wrong(err, p, "%s: '%.20s…', expected at most %zu bytes and no NUL", key, s, max - 1);
     snprintf(out, max, "%s", s);
     return 0;
 }
@@ -367,12 +377,13 @@ static int read_rule(const json_t *o, double cooldown_s, struct rule *r, struct 
     static const char *const fields[] = {
         "id",         "name", "description", "enabled", "owner",    "version", "created_at", "updated_at",
         "conditions", "expr", "cooldown",    "symbols", "sessions", "trigger", "expires_at", "mode"};
+    char found[32];
     if (!json_is_object(o))
         return wrong(err, p, "%s, expected an object", kind_of(o));
     if (text_field(o, "id", r->id, sizeof r->id, NULL, p, err) < 0)
         return -1;
     if (!r->id[0])
-        return wrong(err, p, "id: empty");
+        return wrong(err, p, "id: empty, expected at least one byte");
     p->id = r->id;
     if (known_fields(o, fields, sizeof fields / sizeof *fields, "rule", p, err) < 0 ||
         text_field(o, "name", r->name, sizeof r->name, r->id, p, err) < 0 || limits(o, r, p, err) < 0)
@@ -380,7 +391,7 @@ static int read_rule(const json_t *o, double cooldown_s, struct rule *r, struct 
     const json_t *v = json_object_get(o, "version");
     if (v && !json_is_null(v) &&
         (!json_is_integer(v) || json_integer_value(v) < 1 || json_integer_value(v) > INT32_MAX))
-        return wrong(err, p, "version: expected a whole number from 1");
+        return wrong(err, p, "version: %s, expected a whole number from 1", found_number(v, found));
     r->version = json_is_integer(v) ? (uint32_t)json_integer_value(v) : 1;
     v = json_object_get(o, "enabled");
     if (v && !json_is_boolean(v) && !json_is_null(v))
@@ -389,7 +400,7 @@ static int read_rule(const json_t *o, double cooldown_s, struct rule *r, struct 
     v = json_object_get(o, "cooldown");
     double seconds = json_is_number(v) ? json_number_value(v) : cooldown_s;
     if ((v && !json_is_number(v) && !json_is_null(v)) || !(seconds >= 0 && seconds <= 31536000))
-        return wrong(err, p, "cooldown: expected seconds, 0 to 31536000");
+        return wrong(err, p, "cooldown: %s, expected seconds, 0 to 31536000", found_number(v, found));
     r->cooldown_ns = (int64_t)llround(seconds * 1e9);
     v = json_object_get(o, "trigger");
     unsigned t = 0;
@@ -429,7 +440,7 @@ static int check_watchlist(const json_t *lists, size_t i, struct place *p, struc
     if (text_field(o, "id", id, sizeof id, NULL, p, err) < 0)
         return -1;
     if (!id[0])
-        return wrong(err, p, "id: empty");
+        return wrong(err, p, "id: empty, expected at least one byte");
     p->id = json_string_value(json_object_get(o, "id"));
     if (known_fields(o, fields, sizeof fields / sizeof *fields, "watchlist", p, err) < 0 ||
         text_field(o, "name", name, sizeof name, id, p, err) < 0)

@@ -93,6 +93,7 @@ static void learn_symbol(struct inquiry *q, const struct msg *m)
     if (!strcmp(s->name, q->symbol)) {
         q->symbol_id = m->symbol;
         q->bucket = m->sym.bucket;
+        q->watch->symbol = m->symbol;
     }
 }
 
@@ -292,7 +293,10 @@ static int after_message(void *ctx, const struct msg *m, int n, const struct eng
     if (n == 0 || (m->type == MSG_CLOCK ? m->symbol != q->bucket : m->symbol != q->symbol_id))
         return 0;
     stand(q, m);
-    const struct explanation *x = &q->now->state;
+    const struct explanation *x = &q->now->state, *close = &q->watch->at_close;
+    if (x->trigger == TRIGGER_BAR_CLOSE && x->gate > EXPLAIN_EXPIRED && close->n_nodes &&
+        close->version == x->version)
+        q->now->state = *close; /* such a rule saw the last bar's end, and nothing since */
     bool is_true = x->n_nodes && x->node[x->n_nodes - 1].truth == EXPLAIN_TRUE;
     q->true_since_ns = !is_true ? INT64_MIN : q->true_since_ns == INT64_MIN ? x->time_ns : q->true_since_ns;
     q->last_true_ns = is_true ? x->time_ns : q->last_true_ns;
@@ -305,6 +309,9 @@ static int why_not(struct inquiry *q)
     int code = open_inquiry(q, a);
     if (code != CLI_OK)
         return code;
+    snprintf(q->watch->rule_id, sizeof q->watch->rule_id, "%s", q->rule);
+    q->watch->symbol = NO_SYMBOL;
+    engine_watch(q->r.memory.engine, q->watch);
     q->r.before = before_time;
     q->r.applied = after_message;
     if (replayer_run(&q->r) < 0)

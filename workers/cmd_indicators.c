@@ -1,5 +1,6 @@
 #include "workers/cmd_indicators.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
@@ -132,8 +133,19 @@ static int parse(const char *name, struct indicator *x, struct error *err)
 {
     if (strchr(name, '@'))
         return error_set(err, "'%.100s': no timeframe is expected; the file's bars are the timeframe", name);
-    int r = indicator_parse(name, strlen(name), x, err);
+    char text[INDICATOR_NAME_MAX];
+    size_t len = indicator_close_up(name, strlen(name), text, sizeof text);
+    int r = len < sizeof text ? indicator_parse(text, len, x, err) : 1;
     return r > 0 ? unknown(name, err) : r;
+}
+
+static const char *trim(const char *text, size_t *len)
+{
+    while (*len && (*text == ' ' || *text == '\t'))
+        text++, --*len;
+    while (*len && (text[*len - 1] == ' ' || text[*len - 1] == '\t'))
+        --*len;
+    return text;
 }
 
 /* Marks the columns that the metrics read; all the states are made. */
@@ -168,10 +180,7 @@ static int take_header(struct table *t, char *line, struct error *err)
     for (uint32_t i = 0; i < row.fields && i < CSV_FIELDS_MAX; i++) {
         size_t len;
         const char *name = csv_field(&row, i, &len);
-        while (len && (*name == ' ' || *name == '\t'))
-            name++, len--;
-        while (len && (name[len - 1] == ' ' || name[len - 1] == '\t'))
-            len--;
+        name = trim(name, &len);
         for (int c = 0; c < COLUMNS; c++)
             if (len == strlen(column_names[c]) && !strncasecmp(name, column_names[c], len)) {
                 if (t->column[c] >= 0)
@@ -208,7 +217,47 @@ static const char *field_of(const struct table *t, const struct csv_row *row, in
 {
     *len = 0;
     uint32_t i = (uint32_t)t->column[column];
-    return i < row->fields && i < CSV_FIELDS_MAX ? csv_field(row, i, len) : "";
+    return i < row->fields && i < CSV_FIELDS_MAX ? trim(csv_field(row, i, len), len) : "";
+}
+
+/* A number that decimal_parse found to have more decimals than `scale`, rounded to it, times 10^scale. */
+static enum decimal_result round_to(const char *text, size_t len, unsigned scale, double most,
+                                    long double *value)
+{
+    char copy[128];
+    if (len >= sizeof copy)
+        return DECIMAL_PLACES;
+    memcpy(copy, text, len);
+    copy[len] = 0;
+    long double x = strtold(copy, NULL);
+    for (unsigned i = 0; i < scale; i++)
+        x *= 10;
+    *value = roundl(x);
+    return fabsl(*value) < (long double)most ? DECIMAL_OK : DECIMAL_OVERFLOW;
+}
+
+static enum decimal_result price_of(const char *text, size_t len, int64_t *price_e9)
+{
+    long double rounded;
+    enum decimal_result r = decimal_parse(text, len, 9, price_e9);
+    if (r != DECIMAL_PLACES)
+        return r;
+    r = round_to(text, len, 9, 0x1p63, &rounded);
+    if (r == DECIMAL_OK)
+        *price_e9 = (int64_t)rounded;
+    return r;
+}
+
+static enum decimal_result volume_of(const char *text, size_t len, unsigned scale, uint64_t *volume)
+{
+    long double rounded;
+    enum decimal_result r = decimal_parse_unsigned(text, len, scale, volume);
+    if (r != DECIMAL_PLACES)
+        return r;
+    r = round_to(text, len, scale, 0x1p64, &rounded);
+    if (r == DECIMAL_OK)
+        *volume = (uint64_t)rounded;
+    return r;
 }
 
 /* The prices of a row, and the decimals of its volume. */
@@ -222,9 +271,9 @@ static int take_prices(struct table *t, const struct row *at, const struct csv_r
         if (!t->needed[c])
             continue;
         const char *text = field_of(t, row, c, &len);
-        enum decimal_result r = decimal_parse(text, len, 9, to[c]);
+        enum decimal_result r = price_of(text, len, to[c]);
         if (r != DECIMAL_OK)
-            return bad_field(t, at, c, text, len, r, "a price with at most 9 decimals", err);
+            return bad_field(t, at, c, text, len, r, "a price", err);
     }
     if (!t->needed[COLUMN_VOLUME])
         return 0;
@@ -232,7 +281,9 @@ static int take_prices(struct table *t, const struct row *at, const struct csv_r
     enum decimal_result r = decimal_parse_unsigned(text, len, t->scale, &b->volume);
     while (r == DECIMAL_PLACES && t->scale < DECIMAL_SCALE_MAX)
         r = decimal_parse_unsigned(text, len, ++t->scale, &b->volume);
-    return r == DECIMAL_OK ? 0 : bad_field(t, at, COLUMN_VOLUME, text, len, r, "a volume", err);
+    if (r == DECIMAL_OK || r == DECIMAL_PLACES || (r == DECIMAL_OVERFLOW && t->scale))
+        return 0; /* read_volumes has the last word */
+    return bad_field(t, at, COLUMN_VOLUME, text, len, r, "a volume", err);
 }
 
 static int add_row(struct table *t, char *line, size_t len, uint64_t number, struct error *err)
@@ -265,7 +316,7 @@ static int add_row(struct table *t, char *line, size_t len, uint64_t number, str
     return 0;
 }
 
-/* All lines; the first is the header, an empty one is left out. */
+/* All lines; the first is the header, a blank one is left out. */
 static int read_table(struct table *t, struct error *err)
 {
     struct lines *l = lines_open(strcmp(t->path, "-") ? t->path : "/dev/stdin", err);
@@ -280,7 +331,9 @@ static int read_table(struct table *t, struct error *err)
             if (n && text[n - 1] == '\r')
                 n--;
             number++;
-            if (n && add_row(t, text, n, number, err)) {
+            size_t blank = n;
+            trim(text, &blank);
+            if (blank && add_row(t, text, n, number, err)) {
                 lines_close(l);
                 return -1;
             }
@@ -295,28 +348,39 @@ static int read_table(struct table *t, struct error *err)
     return r;
 }
 
-/* Volumes that were read before a later row showed more decimals. */
-static int rescale_volumes(struct table *t, struct error *err)
+/* The volume of a row at t->scale: DECIMAL_OVERFLOW if it does not fit. */
+static int read_volume(struct table *t, size_t row, struct error *err)
 {
     struct csv_row fields;
-    for (size_t i = 1; i < t->rows && t->scale && t->needed[COLUMN_VOLUME]; i++) {
-        struct text line = {0};
-        text_append(&line, t->text.data + t->row[i].at, t->row[i].len);
-        text_append(&line, "\n", 1);
-        for (int pad = 0; pad < LINES_PAD; pad++)
-            text_append(&line, "", 1);
-        size_t len;
-        if (line.failed || !csv_take(line.data, &fields))
-            return error_set(err, "%s: no memory", t->path);
-        const char *text = field_of(t, &fields, COLUMN_VOLUME, &len);
-        enum decimal_result r = decimal_parse_unsigned(text, len, t->scale, &t->bar[i].volume);
-        char expected[80];
-        snprintf(expected, sizeof expected, "what fits 64 bits with the %u decimals of other rows", t->scale);
-        if (r != DECIMAL_OK)
-            bad_field(t, &t->row[i], COLUMN_VOLUME, text, len, r, expected, err);
-        text_free(&line);
-        if (r != DECIMAL_OK)
-            return -1;
+    struct text line = {0};
+    text_append(&line, t->text.data + t->row[row].at, t->row[row].len);
+    text_append(&line, "\n", 1);
+    for (int pad = 0; pad < LINES_PAD; pad++)
+        text_append(&line, "", 1);
+    size_t len;
+    if (line.failed || !csv_take(line.data, &fields))
+        return error_set(err, "%s: no memory", t->path);
+    const char *text = field_of(t, &fields, COLUMN_VOLUME, &len);
+    enum decimal_result r = volume_of(text, len, t->scale, &t->bar[row].volume);
+    if (r != DECIMAL_OK && !(r == DECIMAL_OVERFLOW && t->scale))
+        bad_field(t, &t->row[row], COLUMN_VOLUME, text, len, r, "a volume", err);
+    text_free(&line);
+    return r;
+}
+
+/* Once all decimals are known: with as many of them as the largest volume leaves room for in 64 bits. */
+static int read_volumes(struct table *t, struct error *err)
+{
+    bool again = t->needed[COLUMN_VOLUME] && t->scale > 0;
+    while (again) {
+        again = false;
+        for (size_t i = 1; i < t->rows && !again; i++) {
+            int r = read_volume(t, i, err);
+            again = r == DECIMAL_OVERFLOW && t->scale > 0;
+            if (r != DECIMAL_OK && !again)
+                return -1;
+        }
+        t->scale -= again;
     }
     return 0;
 }
@@ -360,7 +424,7 @@ int cmd_indicators(const struct cli_args *args)
         code = cli_fail(args, CLI_USAGE, "--metric is missing: which values are wanted?");
     else if (n < 0)
         code = cli_fail(args, CLI_USAGE, "%s", err.text);
-    else if (read_table(&t, &err) || rescale_volumes(&t, &err))
+    else if (read_table(&t, &err) || read_volumes(&t, &err))
         code = cli_fail(args, CLI_DAMAGED, "%s", err.text);
     else
         print(args->out, &t, w, n);

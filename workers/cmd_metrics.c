@@ -91,6 +91,14 @@ static unsigned aliases_of(const struct metric_row *m, char out[2][METRIC_NAME_M
         snprintf(out[1], METRIC_NAME_MAX, "price_%.*s_%s_pct", (int)n - 4, m->name, window);
         return strcmp(m->name, "change_pct") ? 1 : 2;
     }
+    if (m->form == FORM_SPAN || m->form == FORM_SESSION) {
+        snprintf(out[0], METRIC_NAME_MAX, "%s_%s", m->name, m->form == FORM_SPAN ? "Nm" : "session");
+        return 1;
+    }
+    if (!strcmp(m->name, "change") || !strcmp(m->name, "range_pct_today")) {
+        snprintf(out[0], METRIC_NAME_MAX, "%s", *m->name == 'c' ? "price_change_Nm" : "range_today_pct");
+        return 1;
+    }
     if (n > 7 && !strcmp(m->name + n - 7, "_pct_1d")) {
         snprintf(out[0], METRIC_NAME_MAX, "%.*s_1d_pct", (int)n - 7, m->name);
         return 1;

@@ -110,6 +110,7 @@ int replayer_open(struct replayer *r, const struct cli_args *a, const char *rule
                                .history = cli_text(a, "history", NULL),
                                .attributes = cli_text(a, "attributes", NULL),
                                .override = cli_has(a, "override"),
+                               .shadows_fire = r->shadows_fire,
                                .first_seq = 1,
                                .settings = &a->settings,
                                .log = log_line,

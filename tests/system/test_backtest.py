@@ -201,6 +201,11 @@ out = ringtape("backtest", mine, f"csv:{market}").stdout
 ok("3 trading days, 2024-03-07 to 2024-03-11; 4 symbols" in out and out.count("HORIZON") == 4 and "TOTAL: " in out, "the table", out)
 
 
+both = [{"id": "a", "expr": "price > 1", "cooldown": 60}, {"id": "b", "expr": "price > 1", "cooldown": 60, "mode": "shadow"}]
+live, shadow = json.loads(ringtape("backtest", rules("shadow.json", *both), f"csv:{market}", "--json").stdout)["rules"]
+ok(live["alerts"] == shadow["alerts"] > 0, "a rule in mode shadow is tried as a live one", f"{live['alerts']} {shadow['alerts']}")
+
+
 def refused(what, code, args, *says):
     p = ringtape("backtest", *args, code=None)
     ok(p.returncode == code and all(s in p.stderr for s in says), what, f"exit {p.returncode}, expected {code}: {p.stderr}")

@@ -6,6 +6,7 @@ RULES = [
     {"id": "dip", "name": "dip", "expr": "price < sma(20) and (change_pct_5m < -0.2 or volume_5m > 5000)", "cooldown": 60},
     {"id": "over", "name": "over", "expr": "price crosses above vwap(session)", "trigger": "cross", "cooldown": 30},
     {"id": "bar", "name": "bar", "expr": "close > open and trade_count_1m >= 0", "trigger": "bar_close", "cooldown": 0},
+    {"id": "three", "name": "three", "expr": "close > open for 3 bars", "trigger": "bar_close", "cooldown": 0},
     {"id": "first", "name": "first", "expr": "spread * 2 + 0.01 > 0 and not session == \"closed\"", "trigger": "once"},
     {"id": "early", "name": "early", "expr": "price > 0", "sessions": ["postmarket"], "cooldown": 0},
     {"id": "one", "name": "one", "expr": "price > 0", "symbols": ["NOSUCH"]},
@@ -83,6 +84,11 @@ ok(x["alerts"] == len([f for f in fired["dip"] if f["symbol"] == symbol and f["t
    x["last_alert"]["id"] == a["id"], "the last alert by then", x)
 ok(x["held_by"] in ("cooldown", "expression") and (x["held_by"] != "cooldown" or (x["fired_at"], x["ready_at"]) == (time, after(time, 60))),
    "cooldown, or the comparison that ended it", x)
+a = fired["three"][-1]
+x = why("three", a["symbol"], after(a["timestamp"], 20))
+ok((x["held_by"], x["timestamp"], x["last_true"]) == ("none", a["timestamp"], a["timestamp"]), "between two bars' ends a bar_close rule stands as at the last one", x)
+x = why("three", symbol, time)
+ok(x["expression"]["truth"] in ("true", "false"), "and is not unknown", x)
 # the verdict agrees with the values it shows, and a level rule that nothing holds has fired then
 bad = []
 for f in random.sample(made, 25):

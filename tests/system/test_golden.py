@@ -42,11 +42,11 @@ STOCK = {
     "stoch": {"k": "stoch(14,3,3)", "d": "stoch(14,3,3).d", "j": "stoch.j"},
     "supertrend": {"superTrend": "supertrend(10,3)", "upperBand": "supertrend.upper", "lowerBand": "supertrend.lower"},
     "tr": {"tr": "tr"},
+    "vwap": {"vwap": "vwap_typical"},
     "wma": {"wma": "wma(14)"},
 }
 STOCK_UNUSED = {
-    "barpart": "prices themselves", "beta": "of two symbols", "prs": "of two symbols", "vwap": "cumulative, of typical prices; vwap is a metric of trades",
-    "dynamic": "McGinley's mean is no indicator here", "fcb": "looks ahead", "fractal": "looks ahead", "pivots": "looks ahead",
+    "barpart": "prices themselves", "beta": "of two symbols", "prs": "of two symbols", "dynamic": "McGinley's mean is no indicator here", "fcb": "looks ahead", "fractal": "looks ahead", "pivots": "looks ahead",
     "zigzag-close": "looks ahead", "mama": "needs an arctangent", "pivot-points": "levels of calendar months",
     "rolling-pivots": "levels of rolling windows", "renko": "bricks, no bars", "renko-atr": "bricks, no bars",
     "stdev-channels": "drawn anew with each bar",
@@ -56,7 +56,7 @@ STOCK_UNUSED = {
 LEAN = {
     "spx_lwma.csv": {"LWMA": "wma(6)"},
     "spy_ad.txt": {"AD": "adl"},
-    "spy_aroon_oscillator.txt": {"Aroon Oscillator 14": "aroon(14)"},
+    "spy_aroon_oscillator.txt": {"Aroon Oscillator 14": "aroon_newest(14)"},
     "spy_atr.txt": {"Average True Range 14": "atr_sma(14)"},
     "spy_bollinger_bands.txt": {"Moving Average 20": "sma(20)", "Bollinger Bands® 20 2 Top": "bb(20,2).upper",
                                 "Bollinger Bands® 20 2 Bottom": "bb(20,2).lower", "BandWidth": ("bb(20,2).width", 100), "%B": "bb(20,2).pctb"},
@@ -82,6 +82,7 @@ LEAN = {
     "spy_with_roc50.txt": {"Rate of Change 50": "mom(50)"},
     "spy_with_rocp50.txt": {"Rate of Change % 50": "roc(50)"},
     "spy_with_stoch12k3.txt": {"Stochastics 12 %K 3": "stoch(12,3,5).k", "%D 5": "stoch(12,3,5).d"},
+    "spy_with_vwap.txt": {"Moving VWAP 50": "vwap_ohlc(50)"},
     "spy_with_vtx.csv": {"plus_vtx": "vortex(14).plus", "minus_vtx": "vortex(14).minus"},
 }
 
@@ -90,8 +91,8 @@ TULIP = {
     "ad": ("hlcv", "adl"),
     "adx": ("hl", "adx_early({0})"),
     "adxr": ("hl", "adx_early({0}).adxr"),
-    "aroon": ("hl", "aroon({0}).down", "aroon({0}).up"),
-    "aroonosc": ("hl", "aroon({0})"),
+    "aroon": ("hl", "aroon_newest({0}).down", "aroon_newest({0}).up"),
+    "aroonosc": ("hl", "aroon_newest({0})"),
     "atr": ("hlc", "atr_hl({0})"),
     "bbands": ("c", "bb({0},{1}).lower", "bb({0},{1}).middle", "bb({0},{1}).upper"),
     "bop": ("ohlc", "bop(1)"),
@@ -105,6 +106,7 @@ TULIP = {
     "linreg": ("c", "linreg({0})"),
     "linregintercept": ("c", "linreg_intercept({0})"),
     "linregslope": ("c", "linreg_slope({0})"),
+    "macd": ("c", "macd_first({0},{1},{2})", "macd_first({0},{1},{2}).signal", "macd_first({0},{1},{2}).hist"),
     "max": ("c", "max({0})"),
     "medprice": ("hl", "midprice(1)"),
     "mfi": ("hlcv", "mfi({0})"),
@@ -112,7 +114,7 @@ TULIP = {
     "mom": ("c", "mom({0})"),
     "natr": ("hlc", "atrp_hl({0})"),
     "obv": ("cv", "obv"),
-    "psar": ("hl", "psar({0},{1})"),
+    "psar": ("hl", "psar_mid({0},{1})"),
     "roc": ("c", ("roc({0})", 0.01)),
     "rsi": ("c", "rsi({0})"),
     "sma": ("c", "sma({0})"),
@@ -123,6 +125,7 @@ TULIP = {
     "tsf": ("c", "tsf({0})"),
     "ultosc": ("hlc", "ultosc({0},{1},{2})"),
     "var": ("c", "var({0})"),
+    "vwma": ("cv", "vwma({0})"),
     "wilders": ("c", "smma({0})"),
     "willr": ("hlc", "willr({0})"),
     "wma": ("c", "wma({0})"),
@@ -134,13 +137,14 @@ TALIB = {
     "Kama": ("c", "kama({0},2,30)"),
     "Ma": ("c", "sma({0})"),
     "Macd": ("c", "macd_late(12,26,9)", "macd_late(12,26,9).signal", "macd_late(12,26,9).hist"),
+    "MacdFix": ("c", "macd_fix({0})", "macd_fix({0}).signal", "macd_fix({0}).hist"),
     "MidPoint": ("c", "midpoint({0})"),
     "MidPrice": ("hl", "midprice({0})"),
     "MinMax": ("c", "min({0})", "max({0})"),
     "MinusDI": ("hlc", ("adx({0}).mdi", 0.01)),
     "Natr": ("hlc", "atr({0})"),
     "PlusDI": ("hlc", ("adx({0}).pdi", 0.01)),
-    "SarExt": ("hl", "psar(0.02,0.2)"),
+    "SarExt": ("hl", "psar_dm(0.02,0.2)"),
     "StdDev": ("c", ("stddev({0})", 0.75)),
     "Stoch": ("hlc", "stoch({0},{1},{3}).k"),
     "StochF": ("hlc", "stoch({0},1,1).k"),
@@ -155,20 +159,19 @@ LEAN_UNUSED = {
     "spy_with_chop.csv": "needs a logarithm", "spy_logr14.txt": "needs a logarithm", "frama.txt": "needs an exponential",
     "spy_alma.txt": "needs an exponential", "spy_pso.csv": "needs an exponential", "spy_with_fisher.txt": "needs a logarithm",
     "spy_with_hilbert.csv": NOT_HERE, "spy_pivot_pnt_hl.txt": "looks ahead", "spy_candle_patterns.txt": "candle patterns",
-    "spy_with_rsv.csv": "divided by the price, no stochastic", "spy_with_vwap.txt": "a mean weighted by volume; vwap is a metric of trades",
+    "spy_with_rsv.csv": "divided by the price, no stochastic",
     **{f: NOT_HERE for f in ("spy_aps.txt", "spy_rdv.txt", "spy_sortino.csv", "spy_sr.txt", "spy_t3.txt", "spy_tsi.csv",
                              "spy_with_McGinleyDynamic.csv", "spy_with_kvo.csv", "spy_with_sobv.csv", "td_sequential_test_data.csv",
                              "vp_datatest.csv")},
 }
 TULIP_UNUSED = {
-    "macd": "takes 0.15 and 0.075 as the factors of 12 and 26 bars, from the first close on",
     **{f: "arithmetic, no indicator" for f in """abs acos add asin atan ceil cos cosh crossany crossover decay div edecay exp floor lag ln
        log10 mul round sin sinh sqrt sub sum tan tanh todeg torad trunc""".split()},
     **{f: NOT_HERE for f in """abands adosc alma ao apo avgprice ce cvi dema dm dpo emv fosc ikhts kvo marketfi mass md nvi ppo pvi
-       qstick rmta rocr stderr stochrsi tema trix typprice vhf vidya volatility vosc vwma wad wcprice zlema""".split()},
+       qstick rmta rocr stderr stochrsi tema trix typprice vhf vidya volatility vosc wad wcprice zlema""".split()},
 }
 TALIB_UNUSED = {
-    "Bbands": "about a weighted mean", "MacdFix": "takes 0.15 and 0.075 as the factors of 12 and 26 bars", "MacdExt": "of other means",
+    "Bbands": "about a weighted mean", "MacdExt": "of other means",
     "RocR100": "a ratio, roc + 100", "Beta": "of two symbols", "Correl": "of two symbols",
     **{f: NOT_HERE for f in """Accbands AvgDev HtDcPeriod HtDcPhase HtPhasor HtSine HtTrendline HtTrendMode Mama Mavp MaxIndex MinIndex
        MinMaxIndex PlusDM Ppo T3""".split()},
@@ -197,7 +200,6 @@ COARSE = {
 # Vectors whose first values ours has not (ours has them from this row on), and why.
 LATER = {
     "lean/spy_with_don50.txt": "channels of fewer than 50 bars", "lean/spy_with_rma.csv": "means over bars before the file's",
-    "tulip/atoz psar": "a guess of the trend before the first reversal", "talib/SarExt": "a guess of the trend before the first reversal",
 }
 
 def unit(text, digits, places):

@@ -312,7 +312,17 @@ static void test_operands(void **state)
                 {"biggest_range_12m", "biggest_range_1y"},
                 {"biggest_range_3m", "biggest_range_3m"},
                 {"vwap_dist_1d_pct", "vwap_dist_pct_1d"},
-                {"avg_volume_20d", "avg_volume_20d"}};
+                {"avg_volume_20d", "avg_volume_20d"},
+                {"vwap_15m", "vwap(15m)"},
+                {"vwap_1h", "vwap(1h)"},
+                {"vwap_session", "vwap(session)"},
+                {"volume_avg_5m", "volume_avg(5m)"},
+                {"volume_avg_20", "volume_avg(20)@1m"},
+                {"price_change_5m", "change_5m"},
+                {"range_today_pct", "range_pct_today"},
+                {"macd( 12, 26 ,9 ).signal@5m", "macd(12,26,9).signal@5m"},
+                {"ma_dist_pct(ema, 50)@5m", "ma_dist_pct(ema,50)@5m"},
+                {"dev( 20 trades\t)", "dev(20 trades)"}};
     for (unsigned i = 0; i < sizeof days / sizeof *days; i++) {
         char text[64];
         snprintf(text, sizeof text, "%s > 1", days[i].alias);
@@ -543,7 +553,7 @@ static void test_limits(void **state)
 {
     (void)state;
     assert_int_equal(parse(repeat("", "(", 20000, "")), -1);
-    assert_string_equal(err.text, "an expression of 20000 bytes, expected at most 8192");
+    assert_string_equal(err.text, "column 8193: found an expression of 20000 bytes, expected at most 8192");
     assert_int_equal(parse(repeat("", "(", 8000, "")), -1);
     assert_string_equal(err.text, "column 65: found '(', expected at most 64 nested parentheses");
     repeat("", "(", 64, "price > 1");

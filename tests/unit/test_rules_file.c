@@ -286,7 +286,7 @@ static void conditions_refused(void **state)
         {"{\"metric\":\"price\",\"operator\":\">\",\"valeu\":1}",
          "conditions[0]: unknown field 'valeu', did you mean 'value'?"},
         {"{\"metric\":\"price\",\"operator\":\">\",\"value\":1,\"volume_threshold\":-1}",
-         "conditions[0].volume_threshold: expected a number of at least 0"},
+         "conditions[0].volume_threshold: -1, expected a number of at least 0"},
         {"{\"metric\":\"price\",\"operator\":\">\",\"value\":1,\"volume_threshold\":\"5\"}",
          "conditions[0].volume_threshold: "},
         {"{\"metric\":\"price\",\"operator\":\">\",\"value\":1,\"calculated_during\":\"lunch\"}",
@@ -456,15 +456,15 @@ static void fields_at_their_bounds(void **state)
     } cases[] = {
         {"\"cooldown\":0", NULL},
         {"\"cooldown\":31536000", NULL},
-        {"\"cooldown\":31536001", "cooldown: expected seconds, 0 to 31536000"},
-        {"\"cooldown\":-0.001", "cooldown: expected seconds, 0 to 31536000"},
-        {"\"cooldown\":\"10\"", "cooldown: expected seconds, 0 to 31536000"},
+        {"\"cooldown\":31536001", "cooldown: 31536001, expected seconds, 0 to 31536000"},
+        {"\"cooldown\":-0.001", "cooldown: -0.001, expected seconds, 0 to 31536000"},
+        {"\"cooldown\":\"10\"", "cooldown: a string, expected seconds, 0 to 31536000"},
         {"\"version\":1", NULL},
         {"\"version\":2147483647", NULL},
-        {"\"version\":2147483648", "version: expected a whole number from 1"},
-        {"\"version\":0", "version: expected a whole number from 1"},
-        {"\"version\":1.5", "version: expected a whole number from 1"},
-        {"\"version\":\"1\"", "version: expected a whole number from 1"},
+        {"\"version\":2147483648", "version: 2147483648, expected a whole number from 1"},
+        {"\"version\":0", "version: 0, expected a whole number from 1"},
+        {"\"version\":1.5", "version: 1.5, expected a whole number from 1"},
+        {"\"version\":\"1\"", "version: a string, expected a whole number from 1"},
         {"\"enabled\":true", NULL},
         {"\"enabled\":1", "enabled: a number, expected true or false"},
         {"\"trigger\":\"level\"", NULL},
@@ -540,8 +540,8 @@ static void lengths(void **state)
         const char *key;
         int max;
         const char *part;
-    } cases[] = {{"id", RULE_ID_MAX, "id: expected at most 64 bytes"},
-                 {"name", RULE_NAME_MAX, "name: expected at most 128 bytes"}};
+    } cases[] = {{"id", RULE_ID_MAX, "…', expected at most 64 bytes"},
+                 {"name", RULE_NAME_MAX, "…', expected at most 128 bytes"}};
     for (size_t i = 0; i < COUNT(cases); i++)
         for (int more = 0; more < 2; more++) {
             char text[600];
@@ -556,7 +556,8 @@ static void lengths(void **state)
     for (int more = 0; more < 2; more++) { /* the expression */
         int n = sprintf(text, "[{\"id\":\"a\",\"expr\":\"%*sprice > 1\"}]", RULE_EXPR_MAX - 9 + more, "");
         if (more)
-            refused(text, (size_t)n, "expr: an expression of 8193 bytes, expected at most 8192");
+            refused(text, (size_t)n,
+                    "expr: column 8193: found an expression of 8193 bytes, expected at most 8192");
         else
             rules_file_free(parse_good(text));
     }
