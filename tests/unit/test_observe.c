@@ -561,7 +561,8 @@ static void test_metrics(void **state)
     assert_shown(output, "\nvolume_Nm ");
     assert_not_shown(output, "left - right");
     assert_int_equal(run("metrics", "--markdown", NULL, NULL, NULL), CLI_OK);
-    assert_shown(output, "\n| `vwap(session)` |  |  | price | a trade | trade | trades | VWAP since");
+    assert_shown(output,
+                 "\n| `vwap(session)` | `vwap_session` |  | price | a trade | trade | trades | VWAP since");
     assert_shown(output,
                  "\n| `change_pct_Nd` | `change_Nd_pct`, `price_change_Nd_pct` | N 1 to 252 trading days |");
     assert_int_equal(run("metrics", "all", NULL, NULL, NULL), CLI_USAGE);
