@@ -57,7 +57,6 @@ static uint32_t pow2_at_least(uint32_t n)
     X(touched, l->metrics *CURSORS_PER_METRIC *EXPR_LEVELS)                                                  \
     X(fired, BITS(l->rules))                                                                                 \
     X(fired_words, BITS(BITS(l->rules)))                                                                     \
-    X(fired_k, l->rules)                                                                                     \
     X(windows, l->symbols)                                                                                   \
     X(attributes, l->symbols + 1)                                                                            \
     X(past_node, l->metrics + l->asked)                                                                      \

@@ -13,17 +13,38 @@ static uint32_t next_sub(struct engine *e, const struct symbol *s)
     return e->sub++;
 }
 
-/* engine_apply has seen to it that there is enough room. */
-static void event_put(struct engine *e, enum msg_type type, const struct symbol *s, int64_t event_ns,
-                      const void *payload, size_t bytes)
+static inline void frame_put(struct msg *m, uint64_t seq, uint32_t symbol, enum msg_type type, unsigned flags)
 {
-    assert(e->out->used + MSG_SLOTS_MAX <= e->out->capacity);
+    m->seq = seq;
+    m->symbol = symbol;
+    m->type = (uint8_t)type;
+    m->venue = 0;
+    m->flags = (uint16_t)flags;
+}
+
+/* A payload of MSG_FIRST_BYTES at least. engine_apply has seen to it that there is enough room. */
+ALWAYS_INLINE void event_put(struct engine *e, enum msg_type type, const struct symbol *s, int64_t event_ns,
+                             const void *payload, size_t bytes)
+{
+    const uint8_t *p = payload;
+    uint32_t n = msg_slots(bytes);
     struct msg *m = &e->out->slot[e->out->used];
-    uint32_t n = msg_write(m, type, s->id, payload, bytes);
-    assert(n);
-    m->event_ns = event_ns;
-    msg_set_seq(m, e->seq);
+    unsigned flags = (n - 1) << MSG_MORE_SHIFT;
+    assert(n <= MSG_SLOTS_MAX && e->out->used + n <= e->out->capacity && bytes >= MSG_FIRST_BYTES);
     e->out->used += n;
+    frame_put(m, e->seq, s->id, type, flags);
+    m->event_ns = event_ns;
+    m->recv_ns = 0;
+    memcpy(m->first, p, MSG_FIRST_BYTES);
+    for (size_t at = MSG_FIRST_BYTES; at < bytes; at += MSG_CONT_BYTES) {
+        size_t left = bytes - at < MSG_CONT_BYTES ? bytes - at : MSG_CONT_BYTES, done = 0;
+        frame_put(++m, e->seq, s->id, type, flags | MSG_F_CONT);
+        memset(m->body, 0, sizeof m->body);
+        for (; left - done >= 8; done += 8) /* few: no call */
+            memcpy(m->body + done, p + at + done, 8);
+        if (unlikely(left > done))
+            memcpy(m->body + done, p + at + done, left - done);
+    }
 }
 
 void emit_bar(struct engine *e, const struct symbol *s, struct whole_bar b)
@@ -46,17 +67,32 @@ void emit_bar(struct engine *e, const struct symbol *s, struct whole_bar b)
         e->count.bars++;
 }
 
+/* The end of the ids of a symbol's alerts at its time, all but k. */
+struct id_end {
+    uint8_t text[MOMENT_MAX];
+    size_t n;
+};
+
+static struct id_end id_end_of(const struct engine *e, const struct symbol *s)
+{
+    struct id_end end;
+    end.n =
+        (size_t)(moment_put(end.text, e->name[place_of(e, s)], s->time_ns, 0) - end.text) - sizeof(uint32_t);
+    return end;
+}
+
 /* Alert id = xxh3_128 of: rule id, 0, version (u32), the moment. */
-static XXH128_hash_t alert_id(const struct engine *e, const struct symbol *s, const struct loaded_rule *r,
-                              uint32_t k)
+static inline XXH128_hash_t alert_id(const struct loaded_rule *r, const struct id_end *end, uint32_t k)
 {
     uint8_t text[RULE_ID_MAX + 5 + MOMENT_MAX], *p = text;
     memcpy(p, r->id, r->id_len);
     p += r->id_len;
     *p++ = 0;
     memcpy(p, &r->version, 4);
-    p = moment_put(p + 4, e->name[place_of(e, s)], s->time_ns, k);
-    return XXH3_128bits(text, (size_t)(p - text));
+    memcpy(p + 4, end->text, sizeof end->text); /* of which not all counts: no call */
+    p += 4 + end->n;
+    memcpy(p, &k, 4);
+    return XXH3_128bits(text, (size_t)(p + 4 - text));
 }
 
 static const char *text_of(const struct engine *e, const struct symbol *s, unsigned kind)
@@ -106,7 +142,8 @@ struct alert {
     char texts[ATTRIBUTE_TEXTS * ATTRIBUTE_TEXT_MAX]; /* a rule names each metric once */
 };
 
-static void put_alert(struct engine *e, const struct symbol *s, const struct loaded_rule *r, struct alert *p)
+ALWAYS_INLINE void put_alert(struct engine *e, const struct symbol *s, const struct loaded_rule *r,
+                             struct alert *p)
 {
     size_t bytes = sizeof p->head + 8 * (size_t)r->n_operands;
     if (r->text_bytes)
@@ -128,11 +165,11 @@ SELDOM static void keep_alert(struct engine *e, const struct symbol *s, const st
 }
 
 /* Of a symbol's alert k at its time, revised or not. */
-static void alert_head(struct engine *e, const struct symbol *s, uint32_t rule, uint32_t k,
-                       struct msg_alert *head)
+ALWAYS_INLINE void alert_head(struct engine *e, const struct symbol *s, const struct id_end *end,
+                              uint32_t rule, uint32_t k, struct msg_alert *head)
 {
     const struct loaded_rule *r = &e->rule[rule];
-    XXH128_hash_t id = alert_id(e, s, r, k);
+    XXH128_hash_t id = alert_id(r, end, k);
     *head = (struct msg_alert){.rule = rule,
                                .sub = next_sub(e, s),
                                .id_hi = id.high64,
@@ -144,14 +181,15 @@ static void alert_head(struct engine *e, const struct symbol *s, uint32_t rule, 
 }
 
 /* m: the moment that it belongs to, NULL if it is not kept. */
-static void emit_alert(struct engine *e, const struct symbol *s, uint32_t rule, struct moment *m)
+ALWAYS_INLINE void emit_alert(struct engine *e, const struct symbol *s, const struct id_end *end,
+                              uint32_t rule, struct moment *m)
 {
     const struct loaded_rule *r = &e->rule[rule];
     struct alert p;
     e->stats[rule].fired++;
     if (r->shadow)
         return;
-    alert_head(e, s, rule, e->fired_k[rule], &p.head);
+    alert_head(e, s, end, rule, r->fired_k, &p.head);
     for (unsigned i = 0; i < r->n_operands; i++)
         p.value[i] = shown_value(e, s, r->operand[i]);
     if (unlikely(m))
@@ -164,7 +202,8 @@ void emit_revised(struct engine *e, const struct symbol *s, const struct kept_al
 {
     const struct loaded_rule *r = &e->rule[a->rule];
     struct alert p;
-    alert_head(e, s, a->rule, a->k, &p.head);
+    struct id_end end = id_end_of(e, s);
+    alert_head(e, s, &end, a->rule, a->k, &p.head);
     p.head.revision = a->revision;
     p.head.kind = a->withdrawn ? ALERT_WITHDRAWN : ALERT_REVISED;
     memcpy(p.value, value, 8 * (size_t)r->n_operands);
@@ -176,15 +215,15 @@ void emit_revised(struct engine *e, const struct symbol *s, const struct kept_al
 }
 
 /* Returns how many are left. */
-static uint32_t emit_alerts(struct engine *e, const struct symbol *s, const uint32_t *rule, uint32_t n,
-                            struct moment *m)
+static uint32_t emit_alerts(struct engine *e, const struct symbol *s, const struct id_end *end,
+                            const uint32_t *rule, uint32_t n, struct moment *m)
 {
     for (uint32_t i = 0; i < n; i++) {
         __builtin_prefetch(e->rule[rule[i]].id);
         __builtin_prefetch(e->rule[rule[i]].operand);
     }
     for (uint32_t i = 0; i < n; i++)
-        emit_alert(e, s, rule[i], m);
+        emit_alert(e, s, end, rule[i], m);
     return 0;
 }
 
@@ -193,6 +232,7 @@ void emit_fired(struct engine *e, struct symbol *s, bool at_close)
     struct moment m, *deciding = unlikely(moment_begin(e, s, at_close, &m)) ? &m : NULL;
     enum { BATCH = 16 }; /* what alerts say is anywhere in memory: it is asked for some rules at a time */
     uint32_t rule[BATCH], n = 0;
+    struct id_end end = id_end_of(e, s);
     e->any_fired = false;
     e->shown_stamp++;
     for (uint32_t i = 0; 4096 * i < e->n_rules; i++)
@@ -202,10 +242,10 @@ void emit_fired(struct engine *e, struct symbol *s, bool at_close)
                 rule[n] = 64 * word + (uint32_t)__builtin_ctzll(e->fired[word]);
                 __builtin_prefetch(&e->rule[rule[n++]]);
                 if (n == BATCH)
-                    n = emit_alerts(e, s, rule, n, deciding);
+                    n = emit_alerts(e, s, &end, rule, n, deciding);
             }
         }
-    emit_alerts(e, s, rule, n, deciding);
+    emit_alerts(e, s, &end, rule, n, deciding);
     if (deciding)
         moment_end(e, s, deciding);
 }

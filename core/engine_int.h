@@ -340,7 +340,10 @@ struct instance {
     uint32_t atom_at, n_atoms;
     uint32_t code_at, n_code; /* postfix over atoms; none: all atoms must hold */
     uint64_t seen;            /* the stamp of the evaluation that last looked at it */
+    struct atom first;        /* a copy: most rules have no other */
+    uint32_t pad;
 };
+_Static_assert(sizeof(struct instance) == 48, "three for two lines");
 
 struct loaded_rule {
     /* one line: whether it fires, what its alert says */
@@ -357,8 +360,9 @@ struct loaded_rule {
     uint8_t sessions; /* bits 1 << enum session_kind */
     uint8_t n_operands;
     uint32_t version;
-    uint32_t text_bytes; /* that the texts of an alert have at most */
-    uint32_t id_len;
+    uint32_t fired_k;    /* where it fires at the message at hand: its alerts at the same time before */
+    uint16_t text_bytes; /* that the texts of an alert have at most */
+    uint16_t id_len;
     const char *id;
     const uint32_t *operand;
     /* the rest */
@@ -392,6 +396,7 @@ struct fire {
     uint8_t now;    /* of a span: enum truth of its condition at the last evaluation */
     uint8_t kind;   /* enum fire_kind */
     uint8_t before; /* WITHIN: true at the message `looked` also without what was true at it */
+    bool idle;      /* neither holds nor cools: stays for k, until its symbol's time is another */
     uint64_t looked;
 } __attribute__((aligned(64)));
 enum { SPAN_IDENT = 1 << 30 };
@@ -522,9 +527,8 @@ struct engine {
     uint32_t bind_epoch;        /* rules newer than this are new to the symbol; 0 = none are */
     uint32_t settled_epoch;     /* … of the last evaluation that was settled */
     bool settled_restart;
-    /* what fired: a bit for each rule, one for 64 of these; alerts of the rule at the same time before */
+    /* what fired: a bit for each rule, one for 64 of these */
     uint64_t *fired, *fired_words;
-    uint32_t *fired_k;
     bool any_fired;
     uint32_t *close_cursor; /* where values stand at a bar's end */
     uint32_t n_spans;       /* conditions in spans, of all rules in force */

@@ -22,28 +22,6 @@ uint32_t msg_begin(struct msg *m, enum msg_type type, uint32_t symbol, size_t pa
     return n;
 }
 
-uint32_t msg_write(struct msg *m, enum msg_type type, uint32_t symbol, const void *payload, size_t bytes)
-{
-    const uint8_t *p = payload;
-    uint32_t n = msg_slots(bytes);
-    if (n > MSG_SLOTS_MAX)
-        return 0;
-    const struct msg frame = {
-        .symbol = symbol, .type = (uint8_t)type, .flags = (uint16_t)((n - 1) << MSG_MORE_SHIFT)};
-    m[0] = frame;
-    memcpy(m[0].first, p, bytes < MSG_FIRST_BYTES ? bytes : MSG_FIRST_BYTES);
-    for (uint32_t i = 1; i < n; i++) {
-        size_t at = MSG_FIRST_BYTES + (i - 1) * (size_t)MSG_CONT_BYTES, rest = bytes - at;
-        m[i] = frame;
-        m[i].flags |= MSG_F_CONT;
-        if (rest >= MSG_CONT_BYTES)
-            memcpy(m[i].body, p + at, MSG_CONT_BYTES);
-        else
-            memcpy(m[i].body, p + at, rest);
-    }
-    return n;
-}
-
 uint32_t msg_upto_clock(const struct msg *m, uint32_t n)
 {
     for (uint32_t at = 0; at < n; at += msg_slot_count(&m[at]))

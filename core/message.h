@@ -256,9 +256,6 @@ const char *msg_type_name(unsigned type);
  * of each. Returns the number of slots, 0 if it needs more than MSG_SLOTS_MAX. */
 uint32_t msg_begin(struct msg *m, enum msg_type type, uint32_t symbol, size_t payload_bytes);
 
-/* A record and all of its payload, the rest as above. */
-uint32_t msg_write(struct msg *m, enum msg_type type, uint32_t symbol, const void *payload, size_t bytes);
-
 /* The slots of m[0..n), whole records, up to the first CLOCK, with it: what compares symbols looks at them as
  * of each CLOCK. */
 uint32_t msg_upto_clock(const struct msg *m, uint32_t n);

@@ -29,7 +29,7 @@ const struct instance *rule_instance_of(const struct engine *e, const struct sym
 
 /* What is due at this time or the next nanosecond, the next tick looks at: rules without a cooldown, of which
  * many may hold, would go in and out of the heap at each. */
-static void fire_wait(struct engine *e, struct symbol *s, uint32_t f, int64_t due_ns)
+static inline void fire_wait(struct engine *e, struct symbol *s, uint32_t f, int64_t due_ns)
 {
     if (due_ns > s->time_ns + 1) {
         heap_push(e, &s->heap, f, due_ns);
@@ -75,6 +75,7 @@ void rules_redue(struct engine *e, struct symbol *s)
         struct fire *x = &e->fire[f];
         int64_t due_ns = fire_ready_ns(e, x, &e->rule[e->ident_slot[x->ident]]);
         list = x->sibling;
+        x->idle = false; /* the next version's trigger may be another */
         fire_wait(e, s, f, due_ns < x->due_ns ? due_ns : x->due_ns);
     }
 }
@@ -105,7 +106,8 @@ int fire_restore(struct engine *e, struct symbol *s, const struct fire *saved)
     return 0;
 }
 
-static bool cooled(const struct engine *e, const struct fire *f, const struct loaded_rule *r, int64_t t)
+static inline bool cooled(const struct engine *e, const struct fire *f, const struct loaded_rule *r,
+                          int64_t t)
 {
     return t >= fire_ready_ns(e, f, r);
 }
@@ -121,7 +123,7 @@ static inline bool is_halted(const struct symbol *s, const struct loaded_rule *r
 }
 
 /* Counts what of session and halt holds a rule that is true. */
-static bool is_held(const struct symbol *s, const struct loaded_rule *r, struct rule_stats *st)
+static inline bool is_held(const struct symbol *s, const struct loaded_rule *r, struct rule_stats *st)
 {
     bool session = !in_session(s, r), halt = !session && is_halted(s, r);
     st->held_session += session;
@@ -129,14 +131,14 @@ static bool is_held(const struct symbol *s, const struct loaded_rule *r, struct 
     return session || halt;
 }
 
-static void fire_now(struct engine *e, struct fire *f, uint32_t rule, int64_t t)
+static inline void fire_now(struct engine *e, struct fire *f, uint32_t rule, int64_t t)
 {
     f->k = f->last_ns == t ? f->k + 1 : 0;
     f->last_ns = t;
     f->rule = rule;
     e->fired[rule / 64] |= UINT64_C(1) << rule % 64;
     e->fired_words[rule / 4096] |= UINT64_C(1) << rule / 64 % 64;
-    e->fired_k[rule] = f->k;
+    e->rule[rule].fired_k = f->k;
     e->any_fired = true;
 }
 
@@ -219,8 +221,10 @@ static void fire_once(struct engine *e, struct symbol *s, const struct instance 
         fire_now(e, &e->fire[f], in->rule, s->time_ns);
     else
         st->held_cooldown++;
-    if (fresh)
+    if (fresh) {
+        e->fire[f].idle = r->cooldown_ns == 0;
         fire_wait(e, s, f, gone_ns(e, &e->fire[f], r));
+    }
 }
 
 static void candidate_cross(struct engine *e, struct symbol *s, const struct instance *in, enum truth before,
@@ -321,7 +325,7 @@ enum { BATCH = 16 };
 static void prefetch_rules(const struct engine *e, const uint32_t *rule, uint32_t n)
 {
     for (uint32_t i = 0; i < n; i++) {
-        __builtin_prefetch(&e->rule[rule[i]]);
+        __builtin_prefetch(&e->rule[rule[i]], 1);
         __builtin_prefetch(&e->stats[rule[i]], 1);
     }
 }
@@ -335,7 +339,8 @@ static void prefetch_instances(const struct engine *e, const uint32_t *instance,
 static void prefetch_atoms(const struct engine *e, const uint32_t *instance, uint32_t n)
 {
     for (uint32_t i = 0; i < n; i++)
-        __builtin_prefetch(&e->atom[e->instance[instance[i]].atom_at]);
+        if (e->instance[instance[i]].n_atoms > 1)
+            __builtin_prefetch(&e->atom[e->instance[instance[i]].atom_at]);
 }
 
 /* What is ready or due, and holds, fires; what neither holds nor cools goes. Before the candidates, whose
@@ -352,9 +357,16 @@ static void fires_due(struct engine *e, struct symbol *s, const uint32_t *cursor
     due_update(e, s);
     while (list != NONE) {
         uint32_t fire[BATCH], rule[BATCH], instance[BATCH], n = 0, market = 0;
-        for (; list != NONE && n < BATCH; n++, list = e->fire[list].sibling) {
-            fire[n] = list;
-            rule[n] = e->ident_slot[e->fire[list].ident];
+        while (list != NONE && n < BATCH) {
+            uint32_t f = list;
+            const struct fire *x = &e->fire[f];
+            list = x->sibling;
+            if (x->idle && x->last_ns < s->time_ns) {
+                fire_give(e, f);
+                continue;
+            }
+            fire[n] = f;
+            rule[n++] = e->ident_slot[x->ident];
         }
         prefetch_rules(e, rule, n);
         for (uint32_t i = 0; i < n; i++)

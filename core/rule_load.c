@@ -245,7 +245,7 @@ static bool admit(struct engine *e, uint32_t slot, const struct rule *r, const s
                             .cooldown_ns = r->cooldown_ns,
                             .expires_ns = r->expires_ns ? r->expires_ns : NEVER_NS,
                             .instance = NONE,
-                            .id_len = (uint32_t)strlen(r->id),
+                            .id_len = (uint16_t)strlen(r->id),
                             .symbols_len = r->symbols_len,
                             .live = r->enabled};
     size_t kept = e->kept.used;
@@ -675,6 +675,7 @@ static bool list_instances(struct build *b)
     for (uint32_t i = 0; i < b->n_instances; i++) {
         uint32_t sc = b->instance_scope[i];
         struct plan *p = sc ? &e->scope[sc - 1].plan : &e->market;
+        b->instance[i].first = b->atom[b->instance[i].atom_at];
         if (b->instance[i].span) {
             span_index(p, span_node(e, &b->instance[i]))->span = i + 1;
             p->span[p->n_spans++] = i;

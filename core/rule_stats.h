@@ -6,15 +6,15 @@
 #include <stdint.h>
 
 struct rule_stats {
-    uint64_t evaluated;     /* times that the whole expression was evaluated */
-    uint64_t truths;        /* … and was true */
+    uint64_t evaluated; /* times that the whole expression was evaluated */
+    uint64_t truths;    /* … and was true */
+    uint64_t fired;
     uint64_t held_warmup;   /* unknown, for lack of history */
     uint64_t held_cooldown; /* true within the cooldown */
     uint64_t held_session;  /* true outside the rule's sessions */
     uint64_t held_halt;     /* true while the symbol was halted */
-    uint64_t fired;
-    uint64_t revised;   /* alerts sent again with other values */
-    uint64_t withdrawn; /* … taken back */
+    uint64_t revised;       /* alerts sent again with other values */
+    uint64_t withdrawn;     /* … taken back */
 };
 
 #endif

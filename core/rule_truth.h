@@ -73,7 +73,7 @@ static inline enum truth truth_of(const struct engine *e, const uint32_t *cursor
 static inline bool holds(const struct engine *e, const uint32_t *cursor, const struct instance *in,
                          bool events)
 {
-    const struct atom *a = &e->atom[in->atom_at];
+    const struct atom *a = in->n_atoms == 1 ? &in->first : &e->atom[in->atom_at];
     if (in->n_code)
         return truth_of(e, cursor, in, events ? AS_NOW : NO_EVENTS) == TRUE;
     for (uint32_t i = 0; i < in->n_atoms; i++)
