@@ -127,26 +127,48 @@ AVX2 INLINE __m256i load_avx2(const int64_t *key)
     return _mm256_load_si256((const __m256i *)(const void *)key);
 }
 
+/* A bit for each of 32 symbols, from eight masks of four: halved to bytes, the lower and upper lanes of which
+ * are put back in turn. */
+AVX2 INLINE uint64_t bits_avx2(const __m256i *mask)
+{
+    __m256i half[4];
+#pragma GCC unroll 4
+    for (unsigned i = 0; i < 4; i++)
+        half[i] = _mm256_castps_si256(
+            _mm256_shuffle_ps(_mm256_castsi256_ps(mask[2 * i]), _mm256_castsi256_ps(mask[2 * i + 1]), 0x88));
+    __m256i bytes =
+        _mm256_packs_epi16(_mm256_packs_epi32(half[0], half[1]), _mm256_packs_epi32(half[2], half[3]));
+    __m128i lower = _mm256_castsi256_si128(bytes), upper = _mm256_extracti128_si256(bytes, 1);
+    unsigned from_0 = (unsigned)_mm_movemask_epi8(_mm_unpacklo_epi16(lower, upper)),
+             from_16 = (unsigned)_mm_movemask_epi8(_mm_unpackhi_epi16(lower, upper));
+    return from_16 << 16 | from_0;
+}
+
 /* One mask for as many ranges as there are: registers hold the bounds of three. */
 AVX2 INLINE uint64_t above_avx2(const struct scan_range *r, unsigned n, const int64_t *block, unsigned at)
 {
     const int64_t *key[3];
-    __m256i below[3];
-    uint64_t bits = 0;
+    __m256i least[3]; /* above an unknown key, which is the lowest there is */
+    uint64_t misses = 0;
 #pragma GCC unroll 3
     for (unsigned k = 0; k < n; k++) {
         key[k] = block + (size_t)r[k].column * SCAN_BLOCK + at;
-        below[k] = _mm256_set1_epi64x(r[k].least - 1); /* an unknown key is the lowest there is */
+        least[k] = _mm256_set1_epi64x(r[k].least);
     }
-#pragma GCC unroll 16
-    for (unsigned i = 0; i < 64; i += 4) {
-        __m256i hits = _mm256_cmpgt_epi64(load_avx2(key[0] + i), below[0]);
+#pragma GCC unroll 2
+    for (unsigned i = 0; i < 64; i += 32) {
+        __m256i miss[8];
+#pragma GCC unroll 8
+        for (unsigned v = 0; v < 8; v++) {
+            miss[v] = _mm256_cmpgt_epi64(least[0], load_avx2(key[0] + i + 4 * v));
 #pragma GCC unroll 3
-        for (unsigned k = 1; k < n; k++)
-            hits = _mm256_and_si256(hits, _mm256_cmpgt_epi64(load_avx2(key[k] + i), below[k]));
-        bits |= (uint64_t)(unsigned)_mm256_movemask_pd(_mm256_castsi256_pd(hits)) << i;
+            for (unsigned k = 1; k < n; k++)
+                miss[v] =
+                    _mm256_or_si256(miss[v], _mm256_cmpgt_epi64(least[k], load_avx2(key[k] + i + 4 * v)));
+        }
+        misses |= bits_avx2(miss) << i;
     }
-    return bits;
+    return ~misses;
 }
 
 AVX2 INLINE uint64_t one_avx2(const struct scan_range *r, const int64_t *block, unsigned at, bool outside)
