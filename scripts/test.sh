@@ -1,10 +1,11 @@
 #!/usr/bin/env bash
-# Runs every test, JOBS (2) at a time, and ends with "N passed, N failed, N skipped". Each test program prints TAP or is
-# counted as one.
+# Runs every test, JOBS at a time (one more than there are cores, as many wait for servers; at most 4), and ends with
+# "N passed, N failed, N skipped". Each test program prints TAP or is counted as one.
 #   scripts/test.sh [PATTERN]   only the programs whose path matches
 set -uo pipefail
 cd "$(dirname "$0")/.."
 pattern=${1:-}
+jobs=${JOBS:-$(($(nproc) < 3 ? $(nproc) + 1 : 4))}
 export CMOCKA_MESSAGE_OUTPUT=TAP
 export log=build/test-logs
 rm -rf "$log"; mkdir -p "$log"
@@ -50,7 +51,7 @@ touch $times
 tests | while read -r line; do [[ ${line%% *} == *$pattern* ]] && echo "$line"; done |
     awk -v times=$times 'BEGIN { while ((getline < times) > 0) s[$2] = $1 } { print ($1 in s ? s[$1] : 9999), $0 }' |
     sort -s -k1,1nr | cut -d' ' -f2- >"$log/list"
-xargs <"$log/list" -P "${JOBS:-2}" -d '\n' -I{} bash -c 'run "$1"' _ {}
+xargs <"$log/list" -P "$jobs" -d '\n' -I{} bash -c 'run "$1"' _ {}
 cat $times "$log"/*.time 2>/dev/null | awk '{ s[$2] = $1 } END { for (t in s) print s[t], t }' >$times.new && mv $times.new $times
 passed=0 failed=0 skipped=0
 while read -r p f s; do passed=$((passed + p)) failed=$((failed + f)) skipped=$((skipped + s)); done < <(cat "$log"/*.count 2>/dev/null)
