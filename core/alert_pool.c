@@ -37,7 +37,7 @@ void alert_set(struct engine *e, uint64_t place, const void *in, size_t words)
 
 bool moment_begin(struct engine *e, const struct symbol *s, bool at_close, struct moment *m)
 {
-    bool own = e->print_seq == e->seq && e->print_symbol == place_of(e, s);
+    bool own = e->print_seq == e->seq && e->print_of == s;
     if (!e->corrections || none_kept(e) || s->trades.last == NONE || (!at_close && !own))
         return false;
     *m = (struct moment){.older = e->trades[s->trades.last].moments,

@@ -176,7 +176,7 @@ static void alert_ask(struct engine *e, const struct symbol *x, struct alert_at 
 static bool moment_ask(struct engine *e, const struct symbol *s, const struct moment *m, uint64_t place,
                        uint64_t end)
 {
-    struct plan p = {.node = e->past_node, .on_print = e->past_print};
+    struct plan p = {.node = e->past_node};
     struct alert_at at;
     uint64_t next = place + MOMENT_WORDS;
     memset(e->past_seen, 0, e->n_nodes);

@@ -5,9 +5,6 @@
 
 #include <math.h>
 
-#define XXH_INLINE_ALL
-#include <xxhash.h>
-
 const char *const anomaly_severity_names[ANOMALY_SEVERITY_COUNT] = {
 #define X(name, text, from) text,
     ANOMALY_SEVERITIES(X)
@@ -236,11 +233,7 @@ enum anomaly_severity anomaly_severity(const struct anomaly *a)
 void anomaly_fill(struct msg_anomaly *m, enum anomaly_kind kind, const struct anomaly *a,
                   const struct anomaly_place *place)
 {
-    uint8_t text[ANOMALY_TEXT_MAX + MOMENT_MAX];
-    size_t n = strlen(anomaly_rows[kind].type) + 1;
-    memcpy(text, anomaly_rows[kind].type, n);
-    uint8_t *end = moment_put(text + n, place->name, place->time_ns, place->k);
-    XXH128_hash_t id = XXH3_128bits(text, (size_t)(end - text));
+    XXH128_hash_t id = moment_id(anomaly_rows[kind].type, place->name, place->time_ns, place->k);
     *m = (struct msg_anomaly){.kind = (uint8_t)kind,
                               .severity = (uint8_t)anomaly_severity(a),
                               .price_e9 = place->price_e9,

@@ -108,7 +108,6 @@ enum {
     ANOMALY_DAYS_MIN = 5,
     ANOMALY_DAY_MINUTES = 1440,
     ANOMALY_SILENT_GAPS = 10,
-    ANOMALY_TEXT_MAX = 16,
 };
 
 /* What is usual; unknown (0 in `known`) while a detector warms up. */

@@ -1,46 +1,38 @@
 /* Values that rules compute of metrics: + - * /, and the order of two sides. */
 #include "core/metric_value.h"
+#include "core/rule_truth.h"
 
-/* A side as a double; false if it is unknown. */
-static bool side(const struct engine *e, const struct symbol *s, const struct expr_term *t, uint16_t node,
-                 double *out)
+/* One of a term's two sides. */
+struct term_value {
+    int64_t key;
+    bool price;
+};
+
+static inline double number_of(struct term_value x)
 {
-    int64_t key = node == TERM_NUMBER ? t->number : node_key(e, s, node);
-    bool price = node != TERM_NUMBER && e->node[node].term.price;
-    *out = price ? (double)key / 1e9 : key_to_double(key);
-    return key != KEY_UNKNOWN;
+    return x.price ? (double)x.key / 1e9 : key_to_double(x.key);
 }
 
-static int64_t price_sum(const struct engine *e, const struct symbol *s, const struct expr_term *t)
+static int64_t price_sum(const struct expr_term *t, int64_t a, int64_t b)
 {
-    int64_t a = t->left == TERM_NUMBER ? t->number : node_key(e, s, t->left), sum;
-    int64_t b = t->right == TERM_NUMBER ? t->number : node_key(e, s, t->right);
-    if (a == KEY_UNKNOWN || b == KEY_UNKNOWN)
-        return KEY_UNKNOWN;
+    int64_t sum;
     bool over = t->op == TERM_ADD ? __builtin_add_overflow(a, b, &sum) : __builtin_sub_overflow(a, b, &sum);
     return over ? KEY_UNKNOWN : sum;
 }
 
-static int64_t order(const struct engine *e, const struct symbol *s, const struct expr_term *t)
+/* What a term that is no metric is of its sides. */
+static inline int64_t term_key(const struct expr_term *t, struct term_value left, struct term_value right)
 {
-    double a, b;
-    if (e->node[t->left].term.price && e->node[t->right].term.price) {
-        int64_t left = node_key(e, s, t->left), right = node_key(e, s, t->right);
-        return left == KEY_UNKNOWN || right == KEY_UNKNOWN ? KEY_UNKNOWN : (left > right) - (left < right);
-    }
-    return side(e, s, t, t->left, &a) && side(e, s, t, t->right, &b) ? (a > b) - (a < b) : KEY_UNKNOWN;
-}
-
-int64_t computed_key(const struct engine *e, const struct symbol *s, const struct expr_term *t)
-{
-    double a, b;
-    if (t->op == TERM_ORDER)
-        return order(e, s, t);
-    if (t->price)
-        return price_sum(e, s, t);
-    if (!side(e, s, t, t->left, &a) || !side(e, s, t, t->right, &b))
+    if (left.key == KEY_UNKNOWN || right.key == KEY_UNKNOWN)
         return KEY_UNKNOWN;
+    if (t->op == TERM_ORDER && left.price && right.price)
+        return (left.key > right.key) - (left.key < right.key);
+    if (t->op != TERM_ORDER && t->price)
+        return price_sum(t, left.key, right.key);
+    double a = number_of(left), b = number_of(right);
     switch ((enum term_op)t->op) {
+    case TERM_ORDER:
+        return (a > b) - (a < b);
     case TERM_ADD:
         return key_number(a + b);
     case TERM_SUBTRACT:
@@ -50,4 +42,57 @@ int64_t computed_key(const struct engine *e, const struct symbol *s, const struc
     default:
         return key_number(a / b);
     }
+}
+
+static inline struct term_value node_value(const struct engine *e, const struct symbol *s,
+                                           const struct expr_term *t, uint16_t node)
+{
+    return node == TERM_NUMBER ? (struct term_value){t->number, false}
+                               : (struct term_value){node_key(e, s, node), e->node[node].term.price};
+}
+
+int64_t computed_key(const struct engine *e, const struct symbol *s, const struct expr_term *t)
+{
+    return term_key(t, node_value(e, s, t, t->left), node_value(e, s, t, t->right));
+}
+
+/* ---- an expression at an instant */
+
+int expr_check_instant(const struct expr *x, struct error *err)
+{
+    const char *found = x->events ? "a crossing" : NULL;
+    for (unsigned i = 0; !found && i < x->n_nodes; i++)
+        if (expr_is_span(x->node[i].op))
+            found = x->node[i].op == EXPR_FOR ? "`for`" : "`within`";
+    return found ? error_set(err, "found %s, expected comparisons of values as they are now, without history",
+                             found)
+                 : 0;
+}
+
+static struct term_value value_of(const struct expr *x, const struct expr_term *t, const int64_t *key,
+                                  uint16_t at)
+{
+    return at == TERM_NUMBER ? (struct term_value){t->number, false}
+                             : (struct term_value){key[at], x->term[at].price};
+}
+
+bool expr_holds(const struct expr *x, const int64_t *operand)
+{
+    int64_t key[EXPR_TERMS_MAX];
+    bool holds[EXPR_NODES_MAX];
+    for (unsigned i = 0; i < x->n_terms; i++) {
+        const struct expr_term *t = &x->term[i];
+        key[i] = t->op == TERM_METRIC
+                     ? operand[t->left]
+                     : term_key(t, value_of(x, t, key, t->left), value_of(x, t, key, t->right));
+    }
+    /* nothing is negated but within comparisons: so it is true where its and and or are, unknown being false
+     */
+    for (unsigned i = 0; i < x->n_nodes; i++) {
+        const struct expr_node *n = &x->node[i];
+        holds[i] = n->op == EXPR_AND  ? holds[n->left] && holds[n->right]
+                   : n->op == EXPR_OR ? holds[n->left] || holds[n->right]
+                                      : key[n->left] != KEY_UNKNOWN && comparison_holds(n, key[n->left]);
+    }
+    return holds[x->n_nodes - 1];
 }

@@ -61,7 +61,6 @@ static uint32_t pow2_at_least(uint32_t n)
     X(windows, l->symbols)                                                                                   \
     X(attributes, l->symbols + 1)                                                                            \
     X(past_node, l->metrics + l->asked)                                                                      \
-    X(past_print, l->metrics + l->asked)                                                                     \
     X(past_seen, l->metrics + l->asked)                                                                      \
     X(ahead, l->symbols + 1)                                                                                 \
     X(ahead_block, ((size_t)l->symbols + 1) * block_words_max(l))
@@ -153,7 +152,6 @@ struct engine *engine_new(void *mem, const struct engine_limits *l, struct rule_
     e->alert_word = (uint64_t *)((uint8_t *)e->day + days_bytes(l));
     e->alert_mask = (uint64_t)alert_pool_words(l) - 1; /* all ones: none are kept */
     trades_open(e, (uint8_t *)e->alert_word + alerts_bytes(l));
-    e->print_symbol = NONE;
     e->stats = stats;
     e->lateness_ns = SECOND_NS;
     e->keep = 500;
@@ -412,7 +410,7 @@ SELDOM static struct kept_trade *keep(struct engine *e, struct symbol *s, const 
     if (past)
         t->session = (uint8_t)session_find(&e->calendar[s->calendar], ev).kind;
     e->print_seq = e->seq;
-    e->print_symbol = place_of(e, s);
+    e->print_of = s;
     return t;
 }
 
@@ -549,8 +547,6 @@ ALWAYS_INLINE enum applied apply_trade(struct engine *e, const struct msg *m)
             s->day_open_e9 = p;
             s->trades.open_no = kept ? s->trades.end : 0;
         }
-        if (unlikely(kept && !s->rebuild))
-            prints_push(e, s, kept);
     }
     if (s->drive + moved >= 2 && (p < s->still_from_e9 || p >= s->still_to_e9) && likely(!s->stale))
         rules_touch_trade(e, s, moved);

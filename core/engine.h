@@ -45,7 +45,7 @@ extern const struct engine_limits engine_limits_default;
     X(revisions, "bars emitted again")                                                                       \
     X(alerts, "alerts emitted")                                                                              \
     X(anomalies, "anomalies emitted")                                                                        \
-    X(flips, "comparisons that became true")                                                                 \
+    X(flips, "comparisons that were seen to become true")                                                    \
     X(cond_no_high_low, "trades whose sale conditions keep them out of high and low")                        \
     X(cond_no_last, "trades whose sale conditions keep them from being the last sale")                       \
     X(cond_no_volume, "trades whose sale conditions keep them out of the volume")                            \

@@ -2,9 +2,6 @@
 #include "core/metric_value.h"
 #include "core/moment.h"
 
-#define XXH_INLINE_ALL
-#include <xxhash.h>
-
 /* The place of the next event in the order of those of one message and symbol. */
 static uint32_t next_sub(struct engine *e, const struct symbol *s)
 {
@@ -130,6 +127,22 @@ SELDOM static void keep_alert(struct engine *e, const struct symbol *s, const st
     moment_add(e, m, &a, p->value, clue);
 }
 
+/* Of a symbol's alert k at its time, revised or not. */
+static void alert_head(struct engine *e, const struct symbol *s, uint32_t rule, uint32_t k,
+                       struct msg_alert *head)
+{
+    const struct loaded_rule *r = &e->rule[rule];
+    XXH128_hash_t id = alert_id(e, s, r, k);
+    *head = (struct msg_alert){.rule = rule,
+                               .sub = next_sub(e, s),
+                               .id_hi = id.high64,
+                               .id_lo = id.low64,
+                               .k = k,
+                               .kind = ALERT_FIRED,
+                               .n_operands = r->n_operands,
+                               .price_e9 = s->price_e9};
+}
+
 /* m: the moment that it belongs to, NULL if it is not kept. */
 static void emit_alert(struct engine *e, const struct symbol *s, uint32_t rule, struct moment *m)
 {
@@ -138,15 +151,7 @@ static void emit_alert(struct engine *e, const struct symbol *s, uint32_t rule, 
     e->stats[rule].fired++;
     if (r->shadow)
         return;
-    XXH128_hash_t id = alert_id(e, s, r, e->fired_k[rule]);
-    p.head = (struct msg_alert){.rule = rule,
-                                .sub = next_sub(e, s),
-                                .id_hi = id.high64,
-                                .id_lo = id.low64,
-                                .k = e->fired_k[rule],
-                                .kind = ALERT_FIRED,
-                                .n_operands = r->n_operands,
-                                .price_e9 = s->price_e9};
+    alert_head(e, s, rule, e->fired_k[rule], &p.head);
     for (unsigned i = 0; i < r->n_operands; i++)
         p.value[i] = shown_value(e, s, r->operand[i]);
     if (unlikely(m))
@@ -158,16 +163,10 @@ static void emit_alert(struct engine *e, const struct symbol *s, uint32_t rule, 
 void emit_revised(struct engine *e, const struct symbol *s, const struct kept_alert *a, const int64_t *value)
 {
     const struct loaded_rule *r = &e->rule[a->rule];
-    XXH128_hash_t id = alert_id(e, s, r, a->k);
-    struct alert p = {.head = {.rule = a->rule,
-                               .sub = next_sub(e, s),
-                               .id_hi = id.high64,
-                               .id_lo = id.low64,
-                               .k = a->k,
-                               .revision = a->revision,
-                               .kind = a->withdrawn ? ALERT_WITHDRAWN : ALERT_REVISED,
-                               .n_operands = r->n_operands,
-                               .price_e9 = s->price_e9}};
+    struct alert p;
+    alert_head(e, s, a->rule, a->k, &p.head);
+    p.head.revision = a->revision;
+    p.head.kind = a->withdrawn ? ALERT_WITHDRAWN : ALERT_REVISED;
     memcpy(p.value, value, 8 * (size_t)r->n_operands);
     put_alert(e, s, r, &p);
     e->count.alerts_withdrawn += a->withdrawn;
@@ -225,14 +224,9 @@ const char *const halt_names[STATUS_KINDS] = {[STATUS_TRADING] = "resumed", [STA
 
 void emit_halt(struct engine *e, struct symbol *s, const struct msg_status *status)
 {
-    uint8_t text[16 + 64 + 12];
-    const char *name = halt_names[status->kind];
-    size_t n = strlen(name) + 1;
     s->halt_k = s->halt_ns == s->time_ns ? s->halt_k + 1 : 0;
     s->halt_ns = s->time_ns;
-    memcpy(text, name, n);
-    XXH128_hash_t id = XXH3_128bits(
-        text, (size_t)(moment_put(text + n, e->name[place_of(e, s)], s->time_ns, s->halt_k) - text));
+    XXH128_hash_t id = moment_id(halt_names[status->kind], e->name[place_of(e, s)], s->time_ns, s->halt_k);
     struct msg_halt p = {.sub = next_sub(e, s), .kind = status->kind, .id_hi = id.high64, .id_lo = id.low64};
     memcpy(p.reason, status->reason, sizeof p.reason);
     event_put(e, MSG_HALT, s, s->time_ns, &p, sizeof p);

@@ -284,6 +284,12 @@ struct sieve_ref {
     uint32_t sieve, side;
 };
 
+/* Where no comparison of a side holds: so many cursors from there on. */
+struct sieve_gate {
+    uint32_t slot, from, n;
+    uint32_t next; /* in an index's list: the first of the next sieve's gates */
+};
+
 /* The sorted thresholds of one metric, for the whole market or for one scope. bound[1..n], sentinels at both
  * ends. A value's cursor is 1 + the number of bounds that it has reached: comparison `rank` holds iff cursor
  * > rank. */
@@ -297,6 +303,8 @@ struct index {
     uint32_t *down_at, *down; /* … going down under it; neither has those of sieves */
     uint32_t n_sieved;
     struct sieve_ref *sieved;
+    struct sieve_gate *gate; /* where all of it is in sieves: it may be of no use (gates_shut) */
+    uint32_t n_gates;
     uint32_t span; /* 1 + the instance whose truth over time this is; 0: of a metric or computed value */
 };
 
@@ -311,9 +319,7 @@ struct plan {
     struct index *index;
     uint32_t *on_quote, *on_time; /* numbers of indexes */
     uint32_t *instance;           /* by rule */
-    uint32_t *on_print;           /* nodes made of kept prints */
-    uint32_t n_on_print;
-    uint32_t *on_close; /* the instances that bars' ends alone evaluate */
+    uint32_t *on_close;           /* the instances that bars' ends alone evaluate */
     uint32_t n_on_close;
     uint32_t *span; /* the instances of conditions in spans, the innermost of a rule first */
     uint32_t n_spans;
@@ -463,10 +469,10 @@ struct engine {
     uint32_t trades_oldest, trades_newest;
     bool corrections; /* prints are kept */
     uint64_t *alert_word;
-    uint64_t alert_mask, alert_end;   /* places in it, of which only the low bits count; the next one */
-    uint64_t print_seq;               /* of the message whose print is the last one of … */
-    uint32_t print_symbol;            /* … this place */
-    uint32_t *past_node, *past_print; /* lists of the plan that alert_revise.c makes */
+    uint64_t alert_mask, alert_end; /* places in it, of which only the low bits count; the next one */
+    uint64_t print_seq;             /* of the message whose print is the last one of … */
+    const struct symbol *print_of;  /* … this one; NULL */
+    uint32_t *past_node;            /* list of the plan that alert_revise.c makes */
     uint8_t *past_seen;
     bool flat; /* minutes without a last sale make bars too */
     /* A block of words for each symbol, as small as the rules in force allow: the state of every metric, from
@@ -719,12 +725,9 @@ void metric_same_time(const struct engine *e, const struct symbol *s, const stru
 SELDOM int64_t metric_days_key(const struct engine *e, const struct symbol *s, const struct node *nd);
 
 /* metric_prints.c */
-/* The newest kept print, a last sale, joins the windows of prints. */
-SELDOM void prints_push(const struct engine *e, const struct symbol *s, const struct kept_trade *t);
-void prints_rebuild(const struct engine *e, const struct symbol *s, const struct plan *p);
-/* Some prints are kept no more. */
-SELDOM void prints_anew(const struct engine *e, const struct symbol *s);
-int64_t metric_prints(const struct engine *e, const struct symbol *s, const struct node *nd);
+/* Some prints are kept no more: their windows are to be made anew. */
+void prints_void(const struct engine *e, const struct symbol *s);
+int64_t metric_prints(const struct engine *e, const struct symbol *s, const struct node *nd, int64_t *state);
 
 /* The first of the bars from bars_first on that starts at time t or later. */
 uint64_t bars_from(const struct engine *e, const struct symbol *s, int64_t t);
@@ -903,8 +906,24 @@ static inline uint32_t trades_blocks(const struct engine_limits *l)
 {
     return l->trades / TRADES_BLOCK + (l->trades % TRADES_BLOCK != 0);
 }
+/* A block for the prints from s->trades.end on. */
+SELDOM struct trades_block *trades_append(struct engine *e, struct symbol *s);
 /* Room for a print of this id and time, number s->trades.end - 1: the caller writes it, all of it. */
-SELDOM struct kept_trade *trade_keep(struct engine *e, struct symbol *s, uint64_t id, int64_t event_ns);
+static inline struct kept_trade *trade_keep(struct engine *e, struct symbol *s, uint64_t id, int64_t event_ns)
+{
+    uint32_t minute = (uint32_t)(event_ns / MINUTE_NS);
+    struct trades_block *b = s->trades.last == NONE ? NULL : &e->trades[s->trades.last];
+    if (unlikely(!b || b->n == TRADES_BLOCK))
+        b = trades_append(e, s);
+    struct kept_trade *t = &b->trade[b->n++];
+    s->trades.end++;
+    b->minute_max = minute > b->minute_max ? minute : b->minute_max;
+    s->trades.latest = minute > s->trades.latest ? minute : s->trades.latest;
+    b->id_min = id < b->id_min ? id : b->id_min;
+    b->id_max = id > b->id_max ? id : b->id_max;
+    __builtin_prefetch(t + 2, 1);
+    return t;
+}
 /* The print of this number, NULL if it is not kept. */
 struct kept_trade *trade_at(const struct engine *e, const struct symbol *s, uint64_t no);
 void trade_rename(struct engine *e, struct symbol *s, uint64_t no, uint64_t id);

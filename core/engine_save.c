@@ -464,7 +464,7 @@ static bool time_sound(int64_t t)
 static bool get_trades(struct reader *r, struct engine *e, struct symbol *s, const struct symbol_head *h)
 {
     trades_cut(e, s, h->first_trade);
-    if (s->trades.first == NONE && h->trades && h->first_trade % TRADES_BLOCK)
+    if (s->trades.first == NONE && h->first_trade % TRADES_BLOCK)
         return false;
     for (uint32_t i = 0; i < h->trades; i++) {
         struct kept_trade t;

@@ -44,6 +44,14 @@ uint32_t msg_write(struct msg *m, enum msg_type type, uint32_t symbol, const voi
     return n;
 }
 
+uint32_t msg_upto_clock(const struct msg *m, uint32_t n)
+{
+    for (uint32_t at = 0; at < n; at += msg_slot_count(&m[at]))
+        if (m[at].type == MSG_CLOCK)
+            return at + 1;
+    return n;
+}
+
 void msg_set_seq(struct msg *m, uint64_t seq)
 {
     for (uint32_t i = 0, n = msg_slot_count(m); i < n; i++)

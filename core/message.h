@@ -259,6 +259,10 @@ uint32_t msg_begin(struct msg *m, enum msg_type type, uint32_t symbol, size_t pa
 /* A record and all of its payload, the rest as above. */
 uint32_t msg_write(struct msg *m, enum msg_type type, uint32_t symbol, const void *payload, size_t bytes);
 
+/* The slots of m[0..n), whole records, up to the first CLOCK, with it: what compares symbols looks at them as
+ * of each CLOCK. */
+uint32_t msg_upto_clock(const struct msg *m, uint32_t n);
+
 /* Sets seq in every slot of a record. */
 void msg_set_seq(struct msg *m, uint64_t seq);
 

@@ -203,9 +203,9 @@ enum metric_input {
     X(HALTED, "halted", PLAIN, TRUTH, INPUT_BAR, 0,                                                          \
       "1 while trading in the symbol is halted, else 0; a condition by itself: `not halted`")                \
     X(SIZE, "size", PLAIN, NUMBER, INPUT_TRADE, 0, "size of the last trade")                                 \
-    X(DEV, "dev", TRADES, NUMBER, INPUT_TRADE, 7,                                                            \
+    X(DEV, "dev", TRADES, NUMBER, INPUT_TRADE, 8,                                                            \
       "price against the mean price of the day's last N last sales, this one included: 0.01 is 1 % above")   \
-    X(CHANGE_OVER, "change_over", SECONDS, NUMBER, INPUT_TRADE, 7,                                           \
+    X(CHANGE_OVER, "change_over", SECONDS, NUMBER, INPUT_TRADE, 8,                                           \
       "price against the first last sale of the day less than N before this one: 0.01 is 1 % above")         \
     X(VWAP_SESSION, "vwap", SESSION, VWAP, INPUT_TRADE, 0, "VWAP since the session's start")                 \
     X(CHANGE_FROM_CLOSE, "change_from_close", PLAIN, PRICE, INPUT_PRICE, 0,                                  \

@@ -1,29 +1,18 @@
 /* Metrics of prints, not of bars: windows over the last ones that were last sales, as they are kept for
- * corrections (trade_pool.c). A window moves with each print; where prints go or change, metrics_rebuild
- * makes it anew.
+ * corrections (trade_pool.c). A window is moved on to the newest print when its value is asked for, which may
+ * be seldom (rule_sieve.h); where prints have gone or changed it is made anew.
  */
 #include "core/metric_value.h"
 
 /* A window's words. */
 struct window {
-    int64_t sum_lo, sum_hi;    /* DEV: of the prices */
+    int64_t sum[2];            /* of the prices */
     int64_t n;                 /* prints in it */
     int64_t first, block;      /* number of the first of them, and the block that has it */
     int64_t price_e9, time_ns; /* that one's */
+    int64_t upto;              /* 1 + number of the print behind those looked at; 0: to be made anew */
 };
-_Static_assert(sizeof(struct window) == 7 * sizeof(int64_t), "as the catalogue says");
-
-static struct window *window_of(const struct engine *e, const struct symbol *s, const struct node *nd)
-{
-    return (struct window *)state_of(e, s, nd);
-}
-
-static inline void sum_add(struct window *w, int64_t price_e9)
-{
-    __int128 sum = ((__int128)w->sum_hi << 64 | (uint64_t)w->sum_lo) + price_e9;
-    w->sum_lo = (int64_t)sum;
-    w->sum_hi = (int64_t)(sum >> 64);
-}
+_Static_assert(sizeof(struct window) == 8 * sizeof(int64_t), "as the catalogue says");
 
 static inline void begin_at(struct window *w, uint64_t no, uint32_t block, const struct kept_trade *t)
 {
@@ -34,107 +23,120 @@ static inline void begin_at(struct window *w, uint64_t no, uint32_t block, const
 }
 
 /* The first one leaves; the next last sale is there, since the newest print is one. */
-static void leave(const struct engine *e, struct window *w)
+static inline void leave(const struct engine *e, struct window *w)
 {
     uint32_t block = (uint32_t)w->block;
-    uint64_t no = (uint64_t)w->first;
     const struct trades_block *b = &e->trades[block];
-    const struct kept_trade *t;
+    uint64_t place = (uint64_t)w->first - b->first;
     do {
-        if (++no == b->first + b->n) {
+        if (unlikely(++place == b->n)) {
             block = b->after;
             b = &e->trades[block];
-            no = b->first;
+            place = 0;
         }
-        t = &b->trade[no % TRADES_BLOCK];
-    } while (!trade_sets_price(t));
+    } while (!trade_sets_price(&b->trade[place]));
+    __builtin_prefetch(&b->trade[place + 1]);
     w->n--;
-    begin_at(w, no, block, t);
+    begin_at(w, b->first + place, block, &b->trade[place]);
 }
 
-/* Is a print that came at time_ns out of the window, the newest having come at newest_ns? */
-static inline bool is_past(const struct metric *m, int64_t time_ns, int64_t newest_ns)
+/* The time at which a print is too old for it, the newest being that one. */
+static inline int64_t past_ns(const struct metric *m, const struct kept_trade *newest)
 {
-    return time_ns <= newest_ns - m->period * SECOND_NS;
+    return newest->time_ns - m->period * SECOND_NS;
 }
 
-static void push(const struct engine *e, const struct symbol *s, const struct node *nd,
-                 const struct kept_trade *t)
+/* Takes in the prints from `upto` on, the first of which is in that block. */
+static inline void move_on(const struct engine *e, const struct symbol *s, const struct metric *m,
+                           struct window *w, uint32_t block)
 {
-    struct window *w = window_of(e, s, nd);
-    if (w->n++ == 0)
-        begin_at(w, s->trades.end - 1, s->trades.last, t);
-    if (nd->metric.kind == METRIC_CHANGE_OVER) {
-        while (is_past(&nd->metric, w->time_ns, t->time_ns))
-            leave(e, w);
+    const struct trades_block *b = &e->trades[block];
+    const struct kept_trade *newest = NULL;
+    __int128 sum = sum_get(w->sum);
+    for (uint64_t no = (uint64_t)w->upto - 1; no < s->trades.end; no++) {
+        if (unlikely(no == b->first + b->n)) {
+            block = b->after;
+            b = &e->trades[block];
+        }
+        const struct kept_trade *t = &b->trade[no - b->first];
+        if (unlikely(!trade_sets_price(t)))
+            continue;
+        if (unlikely(w->n++ == 0))
+            begin_at(w, no, block, t);
+        sum += t->price_e9;
+        newest = t;
+    }
+    if (!newest)
         return;
-    }
-    sum_add(w, t->price_e9);
-    if (w->n > nd->metric.period) {
-        sum_add(w, -w->price_e9);
-        leave(e, w);
-    }
+    bool dev = m->kind == METRIC_DEV;
+    for (int64_t past = past_ns(m, newest); dev ? w->n > m->period : w->time_ns <= past; leave(e, w))
+        sum -= w->price_e9;
+    sum_put(w->sum, sum);
 }
 
-static void plan_push(const struct engine *e, const struct symbol *s, const struct plan *p,
-                      const struct kept_trade *t)
+static void make_anew(const struct engine *e, const struct symbol *s, const struct metric *m,
+                      struct window *w)
 {
-    for (uint32_t i = 0; p && i < p->n_on_print; i++)
-        push(e, s, &e->node[p->on_print[i]], t);
-}
-
-void prints_push(const struct engine *e, const struct symbol *s, const struct kept_trade *t)
-{
-    plan_push(e, s, &e->market, t);
-    plan_push(e, s, scope_plan(e, s), t);
-}
-
-static void rebuild(const struct engine *e, const struct symbol *s, const struct node *nd)
-{
-    struct window *w = window_of(e, s, nd);
-    bool dev = nd->metric.kind == METRIC_DEV;
-    int64_t newest_ns = INT64_MIN;
+    bool dev = m->kind == METRIC_DEV;
+    int64_t past = INT64_MIN;
     *w = (struct window){0};
     for (uint32_t i = s->trades.last; i != NONE; i = e->trades[i].before)
         for (uint32_t n = trades_in(s, &e->trades[i]); n-- > 0;) {
-            uint64_t no = e->trades[i].first + n;
             const struct kept_trade *t = &e->trades[i].trade[n];
             if (!trade_sets_price(t))
                 continue;
-            newest_ns = newest_ns == INT64_MIN ? t->time_ns : newest_ns;
-            if (dev ? w->n == nd->metric.period : is_past(&nd->metric, t->time_ns, newest_ns))
+            past = w->n == 0 ? past_ns(m, t) : past;
+            if (dev ? w->n == m->period : t->time_ns <= past)
                 return;
-            if (dev)
-                sum_add(w, t->price_e9);
+            sum_put(w->sum, sum_get(w->sum) + t->price_e9);
             w->n++;
-            begin_at(w, no, i, t);
+            begin_at(w, e->trades[i].first + n, i, t);
         }
 }
 
-void prints_rebuild(const struct engine *e, const struct symbol *s, const struct plan *p)
+/* Makes the window that of the newest print. */
+static inline void window_update(const struct engine *e, const struct symbol *s, const struct metric *m,
+                                 struct window *w)
 {
-    for (uint32_t i = 0; p && i < p->n_on_print; i++)
-        rebuild(e, s, &e->node[p->on_print[i]]);
+    uint64_t behind = s->trades.end + 1 - (uint64_t)w->upto;
+    if (behind == 0)
+        return;
+    uint32_t block = w->upto ? trades_block_of(e, s, (uint64_t)w->upto - 1) : NONE;
+    struct window moved = *w; /* in registers while it moves */
+    if (block == NONE || (m->kind == METRIC_DEV && behind >= m->period))
+        make_anew(e, s, m, &moved);
+    else
+        move_on(e, s, m, &moved, block);
+    moved.upto = (int64_t)s->trades.end + 1;
+    *w = moved;
 }
 
-void prints_anew(const struct engine *e, const struct symbol *s)
+static void plan_void(const struct engine *e, const struct symbol *s, const struct plan *p)
+{
+    for (uint32_t i = 0; p && i < p->n_nodes; i++)
+        if (metric_of_prints(&e->node[p->node[i]].metric))
+            ((struct window *)state_of(e, s, &e->node[p->node[i]]))->upto = 0;
+}
+
+void prints_void(const struct engine *e, const struct symbol *s)
 {
     if (s->rebuild || s->bound != e->epoch || e->rules_changed)
         return; /* all is made anew before it is looked at */
-    prints_rebuild(e, s, &e->market);
-    prints_rebuild(e, s, scope_plan(e, s));
+    plan_void(e, s, &e->market);
+    plan_void(e, s, scope_plan(e, s));
 }
 
-int64_t metric_prints(const struct engine *e, const struct symbol *s, const struct node *nd)
+int64_t metric_prints(const struct engine *e, const struct symbol *s, const struct node *nd, int64_t *state)
 {
-    const struct window *w = window_of(e, s, nd);
+    struct window *w = (struct window *)state;
     bool dev = nd->metric.kind == METRIC_DEV;
+    window_update(e, s, &nd->metric, w);
     if (s->price_e9 == KEY_UNKNOWN || w->n == 0 || (dev && w->n != nd->metric.period))
         return KEY_UNKNOWN;
     double price = (double)s->price_e9, base = (double)w->price_e9;
-    if (dev && w->sum_hi == w->sum_lo >> 63) /* the same number, without a call */
-        base = (double)w->sum_lo / (double)w->n;
+    if (dev && w->sum[1] == w->sum[0] >> 63) /* the same number, without a call */
+        base = (double)w->sum[0] / (double)w->n;
     else if (dev)
-        base = (double)((__int128)w->sum_hi << 64 | (uint64_t)w->sum_lo) / (double)w->n;
+        base = (double)sum_get(w->sum) / (double)w->n;
     return key_of_double(price / base - 1);
 }

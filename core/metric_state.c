@@ -359,7 +359,5 @@ void metrics_rebuild(const struct engine *e, struct symbol *s)
     struct side side = today(e, s);
     metrics_take(e, s, &side, ahead_adopt(e, s, &side), s->bars_end);
     metrics_settle(e, s, &side);
-    prints_rebuild(e, s, &e->market);
-    prints_rebuild(e, s, q);
     s->rebuild = false;
 }

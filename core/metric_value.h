@@ -129,10 +129,10 @@ static inline bool has_traded(const struct symbol *s)
     return s->bars_end || s->live_trades;
 }
 
-static inline int64_t node_key(const struct engine *e, const struct symbol *s, uint32_t node)
+/* w: the metric's state of the symbol. */
+static inline int64_t node_key_at(const struct engine *e, const struct symbol *s, const struct node *nd,
+                                  int64_t *w)
 {
-    const struct node *nd = &e->node[node];
-    const int64_t *w = state_of(e, s, nd);
     bool priced = s->price_e9 != KEY_UNKNOWN;
     int64_t prev = s->prev_close_e9, open = s->day_open_e9;
     switch ((enum metric_kind)nd->metric.kind) {
@@ -221,7 +221,7 @@ static inline int64_t node_key(const struct engine *e, const struct symbol *s, u
         return key_of_double(s->halted);
     case METRIC_DEV:
     case METRIC_CHANGE_OVER:
-        return metric_prints(e, s, nd);
+        return metric_prints(e, s, nd, w);
     case METRIC_SIZE:
         return priced ? size_key(s, s->size) : KEY_UNKNOWN;
     case METRIC_INDICATOR:
@@ -278,6 +278,12 @@ static inline int64_t node_key(const struct engine *e, const struct symbol *s, u
     }
     assert(!"a metric without a value");
     return KEY_UNKNOWN;
+}
+
+static inline int64_t node_key(const struct engine *e, const struct symbol *s, uint32_t node)
+{
+    const struct node *nd = &e->node[node];
+    return node_key_at(e, s, nd, state_of(e, s, nd));
 }
 
 #endif

@@ -6,7 +6,10 @@
 #include <stdint.h>
 #include <string.h>
 
-enum { MOMENT_MAX = 64 + 12 };
+#define XXH_INLINE_ALL
+#include <xxhash.h>
+
+enum { MOMENT_MAX = 64 + 12, MOMENT_WHAT_MAX = 16 };
 
 /* Returns what follows. */
 static inline uint8_t *moment_put(uint8_t *p, const char *name, int64_t time_ns, uint32_t k)
@@ -17,6 +20,15 @@ static inline uint8_t *moment_put(uint8_t *p, const char *name, int64_t time_ns,
     memcpy(p, &time_ns, 8);
     memcpy(p + 8, &k, 4);
     return p + 12;
+}
+
+/* The id of an event that is of no rule: xxh3_128 of what it is (short of MOMENT_WHAT_MAX), 0, the moment. */
+static inline XXH128_hash_t moment_id(const char *what, const char *name, int64_t time_ns, uint32_t k)
+{
+    uint8_t text[MOMENT_WHAT_MAX + MOMENT_MAX];
+    size_t n = strlen(what) + 1;
+    memcpy(text, what, n);
+    return XXH3_128bits(text, (size_t)(moment_put(text + n, name, time_ns, k) - text));
 }
 
 #endif

@@ -451,6 +451,9 @@ static void sieved(struct engine *e, struct symbol *s, const uint32_t *cursor, c
     uint32_t passed[ROOM + SIEVE_LANES], lo, hi;
     if (!flipped(c, x->down, &lo, &hi))
         return;
+    for (uint32_t k = 0; k < v->n_sides; k++)
+        if (gate_shut(&v->side[k].gate, cursor))
+            return;
     uint32_t from = sieve_place(x, lo), to = sieve_place(x, hi);
     e->count.flips += to - from;
     while (from < to) {

@@ -2,11 +2,12 @@
  * symbol keeps for each index where its value stands (its cursor). A tick moves cursors; only the comparisons
  * passed over can make a rule true, and only their rules are evaluated. What ceases to be true needs no
  * visit: a rule that holds waits in the symbol's heap for its due time and is checked there. So a tick costs
- * O(flips + fires), not O(rules).
+ * O(flips + fires), not O(rules). What matters to no rule at the moment is not looked at (rule_sieve.h).
  *
  * A rule's expression is in negation normal form: it can only become true when one of its comparisons does.
  */
 #include "core/metric_value.h"
+#include "core/rule_sieve.h"
 #include "core/rule_truth.h"
 
 static uint32_t cursor_seek(const struct index *ix, uint32_t c, int64_t key)
@@ -33,7 +34,9 @@ static uint32_t cursor_seek(const struct index *ix, uint32_t c, int64_t key)
 
 static inline void touch(struct engine *e, struct symbol *s, uint32_t *cursor, const struct index *ix)
 {
-    int64_t key = ix->is_price ? s->price_e9 : node_key(e, s, ix->node);
+    const struct node *nd = &e->node[ix->node];
+    int64_t key =
+        ix->is_price ? s->price_e9 : node_key_at(e, s, nd, (int64_t *)cursor - e->cursor_at + nd->state_at);
     uint32_t c = cursor[ix->slot];
     if (likely(c != CURSOR_NONE && key >= ix->bound[c - 1] && key < ix->bound[c]))
         return;
@@ -74,7 +77,8 @@ void rules_touch_trade(struct engine *e, struct symbol *s, bool moved)
     uint32_t *cursor = cursors_of(e, s), n = moved ? e->market.n_on_move : e->market.n_on_trade;
     uint32_t changes = e->n_changes;
     for (uint32_t i = 0; i < n; i++)
-        touch(e, s, cursor, &e->market.index[i]);
+        if (e->market.index[i].n_gates == 0 || !gates_shut(&e->market.index[i], cursor))
+            touch(e, s, cursor, &e->market.index[i]);
     const struct plan *q = scope_plan(e, s);
     n = q ? moved ? q->n_on_move : q->n_on_trade : 0;
     for (uint32_t i = 0; i < n; i++)

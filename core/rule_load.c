@@ -488,7 +488,6 @@ void plan_need(const struct engine *e, struct plan *p, uint8_t *seen, uint32_t n
         return;
     seen[node] = 1;
     p->n_nodes++;
-    p->n_on_print += metric_of_prints(&e->node[node].metric);
     const struct expr_term *t = &e->node[node].term;
     if (e->node[node].series && e->node[node].series != SERIES_DAILY)
         p->series |= (uint8_t)(1u << (e->node[node].series - 1));
@@ -504,13 +503,10 @@ void plan_need(const struct engine *e, struct plan *p, uint8_t *seen, uint32_t n
 
 void plan_list(const struct engine *e, struct plan *p, const uint8_t *seen)
 {
-    p->n_nodes = p->n_on_print = 0;
+    p->n_nodes = 0;
     for (uint32_t i = 0; i < e->n_nodes; i++) {
-        if (seen[i] != 1)
-            continue;
-        p->node[p->n_nodes++] = i;
-        if (metric_of_prints(&e->node[i].metric))
-            p->on_print[p->n_on_print++] = i;
+        if (seen[i] == 1)
+            p->node[p->n_nodes++] = i;
     }
 }
 
@@ -560,11 +556,14 @@ static bool build_index(struct build *b, struct index *ix, uint32_t lo, uint32_t
 }
 
 /* What makes a metric move at a trade. */
-enum driver { BY_TRADE, BY_PRICE, BY_OTHER };
+enum driver { BY_TRADE, BY_TRADE_COMPUTED, BY_PRICE, BY_OTHER };
 
-static enum driver driver_of(unsigned inputs)
+static enum driver driver_of(const struct node *nd)
 {
-    return inputs & INPUT_TRADE ? BY_TRADE : inputs & INPUT_PRICE ? BY_PRICE : BY_OTHER;
+    bool stands = nd->term.op == TERM_METRIC && metric_words(&nd->metric) == 0;
+    if (nd->inputs & INPUT_TRADE)
+        return stands ? BY_TRADE : BY_TRADE_COMPUTED; /* first what costs least: it may spare the others */
+    return nd->inputs & INPUT_PRICE ? BY_PRICE : BY_OTHER;
 }
 
 /* The plan of the edges [lo, hi), all of one scope; its cursors start at `slot`. */
@@ -585,7 +584,7 @@ static bool build_plan(struct build *b, struct plan *p, uint32_t lo, uint32_t hi
                 end++;
             uint32_t k = p->n_indexes, node = (uint32_t)b->edge[i].home;
             unsigned in = e->node[node].inputs;
-            if (driver_of(in) != by)
+            if (driver_of(&e->node[node]) != by)
                 continue;
             p->index[k] = (struct index){
                 .node = node, .is_price = e->node[node].metric.kind == METRIC_PRICE, .slot = slot + k};
@@ -597,7 +596,7 @@ static bool build_plan(struct build *b, struct plan *p, uint32_t lo, uint32_t hi
                 p->on_time[p->n_on_time++] = k;
             p->n_indexes++;
         }
-        if (by == BY_TRADE)
+        if (by == BY_TRADE_COMPUTED)
             p->n_on_trade = p->n_indexes;
         else if (by == BY_PRICE)
             p->n_on_move = p->n_indexes;
@@ -625,8 +624,7 @@ static bool plan_nodes(struct build *b, struct plan *p)
             plan_need(e, p, seen, r->operand[k]);
     }
     p->node = take_u32(e, p->n_nodes);
-    p->on_print = take_u32(e, p->n_on_print);
-    if (!p->node || !p->on_print)
+    if (!p->node)
         return false;
     plan_list(e, p, seen);
     return true;

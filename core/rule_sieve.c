@@ -129,15 +129,43 @@ static void *take(struct engine *e, uint32_t n)
     return p ? memset(p, 0, bytes) : NULL;
 }
 
+/* What moves at trades and nothing else is looked at as often as any other such. */
+static bool by_trades_alone(const struct engine *e, uint32_t slot)
+{
+    return slot < e->market.n_on_trade &&
+           !(e->node[e->market.index[slot].node].inputs & (INPUT_QUOTE | INPUT_TIME));
+}
+
+/* May there be one more sieve, of rules such as this one? Then its indexes count it. */
+static bool sieve_welcome(const struct engine *e, const struct instance *like)
+{
+    const struct atom *a = &e->atom[like->atom_at];
+    for (uint32_t i = 0; i < like->n_atoms; i++)
+        if (e->market.index[a[i].slot].n_sieved >= SIEVES_MAX)
+            return false;
+    for (uint32_t i = 0; i < like->n_atoms; i++)
+        e->market.index[a[i].slot].n_sieved++;
+    return true;
+}
+
 /* A sieve of n rules such as this one, still without them. */
 static bool sieve_begin(struct engine *e, struct sieve *v, const struct instance *like, uint32_t n)
 {
     *v = (struct sieve){.n_sides = like->n_atoms};
     for (uint32_t i = 0; i < v->n_sides; i++) {
         const struct atom *a = &e->atom[like->atom_at + i];
+        uint32_t k = i;
+        for (; k > 0 && v->side[k - 1].slot > a->slot; k--)
+            v->side[k] = v->side[k - 1];
+        v->side[k] = (struct sieve_side){.slot = a->slot, .down = a->down};
+    }
+    for (uint32_t i = 0; i < v->n_sides; i++) {
         struct sieve_side *x = &v->side[i];
-        uint32_t bounds = e->market.index[a->slot].n; /* the market's slots come first */
-        *x = (struct sieve_side){.slot = a->slot, .down = a->down};
+        uint32_t bounds = e->market.index[x->slot].n; /* the market's slots come first */
+        while (x->gates < i && v->side[x->gates].slot < x->slot && by_trades_alone(e, v->side[x->gates].slot))
+            x->gates++;
+        if (!by_trades_alone(e, x->slot))
+            x->gates = 0;
         while (bounds >> x->shift > 2 * n)
             x->shift++;
         bool ok = (x->at = take(e, (bounds >> x->shift) + 2)) && (x->rank = take(e, n)) &&
@@ -189,7 +217,7 @@ static void list_sift(struct engine *e, const struct index *ix, bool down, const
     at[ix->n + 1] = to;
 }
 
-/* Where the ranks of a side are, by their upper bits. */
+/* Where the ranks of a side are, by their upper bits; where none holds. */
 static void side_finish(const struct engine *e, struct sieve_side *x)
 {
     uint32_t end = (e->market.index[x->slot].n >> x->shift) + 2;
@@ -198,25 +226,44 @@ static void side_finish(const struct engine *e, struct sieve_side *x)
             i++;
         x->at[b] = i;
     }
+    x->gate = (struct sieve_gate){.slot = x->slot,
+                                  .from = x->down ? (uint32_t)x->rank[x->n - 1] + 1 : CURSOR_NONE + 1,
+                                  .n = x->down ? INT32_MAX : (uint32_t)x->rank[0]};
 }
 
 /* The sides that an index is of. */
-static bool index_finish(struct engine *e, struct index *ix)
+static bool list_sieved(struct engine *e, struct index *ix)
 {
     uint32_t n = 0;
-    for (uint32_t pass = 0; pass < 2; pass++) {
-        for (uint32_t i = n = 0; i < e->n_sieves; i++)
-            for (uint32_t k = 0; k < e->sieve[i].n_sides; k++) {
-                if (e->sieve[i].side[k].slot != ix->slot)
-                    continue;
-                if (pass)
-                    ix->sieved[n] = (struct sieve_ref){i, k};
-                n++;
-            }
-        if (!pass && !(ix->sieved = arena_take(&e->built, (n + 1) * sizeof *ix->sieved)))
-            return false;
+    if (!(ix->sieved = arena_take(&e->built, (ix->n_sieved + 1) * sizeof *ix->sieved)))
+        return false;
+    for (uint32_t i = 0; i < e->n_sieves && n < ix->n_sieved; i++)
+        for (uint32_t k = 0; k < e->sieve[i].n_sides; k++)
+            if (e->sieve[i].side[k].slot == ix->slot)
+                ix->sieved[n++] = (struct sieve_ref){i, k};
+    return true;
+}
+
+/* The gates of an index: none where something of it is in no sieve, or in one without. */
+static bool list_gates(struct engine *e, struct index *ix)
+{
+    uint32_t n = 0;
+    ix->gate = arena_take(&e->built, (ix->n_sieved * (SIEVE_SIDES - 1) + 1) * sizeof *ix->gate);
+    if (!ix->gate)
+        return false;
+    if (ix->up_at[ix->n + 1] || ix->down_at[ix->n + 1])
+        return true;
+    for (uint32_t i = 0; i < ix->n_sieved; i++) {
+        const struct sieve *v = &e->sieve[ix->sieved[i].sieve];
+        uint32_t gates = v->side[ix->sieved[i].side].gates, next = n + gates;
+        if (gates == 0)
+            return true;
+        for (uint32_t k = 0; k < gates; k++) {
+            ix->gate[n] = v->side[k].gate;
+            ix->gate[n++].next = next;
+        }
     }
-    ix->n_sieved = n;
+    ix->n_gates = n;
     return true;
 }
 
@@ -237,7 +284,7 @@ bool sieves_build(struct engine *e, void *scratch)
     for (uint32_t i = 0, end; i < n; i = end) {
         for (end = i; end < n && m[end].signature == m[i].signature;)
             end++;
-        if (end - i < SIEVE_RULES)
+        if (end - i < SIEVE_RULES || !sieve_welcome(e, &e->instance[m[i].instance]))
             continue;
         if (!sieve_begin(e, &e->sieve[e->n_sieves++], &e->instance[m[i].instance], end - i))
             return false;
@@ -248,11 +295,12 @@ bool sieves_build(struct engine *e, void *scratch)
         struct index *ix = &e->market.index[i];
         list_sift(e, ix, false, of);
         list_sift(e, ix, true, of);
-        if (!index_finish(e, ix))
-            return false;
     }
     for (uint32_t i = 0; i < e->n_sieves; i++)
         for (uint32_t k = 0; k < e->sieve[i].n_sides; k++)
             side_finish(e, &e->sieve[i].side[k]);
+    for (uint32_t i = 0; i < e->market.n_indexes; i++)
+        if (!list_sieved(e, &e->market.index[i]) || !list_gates(e, &e->market.index[i]))
+            return false;
     return true;
 }

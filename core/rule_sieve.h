@@ -12,14 +12,17 @@
 #include "core/engine_int.h"
 
 enum {
-    SIEVE_SIDES = 4,  /* comparisons of a rule in a sieve: from two to as many */
-    SIEVE_RULES = 16, /* at least; fewer are as well looked at one by one */
+    SIEVE_SIDES = 4, /* comparisons of a rule in a sieve: from two to as many */
+    SIEVE_RULES = 4, /* at least; fewer are as well looked at one by one */
+    SIEVES_MAX = 64, /* of an index: all are visited where its value moves */
     SIEVE_LANES = 8
 };
 
 /* One of the comparisons: the rules in the order of its ranks. Arrays are padded to whole lanes. */
 struct sieve_side {
-    uint32_t slot; /* of the symbol's cursors */
+    uint32_t slot;            /* of the symbol's cursors */
+    uint32_t shut_from, shut; /* so many cursors from there on are those at which none of them holds */
+    uint8_t gates; /* so many sides before it: no need to look at its metric where one of them is shut */
     bool down;
     uint8_t shift;
     uint32_t n;
@@ -27,10 +30,11 @@ struct sieve_side {
     int32_t *rank; /* ascending */
     uint32_t *instance;
     int32_t *key[SIEVE_SIDES - 1]; /* of the other sides, in their order: holds iff below sieve_limit */
+    struct sieve_gate gate;
 };
 
 struct sieve {
-    uint32_t n_sides;
+    uint32_t n_sides; /* in the order of their slots */
     struct sieve_side side[SIEVE_SIDES];
 };
 
@@ -44,6 +48,26 @@ static inline int32_t sieve_limit(bool down, uint32_t cursor)
     return down ? 1 - (int32_t)cursor : (int32_t)cursor;
 }
 
+/* Does none of a side's comparisons hold? False of what is unknown. */
+static inline bool gate_shut(const struct sieve_gate *g, const uint32_t *cursor)
+{
+    return cursor[g->slot] - g->from < g->n;
+}
+
+/* Is an index of no use now? All its rules are in sieves, of each of which a side looked at before is shut.
+ */
+static inline bool gates_shut(const struct index *ix, const uint32_t *cursor)
+{
+    for (uint32_t i = 0; i < ix->n_gates;) {
+        const struct sieve_gate *g = &ix->gate[i];
+        if (gate_shut(g, cursor))
+            i = g->next;
+        else if (++i == g->next)
+            return false;
+    }
+    return true;
+}
+
 /* The first place of a rank that is not below r. */
 static inline uint32_t sieve_place(const struct sieve_side *x, uint32_t r)
 {
@@ -53,8 +77,8 @@ static inline uint32_t sieve_place(const struct sieve_side *x, uint32_t r)
     return i;
 }
 
-/* What sieves need at most of memory for each comparison of a rule; of scratch for each instance. */
-enum { SIEVE_BYTES = 160, SIEVE_SCRATCH = 48 };
+/* What sieves need at most of memory for each comparison of a rule. */
+enum { SIEVE_BYTES = 160 };
 
 /* Moves what fits from the market's indexes into sieves. False if memory is short. */
 bool sieves_build(struct engine *e, void *scratch);

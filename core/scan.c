@@ -60,6 +60,8 @@ int scan_compile(struct scan *s, const struct expr *x, const struct metric *metr
                  struct error *err)
 {
     assert(columns <= SCAN_COLUMNS_MAX);
+    if (expr_check_instant(x, err) < 0)
+        return -1;
     if (x->texts)
         return error_set(err, "found an attribute that is a text, which scans do not compare");
     *s = (struct scan){.all = true};
@@ -75,8 +77,6 @@ int scan_compile(struct scan *s, const struct expr *x, const struct metric *metr
             stack[depth++] = node->right;
             continue;
         }
-        if (expr_is_span(node->op) || node->event)
-            return error_set(err, "found a crossing, `for` or `within`: a scan knows no history");
         int column = column_of(x, node, metric, columns, err);
         if (column < 0)
             return -1;

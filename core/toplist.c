@@ -93,6 +93,72 @@ void toplist_pick(const struct toplist *t, const double column[TOPLIST_COLUMNS],
     value[RANK_EXCHANGE] = column[TOPLIST_EXCHANGE];
 }
 
+static int parse_expr(const char *text, struct expr *x, struct error *err)
+{
+    return expr_parse(text, strlen(text), x, err) < 0 ? -1 : expr_check_instant(x, err);
+}
+
+static uint32_t key_of(const struct toplist_keys *k, const struct metric *m)
+{
+    uint32_t i = 0;
+    while (i < k->n && !metric_same(&k->metric[i], m))
+        i++;
+    return i;
+}
+
+int toplist_keys_add(struct toplist_keys *k, const char *text, struct error *err)
+{
+    struct expr x;
+    unsigned words = 0;
+    if (parse_expr(text, &x, err) < 0)
+        return -1;
+    for (unsigned i = 0; i < x.n_operands; i++) {
+        if (key_of(k, &x.operand[i]) < k->n)
+            continue;
+        if (k->n == TOPLIST_KEYS_MAX)
+            return error_set(err,
+                             "found more than %d metrics in the expressions of all lists, expected fewer",
+                             TOPLIST_KEYS_MAX);
+        k->metric[k->n++] = x.operand[i];
+    }
+    for (uint32_t i = 0; i < k->n; i++)
+        words += metric_words(&k->metric[i]);
+    return words <= TOPLIST_STATE_WORDS_MAX
+               ? 0
+               : error_set(err,
+                           "found metrics in the expressions of all lists that keep %u numbers of each "
+                           "symbol, expected at most %d: fewer metrics, or shorter periods",
+                           words, TOPLIST_STATE_WORDS_MAX);
+}
+
+int toplist_condition(struct toplist_condition *c, const char *text, const struct toplist_keys *k,
+                      struct error *err)
+{
+    if (parse_expr(text, &c->expr, err) < 0)
+        return -1;
+    for (unsigned i = 0; i < c->expr.n_operands; i++) {
+        uint32_t at = key_of(k, &c->expr.operand[i]);
+        char name[METRIC_NAME_MAX];
+        if (at == k->n) {
+            metric_name(&c->expr.operand[i], name);
+            return error_set(err,
+                             "found %s, which the instance was not asked to keep for toplists when it was "
+                             "started: start it again",
+                             name);
+        }
+        c->at[i] = (uint8_t)at;
+    }
+    return 0;
+}
+
+bool toplist_meets(const struct toplist_condition *c, const int64_t *key)
+{
+    int64_t operand[ALERT_OPERANDS_MAX];
+    for (unsigned i = 0; i < c->expr.n_operands; i++)
+        operand[i] = key[c->at[i]];
+    return expr_holds(&c->expr, operand);
+}
+
 /* The bound is none, or the value reaches it. */
 static bool at_least(double value, double bound)
 {

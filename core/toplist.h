@@ -3,12 +3,15 @@
  *
  * The order is total, so that every reader gets the same: by value, then by symbol name (bytes). A symbol
  * without the value is in no list.
+ *
+ * A list may let in only those symbols for which an expression of rules is true. The metrics that expressions
+ * name are kept as keys (core/metric.h), so that they compare as they do in rules.
  */
 #ifndef CORE_TOPLIST_H
 #define CORE_TOPLIST_H
 
 #include "core/bucket.h"
-#include "core/metric.h"
+#include "core/rule.h"
 
 /* enum suffix, name */
 #define TOPLIST_WINDOWS(X) X(1M, "1m") X(5M, "5m") X(15M, "15m") X(1H, "1h") X(1D, "1d")
@@ -55,7 +58,13 @@ enum toplist_metric { TOPLIST_METRICS(X) TOPLIST_METRIC_COUNT };
 #define X(...) +1
 enum { TOPLIST_SYSTEM_COUNT = TOPLIST_SYSTEM(X) };
 #undef X
-enum { TOPLIST_ID_MAX = 63, TOPLIST_LIMIT_MAX = 500 };
+enum {
+    TOPLIST_ID_MAX = 63,
+    TOPLIST_LIMIT_MAX = 500,
+    TOPLIST_EXPR_MAX = 1023,
+    TOPLIST_KEYS_MAX = 64,        /* metrics of the expressions of all lists */
+    TOPLIST_STATE_WORDS_MAX = 256 /* that these keep: an engine of any limits has room for so much more */
+};
 
 /* What a list looks at in each symbol; the first is what it ranks by. */
 enum toplist_value {
@@ -84,6 +93,7 @@ struct toplist {
     enum toplist_window window;
     bool ascending;
     struct toplist_filter filter;
+    char expr[TOPLIST_EXPR_MAX + 1]; /* as it was written; "": any symbol */
 };
 
 /* The system list of that id. 0, or -1 with err, which names the nearest. */
@@ -106,6 +116,26 @@ enum {
 };
 /* The metrics of the columns. */
 void toplist_columns(struct metric metric[TOPLIST_COLUMNS]);
+
+/* The metrics whose keys are kept for expressions, beside the columns. */
+struct toplist_keys {
+    uint32_t n;
+    struct metric metric[TOPLIST_KEYS_MAX];
+};
+/* Adds those that an expression names and that are not there. 0, or -1 with err: it is none that can be asked
+ * at an instant, or they would be too many. */
+int toplist_keys_add(struct toplist_keys *k, const char *text, struct error *err);
+
+/* An expression, and where the keys of its metrics are. */
+struct toplist_condition {
+    struct expr expr;
+    uint8_t at[ALERT_OPERANDS_MAX];
+};
+/* 0, or -1 with err: as toplist_keys_add, or a key is not kept. */
+int toplist_condition(struct toplist_condition *c, const char *text, const struct toplist_keys *k,
+                      struct error *err);
+/* key: of each of the metrics kept. */
+bool toplist_meets(const struct toplist_condition *c, const int64_t *key);
 
 /* The second of which a bucket's values are, if they are taken at its CLOCK of this time. */
 static inline int64_t toplist_second(int64_t clock_ns)

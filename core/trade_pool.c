@@ -64,7 +64,7 @@ static void drop(struct engine *e, uint32_t block)
     k->whole = b->minute_max + 1 > k->whole ? b->minute_max + 1 : k->whole;
     release(e, s, block);
     s->stale = true; /* windows of prints may have begun in it */
-    prints_anew(e, s);
+    prints_void(e, s);
     if (k->last == NONE) /* it was not full: the next one begins a block */
         k->end = block_up(k->end);
 }
@@ -84,35 +84,23 @@ static uint32_t take(struct engine *e)
     return block;
 }
 
-static struct trades_block *append_block(struct engine *e, struct symbol *s)
+struct trades_block *trades_append(struct engine *e, struct symbol *s)
 {
     uint32_t block = take(e); /* which may have been the symbol's own first */
-    e->trades[block] = (struct trades_block){.before = s->trades.last,
-                                             .after = NONE,
-                                             .older = e->trades_newest,
-                                             .newer = NONE,
-                                             .symbol = place_of(e, s),
-                                             .first = s->trades.end,
-                                             .id_min = UINT64_MAX};
+    struct trades_block *b = &e->trades[block];
+    b->before = s->trades.last;
+    b->after = NONE;
+    b->older = e->trades_newest;
+    b->newer = NONE;
+    b->symbol = place_of(e, s);
+    b->n = b->minute_max = 0;
+    b->first = s->trades.end;
+    b->id_min = UINT64_MAX;
+    b->id_max = b->moments = 0;
     *(s->trades.last == NONE ? &s->trades.first : &e->trades[s->trades.last].after) = block;
     *(e->trades_newest == NONE ? &e->trades_oldest : &e->trades[e->trades_newest].newer) = block;
     s->trades.last = e->trades_newest = block;
-    return &e->trades[block];
-}
-
-struct kept_trade *trade_keep(struct engine *e, struct symbol *s, uint64_t id, int64_t event_ns)
-{
-    uint32_t minute = (uint32_t)(event_ns / MINUTE_NS);
-    struct trades_block *b = s->trades.last == NONE ? NULL : &e->trades[s->trades.last];
-    if (s->trades.end % TRADES_BLOCK == 0 || !b)
-        b = append_block(e, s);
-    uint64_t no = s->trades.end++;
-    b->n = (uint32_t)(s->trades.end - b->first);
-    b->minute_max = minute > b->minute_max ? minute : b->minute_max;
-    s->trades.latest = minute > s->trades.latest ? minute : s->trades.latest;
-    b->id_min = id < b->id_min ? id : b->id_min;
-    b->id_max = id > b->id_max ? id : b->id_max;
-    return &b->trade[no % TRADES_BLOCK];
+    return b;
 }
 
 uint32_t trades_block_of(const struct engine *e, const struct symbol *s, uint64_t no)
@@ -177,6 +165,7 @@ void trades_forget(struct engine *e, struct symbol *s)
         k.whole = k.latest + 1 > k.whole ? k.latest + 1 : k.whole;
     }
     trades_symbol_new(s);
+    prints_void(e, s);
     s->trades.whole = k.whole;
     s->trades.end = s->trades.saved = block_up(k.end);
 }

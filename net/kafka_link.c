@@ -7,6 +7,12 @@
 #include <string.h>
 #include <unistd.h>
 
+const char *const kafka_topics[OUTBOX_KINDS] = {[OUTBOX_ALERT] = "alerts",
+                                                [OUTBOX_BAR] = "bars",
+                                                [OUTBOX_TRADE] = "market_data",
+                                                [OUTBOX_ANOMALY] = "anomalies",
+                                                [OUTBOX_HALT] = "events"};
+
 const char *kafka_link_advice(rd_kafka_resp_err_t code, const char *text)
 {
     /* A broker that refuses our certificate, or wants one, ends the connection: no error of TLS to

@@ -3,9 +3,13 @@
 #define NET_KAFKA_LINK_H
 
 #include "core/error.h"
+#include "net/outbox.h"
 #include "net/settings.h"
 
 #include <librdkafka/rdkafka.h>
+
+/* The topic of each kind of record; those of events are the outbox', market_data is the journal's. */
+extern const char *const kafka_topics[OUTBOX_KINDS]; /* NULL: no kind */
 
 #define KAFKA_CURSORS "ringtape.cursors" /* compacted; key = node, value = "<outbox id> <offset>" */
 

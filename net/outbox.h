@@ -25,13 +25,19 @@ enum outbox_kind {
     OUTBOX_KINDS
 };
 
-/* Of an event: ALERT, BAR, ANOMALY or HALT. */
-static inline enum outbox_kind outbox_kind_of(const struct msg *event)
+/* Of an event; 0: m is none. */
+static inline enum outbox_kind outbox_kind_of(const struct msg *m)
 {
-    return event->type == MSG_ALERT  ? OUTBOX_ALERT
-           : event->type == MSG_BAR  ? OUTBOX_BAR
-           : event->type == MSG_HALT ? OUTBOX_HALT
-                                     : OUTBOX_ANOMALY;
+    return m->type == MSG_ALERT     ? OUTBOX_ALERT
+           : m->type == MSG_BAR     ? OUTBOX_BAR
+           : m->type == MSG_ANOMALY ? OUTBOX_ANOMALY
+           : m->type == MSG_HALT    ? OUTBOX_HALT
+                                    : (enum outbox_kind)0;
+}
+
+static inline bool outbox_is_event(const struct msg *m)
+{
+    return outbox_kind_of(m) != 0;
 }
 
 struct outbox_record {

@@ -10,6 +10,12 @@
 #include <stdlib.h>
 #include <string.h>
 
+const struct redis_stream redis_streams[REDIS_STREAM_COUNT] = {
+#define X(kind, stream, field, ...) {stream, field, OUTBOX_##kind},
+    REDIS_STREAMS(X)
+#undef X
+};
+
 struct redis_link {
     redisContext *context;
     SSL *ssl;           /* NULL: plain, the rest is unused */
@@ -206,4 +212,22 @@ redisReply *redis_link_reply(struct redis_link *l)
 redisReply *redis_link_command(struct redis_link *l, int n, const char **arg, const size_t *len)
 {
     return redis_link_append(l, n, arg, len) ? NULL : redis_link_reply(l);
+}
+
+int redis_link_auth(const char *path, char line[SECRET_BYTES], const char *arg[3], struct error *err)
+{
+    if (secret_read("redis.password_file", path, line, err))
+        return -1;
+    if (!*line)
+        return 0;
+    char *colon = strchr(line, ':');
+    bool user = colon && colon != line;
+    int n = 0;
+    arg[n++] = "AUTH";
+    if (user)
+        arg[n++] = line;
+    arg[n++] = colon ? colon + 1 : line;
+    if (colon)
+        *colon = 0;
+    return n;
 }

@@ -50,18 +50,10 @@ enum {
     EVENT_ID_BYTES = 512, /* a symbol's name, each byte of which may take six, and a time */
 };
 
-/* Where a record goes, by enum outbox_kind. */
-static const char *const topic_of[] = {[OUTBOX_ALERT] = "alerts",
-                                       [OUTBOX_BAR] = "bars",
-                                       [OUTBOX_TRADE] = "market_data",
-                                       [OUTBOX_ANOMALY] = "anomalies",
-                                       [OUTBOX_HALT] = "events"};
-enum { KINDS = sizeof topic_of / sizeof *topic_of };
-
 struct kafka {
     const struct sink_config *config;
     rd_kafka_t *admin, *reader, *producer; /* the first two only during the open */
-    rd_kafka_topic_t *topic[KINDS], *cursors;
+    rd_kafka_topic_t *topic[OUTBOX_KINDS], *cursors;
     rd_kafka_t *price_producer; /* NULL: prices are not published */
     rd_kafka_topic_t *prices;
     rd_kafka_resp_err_t price_failure; /* of one that was sent */
@@ -301,15 +293,15 @@ static int make_topic(struct kafka *k, const char *name, struct error *err)
 /* True if this sink has records of that kind. */
 static bool takes(const struct kafka *k, unsigned kind)
 {
-    return topic_of[kind] && (kind == OUTBOX_TRADE) == is_trades(k);
+    return kafka_topics[kind] && (kind == OUTBOX_TRADE) == is_trades(k);
 }
 
 static int prepare_topics(struct kafka *k, struct error *err)
 {
     if (make_topic(k, CURSORS, err))
         return -1;
-    for (unsigned kind = 0; kind < KINDS; kind++)
-        if (takes(k, kind) && make_topic(k, topic_of[kind], err))
+    for (unsigned kind = 0; kind < OUTBOX_KINDS; kind++)
+        if (takes(k, kind) && make_topic(k, kafka_topics[kind], err))
             return -1;
     return check_compacted(k, err);
 }
@@ -335,8 +327,8 @@ static int start_producer(struct kafka *k, struct error *err)
         rd_kafka_error_destroy(error);
     if (error)
         return refused_error(k, "starting transactions", error, err);
-    for (unsigned kind = 0; kind < KINDS; kind++)
-        if (takes(k, kind) && !(k->topic[kind] = rd_kafka_topic_new(k->producer, topic_of[kind], NULL)))
+    for (unsigned kind = 0; kind < OUTBOX_KINDS; kind++)
+        if (takes(k, kind) && !(k->topic[kind] = rd_kafka_topic_new(k->producer, kafka_topics[kind], NULL)))
             return error_set(err, "no memory");
     k->cursors = rd_kafka_topic_new(k->producer, CURSORS, NULL);
     return k->cursors ? 0 : error_set(err, "no memory");
@@ -456,7 +448,7 @@ static void kafka_close(void *state)
     destroy(&k->price_producer);
     if (k->producer)
         rd_kafka_purge(k->producer, RD_KAFKA_PURGE_F_QUEUE | RD_KAFKA_PURGE_F_INFLIGHT);
-    for (unsigned kind = 0; kind < KINDS; kind++)
+    for (unsigned kind = 0; kind < OUTBOX_KINDS; kind++)
         if (k->topic[kind])
             rd_kafka_topic_destroy(k->topic[kind]);
     if (k->cursors)

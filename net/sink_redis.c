@@ -26,7 +26,6 @@
 #include "core/decimal.h"
 #include "net/event_json.h"
 #include "net/redis_link.h"
-#include "net/secret.h"
 #include "net/settings.h"
 
 #include <assert.h>
@@ -40,25 +39,29 @@
 
 enum {
     CURSOR_BYTES = SINK_OUTBOX_ID_MAX + 24,
-    ARGS_BEFORE_EVENTS = 18,
+    KEYS = REDIS_STREAM_COUNT + 2,
+    ARGS_BEFORE_EVENTS = 3 + KEYS + 5 + REDIS_STREAM_COUNT,
     ARGS_OF_EVENT = 6, /* at most */
-    MS_BYTES = 24,
+    NUMBER_BYTES = 24,
     HOLDER_BYTES = 160,
 };
 #define LEASE_MS         "10000"
 #define LIVE_BAR_S       "300"
 #define ANOMALIES_BEHIND "1001" /* the ZSET of a symbol keeps 1000 */
 
-/* KEYS: cursor, alerts, bars, anomalies, events, lease. ARGV: the cursor expected ("?" to ask), outbox id,
- * offset of the first event, MAXLEN of alerts, of bars, of anomalies, of events, who we are, for how long
- * (ms, 0 to give the lease back); then for each event 2 (alert), 3 (bar), 4 (anomaly) or 5 (halt), its
- * millisecond, its JSON; of an anomaly also
- * symbol, price, score. Returns {events written, or -1 if the cursor is
- * another, -2 if the lease is; the cursor; why it stopped, or who has the lease; why channels do not hear}.
+/* KEYS: cursor, streams, lease. ARGV: the cursor expected ("?" to ask), outbox id, offset of the first event,
+ * who we are, for how long (ms, 0 to give the lease back), MAXLEN of each stream; then for each event the
+ * place of its stream among the keys, its millisecond, its JSON; of an anomaly also symbol, price, score.
+ * Returns {events written, or -1 if the cursor is another, -2 if the lease is; the cursor; why it stopped, or
+ * who has the lease; why channels do not hear}.
  */
+#define LUA_TYPE(...)                     ", 'stream'"
+#define LUA_FIELD(kind, name, field, ...) ", '" field "'"
+#define LUA_TYPES                         REDIS_STREAMS(LUA_TYPE)
+#define LUA_FIELDS                        REDIS_STREAMS(LUA_FIELD)
 static const char script[] =
-    "local kinds, last = {'string', 'stream', 'stream', 'stream', 'stream', 'string'}, {}\n"
-    "for i = 1, 6 do\n"
+    "local kinds, last = {'string'" LUA_TYPES ", 'string'}, {}\n"
+    "for i = 1, #KEYS do\n"
     "  local found = redis.call('TYPE', KEYS[i]).ok\n"
     "  if found ~= 'none' and found ~= kinds[i] then\n"
     "    return redis.error_reply('WRONGTYPE the key ' .. KEYS[i] .. ' holds a ' .. found .. ', expected a ' "
@@ -76,16 +79,16 @@ static const char script[] =
     "  end\n"
     "end\n"
     "local cursor = redis.call('GET', KEYS[1]) or ''\n"
-    "local holder = redis.call('GET', KEYS[6])\n"
-    "if ARGV[9] == '0' then\n"
-    "  if holder == ARGV[8] then redis.call('DEL', KEYS[6]) end\n"
+    "local holder = redis.call('GET', KEYS[#KEYS])\n"
+    "if ARGV[5] == '0' then\n"
+    "  if holder == ARGV[4] then redis.call('DEL', KEYS[#KEYS]) end\n"
     "  return {0, cursor, '', ''}\n"
     "end\n"
-    "if holder and holder ~= ARGV[8] then return {-2, cursor, holder, ''} end\n"
+    "if holder and holder ~= ARGV[4] then return {-2, cursor, holder, ''} end\n"
     "if cursor ~= ARGV[1] then return {-1, cursor, '', ''} end\n"
-    "local leased = redis.pcall('SET', KEYS[6], ARGV[8], 'PX', ARGV[9])\n"
+    "local leased = redis.pcall('SET', KEYS[#KEYS], ARGV[4], 'PX', ARGV[5])\n"
     "if leased.err then return leased end\n"
-    "if #ARGV == 9 then return {0, cursor, '', ''} end\n"
+    "if #ARGV == #KEYS + 3 then return {0, cursor, '', ''} end\n"
     "local function set(n)\n"
     "  cursor = string.format('%s %.0f', ARGV[2], tonumber(ARGV[3]) + n)\n"
     "  return redis.pcall('SET', KEYS[1], cursor)\n"
@@ -93,14 +96,14 @@ static const char script[] =
     "local function refusal(reply) return type(reply) == 'table' and reply.err end\n"
     "local probe = set(0)\n"
     "if probe.err then return probe end\n"
-    "local fields, n, stopped, unheard = {'', 'alert', 'bar', 'anomaly', 'event'}, 0, '', ''\n"
-    "local i = 10\n"
+    "local fields, n, stopped, unheard = {''" LUA_FIELDS "}, 0, '', ''\n"
+    "local i = #KEYS + 4\n"
     "while i <= #ARGV do\n"
     "  local k, ms, json = tonumber(ARGV[i]), tonumber(ARGV[i + 1]), ARGV[i + 2]\n"
     "  local id = last[k]\n"
     "  if ms > id[1] then id = {ms, 0} else id = {id[1], id[2] + 1} end\n"
     "  local entry = {fields[k], json}\n"
-    "  if k == 4 then\n"
+    "  if fields[k] == 'anomaly' then\n"
     "    local key = 'anomalies:' .. ARGV[i + 3]\n"
     "    stopped = refusal(redis.pcall('ZADD', key, ARGV[i + 1], json)) or\n"
     "              refusal(redis.pcall('ZREMRANGEBYRANK', key, 0, -" ANOMALIES_BEHIND "))\n"
@@ -108,13 +111,15 @@ static const char script[] =
     "    entry = {'ticker', ARGV[i + 3], 'price', ARGV[i + 4], 'z', ARGV[i + 5], 'ts_ms', ARGV[i + 1],\n"
     "             fields[k], json}\n"
     "  end\n"
-    "  stopped = refusal(redis.pcall('XADD', KEYS[k], 'MAXLEN', '~', ARGV[k + 2],\n"
+    "  stopped = refusal(redis.pcall('XADD', KEYS[k], 'MAXLEN', '~', ARGV[k + 4],\n"
     "                                string.format('%.0f-%.0f', id[1], id[2]), unpack(entry)))\n"
     "  if stopped then break end\n"
     "  last[k] = id\n"
     "  n = n + 1\n"
-    "  i = i + (k == 4 and 6 or 3)\n"
-    "  if k == 2 then unheard = refusal(redis.pcall('PUBLISH', 'alerts', json)) or unheard end\n"
+    "  i = i + (fields[k] == 'anomaly' and 6 or 3)\n"
+    "  if fields[k] == 'alert' then\n"
+    "    unheard = refusal(redis.pcall('PUBLISH', 'alerts', json)) or unheard\n"
+    "  end\n"
     "end\n"
     "local moved = set(n)\n"
     "if moved.err then return moved end\n"
@@ -132,7 +137,8 @@ struct redis {
     bool unheard;              /* channels refused: said once */
     const char **arg;
     size_t *arg_len;
-    char (*ms)[MS_BYTES]; /* of each event of the batch */
+    char maxlen[REDIS_STREAM_COUNT][NUMBER_BYTES];
+    char (*ms)[NUMBER_BYTES]; /* of each event of the batch */
 };
 
 __attribute__((format(printf, 2, 3))) static void say(const struct redis *r, const char *format, ...)
@@ -223,16 +229,9 @@ static int simple(struct redis *r, const char *what, int n, const char **arg, st
 static int authenticate(struct redis *r, struct error *err)
 {
     char line[SECRET_BYTES];
-    if (secret_read("redis.password_file", r->config->redis_password_file, line, err))
-        return -1;
-    if (!*line)
-        return 0;
-    char *colon = strchr(line, ':');
-    if (colon)
-        *colon = 0;
-    bool user = colon && colon != line;
-    const char *arg[] = {"AUTH", user ? line : colon ? colon + 1 : line, user ? colon + 1 : NULL};
-    int result = simple(r, "AUTH", user ? 3 : 2, arg, err);
+    const char *arg[3];
+    int n = redis_link_auth(r->config->redis_password_file, line, arg, err);
+    int result = n > 0 ? simple(r, "AUTH", n, arg, err) : n;
     explicit_bzero(line, sizeof line);
     return result;
 }
@@ -292,31 +291,33 @@ static void put_arg(struct redis *r, int at, const char *text, size_t len)
 }
 
 /* The arguments up to the events; the texts must live until the command is sent. */
-static void put_head(struct redis *r, const char *expected, const char *offset, const char *alerts_maxlen,
-                     const char *bars_maxlen, const char *anomalies_maxlen, const char *events_maxlen,
-                     const char *lease_ms)
+static void put_head(struct redis *r, const char *expected, const char *offset, const char *lease_ms)
 {
-    const char *const head[ARGS_BEFORE_EVENTS] = {"EVALSHA",
-                                                  r->sha,
-                                                  "6",
-                                                  r->key,
-                                                  "alerts",
-                                                  "bars.finalized",
-                                                  "anomalies:stream",
-                                                  "events",
-                                                  r->lease,
-                                                  expected,
-                                                  r->config->outbox_id,
-                                                  offset,
-                                                  alerts_maxlen,
-                                                  bars_maxlen,
-                                                  anomalies_maxlen,
-                                                  events_maxlen,
-                                                  r->holder,
-                                                  lease_ms};
-    for (int i = 0; i < ARGS_BEFORE_EVENTS; i++)
+    static const char keys[] = {'0' + KEYS, 0};
+    _Static_assert(KEYS < 10, "one digit");
+    const char *head[ARGS_BEFORE_EVENTS] = {"EVALSHA", r->sha, keys, r->key};
+    int at = 4;
+    for (int i = 0; i < REDIS_STREAM_COUNT; i++)
+        head[at++] = redis_streams[i].name;
+    head[at++] = r->lease;
+    head[at++] = expected;
+    head[at++] = r->config->outbox_id;
+    head[at++] = offset;
+    head[at++] = r->holder;
+    head[at++] = lease_ms;
+    for (int i = 0; i < REDIS_STREAM_COUNT; i++)
+        head[at++] = r->maxlen[i];
+    assert(at == ARGS_BEFORE_EVENTS);
+    for (int i = 0; i < at; i++)
         put_arg(r, i, head[i], strlen(head[i]));
 }
+
+/* The place of a kind's stream among the script's keys, which begin with 1. */
+static const char place_of[OUTBOX_KINDS] = {
+#define X(kind, ...) [OUTBOX_##kind] = '2' + REDIS_STREAM_##kind,
+    REDIS_STREAMS(X)
+#undef X
+};
 
 /* Another has the lease. */
 static int in_use(const struct redis *r, const char *holder, struct error *err)
@@ -330,7 +331,7 @@ static int in_use(const struct redis *r, const char *holder, struct error *err)
 
 static int read_cursor(struct redis *r, struct sink_cursor *cursor, struct error *err)
 {
-    put_head(r, "?", "0", "0", "0", "0", "0", LEASE_MS);
+    put_head(r, "?", "0", LEASE_MS);
     redisReply *reply = run_script(r, ARGS_BEFORE_EVENTS, err);
     if (!reply)
         return -1;
@@ -361,7 +362,7 @@ static void redis_close(void *state)
     struct redis *r = state;
     struct error ignored;
     if (r->link && r->holding && !redis_link_broken(r->link)) {
-        put_head(r, "", "0", "0", "0", "0", "0", "0");
+        put_head(r, "", "0", "0");
         freeReplyObject(run_script(r, ARGS_BEFORE_EVENTS, &ignored));
     }
     if (r->link)
@@ -412,6 +413,10 @@ static int redis_open(void *state, const struct sink_config *config, struct sink
     snprintf(r->key, sizeof r->key, "ringtape:cursor:%s", config->node);
     snprintf(r->lease, sizeof r->lease, "%s:lease", r->key);
     name_holder(r);
+#define X(kind, name, field, setting)                                                                        \
+    snprintf(r->maxlen[REDIS_STREAM_##kind], NUMBER_BYTES, "%" PRIu64, config->setting);
+    REDIS_STREAMS(X)
+#undef X
     r->arg = calloc(args, sizeof *r->arg);
     r->arg_len = calloc(args, sizeof *r->arg_len);
     r->ms = calloc(config->batch, sizeof *r->ms);
@@ -471,20 +476,14 @@ static int redis_deliver(void *state, const struct outbox_record *record, uint32
                          struct error *err)
 {
     struct redis *r = state;
-    char offset[24], alerts_maxlen[24], bars_maxlen[24], anomalies_maxlen[24], events_maxlen[24];
-    static const char *const stream_of[OUTBOX_KINDS] = {
-        [OUTBOX_ALERT] = "2", [OUTBOX_BAR] = "3", [OUTBOX_ANOMALY] = "4", [OUTBOX_HALT] = "5"};
+    char offset[NUMBER_BYTES];
     snprintf(offset, sizeof offset, "%" PRIu64, record[0].offset);
-    snprintf(alerts_maxlen, sizeof alerts_maxlen, "%" PRIu64, r->config->redis_alerts_maxlen);
-    snprintf(bars_maxlen, sizeof bars_maxlen, "%" PRIu64, r->config->redis_bars_maxlen);
-    snprintf(anomalies_maxlen, sizeof anomalies_maxlen, "%" PRIu64, r->config->redis_anomalies_maxlen);
-    snprintf(events_maxlen, sizeof events_maxlen, "%" PRIu64, r->config->redis_events_maxlen);
-    put_head(r, r->cursor, offset, alerts_maxlen, bars_maxlen, anomalies_maxlen, events_maxlen, LEASE_MS);
+    put_head(r, r->cursor, offset, LEASE_MS);
     int at = ARGS_BEFORE_EVENTS;
     for (uint32_t i = 0; i < n; i++) {
         int64_t ms = record[i].event_ns > 0 ? record[i].event_ns / 1000000 : 0;
-        int ms_len = snprintf(r->ms[i], MS_BYTES, "%" PRId64, ms);
-        put_arg(r, at++, stream_of[record[i].kind], 1);
+        int ms_len = snprintf(r->ms[i], NUMBER_BYTES, "%" PRId64, ms);
+        put_arg(r, at++, &place_of[record[i].kind], 1);
         put_arg(r, at++, r->ms[i], (size_t)ms_len);
         put_arg(r, at++, record[i].json, record[i].json_len);
         if (record[i].kind != OUTBOX_ANOMALY)
@@ -642,7 +641,7 @@ static int redis_probe(void *state, struct error *err)
 {
     struct redis *r = state;
     uint32_t accepted;
-    put_head(r, r->cursor, "0", "0", "0", "0", "0", LEASE_MS);
+    put_head(r, r->cursor, "0", LEASE_MS);
     redisReply *reply = run_script(r, ARGS_BEFORE_EVENTS, err);
     if (!reply)
         return -1;

@@ -13,6 +13,8 @@ struct sink_toplists {
     const struct sink_config *config;
     uint64_t shown; /* of the market role, as published */
     double *value;
+    struct toplist_keys keys;
+    struct toplist_condition condition;
     struct market_list list[MARKETTAB_LISTS];
     char (*user_key)[KEY_BYTES]; /* of users' lists that are published */
     uint32_t user_keys;
@@ -28,10 +30,13 @@ struct sink_toplists *sink_toplists_new(const struct sink_config *c)
     if (!t)
         abort();
     t->config = c;
-    t->value = malloc((size_t)markettab_rows_max(c->markettab) * TOPLIST_COLUMNS * sizeof *t->value);
+    t->value =
+        malloc((size_t)markettab_rows_max(c->markettab) * markettab_columns(c->markettab) * sizeof *t->value);
     t->user_key = calloc(MARKETTAB_LISTS, sizeof *t->user_key);
     if (!t->value || !t->user_key)
         abort();
+    if (markettab_keys(c->markettab, &t->keys) < 0)
+        t->keys.n = 0;
     return t;
 }
 
@@ -59,12 +64,16 @@ static int publish(struct sink_toplists *t, void *state, const char *key, uint32
     return t->config->ops->publish_toplist(state, &l, err);
 }
 
-/* The best of a list from row `at` on. */
+/* The best of a list from row `at` on; none where its expression cannot be asked, which market has seen to.
+ */
 static uint32_t rank(struct sink_toplists *t, const struct market_second *s, const struct toplist *l,
                      uint32_t at)
 {
     struct toplist_ranking r = {.list = l, .row = t->row + at, .limit = t->config->toplists_depth};
-    markettab_rank(s, t->value, t->config->symtab, &r);
+    struct error ignored;
+    if (*l->expr && toplist_condition(&t->condition, l->expr, &t->keys, &ignored) < 0)
+        return 0;
+    markettab_rank(t->config->markettab, s, t->value, t->config->symtab, *l->expr ? &t->condition : NULL, &r);
     return r.n;
 }
 

@@ -1,10 +1,11 @@
 /* dbn:FILE. Databento's binary files (net/dbn.h), plain or zstd.
  *
- * Trades, and of top-of-book records the best bid and ask, become ticks; every other record is skipped and
- * counted by its kind. All records that are used have the same places: length in 32-bit words u8, rtype u8,
- * publisher u16, instrument u32, ts_event u64; price i64, size u32, action, side, flags, depth u8, ts_recv
- * u64, ts_in_delta i32, sequence u32; bid, ask i64, bid_size, ask_size u32 and more (record.rs of the dbn
- * crate). Prices are at 1e-9, times nanoseconds since 1970 UTC.
+ * Trades, of top-of-book records the best bid and ask, and of status records halts and their ends become
+ * messages; every other record is skipped and counted by its kind. All records begin with: length in 32-bit
+ * words u8, rtype u8, publisher u16, instrument u32, ts_event u64. Trades and books go on with: price i64,
+ * size u32, action, side, flags, depth u8, ts_recv u64, ts_in_delta i32, sequence u32; bid, ask i64,
+ * bid_size, ask_size u32 and more; a status with: ts_recv u64, action, reason, trading_event u16 and more
+ * (record.rs of the dbn crate). Prices are at 1e-9, times nanoseconds since 1970 UTC.
  */
 #include "net/source.h"
 
@@ -33,6 +34,10 @@ enum {
     AT_ASK_SIZE = 68,
     TRADE_BYTES = 48,
     BOOK_BYTES = 80,
+    AT_STATUS_TS_RECV = 16,
+    AT_STATUS_ACTION = 24,
+    AT_STATUS_REASON = 26,
+    STATUS_BYTES = 40,
     FLAG_MAYBE_BAD_BOOK = 4,
     DAY_S = 86400,
 };
@@ -42,20 +47,76 @@ enum {
 
 /* BOOK: its action says whether it is a trade or a change. SAMPLED: the best bid and ask at ts_recv; ts_event
  * is of the last trade before. */
-enum use { SKIP, TRADES, BOOK, SAMPLED, MAPPING };
+enum use { SKIP, TRADES, BOOK, SAMPLED, STATUS, MAPPING };
 
 static const struct kind {
     const char *name;
     uint8_t rtype, use;
 } kinds[] = {
     {"mbp-0", 0x00, TRADES},    {"mbp-1", 0x01, BOOK},      {"mbp-10", 0x0a, SKIP},
-    {"ohlcv", 0x11, SKIP},      {"status", 0x12, SKIP},     {"definition", 0x13, SKIP},
+    {"ohlcv", 0x11, SKIP},      {"status", 0x12, STATUS},   {"definition", 0x13, SKIP},
     {"imbalance", 0x14, SKIP},  {"error", 0x15, SKIP},      {"symbol-mapping", 0x16, MAPPING},
     {"system", 0x17, SKIP},     {"statistics", 0x18, SKIP}, {"ohlcv-1s", 0x20, SKIP},
     {"ohlcv-1m", 0x21, SKIP},   {"ohlcv-1h", 0x22, SKIP},   {"ohlcv-1d", 0x23, SKIP},
     {"ohlcv-eod", 0x24, SKIP},  {"mbo", 0xa0, SKIP},        {"cmbp-1", 0xb1, BOOK},
     {"cbbo-1s", 0xc0, SAMPLED}, {"cbbo-1m", 0xc1, SAMPLED}, {"tcbbo", 0xc2, BOOK},
     {"bbo-1s", 0xc3, SAMPLED},  {"bbo-1m", 0xc4, SAMPLED},
+};
+
+/* StatusAction of the dbn crate, by number: name, what it says of trading; NONE: it is of the session, or of
+ * something else, and is skipped. */
+#define ACTION_NONE STATUS_KINDS
+static const struct action {
+    const char *name;
+    uint8_t kind;
+} actions[] = {
+    {"none", ACTION_NONE},          {"pre-open", ACTION_NONE},   {"pre-cross", ACTION_NONE},
+    {"quoting", ACTION_NONE},       {"cross", ACTION_NONE},      {"rotation", ACTION_NONE},
+    {"new-price", ACTION_NONE},     {"trading", STATUS_TRADING}, {"halt", STATUS_HALTED},
+    {"pause", STATUS_HALTED},       {"suspend", STATUS_HALTED},  {"pre-close", ACTION_NONE},
+    {"close", ACTION_NONE},         {"post-close", ACTION_NONE}, {"ssr-change", ACTION_NONE},
+    {"not-available", ACTION_NONE},
+};
+enum { ACTIONS = sizeof actions / sizeof *actions };
+
+/* StatusReason: number, text; 0 is none. */
+static const struct reason {
+    uint16_t number;
+    const char *text;
+} reasons[] = {
+    {1, "scheduled"},
+    {2, "surveillance"},
+    {3, "market event"},
+    {4, "activation"},
+    {5, "expiration"},
+    {6, "recovery in process"},
+    {10, "regulatory"},
+    {11, "administrative"},
+    {12, "non-compliance"},
+    {13, "filings not current"},
+    {14, "SEC suspension"},
+    {15, "new issue"},
+    {16, "issue available"},
+    {17, "issues reviewed"},
+    {18, "filings satisfied"},
+    {30, "news pending"},
+    {31, "news released"},
+    {32, "news and times"},
+    {33, "news not forthcoming"},
+    {40, "order imbalance"},
+    {50, "LULD pause"},
+    {60, "operational"},
+    {70, "information requested"},
+    {80, "merger effective"},
+    {90, "ETF"},
+    {100, "corporate action"},
+    {110, "new offering"},
+    {120, "market-wide level 1"},
+    {121, "market-wide level 2"},
+    {122, "market-wide level 3"},
+    {123, "market-wide carryover"},
+    {124, "market-wide resumption"},
+    {130, "no quotation"},
 };
 
 /* The last instrument of a cell that was named. */
@@ -101,7 +162,8 @@ static bool skip(struct dbn_source *d, const char *kind, const char *why)
 
 static enum reject_reason take_times(const uint8_t *p, enum use use, struct msg *m)
 {
-    uint64_t event = dbn_u64(p + AT_TS_EVENT), recv = dbn_u64(p + AT_TS_RECV);
+    uint64_t event = dbn_u64(p + AT_TS_EVENT),
+             recv = dbn_u64(p + (use == STATUS ? AT_STATUS_TS_RECV : AT_TS_RECV));
     if (event == UNDEF_TIME && recv == UNDEF_TIME)
         return REJECT_TIME_MISSING;
     if (event == UNDEF_TIME || (use == SAMPLED && recv != UNDEF_TIME)) {
@@ -206,6 +268,46 @@ static bool take_tick(struct dbn_source *d, const uint8_t *p, size_t len, const 
     return id >= 0;
 }
 
+/* The text of a reason; of a halt without one what it is, of an unknown one its number. */
+static void put_reason(const struct action *action, unsigned number, struct msg_status *s)
+{
+    char text[sizeof s->reason + 1];
+    size_t i = 0;
+    while (i < sizeof reasons / sizeof *reasons && reasons[i].number != number)
+        i++;
+    if (i < sizeof reasons / sizeof *reasons)
+        snprintf(text, sizeof text, "%s", reasons[i].text);
+    else if (number)
+        snprintf(text, sizeof text, "%u", number);
+    else
+        snprintf(text, sizeof text, "%s", action->kind == STATUS_HALTED ? action->name : "");
+    memcpy(s->reason, text, strlen(text));
+}
+
+static bool take_status(struct dbn_source *d, const uint8_t *p, size_t len, const struct kind *kind,
+                        struct msg *m)
+{
+    if (len != STATUS_BYTES)
+        return refuse(d, REJECT_FORMAT, p, kind->name);
+    unsigned number = dbn_u16(p + AT_STATUS_ACTION);
+    const struct action *action = &actions[number < ACTIONS ? number : 0];
+    if (action->kind == ACTION_NONE) {
+        char other[16];
+        snprintf(other, sizeof other, "action %u", number);
+        return skip(d, kind->name, number < ACTIONS ? action->name : other);
+    }
+    memset(m, 0, sizeof *m);
+    m->type = MSG_STATUS;
+    m->status.kind = action->kind;
+    put_reason(action, dbn_u16(p + AT_STATUS_REASON), &m->status);
+    enum reject_reason bad = take_times(p, kind->use, m);
+    if (bad != REJECT_NONE)
+        return refuse(d, bad, p, kind->name);
+    int32_t id = symbol_of(d, p, kind->name, m->recv_ns);
+    m->symbol = (uint32_t)id;
+    return id >= 0;
+}
+
 static bool take_record(struct dbn_source *d, const uint8_t *p, size_t len, struct msg *m)
 {
     uint8_t row = d->kind_of[p[AT_RTYPE]];
@@ -219,7 +321,9 @@ static bool take_record(struct dbn_source *d, const uint8_t *p, size_t len, stru
         return skip(d, kind->name, "");
     if (d->dbn.ts_out && len >= HEADER_BYTES + TS_OUT_BYTES)
         len -= TS_OUT_BYTES;
-    return kind->use == MAPPING ? take_mapping(d, p, len, kind) : take_tick(d, p, len, kind, m);
+    return kind->use == MAPPING  ? take_mapping(d, p, len, kind)
+           : kind->use == STATUS ? take_status(d, p, len, kind, m)
+                                 : take_tick(d, p, len, kind, m);
 }
 
 /* Has the buffer n bytes? 1, 0 at the end of the file, -1 with err set. */

@@ -27,15 +27,16 @@ enum { FILE_BYTES_MAX = 4 << 20 };
     X("created_at", JSON_STRING, false)                                                                      \
     X("updated_at", JSON_STRING, false)
 
-/* Filter, its place in struct toplist_filter, JSON's type of it. */
+/* Filter, its place in struct toplist, JSON's type of it. */
 #define FILTERS(X)                                                                                           \
-    X(min_volume, JSON_REAL)                                                                                 \
-    X(min_change_pct, JSON_REAL)                                                                             \
-    X(price_min, JSON_REAL)                                                                                  \
-    X(price_max, JSON_REAL)                                                                                  \
-    X(market_cap_min, JSON_REAL)                                                                             \
-    X(market_cap_max, JSON_REAL)                                                                             \
-    X(exchange, JSON_STRING)
+    X(min_volume, filter.min_volume, JSON_REAL)                                                              \
+    X(min_change_pct, filter.min_change_pct, JSON_REAL)                                                      \
+    X(price_min, filter.price_min, JSON_REAL)                                                                \
+    X(price_max, filter.price_max, JSON_REAL)                                                                \
+    X(market_cap_min, filter.market_cap_min, JSON_REAL)                                                      \
+    X(market_cap_max, filter.market_cap_max, JSON_REAL)                                                      \
+    X(exchange, filter.exchange, JSON_STRING)                                                                \
+    X(expr, expr, JSON_STRING)
 
 static const struct {
     const char *name;
@@ -51,7 +52,7 @@ static const struct {
     size_t at;
     json_type type;
 } filters[] = {
-#define X(name, type) {#name, offsetof(struct toplist_filter, name), type},
+#define X(name, place, type) {#name, offsetof(struct toplist, place), type},
     FILTERS(X)
 #undef X
 };
@@ -143,18 +144,34 @@ static int take_choice(const json_t *o, const char *field, const char *const nam
     return wrong(err, p, "\"%s\" is '%.40s', expected %s", field, s, expected);
 }
 
-static int take_text(const json_t *v, int64_t *key)
+static int take_exchange(const char *text, size_t len, int64_t *key, const struct place *p, struct error *err)
 {
-    const char *text = json_string_value(v);
     struct attributes a;
     attributes_clear(&a);
-    if (!attribute_set_text(&a, ATTRIBUTE_EXCHANGE, text, json_string_length(v)))
-        return -1;
-    *key = attribute_text_key(text, json_string_length(v));
+    if (!attribute_set_text(&a, ATTRIBUTE_EXCHANGE, text, len))
+        return wrong(
+            err, p,
+            "filter \"exchange\" is '%.70s', expected 1 to %d bytes without quotes or control characters",
+            text, ATTRIBUTE_TEXT_MAX);
+    *key = attribute_text_key(text, len);
     return 0;
 }
 
-static int take_filters(const json_t *o, struct toplist_filter *f, const struct place *p, struct error *err)
+static int take_expr(const char *text, size_t len, char out[TOPLIST_EXPR_MAX + 1], struct toplist_keys *keys,
+                     const struct place *p, struct error *err)
+{
+    struct error why;
+    if (len > TOPLIST_EXPR_MAX || strlen(text) != len)
+        return wrong(err, p, "filter \"expr\" has %zu bytes, expected a text of at most %d", len,
+                     TOPLIST_EXPR_MAX);
+    if (toplist_keys_add(keys, text, &why) < 0)
+        return wrong(err, p, "filter \"expr\": %s", why.text);
+    memcpy(out, text, len + 1);
+    return 0;
+}
+
+static int take_filters(const json_t *o, struct toplist *t, struct toplist_keys *keys, const struct place *p,
+                        struct error *err)
 {
     const char *names[COUNT(filters)], *key;
     json_t *v;
@@ -163,6 +180,7 @@ static int take_filters(const json_t *o, struct toplist_filter *f, const struct 
     json_object_foreach((json_t *)o, key, v)
     {
         unsigned i = 0;
+        int bad = 0;
         while (i < COUNT(filters) && strcmp(filters[i].name, key))
             i++;
         if (i == COUNT(filters)) {
@@ -176,17 +194,19 @@ static int take_filters(const json_t *o, struct toplist_filter *f, const struct 
             return wrong(err, p, "filter \"%s\" is %s, expected %s", key, type_name(json_typeof(v)),
                          type_name(filters[i].type));
         if (filters[i].type == JSON_REAL)
-            *(double *)((char *)f + filters[i].at) = json_number_value(v);
-        else if (take_text(v, (int64_t *)((char *)f + filters[i].at)) < 0)
-            return wrong(
-                err, p,
-                "filter \"%s\" is '%.70s', expected 1 to %d bytes without quotes or control characters", key,
-                json_string_value(v), ATTRIBUTE_TEXT_MAX);
+            *(double *)((char *)t + filters[i].at) = json_number_value(v);
+        else if (filters[i].at == offsetof(struct toplist, expr))
+            bad = take_expr(json_string_value(v), json_string_length(v), t->expr, keys, p, err);
+        else
+            bad = take_exchange(json_string_value(v), json_string_length(v), &t->filter.exchange, p, err);
+        if (bad)
+            return -1;
     }
     return 0;
 }
 
-static int take_list(const json_t *o, struct market_list *l, const struct place *p, struct error *err)
+static int take_list(const json_t *o, struct market_list *l, struct toplist_keys *keys, const struct place *p,
+                     struct error *err)
 {
     static const char *const orders[] = {"desc", "asc"};
     const json_t *enabled = json_object_get(o, "enabled");
@@ -216,20 +236,22 @@ static int take_list(const json_t *o, struct market_list *l, const struct place 
     if (name && strlen(name) > MARKETTAB_NAME_MAX)
         return wrong(err, p, "\"name\" has more than %d bytes", MARKETTAB_NAME_MAX);
     snprintf(l->name, sizeof l->name, "%s", name ? name : l->list.id);
-    return take_filters(json_object_get(o, "filters"), &l->list.filter, p, err);
+    return take_filters(json_object_get(o, "filters"), &l->list, keys, p, err);
 }
 
-static int take_all(const json_t *root, const char *path, struct market_list *list, struct error *err)
+static int take_all(const json_t *root, const char *path, struct market_list *list, struct toplist_keys *keys,
+                    struct error *err)
 {
     const json_t *all = json_is_object(root) ? json_object_get(root, "toplists") : root;
     size_t n = json_array_size(all);
+    keys->n = 0;
     if (!json_is_array(all))
         return error_set(err, "%s: expected an array of lists, or {\"toplists\":[…]}", path);
     if (n > MARKETTAB_LISTS)
         return error_set(err, "%s: %zu lists, expected at most %d", path, n, MARKETTAB_LISTS);
     for (size_t i = 0; i < n; i++) {
         const struct place p = {path, i + 1};
-        if (take_list(json_array_get(all, i), &list[i], &p, err))
+        if (take_list(json_array_get(all, i), &list[i], keys, &p, err))
             return -1;
         for (size_t k = 0; k < i; k++)
             if (!strcmp(list[k].list.id, list[i].list.id) && !strcmp(list[k].user_id, list[i].user_id))
@@ -239,18 +261,32 @@ static int take_all(const json_t *root, const char *path, struct market_list *li
 }
 
 int toplist_file_parse(const char *path, const char *text, size_t len,
-                       struct market_list list[MARKETTAB_LISTS], struct error *err)
+                       struct market_list list[MARKETTAB_LISTS], struct toplist_keys *keys, struct error *err)
 {
     json_error_t why;
     json_t *root = json_loadb(text, len, JSON_REJECT_DUPLICATES, &why);
     if (!root)
         return error_set(err, "%s:%d:%d: %s", path, why.line, why.column, why.text);
-    int n = take_all(root, path, list, err);
+    int n = take_all(root, path, list, keys, err);
     json_decref(root);
     return n;
 }
 
-int toplist_file_read(const char *path, struct market_list list[MARKETTAB_LISTS], struct error *err)
+int toplist_file_check(const char *path, const struct market_list *list, int n,
+                       const struct toplist_keys *keys, struct error *err)
+{
+    struct toplist_condition c;
+    struct error why;
+    for (int i = 0; i < n; i++) {
+        const struct place p = {path, (size_t)i + 1};
+        if (*list[i].list.expr && toplist_condition(&c, list[i].list.expr, keys, &why) < 0)
+            return wrong(err, &p, "filter \"expr\": %s", why.text);
+    }
+    return 0;
+}
+
+int toplist_file_read(const char *path, struct market_list list[MARKETTAB_LISTS], struct toplist_keys *keys,
+                      struct error *err)
 {
     FILE *f = fopen(path, "re");
     if (!f)
@@ -263,7 +299,7 @@ int toplist_file_read(const char *path, struct market_list list[MARKETTAB_LISTS]
     if (ferror(f) || len > FILE_BYTES_MAX)
         n = error_set(err, "%s: cannot be read, or has more than %d bytes", path, FILE_BYTES_MAX);
     else
-        n = toplist_file_parse(path, text, len, list, err);
+        n = toplist_file_parse(path, text, len, list, keys, err);
     free(text);
     fclose(f);
     return n;

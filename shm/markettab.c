@@ -5,10 +5,9 @@
 
 #include <assert.h>
 
-#define MARKETTAB_MAGIC UINT64_C(0x31746b72616d6e72) /* "rnmarkt1" */
+#define MARKETTAB_MAGIC UINT64_C(0x32746b72616d6e72) /* "rnmarkt2" */
 
 enum {
-    ROW_WORDS = TOPLIST_COLUMNS,
     SECOND_WORDS = sizeof(struct market_second) / sizeof(uint64_t),
     LIST_WORDS = sizeof(struct market_list) / sizeof(uint64_t),
     READS = 100, /* a reader that fails so often is slower than seconds come */
@@ -16,12 +15,13 @@ enum {
 
 struct markettab {
     uint64_t magic;
-    uint32_t rows_max, pad;
+    uint32_t rows_max, keys;
     uint64_t shown __attribute__((aligned(OBJECT_ALIGN))); /* the copy is this & 1 */
     struct {
         uint64_t seq; /* odd while it is written */
         uint64_t second[SECOND_WORDS];
     } copy[2] __attribute__((aligned(OBJECT_ALIGN)));
+    char key[TOPLIST_KEYS_MAX][METRIC_NAME_MAX]; /* names of metrics */
     uint64_t lists_seq, lists;
     uint64_t list[MARKETTAB_LISTS * LIST_WORDS];
     uint64_t word[] __attribute__((aligned(OBJECT_ALIGN))); /* rows of the two copies */
@@ -32,20 +32,22 @@ size_t markettab_align(void)
     return OBJECT_ALIGN;
 }
 
-size_t markettab_footprint(uint32_t rows_max)
+size_t markettab_footprint(uint32_t rows_max, uint32_t keys)
 {
-    if (rows_max == 0 || rows_max > SYMTAB_ROWS_MAX)
+    if (rows_max == 0 || rows_max > SYMTAB_ROWS_MAX || keys > TOPLIST_KEYS_MAX)
         return 0;
-    return object_round(sizeof(struct markettab) + 2ul * rows_max * ROW_WORDS * sizeof(uint64_t));
+    return object_round(sizeof(struct markettab) +
+                        2ul * rows_max * (TOPLIST_COLUMNS + keys) * sizeof(uint64_t));
 }
 
-struct markettab *markettab_new(void *mem, uint32_t rows_max)
+struct markettab *markettab_new(void *mem, uint32_t rows_max, uint32_t keys)
 {
     struct markettab *t = mem;
-    if (!object_aligned(mem) || markettab_footprint(rows_max) == 0)
+    if (!object_aligned(mem) || markettab_footprint(rows_max, keys) == 0)
         return NULL;
     memset(mem, 0, sizeof *t);
     t->rows_max = rows_max;
+    t->keys = keys;
     atomics_store_release_u64(&t->magic, MARKETTAB_MAGIC);
     return t;
 }
@@ -55,7 +57,7 @@ struct markettab *markettab_join(void *mem, size_t bytes)
     struct markettab *t = mem;
     if (!object_is(mem, bytes, sizeof *t, MARKETTAB_MAGIC))
         return NULL;
-    size_t need = markettab_footprint(t->rows_max);
+    size_t need = markettab_footprint(t->rows_max, t->keys);
     return need && need <= bytes ? t : NULL;
 }
 
@@ -64,9 +66,31 @@ uint32_t markettab_rows_max(const struct markettab *t)
     return t->rows_max;
 }
 
+void markettab_set_keys(struct markettab *t, const struct toplist_keys *k)
+{
+    assert(k->n == t->keys);
+    for (uint32_t i = 0; i < k->n; i++)
+        metric_name(&k->metric[i], t->key[i]);
+}
+
+int markettab_keys(const struct markettab *t, struct toplist_keys *k)
+{
+    struct error err;
+    k->n = t->keys;
+    for (uint32_t i = 0; i < k->n; i++)
+        if (metric_parse(t->key[i], strnlen(t->key[i], METRIC_NAME_MAX), &k->metric[i], &err) < 0)
+            return -1;
+    return 0;
+}
+
+uint32_t markettab_columns(const struct markettab *t)
+{
+    return TOPLIST_COLUMNS + t->keys;
+}
+
 static size_t copy_at(const struct markettab *t, unsigned which)
 {
-    return (size_t)which * t->rows_max * ROW_WORDS;
+    return (size_t)which * t->rows_max * markettab_columns(t);
 }
 
 void markettab_show(struct markettab *t, const struct market_second *second, const double *value)
@@ -81,7 +105,7 @@ void markettab_show(struct markettab *t, const struct market_second *second, con
         const void *from;
         size_t words;
     } parts[] = {{t->copy[which].second, second, SECOND_WORDS},
-                 {t->word + copy_at(t, which), value, second->rows * ROW_WORDS}};
+                 {t->word + copy_at(t, which), value, second->rows * markettab_columns(t)}};
     for (unsigned p = 0; p < 2; p++)
         for (size_t i = 0; i < parts[p].words; i++) {
             uint64_t w;
@@ -118,7 +142,7 @@ int markettab_read(const struct markettab *t, struct market_second *second, doub
         SEQLOCK_HOOK(read);
         if ((before & 1) || second->rows > t->rows_max)
             continue;
-        load(t->word + copy_at(t, which), value, second->rows * ROW_WORDS);
+        load(t->word + copy_at(t, which), value, second->rows * markettab_columns(t));
         SEQLOCK_HOOK(read);
         if (atomics_load_relaxed_u64(&t->copy[which].seq) == before)
             return 0;
@@ -126,16 +150,20 @@ int markettab_read(const struct markettab *t, struct market_second *second, doub
     return MARKETTAB_TORN;
 }
 
-void markettab_rank(const struct market_second *second, const double *value, const struct symtab *names,
+void markettab_rank(const struct markettab *t, const struct market_second *second, const double *value,
+                    const struct symtab *names, const struct toplist_condition *condition,
                     struct toplist_ranking *r)
 {
-    uint32_t n = symtab_count(names);
+    uint32_t n = symtab_count(names), columns = markettab_columns(t);
     r->n = 0;
-    for (uint32_t i = 0; i < second->rows && i < n; i++) {
+    for (uint32_t i = 0; i < second->rows && i < n; i++, value += columns) {
         const struct symtab_identity *id = symtab_identity(names, i);
         struct toplist_row row = {.name = id->name, .name_len = id->name_len, .symbol = i};
-        toplist_pick(r->list, value + (size_t)i * TOPLIST_COLUMNS, row.value);
-        toplist_offer(r, &row);
+        int64_t key[TOPLIST_KEYS_MAX];
+        toplist_pick(r->list, value, row.value);
+        memcpy(key, value + TOPLIST_COLUMNS, t->keys * sizeof *key);
+        if (!condition || toplist_meets(condition, key))
+            toplist_offer(r, &row);
     }
     toplist_sort(r);
 }

@@ -1,9 +1,11 @@
-/* What the market role shows: the columns of toplists (core/toplist.h) of every symbol as of one second, and
- * users' own lists. Two copies, of which one is shown while the next is written into the other, so that a
- * reader has as long as a second takes, and never makes the writer wait.
+/* What the market role shows: the columns of toplists (core/toplist.h) of every symbol as of one second,
+ * behind them the keys that users' expressions name, and users' own lists. Two copies, of which one is shown
+ * while the next is written into the other, so that a reader has as long as a second takes, and never makes
+ * the writer wait.
  *
  * Threading: the market role writes, any process reads. A writer that died within a copy leaves the other.
- * Join fails (NULL) for: NULL, bad alignment, another magic, a row count that does not fit `bytes`.
+ * The metrics of the keys are set before anyone else joins, and stay.
+ * Join fails (NULL) for: NULL, bad alignment, another magic, rows and keys that do not fit `bytes`.
  */
 #ifndef SHM_MARKETTAB_H
 #define SHM_MARKETTAB_H
@@ -36,8 +38,9 @@ struct market_second {
 };
 
 size_t markettab_align(void);
-size_t markettab_footprint(uint32_t rows_max);
-struct markettab *markettab_new(void *mem, uint32_t rows_max);
+/* keys: 0 to TOPLIST_KEYS_MAX. */
+size_t markettab_footprint(uint32_t rows_max, uint32_t keys);
+struct markettab *markettab_new(void *mem, uint32_t rows_max, uint32_t keys);
 struct markettab *markettab_join(void *mem, size_t bytes);
 static inline void *markettab_leave(struct markettab *t)
 {
@@ -45,7 +48,13 @@ static inline void *markettab_leave(struct markettab *t)
 }
 uint32_t markettab_rows_max(const struct markettab *t);
 
-/* Shows another second: rows of TOPLIST_COLUMNS each. */
+/* The metrics of its keys, as many as it was made with; and them again: 0, or -1 if they are none. */
+void markettab_set_keys(struct markettab *t, const struct toplist_keys *k);
+int markettab_keys(const struct markettab *t, struct toplist_keys *k) __attribute__((warn_unused_result));
+/* Of a row: TOPLIST_COLUMNS values, then the bits of a key for each metric of those. */
+uint32_t markettab_columns(const struct markettab *t);
+
+/* Shows another second: rows of markettab_columns each. */
 void markettab_show(struct markettab *t, const struct market_second *second, const double *value);
 /* Seconds shown so far: it changes with each. */
 uint64_t markettab_shown(const struct markettab *t);
@@ -56,8 +65,10 @@ enum { MARKETTAB_NONE = -1, MARKETTAB_TORN = -2 };
 int markettab_read(const struct markettab *t, struct market_second *second, double *value)
     __attribute__((warn_unused_result));
 
-/* Ranks the rows of a second for r->list, names of the symbol table's. */
-void markettab_rank(const struct market_second *second, const double *value, const struct symtab *names,
+/* Ranks the rows of a second for r->list, names of the symbol table's. `condition` is the list's expression
+ * with the table's keys, NULL if it has none. */
+void markettab_rank(const struct markettab *t, const struct market_second *second, const double *value,
+                    const struct symtab *names, const struct toplist_condition *condition,
                     struct toplist_ranking *r);
 
 /* Replaces users' lists, at most MARKETTAB_LISTS; and copies them out: how many, or MARKETTAB_TORN. */

@@ -69,7 +69,7 @@ static size_t errlog_bytes(const struct topology_object *o)
 }
 static size_t markettab_bytes(const struct topology_object *o)
 {
-    return markettab_footprint((uint32_t)o->param[0]);
+    return markettab_footprint((uint32_t)o->param[0], (uint32_t)o->param[1]);
 }
 static size_t peers_bytes(const struct topology_object *o)
 {
@@ -128,7 +128,7 @@ static void heartbeats_make(const struct topology_object *o, void *mem)
 }
 static void markettab_make(const struct topology_object *o, void *mem)
 {
-    markettab_new(mem, (uint32_t)o->param[0]);
+    markettab_new(mem, (uint32_t)o->param[0], (uint32_t)o->param[1]);
 }
 static void peers_make(const struct topology_object *o, void *mem)
 {
@@ -158,7 +158,8 @@ static const struct kind {
     [TOPOLOGY_HISTOGRAMS] = {histograms_bytes, histogram_align, histograms_make, "a role"},
     [TOPOLOGY_HEARTBEATS] = {heartbeats_bytes, heartbeats_align, heartbeats_make, "rows: 1 to 4,096"},
     [TOPOLOGY_ERRLOG] = {errlog_bytes, errlog_align, errlog_make, "records: 1 to 65,536"},
-    [TOPOLOGY_MARKETTAB] = {markettab_bytes, markettab_align, markettab_make, "rows: 1 to 4,194,304"},
+    [TOPOLOGY_MARKETTAB] = {markettab_bytes, markettab_align, markettab_make,
+                            "rows: 1 to 4,194,304, and keys: 0 to 64"},
     [TOPOLOGY_PEERS] = {peers_bytes, peers_align, peers_make, "rows: 1 to 4,194,304"},
     [TOPOLOGY_VALUETAB] = {valuetab_bytes, valuetab_align, valuetab_make, "rows: 1 to 4,194,304"},
     [TOPOLOGY_STAGING] = {staging_bytes, staging_align, NULL, "bytes: a multiple of 4,096, up to 2^37"},
@@ -323,6 +324,9 @@ static int check_options(struct topology_options *o, struct error *err)
         return error_set(err, "topology: market is %u; expected 0 to 3", o->market);
     if (o->scans > 1)
         return error_set(err, "topology: scans is %u; expected 0 or 1", o->scans);
+    if (o->toplist_keys > TOPLIST_KEYS_MAX)
+        return error_set(err, "topology: toplist_keys is %u; expected 0 to %d", o->toplist_keys,
+                         TOPLIST_KEYS_MAX);
     return 0;
 }
 
@@ -343,67 +347,65 @@ static struct topology_role role(enum role_kind kind, uint32_t index)
     return r;
 }
 
+static void add_ring(struct topology *t, const char *name, uint32_t index, uint32_t slots,
+                     struct topology_role producer, struct topology_role consumer)
+{
+    struct topology_object *o = topology_add(t, TOPOLOGY_RING, name, index);
+    o->param[0] = slots;
+    o->producer = producer;
+    o->consumer = consumer;
+}
+
+/* What one role writes and any may read. */
+static void add_table(struct topology *t, enum topology_kind kind, const char *name, uint32_t index,
+                      uint64_t param, struct topology_role producer)
+{
+    struct topology_object *o = topology_add(t, kind, name, index);
+    o->param[0] = param;
+    o->producer = producer;
+}
+
 static void add_scanner(struct topology *t, uint32_t k)
 {
-    struct topology_object *o = topology_add(t, TOPOLOGY_RING, "tick_ring", k);
-    o->param[0] = t->options.tick_ring_slots;
-    o->producer = role(ROLE_INGEST, 0);
-    o->consumer = role(ROLE_SCANNER, k);
-    o = topology_add(t, TOPOLOGY_RING, "event_ring", k);
-    o->param[0] = t->options.event_ring_slots;
-    o->producer = role(ROLE_SCANNER, k);
-    o->consumer = role(ROLE_PUBLISHER, 0);
-    o = topology_add(t, TOPOLOGY_RULE_STATS, "rule_stats", k);
-    o->param[0] = t->options.rules_max;
-    o->producer = role(ROLE_SCANNER, k);
+    struct topology_role scanner = role(ROLE_SCANNER, k);
+    add_ring(t, "tick_ring", k, t->options.tick_ring_slots, role(ROLE_INGEST, 0), scanner);
+    add_ring(t, "event_ring", k, t->options.event_ring_slots, scanner, role(ROLE_PUBLISHER, 0));
+    add_table(t, TOPOLOGY_RULE_STATS, "rule_stats", k, t->options.rules_max, scanner);
+}
+
+/* A ring from each scanner to the market role. */
+static void add_blocks(struct topology *t, const char *name)
+{
+    for (uint32_t k = 0; k < t->options.scanners; k++)
+        add_ring(t, name, k, t->options.tick_ring_slots, role(ROLE_SCANNER, k), role(ROLE_MARKET, 0));
 }
 
 static void add_toplists(struct topology *t)
 {
-    struct topology_object *o = topology_add(t, TOPOLOGY_RING, "market_ring", 0);
-    o->param[0] = t->options.tick_ring_slots;
-    o->producer = role(ROLE_INGEST, 0);
-    o->consumer = role(ROLE_MARKET, 0);
-    for (uint32_t k = 0; k < t->options.scanners; k++) {
-        o = topology_add(t, TOPOLOGY_RING, "values_ring", k);
-        o->param[0] = t->options.tick_ring_slots;
-        o->producer = role(ROLE_SCANNER, k);
-        o->consumer = role(ROLE_MARKET, 0);
-    }
-    o = topology_add(t, TOPOLOGY_MARKETTAB, "markettab", 0);
+    struct topology_role market = role(ROLE_MARKET, 0);
+    add_ring(t, "market_ring", 0, t->options.tick_ring_slots, role(ROLE_INGEST, 0), market);
+    add_blocks(t, "values_ring");
+    struct topology_object *o = topology_add(t, TOPOLOGY_MARKETTAB, "markettab", 0);
     o->param[0] = t->options.symbols_max;
-    o->producer = role(ROLE_MARKET, 0);
+    o->param[1] = t->options.toplist_keys;
+    o->producer = market;
 }
 
 static void add_peers(struct topology *t)
 {
-    struct topology_object *o;
-    for (uint32_t k = 0; k < t->options.scanners; k++) {
-        o = topology_add(t, TOPOLOGY_RING, "peers_ring", k);
-        o->param[0] = t->options.tick_ring_slots;
-        o->producer = role(ROLE_SCANNER, k);
-        o->consumer = role(ROLE_MARKET, 0);
-    }
-    o = topology_add(t, TOPOLOGY_RING, "market_out", 0);
-    o->param[0] = t->options.event_ring_slots;
-    o->producer = role(ROLE_MARKET, 0);
-    o->consumer = role(ROLE_PUBLISHER, 0);
-    o = topology_add(t, TOPOLOGY_PEERS, "peers", 0);
-    o->param[0] = t->options.symbols_max;
-    o->producer = role(ROLE_MARKET, 0);
+    struct topology_role market = role(ROLE_MARKET, 0);
+    add_blocks(t, "peers_ring");
+    add_ring(t, "market_out", 0, t->options.event_ring_slots, market, role(ROLE_PUBLISHER, 0));
+    add_table(t, TOPOLOGY_PEERS, "peers", 0, t->options.symbols_max, market);
 }
 
 static void add_of_role(struct topology *t, struct topology_role r)
 {
     char name[24];
     snprintf(name, sizeof name, "%s_counters", role_name(r.kind));
-    struct topology_object *o = topology_add(t, TOPOLOGY_COUNTERS, name, r.index);
-    o->param[0] = r.kind;
-    o->producer = role(r.kind, r.index);
+    add_table(t, TOPOLOGY_COUNTERS, name, r.index, r.kind, role(r.kind, r.index));
     snprintf(name, sizeof name, "%s_histograms", role_name(r.kind));
-    o = topology_add(t, TOPOLOGY_HISTOGRAMS, name, r.index);
-    o->param[0] = r.kind;
-    o->producer = role(r.kind, r.index);
+    add_table(t, TOPOLOGY_HISTOGRAMS, name, r.index, r.kind, role(r.kind, r.index));
 }
 
 static void add_shared(struct topology *t)
@@ -422,9 +424,7 @@ static void add_shared(struct topology *t)
     o->param[0] = ERRLOG_RECORDS;
     o = topology_add(t, TOPOLOGY_CONTROL, "control", 0);
     o->param[0] = CONTROL_BYTES;
-    o = topology_add(t, TOPOLOGY_STAGING, "staging", 0);
-    o->param[0] = t->options.staging_bytes;
-    o->producer = role(ROLE_INGEST, 0);
+    add_table(t, TOPOLOGY_STAGING, "staging", 0, t->options.staging_bytes, role(ROLE_INGEST, 0));
 }
 
 int topology_build(struct topology *t, const struct topology_options *options, struct error *err)

@@ -48,6 +48,7 @@ struct topology_options {
     uint32_t buckets;          /* enum bucket_table (core/route.h) */
     uint32_t market;           /* MARKET_…: what the market role does; 0: there is none */
     uint32_t scans;            /* 1: with the values that scans read */
+    uint32_t toplist_keys;     /* metrics of users' expressions, 0 to 64 */
 };
 enum { MARKET_TOPLISTS = 1, MARKET_PEERS = 2 };
 
@@ -60,7 +61,7 @@ enum topology_kind {
     TOPOLOGY_HISTOGRAMS, /* param[0]: enum role_kind */
     TOPOLOGY_HEARTBEATS, /* param[0]: rows, one for each role */
     TOPOLOGY_ERRLOG,     /* param[0]: records */
-    TOPOLOGY_MARKETTAB,  /* param[0]: rows */
+    TOPOLOGY_MARKETTAB,  /* param[0]: rows, param[1]: keys of each */
     TOPOLOGY_PEERS,      /* param[0]: rows (core/peers.h) */
     TOPOLOGY_VALUETAB,   /* param[0]: rows */
     TOPOLOGY_STAGING,    /* param[0]: bytes; zeroed, 4,096 aligned, the journal's own layout */

@@ -15,7 +15,7 @@
 
 #include "net/kafka_link.h"
 
-enum { ANSWER_MS = 5000, READ_MS = 30000, PARTITIONS_MAX = 1024, TOPICS = 4 }; /* READ_MS: without a record */
+enum { ANSWER_MS = 5000, READ_MS = 30000, PARTITIONS_MAX = 1024 }; /* READ_MS: without a record */
 
 /* A partition of a topic of events. */
 struct part {
@@ -26,13 +26,17 @@ struct part {
 
 struct kafka_audit {
     rd_kafka_t *consumer, *uncommitted; /* the second tells ends that are not committed yet */
-    struct part *part[TOPICS];
-    int32_t parts[TOPICS];
+    struct part *part[OUTBOX_KINDS];    /* none of kinds that it is not about */
+    int32_t parts[OUTBOX_KINDS];
     bool others; /* another node has a cursor */
     char why[KAFKA_WHY_BYTES];
 };
-static const char *const topics[TOPICS] = {"alerts", "bars", "anomalies", "events"};
-static const enum outbox_kind kinds[TOPICS] = {OUTBOX_ALERT, OUTBOX_BAR, OUTBOX_ANOMALY, OUTBOX_HALT};
+
+/* True if the topic is filled from the outbox. */
+static bool has_events(unsigned kind)
+{
+    return kafka_topics[kind] && kind != OUTBOX_TRADE;
+}
 
 static const char *where(const struct settings *s)
 {
@@ -198,10 +202,10 @@ static int read_cursor(struct audit *a, struct audit_sink *s, struct error *err)
                                 s->settings->sinks_kafka, c.node, c.found);
 }
 
-static int read_ends(struct audit_sink *s, int kind, struct error *err)
+static int read_ends(struct audit_sink *s, unsigned kind, struct error *err)
 {
     struct kafka_audit *k = s->state;
-    rd_kafka_topic_t *topic = rd_kafka_topic_new(k->consumer, topics[kind], NULL);
+    rd_kafka_topic_t *topic = rd_kafka_topic_new(k->consumer, kafka_topics[kind], NULL);
     int32_t n = partitions(s, topic, err);
     rd_kafka_topic_destroy(topic);
     if (n < 0)
@@ -212,7 +216,7 @@ static int read_ends(struct audit_sink *s, int kind, struct error *err)
     for (int32_t i = 0; i < n; i++) {
         struct part *p = &k->part[kind][i];
         p->oldest = p->newest = -1;
-        if (bounds(s, topics[kind], i, &p->first, &p->end, err) < 0)
+        if (bounds(s, kafka_topics[kind], i, &p->first, &p->end, err) < 0)
             return -1;
     }
     return 0;
@@ -225,8 +229,8 @@ static void kafka_close(struct audit_sink *s)
         rd_kafka_destroy(k->consumer);
     if (k->uncommitted)
         rd_kafka_destroy(k->uncommitted);
-    for (int i = 0; i < TOPICS; i++)
-        free(k->part[i]);
+    for (unsigned kind = 0; kind < OUTBOX_KINDS; kind++)
+        free(k->part[kind]);
     free(k);
     s->state = NULL;
 }
@@ -239,8 +243,8 @@ static int kafka_open(struct audit *a, struct audit_sink *s, struct error *err)
     s->state = k;
     bool ok = kafka_link_check(s->settings, err) == 0 && (k->consumer = client(s, "read_committed", err)) &&
               (k->uncommitted = client(s, "read_uncommitted", err)) && read_cursor(a, s, err) == 0;
-    for (int kind = 0; ok && kind < TOPICS; kind++)
-        ok = read_ends(s, kind, err) == 0;
+    for (unsigned kind = 0; ok && kind < OUTBOX_KINDS; kind++)
+        ok = !has_events(kind) || read_ends(s, kind, err) == 0;
     if (ok)
         return 0;
     kafka_close(s);
@@ -251,7 +255,7 @@ struct reading {
     struct audit *a;
     struct audit_sink *s;
     struct part *part;
-    int kind; /* of topics[] */
+    enum outbox_kind kind;
 };
 
 /* The event's JSON in the sink's envelope; NULL if it is none. */
@@ -271,7 +275,7 @@ static int take_event(void *ctx, const rd_kafka_message_t *m)
     const struct reading *r = ctx;
     struct audit *a = r->a;
     const struct kafka_audit *k = r->s->state;
-    struct audit_stage *stage = audit_sink_stage(r->s, kinds[r->kind]);
+    struct audit_stage *stage = audit_sink_stage(r->s, r->kind);
     char record[96], text[AUDIT_TEXT];
     size_t len = m->payload ? m->len : 0;
     const char *json = payload_of(m, &len);
@@ -280,10 +284,10 @@ static int take_event(void *ctx, const rd_kafka_message_t *m)
         return 0; /* another node's, or from an outbox of before */
     if (e >= 0 && a->alive && a->first + (uint64_t)e >= r->s->cursor.offset)
         return 0; /* committed while the cursor was being read */
-    snprintf(record, sizeof record, "record %" PRId64 " of %s, partition %d", m->offset, topics[r->kind],
-             m->partition);
+    snprintf(record, sizeof record, "record %" PRId64 " of %s, partition %d", m->offset,
+             kafka_topics[r->kind], m->partition);
     bool again = e >= 0 && r->s->times[e];
-    e = audit_sink_entry(a, r->s, kinds[r->kind], json ? json : m->payload ? m->payload : "", len, record);
+    e = audit_sink_entry(a, r->s, r->kind, json ? json : m->payload ? m->payload : "", len, record);
     if (e < 0)
         return 0;
     const struct audit_name *name = &a->name[a->event[e].symbol];
@@ -302,12 +306,12 @@ static int take_event(void *ctx, const rd_kafka_message_t *m)
 
 /* What the broker's retention has deleted counts as there, under its own name: events before the first one of
  * their partition, if that does not begin with its record 0. */
-static void trim(struct audit *a, struct audit_sink *s, rd_kafka_topic_t *topic, int kind)
+static void trim(struct audit *a, struct audit_sink *s, rd_kafka_topic_t *topic, enum outbox_kind kind)
 {
     const struct kafka_audit *k = s->state;
     for (uint32_t i = 0; i < a->n && k->parts[kind]; i++) {
         const struct audit_name *name = &a->name[a->event[i].symbol];
-        if (a->event[i].kind != kinds[kind] || s->times[i] || a->first + i >= s->cursor.offset)
+        if (a->event[i].kind != kind || s->times[i] || a->first + i >= s->cursor.offset)
             continue;
         const struct part *p = &k->part[kind][rd_kafka_msg_partitioner_murmur2(topic, name->text, name->len,
                                                                                k->parts[kind], NULL, NULL)];
@@ -321,8 +325,10 @@ static void kafka_read(struct audit *a, struct audit_sink *s)
     struct kafka_audit *k = s->state;
     struct error err;
     int rc = 0;
-    for (int kind = 0; kind < TOPICS && rc == 0; kind++) {
-        rd_kafka_topic_t *topic = rd_kafka_topic_new(k->consumer, topics[kind], NULL);
+    for (unsigned kind = 0; kind < OUTBOX_KINDS && rc == 0; kind++) {
+        if (!has_events(kind))
+            continue;
+        rd_kafka_topic_t *topic = rd_kafka_topic_new(k->consumer, kafka_topics[kind], NULL);
         for (int32_t i = 0; i < k->parts[kind] && rc == 0; i++) {
             struct part *p = &k->part[kind][i];
             struct reading r = {a, s, p, kind};

@@ -9,23 +9,14 @@
 #include <string.h>
 
 #include "net/redis_link.h"
-#include "net/secret.h"
 
-enum { CHUNK = 1000, ID_BYTES = 48, STREAMS = 4 };
+enum { CHUNK = 1000, ID_BYTES = 48 };
 
 struct redis_audit {
     struct redis_link *link;
-    char last[STREAMS]
-             [ID_BYTES]; /* ID of the last entry when the cursor was read; "" = the stream is empty */
+    /* ID of the last entry when the cursor was read; "" = the stream is empty */
+    char last[REDIS_STREAM_COUNT][ID_BYTES];
 };
-/* The JSON is the entry's last field. */
-static const struct {
-    const char *name, *field;
-    enum outbox_kind kind;
-} streams[STREAMS] = {{"alerts", "alert", OUTBOX_ALERT},
-                      {"bars.finalized", "bar", OUTBOX_BAR},
-                      {"anomalies:stream", "anomaly", OUTBOX_ANOMALY},
-                      {"events", "event", OUTBOX_HALT}};
 
 /* NULL with err for a broken connection and an error reply. */
 static redisReply *ask(struct redis_audit *r, int n, const char **arg, struct error *err)
@@ -45,20 +36,12 @@ static int ask_simple(struct redis_audit *r, int n, const char **arg, struct err
     return reply ? 0 : -1;
 }
 
-/* As the sink does: a first line "password", "user:password" or ":pass:word". */
 static int authenticate(struct redis_audit *r, const char *path, struct error *err)
 {
     char line[SECRET_BYTES];
-    if (secret_read("redis.password_file", path, line, err))
-        return -1;
-    if (!*line)
-        return 0;
-    char *colon = strchr(line, ':');
-    if (colon)
-        *colon = 0;
-    bool user = colon && colon != line;
-    const char *arg[] = {"AUTH", user ? line : colon ? colon + 1 : line, user ? colon + 1 : NULL};
-    int rc = ask_simple(r, user ? 3 : 2, arg, err);
+    const char *arg[3];
+    int n = redis_link_auth(path, line, arg, err);
+    int rc = n > 0 ? ask_simple(r, n, arg, err) : n;
     explicit_bzero(line, sizeof line);
     return rc;
 }
@@ -90,8 +73,8 @@ static int read_cursor(struct redis_audit *r, struct audit_sink *s, const char *
     const char *multi[] = {"MULTI"}, *get[] = {"GET", key}, *exec[] = {"EXEC"};
     if (ask_simple(r, 1, multi, err) < 0 || ask_simple(r, 2, get, err) < 0)
         return -1;
-    for (int i = 0; i < STREAMS; i++) {
-        const char *range[] = {"XREVRANGE", streams[i].name, "+", "-", "COUNT", "1"};
+    for (int i = 0; i < REDIS_STREAM_COUNT; i++) {
+        const char *range[] = {"XREVRANGE", redis_streams[i].name, "+", "-", "COUNT", "1"};
         if (ask_simple(r, 6, range, err) < 0)
             return -1;
     }
@@ -99,7 +82,7 @@ static int read_cursor(struct redis_audit *r, struct audit_sink *s, const char *
     if (!all)
         return -1;
     int rc = 0;
-    if (all->type != REDIS_REPLY_ARRAY || all->elements != 1 + STREAMS) {
+    if (all->type != REDIS_REPLY_ARRAY || all->elements != 1 + REDIS_STREAM_COUNT) {
         rc = error_set(err, "EXEC: a reply of another shape");
     } else if (all->element[0]->type == REDIS_REPLY_STRING) {
         const char *text = all->element[0]->str;
@@ -107,9 +90,9 @@ static int read_cursor(struct redis_audit *r, struct audit_sink *s, const char *
         if (!s->found)
             rc = error_set(err, "the key %s holds '%.80s', expected '<outbox id> <offset>'", key, text);
     }
-    for (int i = 0; rc == 0 && i < STREAMS; i++) {
+    for (int i = 0; rc == 0 && i < REDIS_STREAM_COUNT; i++) {
         if (all->element[i + 1]->type == REDIS_REPLY_ERROR)
-            rc = error_set(err, "%s: %s", streams[i].name, all->element[i + 1]->str);
+            rc = error_set(err, "%s: %s", redis_streams[i].name, all->element[i + 1]->str);
         else
             take_last(all->element[i + 1], r->last[i]);
     }
@@ -156,28 +139,28 @@ static const redisReply *json_of(const redisReply *entry, const char *field)
 static int64_t read_stream(struct audit *a, struct audit_sink *s, int k, int64_t *oldest)
 {
     struct redis_audit *r = s->state;
-    struct audit_stage *stage = audit_sink_stage(s, streams[k].kind);
+    struct audit_stage *stage = audit_sink_stage(s, redis_streams[k].kind);
     char from[ID_BYTES + 1] = "-", count[16], where[ID_BYTES + 64];
     struct error err;
     int64_t entries = 0, last = -1;
     snprintf(count, sizeof count, "%d", CHUNK);
     for (bool more = r->last[k][0]; more;) {
-        const char *range[] = {"XRANGE", streams[k].name, from, r->last[k], "COUNT", count};
+        const char *range[] = {"XRANGE", redis_streams[k].name, from, r->last[k], "COUNT", count};
         redisReply *reply = ask(r, 6, range, &err);
         if (!reply) {
             stage->unchecked = true;
             return audit_find(a, stage, "%s", err.text);
         }
         for (size_t i = 0; i < reply->elements; i++) {
-            const redisReply *entry = reply->element[i], *json = json_of(entry, streams[k].field);
+            const redisReply *entry = reply->element[i], *json = json_of(entry, redis_streams[k].field);
             const char *id = entry->element[0]->str;
-            snprintf(where, sizeof where, "entry %s of %s", id, streams[k].name);
+            snprintf(where, sizeof where, "entry %s of %s", id, redis_streams[k].name);
             snprintf(from, sizeof from, "(%s", id);
             int64_t e = json ? audit_event_of(a, json->str, json->len) : -1;
             if (*oldest < 0 || (e >= 0 && e < *oldest))
                 *oldest = e;
             bool again = e >= 0 && s->times[e];
-            audit_sink_entry(a, s, streams[k].kind, json ? json->str : "", json ? json->len : 0, where);
+            audit_sink_entry(a, s, redis_streams[k].kind, json ? json->str : "", json ? json->len : 0, where);
             if (e >= 0 && e < last && !again)
                 audit_find(a, stage, "%s comes after event %" PRIu64 ", which is later", where,
                            a->first + (uint64_t)last);
@@ -192,13 +175,14 @@ static int64_t read_stream(struct audit *a, struct audit_sink *s, int k, int64_t
 
 static void redis_read(struct audit *a, struct audit_sink *s)
 {
-    const int64_t maxlen[STREAMS] = {s->settings->redis_alerts_maxlen, s->settings->redis_bars_maxlen,
-                                     s->settings->redis_anomalies_maxlen, s->settings->redis_events_maxlen};
-    for (int k = 0; k < STREAMS; k++) {
+#define X(kind, stream, field, setting) s->settings->setting,
+    const int64_t maxlen[REDIS_STREAM_COUNT] = {REDIS_STREAMS(X)};
+#undef X
+    for (int k = 0; k < REDIS_STREAM_COUNT; k++) {
         int64_t oldest = -1, entries = read_stream(a, s, k, &oldest);
         /* a stream that is full has lost its oldest: they count as there, under their own name */
         for (int64_t i = 0; entries >= maxlen[k] && i < oldest; i++)
-            if (a->event[i].kind == streams[k].kind && !s->times[i] &&
+            if (a->event[i].kind == redis_streams[k].kind && !s->times[i] &&
                 a->first + (uint64_t)i < s->cursor.offset)
                 s->times[i] = AUDIT_TRIMMED;
     }

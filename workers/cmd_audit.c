@@ -296,7 +296,7 @@ static void made(struct proof *p, uint16_t bucket, const struct msg *m, uint32_t
 static int take(struct proof *p, uint16_t bucket, const struct msg *m)
 {
     char json[EVENT_JSON_MAX];
-    if (m->type != MSG_ALERT && m->type != MSG_BAR && m->type != MSG_ANOMALY && m->type != MSG_HALT)
+    if (!outbox_is_event(m))
         return 0;
     const struct audit_name *n = &p->a->name[m->symbol];
     struct event_symbol symbol = {n->text, n->len, n->size_scale};
@@ -320,7 +320,7 @@ static int apply(struct proof *p, const struct msg *m, size_t n)
 {
     struct engine_out *out = &p->memory.out;
     for (size_t at = 0; at < n;) {
-        uint32_t span = peer_replay_span(m + at, (uint32_t)(n - at));
+        uint32_t span = msg_upto_clock(m + at, (uint32_t)(n - at));
         uint32_t done = (uint32_t)engine_apply(p->memory.engine, m + at, span, out);
         for (uint32_t k = 0; k < out->used; k += msg_slot_count(&out->slot[k]))
             if (take(p, p->a->name[out->slot[k].symbol].bucket, &out->slot[k]) < 0)

@@ -72,9 +72,26 @@ struct replay {
     uint64_t n_bars, n_alerts;
     bool has_toplist;
     struct market_list toplist;
+    struct toplist_keys keys; /* of its expression */
+    struct toplist_condition condition;
     int64_t at_ns;
-    double *at; /* of --at: RANK_VALUES by symbol */
+    struct ranked *at; /* of --at, by symbol */
 };
+
+/* What a list looks at in a symbol. */
+struct ranked {
+    double value[RANK_VALUES];
+    bool meets; /* its expression */
+};
+
+static void take_ranked(const struct replay *p, uint32_t symbol, struct ranked *r)
+{
+    const struct engine *e = p->r.memory.engine;
+    int64_t key[TOPLIST_KEYS_MAX];
+    engine_values(e, symbol, 0, RANK_VALUES, r->value);
+    engine_keys(e, symbol, RANK_VALUES, p->keys.n, key);
+    r->meets = !*p->toplist.list.expr || toplist_meets(&p->condition, key);
+}
 
 /* An anomaly or a halt, into its file. */
 static int other(struct replay *p, struct alertlog *log, const struct msg *m,
@@ -122,7 +139,7 @@ static void take_values(struct replay *p, const struct msg *clock)
     if (toplist_second(clock->event_ns) > p->at_ns || clock->symbol >= BUCKET_COUNT)
         return;
     for (uint32_t s = UINT32_MAX; (s = engine_next_symbol(e, clock->symbol, s)) != UINT32_MAX;)
-        engine_values(e, s, 0, RANK_VALUES, p->at + (size_t)s * RANK_VALUES);
+        take_ranked(p, s, &p->at[s]);
 }
 
 static int applied(void *ctx, const struct msg *m, int n, const struct engine_out *out)
@@ -155,13 +172,15 @@ static void print_toplist(struct replay *p)
     for (uint32_t i = 0, n = stream_symbol_count(p->r.stream); i < n; i++) {
         const struct source_symbol *s = stream_symbol(p->r.stream, i);
         struct toplist_row row = {.name = s->name, .name_len = s->name_len, .symbol = i};
+        struct ranked now;
         if (!replayer_wants_symbol(&p->r, s))
             continue;
-        if (p->at)
-            memcpy(row.value, p->at + (size_t)i * RANK_VALUES, sizeof row.value);
-        else
-            engine_values(p->r.memory.engine, i, 0, RANK_VALUES, row.value);
-        toplist_offer(&r, &row);
+        if (!p->at)
+            take_ranked(p, i, &now);
+        const struct ranked *x = p->at ? &p->at[i] : &now;
+        memcpy(row.value, x->value, sizeof row.value);
+        if (x->meets)
+            toplist_offer(&r, &row);
     }
     toplist_sort(&r);
     if (cli_has(a, "json"))
@@ -206,24 +225,28 @@ static int run(struct replay *p)
 static int choose_toplist(struct replay *p, const struct cli_args *a, struct metric asked[RANK_VALUES])
 {
     static struct market_list list[MARKETTAB_LISTS];
-    const char *file = a->settings.toplists_file;
-    int n = *file ? toplist_file_read(file, list, &p->r.err) : 0;
+    const char *file = a->settings.toplists_file, *expr = p->toplist.list.expr;
+    int n = *file ? toplist_file_read(file, list, &p->keys, &p->r.err) : 0;
     if (n < 0 || toplist_choose(cli_text(a, "toplist", NULL), list, n, &p->toplist, &p->r.err) < 0)
         return -1;
     toplist_metrics(&p->toplist.list, asked);
-    return 0;
+    p->keys.n = 0; /* of this list alone */
+    return !*expr || (toplist_keys_add(&p->keys, expr, &p->r.err) == 0 &&
+                      toplist_condition(&p->condition, expr, &p->keys, &p->r.err) == 0)
+               ? 0
+               : -1;
 }
 
 static int take_at(struct replay *p, const struct cli_args *a)
 {
-    size_t n = (size_t)a->settings.limits_symbols * RANK_VALUES;
+    size_t n = (size_t)a->settings.limits_symbols;
     if (cli_time(a, "at", &p->at_ns))
         return -1;
     p->at_ns = toplist_second(p->at_ns);
     if (!(p->at = malloc(n * sizeof *p->at)))
         abort();
     for (size_t i = 0; i < n; i++)
-        p->at[i] = NAN;
+        p->at[i] = (struct ranked){.value = {[RANK_VALUE] = NAN}};
     return 0;
 }
 
@@ -240,17 +263,19 @@ static int prepare(struct replay *p, const struct cli_args *a)
     p->has_toplist = cli_has(a, "toplist");
     if (!p->has_toplist && (cli_has(a, "limit") || cli_has(a, "json") || cli_has(a, "at")))
         return cli_fail(a, CLI_USAGE, "--limit, --json and --at are of --toplist, which is not there");
-    p->r.memory.asked = p->has_toplist ? RANK_VALUES : 0;
     if (p->has_toplist && choose_toplist(p, a, asked) < 0)
         return cli_fail(a, CLI_USAGE, "%s", p->r.err.text);
+    p->r.memory.asked = p->has_toplist ? RANK_VALUES + p->keys.n : 0;
     if (cli_has(a, "at") && take_at(p, a) < 0)
         return CLI_USAGE;
     int code =
         replayer_open(&p->r, a, cli_text(a, "rules", NULL), a->positional, (unsigned)a->positional_count);
     if (code != CLI_OK)
         return code;
-    if (p->has_toplist)
+    if (p->has_toplist) {
         engine_ask(p->r.memory.engine, asked, RANK_VALUES);
+        engine_ask(p->r.memory.engine, p->keys.metric, p->keys.n);
+    }
     p->r.ctx = p;
     p->r.applied = applied;
     p->r.before = p->at ? before_each : NULL; /* one record at a time */

@@ -85,6 +85,7 @@ struct supervisor {
     const struct cli_args *args;
     struct settings settings;
     struct run_options options;
+    struct toplist_keys toplist_keys; /* that users' lists name */
     struct instance in;
     struct child child[CHILDREN_MAX];
     unsigned n;
@@ -129,7 +130,7 @@ static int parse_speed(const struct cli_args *a, double *speed)
 }
 
 /* A file that is no good is told at the start; later it only leaves users' lists as they were. */
-static int check_toplists(const struct cli_args *a)
+static int read_toplists(const struct cli_args *a, struct toplist_keys *keys)
 {
     const struct settings *s = &a->settings;
     struct error err;
@@ -138,14 +139,14 @@ static int check_toplists(const struct cli_args *a)
     if (s->toplists_enabled && *s->toplists_file && !cli_has(a, "role")) {
         if (!(list = calloc(MARKETTAB_LISTS, sizeof *list)))
             abort();
-        n = toplist_file_read(s->toplists_file, list, &err);
+        n = toplist_file_read(s->toplists_file, list, keys, &err);
     }
     free(list);
     return n < 0 ? cli_fail(a, -1, "%s", err.text) : 0;
 }
 
 static int options_from(const struct cli_args *a, struct settings *settings, struct run_options *o,
-                        const char **sources)
+                        const char **sources, struct toplist_keys *keys)
 {
     unsigned n = 0;
     while (n < 64 && (sources[n] = cli_nth(a, "source", (int)n)))
@@ -161,7 +162,7 @@ static int options_from(const struct cli_args *a, struct settings *settings, str
             a, CLI_USAGE,
             "--attributes: a capture brings its own to an instance; replay and backtest take others");
     *settings = a->settings;
-    if (check_toplists(a) < 0)
+    if (read_toplists(a, keys) < 0)
         return CLI_USAGE;
     settings->run_scanners = cli_number(a, "scanners", settings->run_scanners);
     *o = (struct run_options){.dir = cli_text(a, "dir", NULL),
@@ -416,7 +417,8 @@ static int create(struct supervisor *s)
                                  .staging_bytes = (uint64_t)set->journal_staging_mb << 20,
                                  .buckets = (uint32_t)set->rings_bucket_table,
                                  .market = market_for(s),
-                                 .scans = set->scans_enabled};
+                                 .scans = set->scans_enabled,
+                                 .toplist_keys = s->toplist_keys.n};
     static const enum page_policy pages[] = {PAGES_AUTO, PAGES_HUGE, PAGES_NORMAL};
     struct error warning = {""}, err;
     if (!t)
@@ -436,6 +438,9 @@ static int create(struct supervisor *s)
     s->in.counters = workspace_counters(s->in.ws, ROLE_SUPERVISOR, 0);
     s->in.heartbeat = (uint32_t)topology_role(workspace_topology(s->in.ws), ROLE_SUPERVISOR, 0);
     s->in.control->until_end = cli_has(s->args, "until-end");
+    struct markettab *shown = workspace_markettab(s->in.ws);
+    if (shown)
+        markettab_set_keys(shown, &s->toplist_keys);
     if (warning.text[0])
         instance_log(&s->in, SET_LOG_LEVEL_WARN, "%s", warning.text);
     return CLI_OK;
@@ -523,7 +528,7 @@ int cmd_run(const struct cli_args *args)
     static struct supervisor s;
     static const char *sources[65];
     s.args = args;
-    int code = options_from(args, &s.settings, &s.options, sources);
+    int code = options_from(args, &s.settings, &s.options, sources, &s.toplist_keys);
     if (code)
         return code;
     const char *role = cli_text(args, "role", NULL);

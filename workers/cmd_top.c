@@ -32,7 +32,8 @@ enum {
     COLUMNS = 110, /* of the plain text; a terminal's own width otherwise */
     ALERTS_KEPT = 64,
     ALERTS_SHOWN = 8,
-    RULES_ONCE = 12, /* rules and alerts of a plain screen */
+    RULES_ONCE = 12,      /* rules and alerts of a plain screen */
+    REVISED_COLUMNS = 20, /* of rules, where there is room for them */
     LINES_MAX = 1024,
 };
 
@@ -345,6 +346,16 @@ static void show_disk(struct screen *s, const struct top *t)
          rate(t, p0[PUBLISHER_OUTBOX_COMMITS], p[PUBLISHER_OUTBOX_COMMITS]));
 }
 
+/* Those that were revised or withdrawn have fired before. */
+static void show_fired(struct screen *s, const struct top *t)
+{
+    const struct observe_sample *n = t->now;
+    char a[3][OBSERVE_TEXT_MAX];
+    LINE(s, STYLE_PLAIN, "FIRED    %s alerts, %.0f/s   %s revised, %s withdrawn",
+         observe_count(n->alerts, a[0]), rate(t, t->before->alerts, n->alerts),
+         observe_count(n->alerts_revised, a[1]), observe_count(n->alerts_withdrawn, a[2]));
+}
+
 static void show_latency(struct screen *s, const struct top *t)
 {
     const struct histogram_copy *h = &t->now->latency;
@@ -400,19 +411,26 @@ static void show_rules(struct screen *s, struct top *t, unsigned room, bool keys
     uint32_t most = t->n_rules > room ? t->n_rules - room : 0;
     t->scroll = t->scroll < most ? t->scroll : most;
     uint32_t end = t->n_rules - t->scroll > room ? t->scroll + room : t->n_rules;
-    unsigned name = columns > COLUMNS + 16 ? 36 : columns - COLUMNS + 20;
-    LINE(s, STYLE_HEADING, "%-16s %-*s %11s %10s %9s %10s %9s %8s %9s", "RULE", (int)name, "NAME",
-         "EVALUATED", "TRUE", "WARM-UP", "COOLDOWN", "SESSION", "HALT", "FIRED");
+    bool wide = columns >= COLUMNS + REVISED_COLUMNS;
+    unsigned name = columns - COLUMNS - (wide ? REVISED_COLUMNS : 0);
+    name = name > 16 ? 36 : 20 + name;
+    LINE(s, STYLE_HEADING, "%-16s %-*s %11s %10s %9s %10s %9s %8s %9s%s", "RULE", (int)name, "NAME",
+         "EVALUATED", "TRUE", "WARM-UP", "COOLDOWN", "SESSION", "HALT", "FIRED",
+         wide ? "  REVISED  WITHDRAWN" : "");
     for (uint32_t i = t->scroll; i < end; i++) {
         const struct observe_rule *r = t->rule[i];
-        char n[7][OBSERVE_TEXT_MAX];
+        char n[9][OBSERVE_TEXT_MAX];
         observe_column(&s->text, r->id, 16);
         text_append(&s->text, " ", 1);
         observe_column(&s->text, r->name, name);
-        LINE(s, STYLE_PLAIN, " %11s %10s %9s %10s %9s %8s %9s", observe_count(r->stats.evaluated, n[0]),
-             observe_count(r->stats.truths, n[1]), observe_count(r->stats.held_warmup, n[2]),
-             observe_count(r->stats.held_cooldown, n[3]), observe_count(r->stats.held_session, n[4]),
-             observe_count(r->stats.held_halt, n[5]), observe_count(r->stats.fired, n[6]));
+        text_printf(&s->text, " %11s %10s %9s %10s %9s %8s %9s", observe_count(r->stats.evaluated, n[0]),
+                    observe_count(r->stats.truths, n[1]), observe_count(r->stats.held_warmup, n[2]),
+                    observe_count(r->stats.held_cooldown, n[3]), observe_count(r->stats.held_session, n[4]),
+                    observe_count(r->stats.held_halt, n[5]), observe_count(r->stats.fired, n[6]));
+        if (wide)
+            text_printf(&s->text, " %8s %10s", observe_count(r->stats.revised, n[7]),
+                        observe_count(r->stats.withdrawn, n[8]));
+        end_line(s, STYLE_PLAIN);
     }
     if (keys)
         LINE(s, STYLE_PLAIN, "  %u to %u of %u by %s   up, down, page: scroll   s: sort   q: quit",
@@ -449,6 +467,7 @@ static void show(struct screen *s, struct top *t, unsigned rows, unsigned column
         show_rings(s, t);
         end_line(s, STYLE_PLAIN);
         show_disk(s, t);
+        show_fired(s, t);
         show_latency(s, t);
         show_error(s, t, columns);
         end_line(s, STYLE_PLAIN);

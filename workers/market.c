@@ -28,7 +28,8 @@ struct market {
     struct ring_consumer clocks;
     struct ring_consumer values[ROUTE_SCANNERS_MAX];
     struct symtab *symtab;
-    double *value;                    /* rows of TOPLIST_COLUMNS, by symbol */
+    uint32_t columns;                 /* of a row */
+    double *value;                    /* rows, by symbol */
     uint64_t clock_seq[BUCKET_COUNT]; /* the last message that a block is owed for */
     uint64_t block_seq[BUCKET_COUNT]; /* … and whose it is that we have */
     uint64_t lost_seq;                /* messages up to it may be missing in our ring */
@@ -102,10 +103,10 @@ static int take_clocks(struct market *m)
 
 static void take_row(struct market *m, const struct msg *x)
 {
-    if (x->symbol >= markettab_rows_max(m->shown) ||
-        msg_slot_count(x) < msg_slots(TOPLIST_COLUMNS * sizeof(double)))
+    size_t bytes = m->columns * sizeof(double);
+    if (x->symbol >= markettab_rows_max(m->shown) || msg_slot_count(x) < msg_slots(bytes))
         return;
-    msg_get(x, 0, m->value + (size_t)x->symbol * TOPLIST_COLUMNS, TOPLIST_COLUMNS * sizeof(double));
+    msg_get(x, 0, m->value + (size_t)x->symbol * m->columns, bytes);
     counter_add(m->in.counters, MARKET_VALUES, 1);
 }
 
@@ -266,8 +267,9 @@ static void read_lists(struct market *m)
     static struct market_list list[MARKETTAB_LISTS];
     struct error err;
     const char *file = m->in.settings->toplists_file;
-    int n = *file ? toplist_file_read(file, list, &err) : 0;
-    if (n < 0) {
+    struct toplist_keys named, kept;
+    int n = *file ? toplist_file_read(file, list, &named, &err) : 0;
+    if (n < 0 || markettab_keys(m->shown, &kept) < 0 || toplist_file_check(file, list, n, &kept, &err) < 0) {
         instance_log(&m->in, SET_LOG_LEVEL_ERROR, "%s; users' toplists stay as they were", err.text);
         counter_add(m->in.counters, MARKET_LISTS_REFUSED, 1);
         return;
@@ -316,7 +318,8 @@ static int open_toplists(struct market *m)
             return 1;
     m->symtab = workspace_symtab(in->ws);
     m->shown = workspace_markettab(in->ws);
-    size_t values = (size_t)markettab_rows_max(m->shown) * TOPLIST_COLUMNS;
+    m->columns = markettab_columns(m->shown);
+    size_t values = (size_t)markettab_rows_max(m->shown) * m->columns;
     m->value = malloc(values * sizeof *m->value);
     if (!m->value)
         abort();

@@ -104,7 +104,7 @@ static void read_ring_sides(const struct workspace *ws, struct observe_ring *r)
                       : scanner[SCANNER_ENGINE_bars] + scanner[SCANNER_ENGINE_revisions] +
                             scanner[SCANNER_ENGINE_alerts] + scanner[SCANNER_ENGINE_alerts_revised] +
                             scanner[SCANNER_ENGINE_alerts_withdrawn] + scanner[SCANNER_ENGINE_halts] +
-                            scanner[SCANNER_ENGINE_resumptions];
+                            scanner[SCANNER_ENGINE_resumptions] + scanner[SCANNER_ENGINE_anomalies];
 }
 
 static void read_rings(const struct workspace *ws, struct observe_sample *s)
@@ -155,6 +155,9 @@ static void read_progress(const struct workspace *ws, struct observe_sample *s)
             s->applied_seq = c[SCANNER_APPLIED_SEQ];
         if ((int64_t)c[SCANNER_EVENT_TIME_NS] > s->applied_ns)
             s->applied_ns = (int64_t)c[SCANNER_EVENT_TIME_NS];
+        s->alerts += c[SCANNER_ENGINE_alerts];
+        s->alerts_revised += c[SCANNER_ENGINE_alerts_revised];
+        s->alerts_withdrawn += c[SCANNER_ENGINE_alerts_withdrawn];
     }
 }
 

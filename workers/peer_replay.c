@@ -28,14 +28,6 @@ void peer_replay_free(struct peer_replay *r)
     free(r);
 }
 
-uint32_t peer_replay_span(const struct msg *m, uint32_t n)
-{
-    for (uint32_t at = 0; at < n; at += msg_slot_count(&m[at]))
-        if (m[at].type == MSG_CLOCK)
-            return at + 1;
-    return n;
-}
-
 static const char *name_of(void *ctx, uint32_t symbol)
 {
     return ((const struct peer_replay *)ctx)->name[symbol];

@@ -348,9 +348,7 @@ static int take_ring(struct publisher *p, uint32_t k)
             if (m[at].type == MSG_END) {
                 p->ends += !p->ended[k];
                 p->ended[k] = true;
-            } else if ((m[at].type == MSG_ALERT || m[at].type == MSG_BAR || m[at].type == MSG_ANOMALY ||
-                        m[at].type == MSG_HALT) &&
-                       !take(p, k, &m[at])) {
+            } else if (outbox_is_event(&m[at]) && !take(p, k, &m[at])) {
                 break;
             }
             at += msg_slot_count(&m[at]);

@@ -73,7 +73,7 @@ static int apply(struct replayer *r, const struct msg *m, int n)
         if (r->stop)
             return 0;
         if (r->peers)
-            upto = (int)peer_replay_span(m + at, (uint32_t)upto);
+            upto = (int)msg_upto_clock(m + at, (uint32_t)upto);
         int done = (int)engine_apply(r->memory.engine, m + at, (size_t)upto, out);
         if (r->applied && r->applied(r->ctx, m + at, done, out) < 0)
             return -1;

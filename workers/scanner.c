@@ -200,7 +200,7 @@ static uint32_t apply(struct scanner *s, const struct msg *m, uint32_t n)
 /* With peers, spans end with their first CLOCK. */
 static uint32_t span(const struct scanner *s, const struct msg *m, uint32_t n)
 {
-    return s->values || s->peers ? values_span(m, n) : n;
+    return s->values || s->peers ? msg_upto_clock(m, n) : n;
 }
 
 /* m[0..done) was applied: what there is to tell of it goes, or waits for room. */
@@ -528,7 +528,7 @@ static int open_scanner(struct instance *in)
     struct ring *events = ticks ? ring_join(event_mem, bytes, &err) : NULL;
     s->stats = stats;
     s->scans = workspace_valuetab(in->ws);
-    s->memory.asked = (instance_has_toplists(in) ? TOPLIST_COLUMNS : 0) + (s->scans ? SCAN_COLUMNS : 0);
+    s->memory.asked = (instance_has_toplists(in) ? values_asked(in) : 0) + (s->scans ? SCAN_COLUMNS : 0);
     if (!events || ring_producer_join(&s->events, events, &err) < 0 ||
         engine_memory_open(&s->memory, in->settings, stats, &err) < 0 ||
         (instance_has_peers(in) && !(s->peers = peer_blocks_open(in, &err))) ||

@@ -2,8 +2,14 @@
 
 #include <stdlib.h>
 
-enum { COLUMN_BYTES = TOPLIST_COLUMNS * sizeof(double) };
-_Static_assert((int)COLUMN_BYTES <= (int)MSG_PAYLOAD_MAX, "a symbol's columns are one record");
+enum { COLUMN_BYTES = TOPLIST_COLUMNS * sizeof(double), KEY_BYTES = sizeof(int64_t) };
+_Static_assert((int)COLUMN_BYTES + TOPLIST_KEYS_MAX * (int)KEY_BYTES <= (int)MSG_PAYLOAD_MAX,
+               "a symbol's columns are one record");
+
+uint32_t values_asked(const struct instance *in)
+{
+    return markettab_columns(workspace_markettab(in->ws));
+}
 
 struct values *values_open(struct instance *in, struct engine *e, struct error *err)
 {
@@ -18,9 +24,15 @@ struct values *values_open(struct instance *in, struct engine *e, struct error *
         free(v);
         return NULL;
     }
+    if (markettab_keys(workspace_markettab(in->ws), &v->keys) < 0) {
+        error_set(err, "toplists: the workspace names what is no metric; restart the instance");
+        free(v);
+        return NULL;
+    }
     v->in = in;
     toplist_columns(metric);
     v->first = engine_ask(e, metric, TOPLIST_COLUMNS);
+    v->first_key = engine_ask(e, v->keys.metric, v->keys.n);
     v->symbol = UINT32_MAX;
     return v;
 }
@@ -30,22 +42,17 @@ void values_close(struct values *v)
     free(v);
 }
 
-uint32_t values_span(const struct msg *m, uint32_t n)
-{
-    for (uint32_t at = 0; at < n; at += msg_slot_count(&m[at]))
-        if (m[at].type == MSG_CLOCK)
-            return at + 1;
-    return n;
-}
-
 static int put_symbol(struct values *v, const struct engine *e, uint32_t symbol, uint64_t seq,
                       int64_t event_ns, uint16_t flags)
 {
     struct msg m[MSG_SLOTS_MAX];
     double value[TOPLIST_COLUMNS];
+    int64_t key[TOPLIST_KEYS_MAX];
     engine_values(e, symbol, v->first, TOPLIST_COLUMNS, value);
-    msg_begin(m, MSG_VALUES, symbol, COLUMN_BYTES);
+    engine_keys(e, symbol, v->first_key, v->keys.n, key);
+    msg_begin(m, MSG_VALUES, symbol, COLUMN_BYTES + v->keys.n * KEY_BYTES);
     msg_put(m, 0, value, COLUMN_BYTES);
+    msg_put(m, COLUMN_BYTES, key, v->keys.n * KEY_BYTES);
     msg_set_seq(m, seq);
     m->event_ns = event_ns;
     m->flags |= flags;

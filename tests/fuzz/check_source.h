@@ -16,6 +16,8 @@ static void check_tick(const struct source *s, const struct msg *m)
     assert((m->flags & ~MSG_F_RECV_TIME) == 0 && msg_slot_count(m) == 1);
     if (m->type == MSG_TRADE)
         assert(m->trade.price_e9 > 0);
+    else if (m->type == MSG_STATUS)
+        assert(m->status.kind < STATUS_KINDS);
     else
         assert(m->type == MSG_QUOTE && m->quote.bid_e9 > 0 && m->quote.ask_e9 > 0);
 }

@@ -33,17 +33,23 @@ def mapping(version, id, name):
     return record(0x16, 80 if version == 1 else 176, body, id=id)
 
 
+def status(action, reason=0, ts=AT, id=7):
+    return record(0x12, 40, struct.pack("<QHHHccc", AT + 5, action, reason, 0, b"N", b"Y", b"~"), id=id, ts=ts)
+
+
 names = [("AAA", [(20231101, 20231201, "7")]), ("BBB", [(20231101, 20231114, "8"), (20231114, 20240101, "9")])]
 ticks = [tick(0), tick(1), tick(1, b"A"), tick(1, b"R"), tick(1, b"A", bid=NONE), tick(1, b"M", flags=4), tick(0xB1, b"C"),
          tick(0xC0, b"\0"), tick(0xC3, b"\0"), tick(0xC2), tick(0, id=9), tick(0, id=5), tick(0, price=NONE), tick(0, price=-1),
          tick(0, size=2**32 - 1), tick(0, ts=2**64 - 1), tick(0, b"x")]
 others = [record(r, 16 + 8 * i) for i, r in enumerate((0x0A, 0x11, 0x12, 0x13, 0x14, 0x15, 0x17, 0x18, 0x20, 0x21, 0xA0, 0x77))]
+halts = [status(a, r) for a, r in ((8, 50), (9, 0), (7, 1), (10, 999), (14, 0), (15, 0), (77, 0))] + [status(8, ts=2**64 - 1), status(8, id=5)]
 good = metadata(2, names) + b"".join(ticks)
 live = [mapping(3, 7, "LIVE"), tick(0), mapping(3, 7, "OTHER"), tick(0), mapping(3, 8, "")]
 files = {f"v{v}": metadata(v, names) + b"".join(ticks + others) + mapping(v, 5, "NEW") + tick(0, id=5) for v in (1, 2, 3)}
 files |= {
     "live": metadata(3, [], (255, 0)) + b"".join(live),
     "ts_out": metadata(3, names, ts_out=1) + tick(0, more=8) + tick(1, b"A", more=8) + tick(0),
+    "status": metadata(3, names) + b"".join(halts) + tick(0) + record(0x12, 48),
     "inverse": metadata(2, [("7", [(20231101, 20231201, "AAA")])], (0, 1)) + tick(0),
     "no_id": metadata(2, names, (1, 1)),
     "cut": good[:-7],

@@ -27,6 +27,7 @@ for file in sys.argv[1:]:
         row["flags"] = int(getattr(r, "flags", 0) or 0)
         row["book"] = [r.levels[0].bid_px, r.levels[0].ask_px] if getattr(r, "levels", None) else []
         row["name"] = getattr(r, "stype_out_symbol", "")
+        row["action_name"] = getattr(r.action, "name", "") if hasattr(r, "action") else ""
         rows.append(row)
     maps = {s: [[str(i["start_date"]), str(i["end_date"]), i["symbol"]] for i in v] for s, v in meta.mappings.items()}
     print(json.dumps({"start": meta.start, "end": meta.end, "maps": maps, "records": rows}))
@@ -85,7 +86,7 @@ ok(open(path("run.csv")).read() == open(path("bars.csv")).read(), "run writes th
 
 
 def expected(file):
-    """What the library's records should become: messages, skipped, symbols of ticks."""
+    """What the library's records should become: messages, skipped, symbols of messages."""
     undefined = 2**63 - 1
     ticks, skipped, symbols, live = collections.Counter(), collections.Counter(), set(), {}
     for r in file["records"]:
@@ -94,13 +95,18 @@ def expected(file):
             live[r["instrument_id"]] = r["name"]
         kind = "definition" if kind == "instrument-def" else kind  # the schema's name
         used = kind in ("mbp-0", "mbp-1", "cmbp-1", "tcbbo", "bbo-1s", "bbo-1m", "cbbo-1s", "cbbo-1m")
+        if kind == "status":
+            status = r["action_name"].lower().replace("_", "-")
+            status = next((short for short in ("new-price", "not-available") if status.startswith(short)), status)
+            used = status in ("halt", "pause", "suspend", "trading")
+            kind = f"status {status}"
         if not used:
             skipped[kind] += 1
             continue
-        if action != "T" and (undefined in r["book"]):
+        if not kind.startswith("status") and action != "T" and (undefined in r["book"]):
             skipped[f"{kind} one-sided"] += 1
             continue
-        ticks["trade" if action == "T" else "quote"] += 1
+        ticks["status" if kind.startswith("status") else "trade" if action == "T" else "quote"] += 1
         day = time.strftime("%Y-%m-%d", time.gmtime(r["ts_recv"] // 10**9))
         symbols |= {live.get(r["instrument_id"]) or next(s for s, v in file["maps"].items() for a, b, i in v if a <= day < b and int(i) == r["instrument_id"])}
     return ticks, dict(skipped), symbols
@@ -124,11 +130,45 @@ for file, have in zip(samples, theirs(*samples)):
     found = symbol_names(path("m.raw")) if s else None
     records += len(have["records"])
     kinds |= set(skipped) | set(ticks)
-    if not s or (s["rows"], s["messages"]["trade"], s["messages"]["quote"], s["skipped"], s["rejected"], found) != \
-            (len(have["records"]), ticks["trade"], ticks["quote"], skipped, {}, symbols):
+    if not s or (s["rows"], s["messages"]["trade"], s["messages"]["quote"], s["messages"].get("status", 0), s["skipped"], s["rejected"], found) != \
+            (len(have["records"]), ticks["trade"], ticks["quote"], ticks["status"], skipped, {}, symbols):
         wrong.append(f"{os.path.basename(file)}: {s or p.stderr}\n   {ticks} {skipped} {symbols} {found}")
 ok(not wrong, f"{len(samples)} samples, {records} records: every one is a tick or skipped by kind, as the library reads them", "\n".join(wrong))
-ok({"trade", "quote", "mbo", "mbp-10", "definition", "ohlcv-1m", "symbol-mapping", "statistics", "status", "imbalance"} <= kinds, "of every kind", kinds)
+ok({"trade", "quote", "mbo", "mbp-10", "definition", "ohlcv-1m", "symbol-mapping", "statistics", "status", "status pre-open", "imbalance"} <= kinds, "of every kind", kinds)
+
+# Halts: every action and reason of the library, written by it.
+WRITER = """
+import sys, databento_dbn as dbn
+at = 1609163400 * 10**9
+meta = dbn.Metadata(dataset="XNAS.ITCH", start=at, stype_in=dbn.SType.RAW_SYMBOL, stype_out=dbn.SType.INSTRUMENT_ID, schema=dbn.Schema.STATUS,
+                    symbols=["ESH1"], partial=[], not_found=[], mappings=[])
+out = open(sys.argv[1], "wb")
+out.write(meta.encode())
+out.write(bytes(dbn.SymbolMappingMsg(1, 5482, at, dbn.SType.RAW_SYMBOL, "ESH1", dbn.SType.RAW_SYMBOL, "ESH1", at, at)))
+out.write(bytes(dbn.TradeMsg(1, 5482, at, 100 * 10**9, 5, dbn.Action.TRADE, dbn.Side.NONE, 0, at)))
+for action in sorted(dbn.StatusAction.variants(), key=lambda a: a == dbn.StatusAction.TRADING):
+    for reason in dbn.StatusReason.variants():
+        at += 10**9
+        out.write(bytes(dbn.StatusMsg(1, 5482, at, at + 7, action, reason, dbn.TradingEvent.NONE)))
+        print(at, action.name, reason.name)
+"""
+written = subprocess.run([python, "-c", WRITER, path("halts.dbn")], capture_output=True, text=True)
+ok(written.returncode == 0, "the library writes a file of halts", written.stderr)
+halted, want, said = False, [], {}
+for line in written.stdout.splitlines():
+    at, action, reason = line.split()
+    now = True if action in ("HALT", "PAUSE", "SUSPEND") else False if action == "TRADING" else halted
+    if now != halted:
+        want.append((int(at), "halted" if now else "resumed", action, reason))
+    halted = now
+ringtape("replay", f"dbn:{path('halts.dbn')}", "--rules", none, "--halts", path("halts.jsonl"), "--summary", path("s.json"))
+got = [json.loads(line) for line in open(path("halts.jsonl"))]
+stamp = lambda ns: time.strftime("%Y-%m-%dT%H:%M:%S.", time.gmtime(ns // 10**9)) + f"{ns % 10**9:09}Z"
+ok([(h["symbol"], h["timestamp"], h["type"]) for h in got] == [("ESH1", stamp(at), kind) for at, kind, _, _ in want] and [h["reason"] for h in got] == ["halt", ""],
+   "a halt and its end are events", got)
+s, each = json.load(open(path("s.json"))), len(written.stdout.splitlines()) // 16
+ok(s["messages"]["status"] == 4 * each and sum(s["skipped"].values()) == 12 * each + 1 and len(s["skipped"]) == 13 and not s["rejected"],
+   f"of {16 * each} records of 16 actions four become a message, the others are skipped by name", s)
 
 # What has no metadata, or is of before DBN, is refused by name.
 for ending, says in ((".dbz", "legacy DBZ"), (".frag", "a fragment"), (".frag.zst", "a fragment")):

@@ -13,9 +13,12 @@ USERS = write("lists.json", json.dumps([
      "filters": {"price_max": 50, "min_volume": 20000}},
     {"id": "nyse", "metric": "change_pct", "time_window": "5m", "filters": {"exchange": "NYSE", "market_cap_min": 1e9, "market_cap_max": 5e9}},
     {"id": "overbought", "user_id": "ann", "metric": "rsi", "time_window": "1m"},
+    {"id": "dips", "metric": "volume", "time_window": "5m", "filters": {"price_min": 5, "expr":
+     'rsi(14)@1m < 30 and vwap(5m) > price and (ask - bid < 0.001 * price or exchange == "NYSE") and not halted'}},
+    {"id": "not-known", "metric": "volume", "time_window": "5m", "filters": {"expr": "not change_pct_20d > 0 or volume_5m > 100"}},
     {"id": "cheap", "user_id": "bob", "metric": "change_pct", "time_window": "1m", "sort_order": "asc", "enabled": False}]))
 ON += ["--set", f"toplists.file={USERS}"]
-LISTS += ["ann:cheap", "bob:cheap", "nyse"]
+LISTS += ["ann:cheap", "bob:cheap", "nyse", "dips", "not-known"]
 OF = {f"SIM{i:04}": (["NYSE", "OTC", ""][i % 3], i * 5e7 if i % 7 else "") for i in range(1, 280)}
 os.environ["RINGTAPE_SYMBOLS_ATTRIBUTES"] = write("attributes.csv", "symbol,exchange,market_cap\n" + "".join(f"{s},{e},{c}\n" for s, (e, c) in OF.items()))
 
@@ -54,6 +57,8 @@ want = alerts(log)
 at_end = {n: replayed(SIM, n) for n in LISTS}
 ok(all(len(at_end[n]["rankings"]) > 5 for n in LISTS), "there are ranks to compare", {n: len(r["rankings"]) for n, r in at_end.items()})
 inside = {r["symbol"] for r in at_end["nyse"]["rankings"]}
+dips = [r["metadata"]["price"] for r in at_end["dips"]["rankings"]]
+ok(5 < len(dips) < 30 and min(dips) >= 5, f"an expression lets in {len(dips)} of 300 symbols", dips)
 ok(inside <= {s for s, (e, c) in OF.items() if e == "NYSE" and c and 1e9 <= c <= 5e9}, "filters of attributes", inside)
 
 seen = {}  # (list, second) -> ranks
@@ -145,9 +150,18 @@ with open(USERS, "w") as f:
 p.send_signal(signal.SIGHUP)
 ok(wait_for(lambda: shown(d, "late")), "SIGHUP reads users' lists again")
 with open(USERS, "w") as f:
+    f.write('[{"id":"later","metric":"rsi","time_window":"1m","filters":{"expr":"price > 5 and rsi(14)@1m < 70"}}]')
+p.send_signal(signal.SIGHUP)
+ok(wait_for(lambda: shown(d, "later")) and not shown(d, "late"), "with an expression of metrics that are kept")
+with open(USERS, "w") as f:
+    f.write('[{"id":"latest","metric":"rsi","time_window":"1m","filters":{"expr":"price > 5 and rsi(15)@1m < 60"}}]')
+p.send_signal(signal.SIGHUP)
+ok(wait_for(lambda: "found rsi(15)@1m, which the instance was not asked to keep" in open(path("run.log")).read()) and shown(d, "later"),
+   "of others it is named, and changes nothing")
+with open(USERS, "w") as f:
     f.write('[{"id":"late","metric":"rsi","time_windw":"1m"}]')
 p.send_signal(signal.SIGHUP)
-ok(wait_for(lambda: "time_windw" in open(path("run.log")).read()) and shown(d, "late"), "a file that is no good is named, and changes nothing")
+ok(wait_for(lambda: "time_windw" in open(path("run.log")).read()) and shown(d, "later"), "a file that is no good is named, and changes nothing")
 stop(p)
 bad = subprocess.run([BIN, "run", "--source", SIM, "--dir", new_dir(), *ON], capture_output=True, text=True)
 ok(bad.returncode == 2 and "time_window" in bad.stderr, "but nothing starts with it", bad.stderr)

@@ -6,6 +6,8 @@ need_redis()
 SIM = "sim:symbols=120,seed=6,start=2026-03-02T09:25:00-05:00,minutes=20,rate=300"
 USERS = write("lists.json", json.dumps([
     {"id": "cheap", "user_id": "ann", "metric": "volume", "time_window": "5m", "filters": {"price_max": 60}},
+    {"id": "weak", "user_id": "bob", "metric": "volume", "time_window": "5m",
+     "filters": {"expr": "rsi(14)@1m < 45 or price < vwap(15m) and not price > 60"}},
     {"id": "off", "user_id": "ann", "metric": "volume", "time_window": "5m", "enabled": False}]))
 SET = ["--set", "toplists.enabled=true", "--set", f"toplists.file={USERS}", "--set", "toplists.depth=10", "--set", "toplists.interval_ms=100"]
 
@@ -37,6 +39,8 @@ try:
     ok(best == list(ranks("gainers_5m", 5)), "its highest are the gainers, in order", best)
     got = redis("ZREVRANGE", "toplist:user:ann:cheap", "0", "-1")
     ok(got == list(ranks("ann:cheap", 10)) and len(got) == 10, "a user's list", got)
+    got = redis("ZREVRANGE", "toplist:user:bob:weak", "0", "-1")
+    ok(got and got == list(ranks("weak", 10)) and got != list(ranks("volume_5m", 10)), "one with an expression", got)
     ok(redis("EXISTS", "toplist:user:ann:off") == 0, "none that is switched off")
     ok(not [k for k in redis("KEYS", "toplist:*") if k.endswith(":next")], "nothing half made is left")
     p.send_signal(signal.SIGTERM)

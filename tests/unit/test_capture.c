@@ -4,6 +4,7 @@
 #include "net/journal.h"
 #include "net/source.h"
 #include "workers/cmd_capture.h"
+#include "tests/unit/temp_dir.h"
 
 #include <inttypes.h>
 #include <jansson.h>
@@ -14,32 +15,10 @@
 #include <unistd.h>
 #include <cmocka.h>
 
-static char dir[64];
 static struct error err;
 static const struct source_config config = {.symbols_max = 100};
 static const char *const names[] = {"SPY", "BTCUSDT.P", "GÜNTHER"};
 enum { BASE_S = 1700000000 };
-
-static void run(const char *format, const char *a)
-{
-    char command[256];
-    snprintf(command, sizeof command, format, a, a);
-    assert_int_equal(system(command), 0);
-}
-
-static int make_dir(void **state)
-{
-    (void)state;
-    snprintf(dir, sizeof dir, "/tmp/captureXXXXXX");
-    return mkdtemp(dir) ? 0 : -1;
-}
-
-static int remove_dir(void **state)
-{
-    (void)state;
-    run("rm -rf %s", dir);
-    return 0;
-}
 
 static uint32_t make_symbol(struct msg *m, uint32_t id)
 {
@@ -297,7 +276,7 @@ static void damage_is_told(void **state)
     assert_int_equal(CAPTURE("info", dir, "--json"), CLI_DAMAGED);
     assert_non_null(strstr(output, "\"damaged\":true"));
     assert_non_null(strstr(errors, "00000000000000000002.rtj: damaged at offset"));
-    run("rm %s/00000000000000000001.rtj %s/00000000000000000002.rtj", dir);
+    run("rm %s/00000000000000000001.rtj %s/00000000000000000002.rtj", dir, dir);
     assert_int_equal(CAPTURE("cat", dir, "--types", "trade", "--symbols", "SPY"), CLI_OK);
     assert_true(lines() > 10); /* its name is in force there */
 }

@@ -2,6 +2,7 @@
  * repeats a run. */
 #include "core/bucket.h"
 #include "net/feed.h"
+#include "tests/unit/temp_dir.h"
 
 #include <inttypes.h>
 #include <setjmp.h>
@@ -23,7 +24,6 @@ struct row {
     int64_t price; /* tells rows apart */
 };
 
-static char dir[64];
 static uint64_t seed;
 static struct error err;
 
@@ -31,21 +31,6 @@ static uint64_t next_random(void)
 {
     seed = seed * UINT64_C(6364136223846793005) + UINT64_C(1442695040888963407);
     return seed >> 33;
-}
-
-static int make_dir(void **state)
-{
-    (void)state;
-    snprintf(dir, sizeof dir, "/tmp/conflateXXXXXX");
-    return mkdtemp(dir) ? 0 : -1;
-}
-
-static int remove_dir(void **state)
-{
-    (void)state;
-    char command[128];
-    snprintf(command, sizeof command, "rm -rf %s", dir);
-    return system(command);
 }
 
 /* csv:FILE of the rows, in spec. */

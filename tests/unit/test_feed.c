@@ -4,6 +4,7 @@
 #include "core/bucket.h"
 #include "net/history.h"
 #include "net/journal.h"
+#include "tests/unit/temp_dir.h"
 
 #include <inttypes.h>
 #include <setjmp.h>
@@ -21,26 +22,10 @@
 #define HEADER   "recv_ns,ts_ns,symbol,price,size\n"
 enum { OUT_MAX = 1 << 16, FILES = 6 };
 
-static char dir[64];
 static struct msg out[OUT_MAX];
 static int out_n;
 static char spec[FILES][96]; /* kind:PATH of each source */
 static struct error err;
-
-static int make_dir(void **state)
-{
-    (void)state;
-    snprintf(dir, sizeof dir, "/tmp/feedXXXXXX");
-    return mkdtemp(dir) ? 0 : -1;
-}
-
-static int remove_dir(void **state)
-{
-    (void)state;
-    char command[128];
-    snprintf(command, sizeof command, "rm -rf %s", dir);
-    return system(command);
-}
 
 static const char *path_of(int file, const char *suffix)
 {

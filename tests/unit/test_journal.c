@@ -2,6 +2,7 @@
  * repeats a run. */
 #include "net/journal.h"
 #include "net/journal_format.h"
+#include "tests/unit/temp_dir.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -22,7 +23,6 @@
 #include <cmocka.h>
 
 enum { SLOTS_MAX = 60000, STAGING = 1 << 18 };
-static char dir[64];
 static struct error err;
 static uint64_t seed;
 static struct msg got[SLOTS_MAX];
@@ -91,31 +91,6 @@ int fsync(int fd)
     struct stat st;
     assert_int_equal(fstat(fd, &st), 0);
     return S_ISDIR(st.st_mode) ? (int)syscall(SYS_fsync, fd) : fdatasync(fd);
-}
-
-static void run(const char *format, ...)
-{
-    char command[512];
-    va_list ap;
-    va_start(ap, format);
-    vsnprintf(command, sizeof command, format, ap);
-    va_end(ap);
-    assert_int_equal(system(command), 0);
-}
-
-static int make_dir(void **state)
-{
-    (void)state;
-    /* in memory where there is such a place: thousands of syncs are not what is tested */
-    snprintf(dir, sizeof dir, "%s/journalXXXXXX", access("/dev/shm", W_OK) ? "/tmp" : "/dev/shm");
-    return mkdtemp(dir) ? 0 : -1;
-}
-
-static int remove_dir(void **state)
-{
-    (void)state;
-    run("rm -rf %s", dir);
-    return 0;
 }
 
 /* Record `seq` is determined by seq: mostly ticks, some clocks, some of several slots. Returns its slots. */

@@ -3,6 +3,7 @@
 #include "net/journal.h"
 #include "net/journal_format.h"
 #include "net/journal_verify.h"
+#include "tests/unit/temp_dir.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -23,7 +24,6 @@
 
 enum { STAGING = 1 << 18, GOT = 4096 };
 static const int64_t start_ns = INT64_C(1700000000000000000);
-static char dir[64];
 static struct error err;
 static uint64_t seed;
 static struct msg got[GOT];
@@ -77,30 +77,6 @@ int unlinkat(int fd, const char *name, int flags)
     if (fault_now() && fault == FAULT_DIE)
         fault_result();
     return (int)syscall(SYS_unlinkat, fd, name, flags);
-}
-
-static void run(const char *format, ...)
-{
-    char command[512];
-    va_list ap;
-    va_start(ap, format);
-    vsnprintf(command, sizeof command, format, ap);
-    va_end(ap);
-    assert_int_equal(system(command), 0);
-}
-
-static int make_dir(void **state)
-{
-    (void)state;
-    snprintf(dir, sizeof dir, "%s/keepXXXXXX", access("/dev/shm", W_OK) ? "/tmp" : "/dev/shm");
-    return mkdtemp(dir) ? 0 : -1;
-}
-
-static int remove_dir(void **state)
-{
-    (void)state;
-    run("rm -rf %s", dir);
-    return 0;
 }
 
 /* Record `seq` is determined by seq; each 500th tells a name. Returns its slots. */

@@ -16,7 +16,7 @@
 #include "workers/instance.h"
 
 /* Symbol and bucket A 0, B 1, C 2: scanner 0 has A and C, scanner 1 has B. */
-enum { A, B, C, SYMBOLS, SCANNERS = 2, ROWS = 16 };
+enum { A, B, C, SYMBOLS, SCANNERS = 2, ROWS = 16, KEYS = 2, COLUMNS = TOPLIST_COLUMNS + KEYS };
 
 static char dir[256];
 static struct topology topology;
@@ -27,7 +27,7 @@ static struct workspace *creator;
 static struct instance *in;
 static struct ring_producer clocks, values[SCANNERS];
 static struct market_second second;
-static double shown[ROWS * TOPLIST_COLUMNS];
+static double shown[ROWS * COLUMNS];
 
 static struct ring *ring(const char *name, uint32_t k)
 {
@@ -65,13 +65,18 @@ static int setup(void **state)
                                      .rules_max = 8,
                                      .rules_bytes = 4096,
                                      .staging_bytes = 65536,
-                                     .market = 1};
+                                     .market = 1,
+                                     .toplist_keys = KEYS};
+    struct toplist_keys keys = {0};
     (void)state;
     settings_defaults(&settings);
     snprintf(dir, sizeof dir, "%s/ringtape-test-XXXXXX", tmp ? tmp : "/tmp");
     if (!mkdtemp(dir) || topology_build(&topology, &small, &err) ||
         !(creator = workspace_create(dir, &topology, instance_schema_hash(), PAGES_NORMAL, NULL, &err)))
         return -1;
+    if (toplist_keys_add(&keys, "bid > 1 or ask > 1", &err) < 0)
+        return -1;
+    markettab_set_keys(workspace_markettab(creator), &keys);
     for (unsigned i = 0; i < SYMBOLS; i++) {
         struct symtab_identity id = {.name_len = 1, .bucket = (uint16_t)i};
         id.name[0] = (char)('A' + i);
@@ -124,8 +129,8 @@ static void clock_of(uint32_t bucket, uint64_t seq, int64_t s)
 static void row(uint32_t symbol, uint64_t seq, double v, uint16_t flags)
 {
     struct msg m[MSG_SLOTS_MAX];
-    double column[TOPLIST_COLUMNS];
-    for (unsigned i = 0; i < TOPLIST_COLUMNS; i++)
+    double column[COLUMNS];
+    for (unsigned i = 0; i < COLUMNS; i++)
         column[i] = v + i;
     msg_begin(m, MSG_VALUES, symbol, sizeof column);
     msg_put(m, 0, column, sizeof column);
@@ -159,8 +164,8 @@ static void expect_rows(double a, double b, double c)
 {
     const double want[] = {a, b, c};
     for (unsigned i = 0; i < SYMBOLS; i++)
-        for (unsigned k = 0; k < TOPLIST_COLUMNS; k++)
-            assert_true(shown[i * TOPLIST_COLUMNS + k] == want[i] + k);
+        for (unsigned k = 0; k < COLUMNS; k++)
+            assert_true(shown[i * COLUMNS + k] == want[i] + k);
 }
 
 static uint64_t skipped(void)

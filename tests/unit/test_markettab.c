@@ -10,18 +10,18 @@
 #include <string.h>
 #include <cmocka.h>
 
-enum { ROWS = 4 };
+enum { ROWS = 4, KEYS = 2, COLUMNS = TOPLIST_COLUMNS + KEYS };
 
 static void *mem;
 static struct markettab *t;
-static double value[ROWS * TOPLIST_COLUMNS], got[ROWS * TOPLIST_COLUMNS];
+static double value[ROWS * COLUMNS], got[ROWS * COLUMNS];
 
 static int setup(void **state)
 {
     (void)state;
-    mem = aligned_alloc(markettab_align(), markettab_footprint(ROWS));
-    memset(mem, 0xa5, markettab_footprint(ROWS));
-    t = markettab_new(mem, ROWS);
+    mem = aligned_alloc(markettab_align(), markettab_footprint(ROWS, KEYS));
+    memset(mem, 0xa5, markettab_footprint(ROWS, KEYS));
+    t = markettab_new(mem, ROWS, KEYS);
     return t ? 0 : -1;
 }
 
@@ -35,20 +35,22 @@ static int teardown(void **state)
 static void test_join_checks(void **state)
 {
     (void)state;
-    size_t bytes = markettab_footprint(ROWS);
+    size_t bytes = markettab_footprint(ROWS, KEYS);
     assert_ptr_equal(markettab_join(mem, bytes), t);
     assert_null(markettab_join(NULL, bytes));
     assert_null(markettab_join((char *)mem + 8, bytes - 8));
     assert_null(markettab_join(mem, bytes - 1));
-    assert_int_equal(markettab_footprint(0), 0);
-    assert_int_equal(markettab_footprint(UINT32_MAX), 0);
+    assert_int_equal(markettab_footprint(0, 0), 0);
+    assert_int_equal(markettab_footprint(UINT32_MAX, 0), 0);
+    assert_int_equal(markettab_footprint(ROWS, TOPLIST_KEYS_MAX + 1), 0);
+    assert_int_equal(markettab_columns(t), COLUMNS);
     *(uint64_t *)mem ^= 1;
     assert_null(markettab_join(mem, bytes));
 }
 
 static void show(int64_t time_ns, uint64_t rows)
 {
-    for (unsigned i = 0; i < ROWS * TOPLIST_COLUMNS; i++)
+    for (unsigned i = 0; i < ROWS * COLUMNS; i++)
         value[i] = (double)time_ns * 1000 + i;
     markettab_show(t, &(struct market_second){.time_ns = time_ns, .seq = 7, .rows = rows}, value);
 }
@@ -66,8 +68,8 @@ static void test_show(void **state)
         assert_int_equal(markettab_read(t, &s, got), 0);
         assert_int_equal(s.time_ns, second);
         assert_int_equal(s.rows, rows);
-        assert_memory_equal(got, value, rows * TOPLIST_COLUMNS * sizeof *got);
-        assert_true(rows == ROWS || got[rows * TOPLIST_COLUMNS] == 0);
+        assert_memory_equal(got, value, rows * COLUMNS * sizeof *got);
+        assert_true(rows == ROWS || got[rows * COLUMNS] == 0);
     }
 }
 
@@ -76,7 +78,7 @@ static void test_show(void **state)
 static void test_writer_dies(void **state)
 {
     struct market_second s;
-    size_t bytes = markettab_footprint(ROWS);
+    size_t bytes = markettab_footprint(ROWS, KEYS), rows = bytes / 8 - 2ul * ROWS * COLUMNS - 64;
     uint64_t *now = mem, *before = malloc(bytes), *after = malloc(bytes);
     (void)state;
     show(1, ROWS);
@@ -84,7 +86,7 @@ static void test_writer_dies(void **state)
     memcpy(before, mem, bytes);
     show(3, ROWS);
     memcpy(after, mem, bytes);
-    for (size_t words = 0; words < bytes / sizeof *now; words += 3) {
+    for (size_t words = 0; words < bytes / sizeof *now; words += words < 64 || words > rows ? 3 : 997) {
         memcpy(now, before, bytes);
         for (size_t i = bytes / sizeof *now; i-- > words;) /* not `shown`, which is stored last */
             if (i > 32)
@@ -131,24 +133,42 @@ static void test_rank(void **state)
         assert_int_equal(symtab_add(names, &id), i);
     }
     assert_int_equal(toplist_find("volume_5m", &l, &err), 0);
-    for (unsigned i = 0; i < ROWS * TOPLIST_COLUMNS; i++)
+    for (unsigned i = 0; i < ROWS * COLUMNS; i++)
         value[i] = NAN;
     unsigned column = TOPLIST_VOLUME * TOPLIST_WINDOW_COUNT + TOPLIST_5M;
     const double volume[ROWS] = {20, 10, 30, 40}; /* the last has no name yet */
     for (unsigned i = 0; i < ROWS; i++)
-        value[i * TOPLIST_COLUMNS + column] = volume[i];
+        value[i * COLUMNS + column] = volume[i];
     struct market_second s = {.rows = ROWS};
     for (int again = 0; again < 2; again++) {
-        markettab_rank(&s, value, names, &r);
+        markettab_rank(t, &s, value, names, NULL, &r);
         assert_int_equal(r.n, 2);
         assert_string_equal(rows[0].name, "C");
         assert_string_equal(rows[1].name, "A");
         assert_true(rows[1].value[RANK_VALUE] == 20 && isnan(rows[1].value[RANK_PRICE]));
     }
     s.rows = 2; /* C came later than this second */
-    markettab_rank(&s, value, names, &r);
+    markettab_rank(t, &s, value, names, NULL, &r);
     assert_string_equal(rows[0].name, "A");
     assert_string_equal(rows[1].name, "B");
+    /* an expression of the keys: A and C are halted, of B it is not known */
+    struct toplist_keys keys = {0}, again;
+    struct toplist_condition condition;
+    const char *expr = "halted and price >= 2.5";
+    assert_int_equal(toplist_keys_add(&keys, expr, &err), 0);
+    markettab_set_keys(t, &keys);
+    assert_int_equal(markettab_keys(markettab_join(mem, markettab_footprint(ROWS, KEYS)), &again), 0);
+    assert_int_equal(again.n, KEYS);
+    assert_int_equal(toplist_condition(&condition, expr, &again, &err), 0);
+    for (unsigned i = 0; i < 3; i++) {
+        int64_t key[KEYS] = {key_of_double(1), 2500000000 - (i == 2)};
+        key[0] = i == 1 ? KEY_UNKNOWN : key[0];
+        memcpy(value + i * COLUMNS + TOPLIST_COLUMNS, key, sizeof key);
+    }
+    s.rows = 3;
+    markettab_rank(t, &s, value, names, &condition, &r);
+    assert_int_equal(r.n, 1);
+    assert_string_equal(rows[0].name, "A");
     free(names_mem);
 }
 

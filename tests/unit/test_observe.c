@@ -20,6 +20,8 @@
 #include <jansson.h>
 #include <limits.h>
 #include <netinet/in.h>
+#include <poll.h>
+#include <pty.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -559,18 +561,19 @@ static void test_metrics(void **state)
     assert_shown(output, "\nvolume_Nm ");
     assert_not_shown(output, "left - right");
     assert_int_equal(run("metrics", "--markdown", NULL, NULL, NULL), CLI_OK);
-    assert_shown(output, "\n| `vwap(session)` |  |  | price | a trade | trade | trades | VWAP since");
+    assert_shown(output,
+                 "\n| `vwap(session)` | `vwap_session` |  | price | a trade | trade | trades | VWAP since");
     assert_shown(output,
                  "\n| `change_pct_Nd` | `change_Nd_pct`, `price_change_Nd_pct` | N 1 to 252 trading days |");
     assert_int_equal(run("metrics", "all", NULL, NULL, NULL), CLI_USAGE);
 }
 
-static void add_alert(struct outbox *o, const char *symbol, const char *rule)
+static void add_alert(struct outbox *o, const char *symbol, const char *rule, const char *kind)
 {
     char json[256];
     int n = snprintf(json, sizeof json,
-                     "{\"rule_name\":\"%s\",\"symbol\":\"%s\",\"price\":167.51,\"kind\":\"fired\"}", rule,
-                     symbol);
+                     "{\"rule_name\":\"%s\",\"symbol\":\"%s\",\"price\":167.51,\"kind\":\"%s\"}", rule,
+                     symbol, kind);
     struct outbox_record r = {.kind = OUTBOX_ALERT,
                               .event_ns = INT64_C(1381239927122000000),
                               .name = symbol,
@@ -590,6 +593,10 @@ static void test_top_once(void **state)
     add_symbols();
     put_rule(0, "breakout", "High volume breakout", 1);
     stats_of(1, 0)->fired = 4321;
+    counter_set(workspace_counters(ws, ROLE_SCANNER, 0), SCANNER_ENGINE_alerts, 4300);
+    counter_set(workspace_counters(ws, ROLE_SCANNER, 1), SCANNER_ENGINE_alerts, 21);
+    counter_set(workspace_counters(ws, ROLE_SCANNER, 1), SCANNER_ENGINE_alerts_revised, 12);
+    counter_set(workspace_counters(ws, ROLE_SCANNER, 0), SCANNER_ENGINE_alerts_withdrawn, 3);
     histogram_record_n(workspace_histogram(ws, ROLE_PUBLISHER, 0, PUBLISHER_TICK_TO_ALERT_NS), 132000, 1000);
     counters_set_label(workspace_counters(ws, ROLE_SINK, 0), "redis");
     counter_set(workspace_counters(ws, ROLE_SCANNER, 1), SCANNER_APPLIED_SEQ, 1234567);
@@ -600,8 +607,8 @@ static void test_top_once(void **state)
     struct outbox *o = outbox_open(path, 1 << 20, NULL, &err);
     if (!o)
         fail_msg("%s", err.text);
-    add_alert(o, "SPY", "High volume breakout");
-    add_alert(o, "QQQ", "Spike");
+    add_alert(o, "SPY", "High volume breakout", "fired");
+    add_alert(o, "QQQ", "Spike", "withdrawn");
     assert_int_equal(outbox_commit(o, &err), 0);
     counter_set(workspace_counters(ws, ROLE_PUBLISHER, 0), PUBLISHER_OUTBOX_OFFSET, 2);
     outbox_close(o);
@@ -615,15 +622,62 @@ static void test_top_once(void **state)
     assert_shown(output, "seq 1,234,567");
     assert_shown(line_of(output, "scanner 1 "), "running");
     assert_shown(output, "tick_ring 1");
+    assert_shown(line_of(output, "FIRED "), "4,321 alerts, 0/s   12 revised, 3 withdrawn");
     assert_shown(line_of(output, "LATENCY"), "p50 13");
     assert_shown(line_of(output, "redis "), "DOWN");
     assert_shown(line_of(output, "breakout "), " 4,321");
     assert_shown(line_of(output, "ERROR"), "ingest: journal: disk full");
     assert_shown(output, "167.51  High volume breakout");
+    assert_shown(strstr(output, "QQQ  "), "withdrawn\n");
     assert_true(strstr(output, "QQQ  ") < strstr(output, "SPY  ")); /* the newest first */
 
     assert_int_equal(run("top", "--dir", dir, NULL, NULL), CLI_USAGE); /* no terminal */
     assert_shown(errors, "--once");
+}
+
+/* On a terminal of so many columns: what it has drawn once `sign` is there. */
+static void watch_top(unsigned short columns, const char *sign, char *drawn, size_t size)
+{
+    struct winsize window = {.ws_row = 50, .ws_col = columns};
+    int fd, status;
+    pid_t pid = forkpty(&fd, NULL, NULL, &window);
+    if (pid == 0) {
+        setenv("TERM", "vt100", 1);
+        _exit(run("top", "--dir", dir, NULL, NULL));
+    }
+    struct pollfd wait = {.fd = fd, .events = POLLIN};
+    size_t n = 0;
+    ssize_t got = 1;
+    drawn[0] = 0;
+    while (got > 0 && n + 1 < size && !strstr(drawn, sign) && poll(&wait, 1, 10000) > 0) {
+        if ((got = read(fd, drawn + n, size - 1 - n)) > 0)
+            n += (size_t)got;
+        drawn[n] = 0;
+    }
+    assert_int_equal(write(fd, "q", 1), 1);
+    while (read(fd, &(char){0}, 1) > 0) /* until it has ended */
+        ;
+    close(fd);
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_int_equal(status, 0);
+}
+
+/* A wide terminal has columns more. */
+static void test_top_wide(void **state)
+{
+    static char drawn[1 << 16];
+    (void)state;
+    start_roles();
+    put_rule(0, "breakout", "High volume breakout", 1);
+    stats_of(0, 0)->revised = 1234;
+    stats_of(1, 0)->withdrawn = 9876;
+    watch_top(140, "q: quit", drawn, sizeof drawn);
+    assert_shown(drawn, "  REVISED  WITHDRAWN");
+    assert_shown(drawn, "1,234"); /* the cursor jumps over what is empty */
+    assert_shown(strstr(drawn, "1,234"), "9,876");
+    watch_top(120, "q: quit", drawn, sizeof drawn);
+    assert_shown(drawn, "FIRED");
+    assert_not_shown(drawn, "WITHDRAWN");
 }
 
 /* HTTP. */
@@ -830,6 +884,7 @@ int main(void)
         TEST(test_symbols),
         cmocka_unit_test(test_metrics),
         TEST(test_top_once),
+        TEST(test_top_wide),
         TEST(test_health),
         TEST(test_metrics_and_stats_over_http),
     };

@@ -1,5 +1,6 @@
 /* The outbox: what is committed is there, in order and once, whatever is torn, full or killed. */
 #include "net/outbox.h"
+#include "tests/unit/temp_dir.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -19,7 +20,6 @@
 #include <unistd.h>
 #include <cmocka.h>
 
-static char dir[64];
 static struct error err;
 
 /* The disk, in front of libc's: what one in `fault_one_in` calls does is fail, or write a part; a sync that
@@ -59,31 +59,6 @@ int fdatasync(int fd)
     }
     synced_bytes = st.st_size;
     return (int)syscall(SYS_fdatasync, fd);
-}
-
-static void run(const char *format, ...)
-{
-    char command[512];
-    va_list ap;
-    va_start(ap, format);
-    vsnprintf(command, sizeof command, format, ap);
-    va_end(ap);
-    assert_int_equal(system(command), 0);
-}
-
-static int make_dir(void **state)
-{
-    (void)state;
-    /* in memory where there is such a place: thousands of syncs are not what is tested */
-    snprintf(dir, sizeof dir, "%s/outboxXXXXXX", access("/dev/shm", W_OK) ? "/tmp" : "/dev/shm");
-    return mkdtemp(dir) ? 0 : -1;
-}
-
-static int remove_dir(void **state)
-{
-    (void)state;
-    run("rm -rf %s %s.*", dir, dir);
-    return 0;
 }
 
 static struct outbox *open_box(uint64_t segment_bytes)

@@ -8,12 +8,13 @@ static const struct engine_limits limits = {
     .symbols = 8, .ids = 16, .rules = RULES, .metrics = 64, .fires = 4096, .bars = 2048, .trades = 1 << 14};
 
 /* Two to four comparisons, up and down, that are unknown at first, that flip with trades, quotes and clocks;
- * five of them, the same twice, an OR and a crossing, which no sieve takes. */
+ * some that seldom hold for any rule, so that others need no look; five of them, the same twice, an OR and a
+ * crossing, which no sieve takes. */
 static void expr_random(uint64_t *rnd, char *out, size_t max)
 {
 #define U(lo, hi) ((lo) + ((hi) - (lo)) * (double)random_below(rnd, 1000) / 1000)
     const char *up = one_in(rnd, 4) ? ">=" : ">", *down = one_in(rnd, 4) ? "<=" : "<";
-    switch (random_below(rnd, 9)) {
+    switch (random_below(rnd, 11)) {
     case 0:
     case 1:
         snprintf(out, max, "price %s %.3f and spread %s %.3f", up, U(99, 101), down, U(0, 0.1));
@@ -40,6 +41,14 @@ static void expr_random(uint64_t *rnd, char *out, size_t max)
         break;
     case 7:
         snprintf(out, max, "price > %.2f and size > %.0f or bid > %.2f", U(99, 101), U(1, 100), U(99, 101));
+        break;
+    case 8:
+        snprintf(out, max, "change_over(5s) %s %.5f and dev(4 trades) %s %.5f and size > %.0f", up,
+                 U(-1e-3, 1e-3), down, U(-1e-3, 1e-3), U(80, 125));
+        break;
+    case 9:
+        snprintf(out, max, "price > %.2f and size %s %.0f and dev(6 trades) > %.5f and bid < %.2f",
+                 U(99, 101), down, U(1, 30), U(-1e-4, 5e-4), U(99, 101));
         break;
     default:
         snprintf(out, max, "price crosses above %.2f and size > %.0f", U(99, 101), U(1, 100));
@@ -75,6 +84,8 @@ static void market_random(struct market *m, uint64_t seed)
         }
     }
     put_setting(&m->before, "bars.corrections=true");
+    put_setting(&m->before, "calendar.0=%" PRId64 ",%" PRId64 ",%" PRId64 ",%" PRId64, T0 - 60 * MIN,
+                T0 - 30 * MIN, T0 + 600 * MIN, T0 + 660 * MIN);
     int64_t t = T0, price[SYMBOLS];
     for (uint32_t i = 0; i < SYMBOLS; i++) {
         char name[8];
@@ -87,12 +98,16 @@ static void market_random(struct market *m, uint64_t seed)
         t += one_in(&rnd, 100) ? 20 * SEC : (int64_t)random_below(&rnd, 400) * MS;
         price[s] += ((int64_t)random_below(&rnd, 21) - 10) * PX(0.01);
         price[s] = price[s] < PX(99) ? PX(99) : price[s] > PX(101) ? PX(101) : price[s];
-        if (kind < 6)
+        if (one_in(&rnd, 40))
+            put_cancel(&m->tick[i], s, t, i - random_below(&rnd, 60)); /* its own trade, or nothing */
+        else if (kind < 6)
             put_trade(&m->tick[i], s, t, price[s], 1 + random_below(&rnd, 120));
         else if (kind < 9)
             put_quote(&m->tick[i], s, t, price[s] - random_below(&rnd, 6) * PX(0.01), price[s] + PX(0.02));
         else
             put_clock(&m->tick[i], s, t);
+        if (m->tick[i].slot->type == MSG_TRADE)
+            m->tick[i].slot->trade.trade_id = i + 1;
     }
 }
 

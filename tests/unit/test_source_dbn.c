@@ -246,7 +246,6 @@ static void test_kinds(void **state)
         {0xc4, 0, 0x28, &sample, ""},
         {0x0a, 'T', 0, NULL, "mbp-10"},
         {0x11, 0, 0, NULL, "ohlcv"},
-        {0x12, 0, 0, NULL, "status"},
         {0x13, 0, 0, NULL, "definition"},
         {0x14, 0, 0, NULL, "imbalance"},
         {0x15, 0, 0, NULL, "error"},
@@ -276,6 +275,90 @@ static void test_kinds(void **state)
             check(0, cases[i].m);
         source_close(s);
     }
+}
+
+static void put_status(unsigned action, unsigned reason, uint64_t ts_event, uint64_t ts_recv, uint32_t id)
+{
+    header(0x12, 40, id, ts_event);
+    put(ts_recv, 8);
+    put(action, 2);
+    put(reason, 2);
+    put(0, 2);
+    put_text("YNN", 3);
+    put(0, 7);
+    if (file.ts_out)
+        put(AT + 99, 8);
+}
+
+/* Halts, pauses and suspensions, and what ends them; other actions are skipped by name. */
+static void test_status(void **state)
+{
+    (void)state;
+    static const struct {
+        unsigned action, reason;
+        int kind; /* -1: skipped */
+        const char *said;
+    } cases[] = {
+        {8, 50, STATUS_HALTED, "LULD pause"},
+        {9, 0, STATUS_HALTED, "pause"},
+        {10, 14, STATUS_HALTED, "SEC suspension"},
+        {8, 77, STATUS_HALTED, "77"},
+        {8, 65535, STATUS_HALTED, "65535"},
+        {7, 0, STATUS_TRADING, ""},
+        {7, 32, STATUS_TRADING, "news and times"},
+        {0, 0, -1, "status none"},
+        {1, 1, -1, "status pre-open"},
+        {6, 0, -1, "status new-price"},
+        {14, 0, -1, "status ssr-change"},
+        {15, 0, -1, "status not-available"},
+        {16, 0, -1, "status action 16"},
+        {65535, 0, -1, "status action 65535"},
+    };
+    static const struct mapping map = {"ESH1", 20201228, 20201229, "5482"};
+    for (size_t i = 0; i < COUNT(cases); i++) {
+        struct source *s;
+        begin(1 + i % 3, 1, 0, i % 2, &map, 1);
+        put_status(cases[i].action, cases[i].reason, AT, AT + 7, ES);
+        put_record(good);
+        size_t n = read_file(&s);
+        struct msg want = {.type = MSG_STATUS, .event_ns = AT, .recv_ns = AT + 7};
+        want.status.kind = (uint8_t)(cases[i].kind < 0 ? 0 : cases[i].kind);
+        assert_int_equal(n, 1 + (cases[i].kind >= 0));
+        if (n == 2) {
+            memcpy(want.status.reason, cases[i].said, strlen(cases[i].said));
+            check(0, &want);
+        } else if (skipped(&s->stats, cases[i].said) != 1) {
+            fail_msg("action %u: skipped as '%s'", cases[i].action, s->stats.skipped[0].kind);
+        }
+        check(n - 1, &trade);
+        source_close(s);
+    }
+}
+
+/* What is no good in one is refused, as in ticks. */
+static void test_status_refused(void **state)
+{
+    (void)state;
+    struct source *s;
+    begin_plain(3);
+    put_status(8, 0, UINT64_MAX, UINT64_MAX, ES);
+    put_status(8, 0, (uint64_t)INT64_MAX + 1, AT, ES);
+    put_status(8, 0, AT, AT, ES + 1);
+    put_status(8, 0, UINT64_MAX, AT + 7, ES);
+    for (unsigned bytes = 16; bytes <= 80; bytes += 4)
+        if (bytes != 40) {
+            header(0x12, bytes, ES, AT);
+            for (unsigned i = 16; i < bytes; i++)
+                put(8, 1);
+        }
+    assert_int_equal(read_file(&s), 1);
+    assert_int_equal(got[0].event_ns, AT + 7);
+    assert_int_equal(got[0].flags, MSG_F_RECV_TIME);
+    assert_int_equal(s->stats.rejected[REJECT_TIME_MISSING], 1);
+    assert_int_equal(s->stats.rejected[REJECT_TIME_FORMAT], 1);
+    assert_int_equal(s->stats.rejected[REJECT_SYMBOL_MISSING], 1);
+    assert_int_equal(s->stats.rejected[REJECT_FORMAT], 16);
+    source_close(s);
 }
 
 static void test_one_sided(void **state)
@@ -660,11 +743,14 @@ static void test_config(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_versions), cmocka_unit_test(test_kinds),      cmocka_unit_test(test_one_sided),
-        cmocka_unit_test(test_refused),  cmocka_unit_test(test_times),      cmocka_unit_test(test_sizes),
-        cmocka_unit_test(test_names),    cmocka_unit_test(test_many_names), cmocka_unit_test(test_metadata),
-        cmocka_unit_test(test_no_dbn),   cmocka_unit_test(test_cut),        cmocka_unit_test(test_lost),
-        cmocka_unit_test(test_zstd),     cmocka_unit_test(test_config),
+        cmocka_unit_test(test_versions),  cmocka_unit_test(test_kinds),
+        cmocka_unit_test(test_status),    cmocka_unit_test(test_status_refused),
+        cmocka_unit_test(test_one_sided), cmocka_unit_test(test_refused),
+        cmocka_unit_test(test_times),     cmocka_unit_test(test_sizes),
+        cmocka_unit_test(test_names),     cmocka_unit_test(test_many_names),
+        cmocka_unit_test(test_metadata),  cmocka_unit_test(test_no_dbn),
+        cmocka_unit_test(test_cut),       cmocka_unit_test(test_lost),
+        cmocka_unit_test(test_zstd),      cmocka_unit_test(test_config),
     };
     return cmocka_run_group_tests_name("source_dbn", tests, make_dir, remove_dir);
 }

@@ -267,12 +267,150 @@ static void test_values(void **state)
     }
 }
 
+/* Expressions of every form, of which the engine itself says when each is true: by a rule that fires at every
+ * message at which it is. */
+static const char *const exprs[] = {
+    "price > 100",
+    "not price > 100",
+    "price >= 99.99 and not (price == 100.01 or volume_5m < 3000)",
+    "rsi(14)@1m < 45 or rsi(14)@1m > 55",
+    "not rsi(14)@1m < 45",
+    "change_pct_5m > 0 and change_pct_1m < 0",
+    "price > vwap(session)",
+    "bid - ask >= -0.03 and ask - bid < 0.02",
+    "2 * price - bid > ask",
+    "(ask + bid) / 2 < price or volume_5m / volume_15m > 0.5",
+    "ema(20)@5m > price + 0.01",
+    "price != close",
+    "session == \"market\"",
+    "sector == \"Energy\" and price > 99.9",
+    "sector != \"Energy\" or price < 99.9",
+    "halted and price > 99.5",
+    "halted or not price > 99.9 or bid / (ask - bid) > 4000",
+    "inside_bar@5m or running_up(2)@1m",
+};
+enum { EXPRS = sizeof exprs / sizeof *exprs };
+
+static void lively_market(struct tape *t, uint64_t seed)
+{
+    int64_t now = T0 + 10 * 60 * MIN, price = PX(100);
+    struct attributes a;
+    put_setting(t, "calendar.0=%lld,%lld,%lld,%lld", (long long)T0,
+                (long long)(T0 + 10 * 60 * MIN + 30 * MIN), (long long)(T0 + 20 * 60 * MIN),
+                (long long)(T0 + 24 * 60 * MIN));
+    for (unsigned i = 0; i < EXPRS; i++) {
+        char id[8], whole[300];
+        snprintf(id, sizeof id, "e%u", i);
+        /* a rule that names no `halted` is held by a halt */
+        snprintf(whole, sizeof whole, "(%s) and (halted or not halted)", exprs[i]);
+        put_rule(t, i, &(struct rule_spec){.id = id, .expr = whole});
+    }
+    put_symbol(t, 0, "A", 0, 0, 0);
+    attributes_clear(&a);
+    for (int i = 0; i < 4000; i++) {
+        now += random_below(&seed, 4000) * MS;
+        price += ((int64_t)random_below(&seed, 21) - 10 - (price - PX(100)) / PX(0.2)) * PX(0.01);
+        if (one_in(&seed, 5))
+            put_clock(t, 0, bucket_grid_floor(0, now));
+        if (one_in(&seed, 60))
+            put_status(t, 0, now, one_in(&seed, 2) ? STATUS_HALTED : STATUS_TRADING);
+        if (i == 1000 || i == 2000) {
+            assert_true(
+                attribute_set_text(&a, ATTRIBUTE_SECTOR, i == 1000 ? "Energy" : "Banks", i == 1000 ? 6 : 5));
+            put_attributes(t, 0, &a);
+        }
+        if (i > 300 && one_in(&seed, 3))
+            put_quote(t, 0, now, price - random_below(&seed, 4) * PX(0.01),
+                      price + random_below(&seed, 4) * PX(0.01));
+        else
+            put_trade(t, 0, now, price, 1 + random_below(&seed, 500));
+    }
+    tape_stamp(t, 1);
+}
+
+static void test_expressions(void **state)
+{
+    static struct toplist_condition c[EXPRS];
+    struct toplist_keys keys = {0};
+    struct engine_limits limits = bench_limits;
+    struct tape t = {0};
+    struct bench b;
+    struct error err;
+    unsigned met[EXPRS] = {0}, asked = 0;
+    (void)state;
+    lively_market(&t, seed_or(17));
+    for (unsigned i = 0; i < EXPRS; i++)
+        if (toplist_keys_add(&keys, exprs[i], &err) < 0)
+            fail_msg("%s: %s", exprs[i], err.text);
+    for (unsigned i = 0; i < EXPRS; i++)
+        assert_int_equal(toplist_condition(&c[i], exprs[i], &keys, &err), 0);
+    limits.asked = keys.n;
+    bench_open(&b, &limits);
+    assert_int_equal(engine_ask(b.e, keys.metric, keys.n), 0);
+    for (size_t at = 0; at < t.n; at += msg_slot_count(&t.slot[at])) {
+        const struct msg *m = &t.slot[at];
+        struct tape one = {&t.slot[at], msg_slot_count(m), 0};
+        size_t before = b.events.n;
+        int64_t key[TOPLIST_KEYS_MAX];
+        bool fired[EXPRS] = {false};
+        bench_apply(&b, &one, 0);
+        if (m->type != MSG_TRADE && m->type != MSG_QUOTE)
+            continue;
+        for (size_t e = before; e < b.events.n; e += msg_slot_count(&b.events.slot[e]))
+            if (b.events.slot[e].type == MSG_ALERT)
+                fired[((const struct msg_alert *)b.events.slot[e].first)->rule] = true;
+        engine_keys(b.e, 0, 0, keys.n, key);
+        asked++;
+        for (unsigned i = 0; i < EXPRS; i++) {
+            bool meets = toplist_meets(&c[i], key);
+            met[i] += meets;
+            if (meets != fired[i])
+                fail_msg("seq %" PRIu64 ": %s is %d, the rule says %d", m->seq, exprs[i], meets, fired[i]);
+        }
+    }
+    for (unsigned i = 0; i < EXPRS; i++)
+        if (met[i] < asked / 100 || met[i] > asked - asked / 100)
+            fail_msg("%s: true at %u of %u", exprs[i], met[i], asked);
+    bench_close(&b);
+    tape_free(&t);
+}
+
+/* What is let in fits any engine beside the columns, however little room its rules have. */
+static void test_room(void **state)
+{
+    struct toplist_keys keys = {0};
+    struct metric columns[TOPLIST_COLUMNS];
+    struct engine_limits limits = bench_limits;
+    struct bench b;
+    struct error err;
+    char expr[64];
+    (void)state;
+    assert_int_equal(toplist_keys_add(&keys, "adx(200)@4h > 1", &err), 0); /* most of it, at once */
+    for (const char *const *t = (const char *const[]){"2m", "10m", "30m", "1h", "2h", "1d", NULL}; *t; t++) {
+        snprintf(expr, sizeof expr, "rsi(14)@%s > 1", *t);
+        assert_int_equal(toplist_keys_add(&keys, expr, &err), 0);
+    }
+    for (int i = 5; toplist_keys_add(&keys, expr, &err) == 0; i++)
+        snprintf(expr, sizeof expr, "rsi(%d)@5m > 1", i);
+    assert_non_null(strstr(err.text, "expected at most 256"));
+    keys.n--;
+    assert_true(keys.n > 15);
+    limits.metrics = 1;
+    limits.asked = TOPLIST_COLUMNS + keys.n;
+    bench_open(&b, &limits);
+    toplist_columns(columns);
+    engine_ask(b.e, columns, TOPLIST_COLUMNS);
+    assert_int_equal(engine_ask(b.e, keys.metric, keys.n), TOPLIST_COLUMNS);
+    bench_close(&b);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_tables),           cmocka_unit_test(test_ranking),
         cmocka_unit_test(test_filters),          cmocka_unit_test(test_attribute_filters),
         cmocka_unit_test(test_attribute_values), cmocka_unit_test(test_values),
+        cmocka_unit_test(test_expressions),      cmocka_unit_test(test_room),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

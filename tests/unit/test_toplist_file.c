@@ -12,12 +12,13 @@
 #include <cmocka.h>
 
 static struct market_list list[MARKETTAB_LISTS];
+static struct toplist_keys keys;
 static struct error err;
 
 static int parse(const char *text)
 {
     err.text[0] = 0;
-    return toplist_file_parse("t.json", text, strlen(text), list, &err);
+    return toplist_file_parse("t.json", text, strlen(text), list, &keys, &err);
 }
 
 static void test_taken(void **state)
@@ -63,6 +64,36 @@ static void test_attributes(void **state)
     assert_int_equal(list[0].list.filter.exchange, KEY_UNKNOWN);
 }
 
+#define EXPR(text) "{\"id\":\"" text "\",\"metric\":\"volume\",\"time_window\":\"1m\",\"filters\":{\"expr\":"
+
+/* The metrics of all expressions, each once, in their order. */
+static void test_expressions(void **state)
+{
+    struct toplist_keys others = {0};
+    struct metric m;
+    (void)state;
+    assert_int_equal(parse("[" EXPR("a") "\"price > 5 and rsi(14)@5m < 30\"}}," EXPR("b") "null}}," EXPR(
+                         "c") "\"rsi_14_5m < 20 or sector == \\\"Energy\\\"\"}}]"),
+                     3);
+    assert_string_equal(list[0].list.expr, "price > 5 and rsi(14)@5m < 30");
+    assert_string_equal(list[1].list.expr, "");
+    assert_string_equal(list[2].list.expr, "rsi_14_5m < 20 or sector == \"Energy\"");
+    assert_int_equal(keys.n, 3);
+    const char *const names[] = {"price", "rsi(14)@5m", "sector"};
+    for (unsigned i = 0; i < 3; i++) {
+        assert_int_equal(metric_parse(names[i], strlen(names[i]), &m, &err), 0);
+        assert_true(metric_same(&m, &keys.metric[i]));
+    }
+    assert_int_equal(toplist_file_check("t.json", list, 3, &keys, &err), 0);
+    assert_int_equal(toplist_keys_add(&others, "price > 1 and sector == \"A\"", &err), 0);
+    assert_int_equal(toplist_file_check("t.json", list, 3, &others, &err), -1);
+    assert_string_equal(err.text,
+                        "t.json: list 1: filter \"expr\": found rsi(14)@5m, which the instance was not "
+                        "asked to keep for toplists when it was started: start it again");
+    assert_int_equal(parse("[]"), 0);
+    assert_int_equal(keys.n, 0);
+}
+
 #define LIST(more) "[{\"id\":\"a\",\"metric\":\"volume\",\"time_window\":\"1m\"" more "}]"
 
 static const struct {
@@ -84,6 +115,18 @@ static const struct {
     {LIST(",\"filters\":{\"market_cap_mn\":1}"),
      "unknown filter 'market_cap_mn', did you mean 'market_cap_min'?"},
     {LIST(",\"filters\":{\"exchange\":1}"), "filter \"exchange\" is a number, expected a text"},
+    {LIST(",\"filters\":{\"expr\":7}"), "list 1: filter \"expr\" is a number, expected a text"},
+    {LIST(",\"filters\":{\"expr\":\"\"}"), "list 1: filter \"expr\": column 1: "},
+    {LIST(",\"filters\":{\"expr\":\"pric > 5\"}"), "filter \"expr\": column 1: "},
+    {LIST(",\"filters\":{\"expr\":\"price\"}"), "list 1: filter \"expr\": column "},
+    {LIST(",\"filters\":{\"expr\":\"price crosses above 5\"}"),
+     "list 1: filter \"expr\": found a crossing, expected comparisons of values as they are now"},
+    {LIST(",\"filters\":{\"expr\":\"price > 5 for 3 bars\"}"), "filter \"expr\": found `for`, expected"},
+    {LIST(",\"filters\":{\"expr\":\"not price > 5 within 5m\"}"),
+     "filter \"expr\": found `within`, expected"},
+    {LIST(",\"filters\":{\"expr\":\"price > 5\\u0000\"}"), "t.json:1:"},
+    {LIST(",\"filters\":{\"expr\":\"adx(300)@5m > 5\"}"),
+     "filter \"expr\": found metrics in the expressions"},
     {LIST(",\"filters\":{\"exchange\":\"\"}"), "filter \"exchange\" is '', expected 1 to 63 bytes"},
     {"[{\"id\":\"a\",\"metric\":\"volum\",\"time_window\":\"1m\"}]",
      "\"metric\" is 'volum', expected change_pct, volume, rsi, relative_volume or vwap_dist"},
@@ -101,7 +144,8 @@ static void test_refused(void **state)
 {
     (void)state;
     for (unsigned i = 0; i < sizeof refused / sizeof *refused; i++) {
-        assert_int_equal(parse(refused[i].text), -1);
+        if (parse(refused[i].text) != -1)
+            fail_msg("%s: taken", refused[i].text);
         if (!strstr(err.text, refused[i].said))
             fail_msg("%s: '%s', expected '%s'", refused[i].text, err.text, refused[i].said);
     }
@@ -121,17 +165,31 @@ static void test_bounds(void **state)
         assert_int_equal(parse(text), n > MARKETTAB_LISTS ? -1 : n);
     }
     assert_string_equal(err.text, "t.json: 257 lists, expected at most 256");
-    assert_int_equal(toplist_file_read("/nonexistent/lists.json", list, &err), -1);
+    for (int n = TOPLIST_EXPR_MAX; n <= TOPLIST_EXPR_MAX + 1; n++) {
+        sprintf(text, "[" EXPR("a") "\"price > 5%*s\"}}]", n - 9, "");
+        assert_int_equal(parse(text), n > TOPLIST_EXPR_MAX ? -1 : 1);
+    }
+    assert_string_equal(err.text,
+                        "t.json: list 1: filter \"expr\" has 1024 bytes, expected a text of at most 1023");
+    for (int n = TOPLIST_KEYS_MAX; n <= TOPLIST_KEYS_MAX + 1; n++) {
+        size_t at = (size_t)sprintf(text, "[");
+        for (int i = 0; i < n; i++)
+            at += (size_t)sprintf(text + at, "%s" EXPR("l%d") "\"volume_%dm > 1\"}}", i ? "," : "", i, i + 1);
+        strcpy(text + at, "]");
+        assert_int_equal(parse(text), n > TOPLIST_KEYS_MAX ? -1 : n);
+    }
+    assert_string_equal(err.text,
+                        "t.json: list 65: filter \"expr\": found more than 64 metrics in the expressions of "
+                        "all lists, expected fewer");
+    assert_int_equal(toplist_file_read("/nonexistent/lists.json", list, &keys, &err), -1);
     assert_string_equal(err.text, "/nonexistent/lists.json: cannot open: No such file or directory");
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_taken),
-        cmocka_unit_test(test_attributes),
-        cmocka_unit_test(test_refused),
-        cmocka_unit_test(test_bounds),
+        cmocka_unit_test(test_taken),   cmocka_unit_test(test_attributes), cmocka_unit_test(test_expressions),
+        cmocka_unit_test(test_refused), cmocka_unit_test(test_bounds),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
