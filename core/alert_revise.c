@@ -230,10 +230,12 @@ void alerts_revise(struct engine *e, struct symbol *s, const struct kept_trade *
         known = moment_ask(e, s, &m, place, no);
     else if (k->flags & KEPT_DECIDED) /* unless those are the ones of a bar's end */
         known = moment_find(e, s, no, true, &m, &place);
-    /* the end of its own minute, not of a later one without prints in between */
-    if (moment_find(e, s, last, true, &m, &place))
-        known &= moment_ask(e, s, &m, place, last + 1);
-    else if (trade_at(e, s, last)->flags & KEPT_DECIDED)
-        known &= moment_find(e, s, last, false, &m, &place);
+    /* the end of its own minute, not of another one without prints in between */
+    if (trade_at(e, s, last)->time_ns / MINUTE_NS == k->event_ns / MINUTE_NS) {
+        if (moment_find(e, s, last, true, &m, &place))
+            known &= moment_ask(e, s, &m, place, last + 1);
+        else if (trade_at(e, s, last)->flags & KEPT_DECIDED)
+            known &= moment_find(e, s, last, false, &m, &place);
+    }
     e->count.alerts_unkept += !known;
 }

@@ -317,20 +317,27 @@ static char *symbol_list(const json_t *v, const struct place *p, struct error *e
     FILE *out = open_memstream(&text, &len);
     if (!out)
         abort();
-    bool bad = false;
-    for (size_t i = 0; v && i < json_array_size(v); i++) {
+    size_t n = json_array_size(v), bad = n;
+    for (size_t i = 0; i < n; i++) {
         const json_t *s = json_array_get(v, i);
         if (!json_is_string(s) || json_string_length(s) == 0 || json_string_length(s) > 63 ||
             strchr(json_string_value(s), ','))
-            bad = true;
+            bad = bad < n ? bad : i;
         else
             fprintf(out, "%s%s", i ? "," : "", json_string_value(s));
     }
     fclose(out);
-    if (!bad && len <= RULE_SYMBOLS_MAX && (!v || len))
+    if (bad == n && len <= RULE_SYMBOLS_MAX && (!v || len))
         return text;
-    wrong(err, p, "symbols: expected names of 1 to 63 bytes without commas, at least one, %d bytes in all",
-          RULE_SYMBOLS_MAX);
+    const json_t *s = json_array_get(v, bad);
+    if (s)
+        wrong(err, p, "symbols[%zu]: %s%.70s%s, expected a name of 1 to 63 bytes without commas", bad,
+              json_is_string(s) ? "'" : "", json_is_string(s) ? json_string_value(s) : kind_of(s),
+              json_is_string(s) ? "'" : "");
+    else
+        wrong(err, p,
+              "symbols: %zu names of %zu bytes with their commas, expected at least one and at most %d bytes",
+              n, len, RULE_SYMBOLS_MAX);
     free(text);
     return NULL;
 }

@@ -1,10 +1,11 @@
 #!/usr/bin/env bash
-# Runs every test, JOBS (2) at a time, and ends with "N passed, N failed, N skipped". Each test program prints TAP or is
-# counted as one.
+# Runs every test, JOBS at a time (one more than there are cores, as many wait for servers; at most 4), and ends with
+# "N passed, N failed, N skipped". Each test program prints TAP or is counted as one.
 #   scripts/test.sh [PATTERN]   only the programs whose path matches
 set -uo pipefail
 cd "$(dirname "$0")/.."
 pattern=${1:-}
+jobs=${JOBS:-$(($(nproc) < 3 ? $(nproc) + 1 : 4))}
 export CMOCKA_MESSAGE_OUTPUT=TAP
 export log=build/test-logs
 rm -rf "$log"; mkdir -p "$log"
@@ -19,6 +20,7 @@ run() { # "name command..."
     if [ $code -ne 0 ] && [ "$f" -eq 0 ]; then f=1; echo "not ok - $name ended with $code" >>"$out"; fi
     if [ $code -eq 0 ] && [ $((p + s + f)) -eq 0 ]; then p=1; fi
     echo "$p $f $s" >"$out.count"
+    echo "$((SECONDS - start)) $name" >"$out.time"
     { printf '%-44s %4d passed %3d failed %3d skipped %4d s\n' "$name" "$p" "$f" "$s" $((SECONDS - start))
       grep -E '# *SKIP' "$out" | head -5 | sed 's/^/    /'
       if [ "$f" -gt 0 ]; then echo "    see $out"; grep -vE '# *SKIP' "$out" | grep -E -A8 '^not ok|\[  ERROR|ERROR: |WARNING: Thread' | head -40 | sed 's/^/    /'; fi
@@ -34,7 +36,7 @@ tests() { # a line for each: its name, its command
     local t
     echo "includes scripts/check-includes.sh"
     echo "format scripts/check-format.sh"
-    echo "sim/seeds build/tests/sim/sim --seeds 500"
+    echo "sim/seeds build/tests/sim/sim --seeds 300"
     echo "sim/mutations tests/sim/mutations.sh"
     for t in build/tests/unit/test_*; do [ -x "$t" ] && [[ $t != *.d ]] && echo "unit/${t##*/} $t"; done
     for t in build/asan/tests/unit/test_*; do [ -x "$t" ] && [[ $t != *.d ]] && echo "asan/${t##*/} env $asan SEEDS=2 $t"; done # a few: they are slow
@@ -43,8 +45,14 @@ tests() { # a line for each: its name, its command
     for t in build/asan/tests/fuzz/fuzz_*; do [ -x "$t" ] && [[ $t != *.d ]] && echo "fuzz/${t##*/} $t tests/fuzz/corpus/${t#*fuzz_}"; done
     for t in tests/system/test_*.sh tests/system/test_*.py; do [ -x "$t" ] && echo "system/${t##*/} $t"; done
 }
-tests | while read -r line; do [[ ${line%% *} == *$pattern* ]] && echo "$line"; done >"$log/list"
-xargs <"$log/list" -P "${JOBS:-2}" -d '\n' -I{} bash -c 'run "$1"' _ {}
+# The longest of the last run first, so that none is left to run alone at the end; what has no time yet before them.
+times=build/test-times
+touch $times
+tests | while read -r line; do [[ ${line%% *} == *$pattern* ]] && echo "$line"; done |
+    awk -v times=$times 'BEGIN { while ((getline < times) > 0) s[$2] = $1 } { print ($1 in s ? s[$1] : 9999), $0 }' |
+    sort -s -k1,1nr | cut -d' ' -f2- >"$log/list"
+xargs <"$log/list" -P "$jobs" -d '\n' -I{} bash -c 'run "$1"' _ {}
+cat $times "$log"/*.time 2>/dev/null | awk '{ s[$2] = $1 } END { for (t in s) print s[t], t }' >$times.new && mv $times.new $times
 passed=0 failed=0 skipped=0
 while read -r p f s; do passed=$((passed + p)) failed=$((failed + f)) skipped=$((skipped + s)); done < <(cat "$log"/*.count 2>/dev/null)
 missing=$(($(wc -l <"$log/list") - $(cat "$log"/*.count 2>/dev/null | wc -l)))

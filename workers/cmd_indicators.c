@@ -190,8 +190,8 @@ static int take_header(struct table *t, char *line, struct error *err)
     }
     for (int c = 0; c < COLUMNS; c++)
         if (t->needed[c] && t->column[c] < 0)
-            return error_set(err, "%s, line 1: no column is named '%s', which the metrics need", t->path,
-                             column_names[c]);
+            return error_set(err, "%s, line 1: no column%s is named '%s', which the metrics need", t->path,
+                             row.fields > CSV_FIELDS_MAX ? " of the first 128" : "", column_names[c]);
     return 0;
 }
 
@@ -248,16 +248,17 @@ static enum decimal_result price_of(const char *text, size_t len, int64_t *price
     return r;
 }
 
+/* Decimals beyond these digits are more than a double shows, and 128 bits have room for the money of a
+ * million such bars. */
+#define VOLUME_MOST UINT64_C(100000000000000000)
+
 static enum decimal_result volume_of(const char *text, size_t len, unsigned scale, uint64_t *volume)
 {
     long double rounded;
     enum decimal_result r = decimal_parse_unsigned(text, len, scale, volume);
-    if (r != DECIMAL_PLACES)
-        return r;
-    r = round_to(text, len, scale, 0x1p64, &rounded);
-    if (r == DECIMAL_OK)
+    if (r == DECIMAL_PLACES && (r = round_to(text, len, scale, 0x1p64, &rounded)) == DECIMAL_OK)
         *volume = (uint64_t)rounded;
-    return r;
+    return r == DECIMAL_OK && scale && *volume > VOLUME_MOST ? DECIMAL_OVERFLOW : r;
 }
 
 /* The prices of a row, and the decimals of its volume. */
@@ -368,7 +369,7 @@ static int read_volume(struct table *t, size_t row, struct error *err)
     return r;
 }
 
-/* Once all decimals are known: with as many of them as the largest volume leaves room for in 64 bits. */
+/* Once all decimals are known: with as many of them as the largest volume leaves room for. */
 static int read_volumes(struct table *t, struct error *err)
 {
     bool again = t->needed[COLUMN_VOLUME] && t->scale > 0;

@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
-"""The alert log, sorted by (seq, id), is byte-identical however the same input is run."""
+"""The alert log, sorted by (seq, id), is byte-identical however the same input is run. SOAK=1: a longer market."""
 from lib import *
 
-SIM = "sim:symbols=500,seed=7,start=2026-03-02T09:20:00-05:00,minutes=25,rate=1500"
+MINUTES = 25 if os.environ.get("SOAK") else 13  # the opening is in both
+SIM = f"sim:symbols=500,seed=7,start=2026-03-02T09:20:00-05:00,minutes={MINUTES},rate=1500"
 
 
 def check(name, source, rule_file, ten_minutes):

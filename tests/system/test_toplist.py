@@ -65,7 +65,7 @@ seen = {}  # (list, second) -> ranks
 for scanners in 1, 2, 4:
     d = new_dir()
     out = path("run.jsonl")
-    p = start(d, "--speed", 100, "--scanners", scanners, "--alerts", out)
+    p = start(d, "--speed", 200, "--scanners", scanners, "--alerts", out)
     while p.poll() is None and subprocess.run(["grep", "-q", "source has ended", path("run.log")]).returncode:
         time.sleep(random.uniform(0.1, 0.6))
         for n in random.sample(LISTS, 2):

@@ -235,6 +235,22 @@ static void test_same_time(void **state)
     RUN("same time", CALENDAR_US_EQUITY, "2026-11-23", 5, "relative_volume_same_time", steps);
 }
 
+/* A thin premarket says nothing of the market: its first second is measured by the market's bars of the day
+ * before, and what is left of the bar is forecast. */
+static void test_open(void **state)
+{
+    (void)state;
+    static const struct step steps[] = {
+        {"2026-11-23T14:30:10", "10 100", "? ?"},
+        {"2026-11-23T14:35:10", "10 300", "396.667 383.333"},
+        {"2026-11-24T14:00:00", "10 5", "? ?"}, /* premarket: no bar of one is there */
+        {"2026-11-24T14:29:59", "10 5", "100.333 101.667"},
+        {"2026-11-24T14:30:00", "10 20", "110 110"},
+        {"2026-11-24T14:30:01", "10 20", "119.667 118.333"},
+    };
+    RUN("the open", CALENDAR_US_EQUITY, "2026-11-23", 3, "relative_volume_5m relative_volume_1m", steps);
+}
+
 /* The newest 260 stay, in whatever order they come; windows end where they say. */
 static void test_kept(void **state)
 {
@@ -327,7 +343,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_first_days), cmocka_unit_test(test_half_days), cmocka_unit_test(test_premarket),
         cmocka_unit_test(test_midnight),   cmocka_unit_test(test_history),   cmocka_unit_test(test_same_time),
-        cmocka_unit_test(test_kept),       cmocka_unit_test(test_late_rule),
+        cmocka_unit_test(test_open),       cmocka_unit_test(test_kept),      cmocka_unit_test(test_late_rule),
     };
     return cmocka_run_group_tests_name("engine_days", tests, setup, teardown);
 }

@@ -96,7 +96,9 @@ enum { ASK = 3 };
 
 /* An alert that a print decided, as it was last sent. */
 struct sent {
-    size_t tick; /* the print */
+    size_t tick; /* the print; of a bar's end: the last one that had come */
+    bool close;  /* a bar's end decided it: */
+    int64_t minute;
     int64_t time, bid, ask;
     bool halted, withdrawn;
     uint8_t clue[TREE];
@@ -141,6 +143,8 @@ struct sym {
     bool made[VALUES];
     uint64_t made_changes;
     int64_t made_minute;
+    uint64_t seen_changes; /* as of the last evaluation */
+    int64_t seen_minute;
 };
 
 struct node {
@@ -201,6 +205,7 @@ struct world {
     int n_metrics;
     bool timed;                /* it has metrics that every clock changes */
     bool spans;                /* … or `within`, which every clock may end */
+    bool close;                /* what is being written is of a bar_close rule */
     bool silent;               /* a late print is being evaluated */
     bool print;                /* … one that may decide alerts */
     uint8_t clue[RULES][TREE]; /* of the evaluation at hand, and … */
@@ -217,7 +222,9 @@ struct world {
     int64_t clock[BUCKET_COUNT];  /* the last CLOCK that there was */
     bool occupied[BUCKET_COUNT];
     int64_t traded[BUCKET_COUNT];
-    size_t revised[2]; /* alerts revised, withdrawn */
+    size_t revised[2];     /* alerts revised, withdrawn */
+    size_t revised_closes; /* … that bars' ends decided */
+    int closing;           /* slot of the bar_close rule at hand */
 };
 
 static struct event *event_new(struct world *w, const struct sym *s)
@@ -1279,7 +1286,9 @@ static void spans_end(struct world *w, struct sym *s, int64_t old, int64_t t)
 {
     for (int id = 0; id < RULES; id++) {
         int slot = s->evaluated[id];
-        for (int k = 0; slot >= 0 && slot == w->in_force[id] && k < w->rule[slot].tree.n; k++) {
+        if (slot < 0 || slot != w->in_force[id] || w->rule[slot].trigger == TRIGGER_BAR_CLOSE)
+            continue;
+        for (int k = 0; k < w->rule[slot].tree.n; k++) {
             const struct node *n = &w->rule[slot].tree.node[k];
             struct memory *m = &s->span[id][n->at];
             if (n->op != 'f' || !m->begun || s->n_bars == 0)
@@ -1347,8 +1356,8 @@ static bool may_fire(const struct sym *s, int id, const struct rrule *r, int slo
            !(r->trigger == TRIGGER_ONCE_PER_BAR && same_bar);
 }
 
-/* The symbol's last tick has decided an alert. */
-static void note_sent(struct world *w, struct sym *s, const struct event *v)
+/* The symbol's last tick, or the end of the minute if that is not -1, has decided an alert. */
+static void note_sent(struct world *w, struct sym *s, const struct event *v, int64_t minute)
 {
     if (s->n_sent == s->room_sent) {
         s->room_sent = 2 * s->room_sent + 256;
@@ -1357,6 +1366,8 @@ static void note_sent(struct world *w, struct sym *s, const struct event *v)
     }
     struct sent *a = &s->sent[s->n_sent++];
     *a = (struct sent){.tick = s->n_ticks - 1,
+                       .close = minute >= 0,
+                       .minute = minute,
                        .time = v->time,
                        .bid = s->bid,
                        .ask = s->ask,
@@ -1368,44 +1379,10 @@ static void note_sent(struct world *w, struct sym *s, const struct event *v)
     memcpy(a->operand, v->operand, sizeof a->operand);
 }
 
-static void evaluate(struct world *w, struct sym *s, enum what what)
+/* Rules have fired: their alerts, in the order of slots. minute: whose end it is, -1 of none. */
+static void send(struct world *w, struct sym *s, int *fired, int n, int64_t minute)
 {
-    int fired[RULES], n = 0;
-    w->silent = what == LATE || what == ATTR;
-    if (what == CLOCK && !w->timed && !w->spans && s->made_changes == s->changes &&
-        s->made_minute == s->time / MIN)
-        return; /* no tick and the same minute: every value is what it was, nothing becomes true */
-    for (int id = 0; id < RULES; id++) {
-        int slot = w->in_force[id];
-        const struct rrule *r = &w->rule[slot < 0 ? 0 : slot];
-        if (slot < 0 || !r->enabled || !(r->symbols >> (s - w->sym) & 1)) {
-            s->evaluated[id] = -1;
-            continue;
-        }
-        if (s->evaluated[id] != slot) {
-            if (what == CLOCK || what == ATTR)
-                continue; /* a new version is first evaluated at the symbol's next message */
-            s->truth[id] = UNKNOWN;
-            for (int i = 0; i < TREE; i++)
-                s->side[id][i] = UNKNOWN;
-            memset(s->span[id], 0, sizeof s->span[id]);
-            s->evaluated[id] = slot;
-        }
-        w->clues = w->clue[id];
-        enum truth before = s->truth[id],
-                   now = s->truth[id] = truth_of(w, s, &r->tree, r->tree.n - 1, s->side[id], s->span[id]);
-        if (r->tree.events) /* which are over: what held by them alone does no more */
-            s->truth[id] = truth_of(w, s, &r->tree, r->tree.n - 1, NULL, s->span[id]);
-        if (w->silent || now != TRUE || !may_fire(s, id, r, slot))
-            continue;
-        if (r->trigger == TRIGGER_CROSS ? before == FALSE : what == TICK || before != TRUE) {
-            s->k[id] = s->fired[id] == s->time ? s->k[id] + 1 : 0;
-            s->fired[id] = s->time;
-            s->fired_slot[id] = slot;
-            fired[n++] = slot;
-        }
-    }
-    for (int i = 0; i < n; i++) /* in the order of slots */
+    for (int i = 0; i < n; i++)
         for (int j = i; j > 0 && fired[j] < fired[j - 1]; j--) {
             int x = fired[j];
             fired[j] = fired[j - 1];
@@ -1423,9 +1400,116 @@ static void evaluate(struct world *w, struct sym *s, enum what what)
         v->n = r->tree.n_operands;
         for (int k = 0; k < v->n; k++)
             v->operand[k] = *value_of(w, s, r->tree.operand[k]);
-        if (w->print)
-            note_sent(w, s, v);
+        if (w->print || minute >= 0)
+            note_sent(w, s, v, minute);
     }
+}
+
+static void fire(struct sym *s, int id, int slot)
+{
+    s->k[id] = s->fired[id] == s->time ? s->k[id] + 1 : 0;
+    s->fired[id] = s->time;
+    s->fired_slot[id] = slot;
+}
+
+/* The truth of a bar_close rule at a bar's end. Its spans know bars' ends alone; what was before is false. */
+static enum truth close_truth(struct world *w, struct sym *s, const struct tree *t, int at)
+{
+    const struct node *n = &t->node[at];
+    if (n->op == 'c')
+        return truth_of(w, s, t, at, NULL, NULL);
+    enum truth left = close_truth(w, s, t, n->left), right;
+    if (n->op == '!')
+        return TRUE - left;
+    if (n->op == '&' || n->op == '|') {
+        right = close_truth(w, s, t, n->right);
+        return (n->op == '&') == (left < right) ? left : right;
+    }
+    struct memory *m = &s->span[w->rule[w->closing].ident][n->at];
+    if (!m->begun)
+        *m = (struct memory){.begun = true, .last = INT64_MIN / 2};
+    bool before = s->time - m->last < n->time;
+    enum truth all = left;
+    if (n->op == 'f') {
+        for (int i = 0; i < n->bars - 1; i++)
+            all = m->end[i] < all ? m->end[i] : all;
+        memmove(m->end + 1, m->end, sizeof m->end - sizeof *m->end);
+        m->end[0] = left;
+    } else {
+        m->last = left == TRUE ? s->time : m->last;
+        all = before ? TRUE : left;
+    }
+    w->clue[w->rule[w->closing].ident][n->at] =
+        (uint8_t)(all == TRUE && !(n->op == 'w' && before) ? ASK : all);
+    return all;
+}
+
+/* A minute in which the symbol traded has ended. */
+static void evaluate_close(struct world *w, struct sym *s, int64_t minute)
+{
+    int fired[RULES], n = 0;
+    for (int id = 0; id < RULES; id++) {
+        int slot = w->in_force[id];
+        const struct rrule *r = &w->rule[slot < 0 ? 0 : slot];
+        if (slot < 0 || s->evaluated[id] != slot || r->trigger != TRIGGER_BAR_CLOSE)
+            continue;
+        w->closing = slot;
+        if (close_truth(w, s, &r->tree, r->tree.n - 1) != TRUE || !may_fire(s, id, r, slot))
+            continue;
+        fire(s, id, slot);
+        fired[n++] = slot;
+    }
+    send(w, s, fired, n, minute);
+}
+
+/* A message of the symbol's own: rules that are new to it are evaluated from now on, at the end of the minute
+ * that it ends too. */
+static void arrive(struct world *w, struct sym *s)
+{
+    for (int id = 0; id < RULES; id++) {
+        int slot = w->in_force[id];
+        const struct rrule *r = &w->rule[slot < 0 ? 0 : slot];
+        if (slot < 0 || s->evaluated[id] == slot || !r->enabled || !(r->symbols >> (s - w->sym) & 1))
+            continue;
+        s->truth[id] = UNKNOWN;
+        for (int i = 0; i < TREE; i++)
+            s->side[id][i] = UNKNOWN;
+        memset(s->span[id], 0, sizeof s->span[id]);
+        s->evaluated[id] = slot;
+    }
+}
+
+static void evaluate(struct world *w, struct sym *s, enum what what)
+{
+    int fired[RULES], n = 0;
+    w->silent = what == LATE || what == ATTR;
+    if (what == CLOCK && !w->timed && !w->spans && s->seen_changes == s->changes &&
+        s->seen_minute == s->time / MIN)
+        return; /* no tick and the same minute: every value is what it was, nothing becomes true */
+    s->seen_changes = s->changes;
+    s->seen_minute = s->time / MIN;
+    for (int id = 0; id < RULES; id++) {
+        int slot = w->in_force[id];
+        const struct rrule *r = &w->rule[slot < 0 ? 0 : slot];
+        if (slot < 0 || !r->enabled || !(r->symbols >> (s - w->sym) & 1)) {
+            s->evaluated[id] = -1;
+            continue;
+        }
+        if (s->evaluated[id] != slot || r->trigger == TRIGGER_BAR_CLOSE)
+            continue; /* a new version is first evaluated at the symbol's next message */
+        w->clues = w->clue[id];
+        enum truth before = s->truth[id],
+                   now = s->truth[id] = truth_of(w, s, &r->tree, r->tree.n - 1, s->side[id], s->span[id]);
+        if (r->tree.events) /* which are over: what held by them alone does no more */
+            s->truth[id] = truth_of(w, s, &r->tree, r->tree.n - 1, NULL, s->span[id]);
+        if (w->silent || now != TRUE || !may_fire(s, id, r, slot))
+            continue;
+        if (r->trigger == TRIGGER_CROSS ? before == FALSE : what == TICK || before != TRUE) {
+            fire(s, id, slot);
+            fired[n++] = slot;
+        }
+    }
+    send(w, s, fired, n, -1);
 }
 
 /* ---- alerts whose print is cancelled */
@@ -1455,11 +1539,12 @@ static bool bar_of_ticks(const struct sym *s, int64_t minute, struct minute *b)
     return b->trades;
 }
 
-/* The symbol as of an alert, without its print and those that came later. What is of earlier days is as it is
- * now. */
+/* The symbol as of an alert, without its print (a bar's end has none of its own) and those that came later.
+ * What is of earlier days is as it is now. */
 static void past_of(const struct world *w, const struct sym *s, const struct sent *a, struct sym *p)
 {
     int64_t day = session_of(s->calendar, s->time).day;
+    size_t end = a->tick + a->close;
     *p = *s;
     p->time = a->time;
     p->bid = a->bid;
@@ -1472,7 +1557,7 @@ static void past_of(const struct world *w, const struct sym *s, const struct sen
     p->bar = calloc(s->n_bars + 1, sizeof *p->bar);
     p->n_ticks = p->n_bars = 0;
     for (size_t i = 0; i < s->n_ticks; i++) {
-        bool later = i >= a->tick;
+        bool later = i >= end;
         if (later && s->tick[i].ev >= day)
             continue;
         p->tick[p->n_ticks] = s->tick[i];
@@ -1483,7 +1568,7 @@ static void past_of(const struct world *w, const struct sym *s, const struct sen
         bool changed = b.minute == p->time / MIN;
         if (b.minute > p->time / MIN)
             continue;
-        for (size_t k = a->tick; k < s->n_ticks; k++)
+        for (size_t k = end; k < s->n_ticks; k++)
             changed |= s->tick[k].ev / MIN == b.minute && !s->tick[k].cancelled && s->tick[k].ev >= day;
         if (changed && bar_of_ticks(p, b.minute, &made)) {
             b = made;
@@ -1529,8 +1614,8 @@ static bool equal_values(const struct value *a, const struct value *b)
     return a->price ? a->e9 == b->e9 : a->number == b->number;
 }
 
-/* Tick `index` is cancelled: what its alerts would have said without it. */
-static void revise(struct world *w, struct sym *s, size_t index)
+/* Tick `index` is cancelled: what its alerts, or those of its minute's end, would have said without it. */
+static void revise(struct world *w, struct sym *s, size_t index, bool close)
 {
     for (size_t i = 0; i < s->n_sent; i++) {
         struct sent *a = &s->sent[i];
@@ -1538,7 +1623,8 @@ static void revise(struct world *w, struct sym *s, size_t index)
         struct value v[2 * TREE];
         int64_t price;
         struct sym *p;
-        if (a->tick != index || a->withdrawn || !(p = malloc(sizeof *p)))
+        bool decided = close ? a->minute == s->tick[index].ev / MIN : a->tick == index;
+        if (a->close != close || !decided || a->withdrawn || !(p = malloc(sizeof *p)))
             continue;
         past_of(w, s, a, p);
         bool holds = past_truth(w, p, t, t->n - 1, a->clue) == TRUE;
@@ -1569,6 +1655,7 @@ static void revise(struct world *w, struct sym *s, size_t index)
                             .n = t->n_operands};
         memcpy(e->operand, v, sizeof v);
         w->revised[!holds]++;
+        w->revised_closes += close;
     }
 }
 
@@ -1645,6 +1732,8 @@ static void advance(struct world *w, struct sym *s, int64_t t)
     int64_t old = s->time;
     if (t <= old)
         return;
+    const struct minute *live = s->n_bars ? &s->bar[s->n_bars - 1] : NULL;
+    bool ends = old >= 0 && old / MIN != t / MIN && live && live->minute == old / MIN && live->trades;
     if (w->flat && old >= 0 && old / MIN != t / MIN)
         add_flat(s, old / MIN);
     if (old >= 0)
@@ -1652,6 +1741,8 @@ static void advance(struct world *w, struct sym *s, int64_t t)
     s->time = t;
     if (s->ex && session_of(s->calendar, t).day >= s->ex)
         split(w, s, session_of(s->calendar, t).day);
+    if (ends)
+        evaluate_close(w, s, old / MIN);
     size_t open = s->n_bars;
     while (open > 0 && !s->bar[open - 1].final)
         open--;
@@ -1812,7 +1903,8 @@ static void correct(struct world *w, struct sym *s, uint32_t symbol, int64_t ev)
     if (t) {
         t->cancelled = true;
         remake_bar(w, s, t->ev / MIN);
-        revise(w, s, (size_t)(t - s->tick));
+        revise(w, s, (size_t)(t - s->tick), false);
+        revise(w, s, (size_t)(t - s->tick), true);
     } else {
         evaluate(w, s, LATE);
     }
@@ -2138,9 +2230,9 @@ static void span_random(struct world *w, struct tree *t, struct node *n, int dep
     static const int lengths[] = {1, 1, 2, 5, 15};
     n->op = one_in(&w->random, 2) ? 'f' : 'w';
     n->bars = 2 + (int)random_below(&w->random, 4);
-    n->length = lengths[random_below(&w->random, 5)];
+    n->length = w->close ? 1 : lengths[random_below(&w->random, 5)];
     n->time = (int64_t[]){SEC, 7 * SEC, 90 * SEC, 5 * MIN, 60 * MIN}[random_below(&w->random, 5)];
-    n->left = tree_random(w, t, depth - 1, n->op == 'f', left);
+    n->left = tree_random(w, t, depth - 1, n->op == 'f' || w->close, left);
     text += sprintf(text, t->node[n->left].op == 'c' && one_in(&w->random, 2) ? "%s" : "(%s)", left);
     if (n->op == 'w')
         sprintf(text, " within %ds", (int)(n->time / SEC));
@@ -2229,12 +2321,13 @@ static void add_rule(struct world *w)
         .ident = ident,
         .version = old < 0 ? 1 : w->rule[old].version + 1,
         .enabled = !one_in(&w->random, 8),
-        .trigger = (enum rule_trigger)random_below(&w->random, TRIGGER_BAR_CLOSE),
+        .trigger = (enum rule_trigger)random_below(&w->random, TRIGGER_COUNT),
         .sessions = (uint8_t)(one_in(&w->random, 4) ? 1 + random_below(&w->random, 15) : 0),
         .expires = one_in(&w->random, 8) && w->top > 0 ? w->top + random_below(&w->random, 3600) * SEC : 0,
         .cooldown = cooldowns[ident % 7] * SEC,
         .symbols = UINT32_MAX};
-    tree_random(w, &r->tree, (int)random_below(&w->random, 4), false, text);
+    w->close = r->trigger == TRIGGER_BAR_CLOSE; /* which knows no crossings */
+    tree_random(w, &r->tree, (int)random_below(&w->random, 4), w->close, text);
     for (int i = 0; i < r->tree.n_operands; i++) {
         r->recursive |= strchr(w->metric[r->tree.operand[i]], '@') != NULL;
         r->minds_halt |= !strcmp(w->metric[r->tree.operand[i]], "halted");
@@ -2370,6 +2463,7 @@ static void market(struct world *w, int messages)
         if (i >= (uint32_t)w->n_syms)
             s = add_symbol(w, (int)(i = (uint32_t)w->n_syms));
         clocks(w, ev);
+        arrive(w, s);
         advance(w, s, ev > w->clock[s->bucket] ? ev : w->clock[s->bucket]);
         int64_t day = session_of(s->calendar, s->time).day;
         if (!s->ex && day > 0 && one_in(&w->random, 300)) {
@@ -2550,7 +2644,7 @@ static void compare_events(struct world *w, const struct tape *events, size_t al
         }
 }
 
-static void run(uint64_t seed, int messages, size_t alerts[5])
+static void run(uint64_t seed, int messages, size_t alerts[6])
 {
     struct world *w = calloc(1, sizeof *w);
     struct tape stamped = {0};
@@ -2576,6 +2670,7 @@ static void run(uint64_t seed, int messages, size_t alerts[5])
     alerts[2] += c->splits;
     alerts[3] += w->revised[0];
     alerts[4] += w->revised[1];
+    alerts[5] += w->revised_closes;
     bench_close(&b);
     tape_free(&stamped);
     tape_free(&w->input);
@@ -2592,15 +2687,16 @@ static void run(uint64_t seed, int messages, size_t alerts[5])
 static void test_random_markets(void **state)
 {
     (void)state;
-    size_t seen[5] = {0};
+    size_t seen[6] = {0};
     unsigned seeds = getenv("SEED") ? 1 : getenv("SEEDS") ? (unsigned)atoi(getenv("SEEDS")) : 6;
     const char *ticks = getenv("TICKS");
     for (unsigned i = 0; i < seeds; i++)
         run(seed_or(1000 + i), ticks ? atoi(ticks) : i % 8 == 7 ? 20000 : 4000, seen);
-    print_message("%zu alerts, %zu bars, %zu splits, %zu alerts revised, %zu withdrawn\n", seen[0], seen[1],
-                  seen[2], seen[3], seen[4]);
+    print_message(
+        "%zu alerts, %zu bars, %zu splits, %zu alerts revised, %zu withdrawn, %zu of them of bars' ends\n",
+        seen[0], seen[1], seen[2], seen[3], seen[4], seen[5]);
     assert_true(getenv("SEED") || (seen[0] > 100 * seeds && seen[1] > 100 * seeds));
-    assert_true(seeds < 4 || (seen[2] > 0 && seen[3] > 40 && seen[4] > 10));
+    assert_true(seeds < 4 || (seen[2] > 0 && seen[3] > 40 && seen[4] > 10 && seen[5] > 10));
 }
 
 int main(void)

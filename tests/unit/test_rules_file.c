@@ -76,7 +76,7 @@ static void watchlists(void **state)
         {RULES("[]") TECH "," TECH "]}", "r.json: watchlist 2 'w1': another watchlist is called so too"},
         {RULES("[]") TECH ",{\"id\":\"Technology\",\"symbols\":[\"X\"]}]}",
          "watchlist 2 'Technology': another"},
-        {RULES("[\"X\"]") "{\"id\":\"w\",\"symbols\":[]}]}", "watchlist 1 'w': symbols: expected names"},
+        {RULES("[\"X\"]") "{\"id\":\"w\",\"symbols\":[]}]}", "watchlist 1 'w': symbols: 0 names"},
         {RULES("[\"X\"]") "{\"id\":\"w\",\"symbols\":\"w\"}]}",
          "watchlist 1 'w': symbols: a string, expected an array of names"},
         {RULES("[\"X\"]") "{\"id\":\"w\"}]}", "watchlist 1 'w': symbols: nothing, expected an array"},
@@ -489,15 +489,15 @@ static void fields_at_their_bounds(void **state)
         {"\"expires_at\":\"2030-01-01T00:00:00Z\"", NULL},
         {"\"expires_at\":\"soon\"", "expires_at: 'soon', expected a time such as"},
         {"\"expires_at\":7", "expires_at: 'a number', expected a time such as"},
-        {"\"symbols\":[]", "symbols: expected names of 1 to 63 bytes"},
+        {"\"symbols\":[]", "symbols: 0 names of 0 bytes"},
         {"\"symbols\":\"SPY\"", "symbols: there is no watchlist 'SPY': the file has none"},
         {"\"symbols\":5", "symbols: a number, expected an array of names or the name of a watchlist"},
-        {"\"symbols\":[\"\"]", "symbols: expected names"},
-        {"\"symbols\":[\"SPY\",5]", "symbols: expected names"},
-        {"\"symbols\":[\"SPY,IBM\"]", "symbols: expected names"},
+        {"\"symbols\":[\"\"]", "symbols[0]: '', expected a name"},
+        {"\"symbols\":[\"SPY\",5]", "symbols[1]: a number, expected a name"},
+        {"\"symbols\":[\"SPY,IBM\"]", "symbols[0]: 'SPY,IBM', expected a name"},
         {"\"symbols\":[\"123456789012345678901234567890123456789012345678901234567890123\"]", NULL},
         {"\"symbols\":[\"1234567890123456789012345678901234567890123456789012345678901234\"]",
-         "symbols: expected names"},
+         "symbols[0]: '"},
         {"\"colldown\":5", "rule: unknown field 'colldown', did you mean 'cooldown'?"},
         {"\"zzzzzzzzzzzz\":5", "rule: unknown field 'zzzzzzzzzzzz'"},
         {"\"conditions\":[{\"metric\":\"price\",\"operator\":\">\",\"value\":1}]",
@@ -567,7 +567,7 @@ static void lengths(void **state)
             n += (size_t)sprintf(text + n, "%s\"%063d\"", i ? "," : "", i);
         n += (size_t)sprintf(text + n, "]}]");
         if (more)
-            refused(text, n, "symbols: |16384 bytes in all");
+            refused(text, n, "symbols: |257 names of 16447 bytes");
         else
             rules_file_free(parse_good(text));
     }
