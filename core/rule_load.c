@@ -176,14 +176,6 @@ static const void *keep(struct engine *e, const void *bytes, size_t n)
     return p;
 }
 
-/* A comparison on its way into an index. */
-struct edge {
-    uint64_t home; /* scope + 1 (0 = market) and node: which index */
-    int64_t bound;
-    uint32_t instance, atom;
-    bool down;
-};
-
 /* Calls f for each name in a rule's list of symbols. */
 static void each_symbol(const struct loaded_rule *r, void (*f)(void *, const char *, uint32_t), void *ctx)
 {
@@ -329,7 +321,7 @@ uint32_t scope_find(const struct engine *e, const char *name, size_t len)
 
 struct build {
     struct engine *e;
-    struct edge *edge, *other; /* `other` is room to sort */
+    struct edge *edge;
     uint32_t n_edges, n_atoms, n_code, n_instances;
     struct atom *atom;
     uint16_t *code;
@@ -343,23 +335,19 @@ static bool edge_before(const struct edge *a, const struct edge *b)
     return a->home != b->home ? a->home < b->home : a->bound < b->bound;
 }
 
-/* Stable merge sort of edge[0..n). */
-static void edges_sort(struct build *b)
+struct edge *edges_sort(struct edge *edge, struct edge *other, uint32_t n)
 {
-    struct edge *from = b->edge, *to = b->other;
-    uint32_t n = b->n_edges;
     for (uint32_t run = 1; run < n; run *= 2) {
         for (uint32_t lo = 0; lo < n; lo += 2 * run) {
             uint32_t mid = lo + run < n ? lo + run : n, hi = mid + run < n ? mid + run : n, i = lo, j = mid;
             for (uint32_t k = lo; k < hi; k++)
-                to[k] = j >= hi || (i < mid && !edge_before(&from[j], &from[i])) ? from[i++] : from[j++];
+                other[k] = j >= hi || (i < mid && !edge_before(&edge[j], &edge[i])) ? edge[i++] : edge[j++];
         }
-        struct edge *t = from;
-        from = to;
-        to = t;
+        struct edge *t = edge;
+        edge = other;
+        other = t;
     }
-    b->edge = from;
-    b->other = to;
+    return edge;
 }
 
 static void add_atom(struct build *b, uint64_t home, int64_t bound, bool down, bool event)
@@ -737,7 +725,7 @@ static bool try_build(struct engine *e)
     if (4 * comparisons * sizeof *b.edge + keep_used + 4096 > e->built.size)
         return false;
     b.edge = (struct edge *)(e->built.at + (edges_at & ~(size_t)15));
-    b.other = b.edge + 2 * comparisons;
+    struct edge *lower = b.edge, *upper = b.edge + 2 * comparisons; /* room to sort */
     size_t whole = e->built.size;
     e->built.size = edges_at & ~(size_t)15;
     bool ok = true;
@@ -757,7 +745,7 @@ static bool try_build(struct engine *e)
             add_instance(&b, i, 0);
     }
     e->n_instances = b.n_instances;
-    edges_sort(&b);
+    b.edge = edges_sort(lower, upper, b.n_edges);
     uint32_t market = 0;
     while (market < b.n_edges && b.edge[market].home >> 32 == 0)
         market++;
@@ -769,7 +757,7 @@ static bool try_build(struct engine *e)
         ok = build_plan(&b, &e->scope[(b.edge[i].home >> 32) - 1].plan, i, end, e->market.n_indexes);
         i = end;
     }
-    ok = ok && list_instances(&b) && sieves_build(e, b.edge < b.other ? b.edge : b.other);
+    ok = ok && list_instances(&b) && sieves_build(e, lower, upper);
     for (uint32_t sc = 0; ok && sc <= e->n_scopes; sc++)
         ok = plan_nodes(&b, sc ? &e->scope[sc - 1].plan : &e->market);
     e->built.size = whole;

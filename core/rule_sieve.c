@@ -72,11 +72,6 @@ uint32_t sieve_pass(const struct sieve *v, uint32_t side, const uint32_t *cursor
 
 /* ---- building */
 
-struct marked {
-    uint64_t signature;
-    uint32_t instance;
-};
-
 /* Tells apart comparisons of one rule. */
 static uint32_t side_sign(const struct atom *a)
 {
@@ -104,22 +99,6 @@ static uint64_t signature(const struct engine *e, uint32_t i)
     for (uint32_t n = 0; n < in->n_atoms; n++)
         all = all << 16 | sign[n];
     return all;
-}
-
-/* Stable merge sort of m[0..n), which may end up in `other`. */
-static struct marked *sort(struct marked *m, struct marked *other, uint32_t n)
-{
-    for (uint32_t run = 1; run < n; run *= 2) {
-        for (uint32_t lo = 0; lo < n; lo += 2 * run) {
-            uint32_t mid = lo + run < n ? lo + run : n, hi = mid + run < n ? mid + run : n, i = lo, j = mid;
-            for (uint32_t k = lo; k < hi; k++)
-                other[k] = j >= hi || (i < mid && m[i].signature <= m[j].signature) ? m[i++] : m[j++];
-        }
-        struct marked *t = m;
-        m = other;
-        other = t;
-    }
-    return m;
 }
 
 static void *take(struct engine *e, uint32_t n)
@@ -267,22 +246,21 @@ static bool list_gates(struct engine *e, struct index *ix)
     return true;
 }
 
-bool sieves_build(struct engine *e, void *scratch)
+bool sieves_build(struct engine *e, struct edge *room, struct edge *more_room)
 {
-    struct marked *m = scratch, *other = m + e->n_instances;
-    uint32_t *of = (uint32_t *)(other + e->n_instances), n = 0;
+    uint32_t *of = (uint32_t *)(void *)(more_room + e->market.n_instances), n = 0;
     memset(of, 0, e->n_instances * sizeof *of);
     for (uint32_t i = 0; i < e->market.n_instances; i++) {
         uint32_t instance = e->market.instance[i];
-        m[n] = (struct marked){signature(e, instance), instance};
-        n += m[n].signature != 0;
+        room[n] = (struct edge){.home = signature(e, instance), .instance = instance};
+        n += room[n].home != 0;
     }
-    m = sort(m, other, n);
+    const struct edge *m = edges_sort(room, more_room, n);
     e->n_sieves = 0;
     if (!(e->sieve = arena_take(&e->built, (n / SIEVE_RULES + 1) * sizeof *e->sieve)))
         return false;
     for (uint32_t i = 0, end; i < n; i = end) {
-        for (end = i; end < n && m[end].signature == m[i].signature;)
+        for (end = i; end < n && m[end].home == m[i].home;)
             end++;
         if (end - i < SIEVE_RULES || !sieve_welcome(e, &e->instance[m[i].instance]))
             continue;

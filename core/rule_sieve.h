@@ -80,8 +80,21 @@ static inline uint32_t sieve_place(const struct sieve_side *x, uint32_t r)
 /* What sieves need at most of memory for each comparison of a rule. */
 enum { SIEVE_BYTES = 160 };
 
-/* Moves what fits from the market's indexes into sieves. False if memory is short. */
-bool sieves_build(struct engine *e, void *scratch);
+/* A comparison on its way into its index, or a rule on its way into its sieve. */
+struct edge {
+    uint64_t home; /* scope + 1 (0 = market) and node: which index; or which comparisons the rule has */
+    int64_t bound;
+    uint32_t instance, atom;
+    bool down;
+};
+
+/* Stable merge sort of edge[0..n) by home and bound; returns where it is then, there or in `other`. */
+struct edge *edges_sort(struct edge *edge, struct edge *other, uint32_t n);
+
+/* Moves what fits from the market's indexes into sieves. False if memory is short. There is
+ * room for an edge of each of the market's instances, twice, behind the latter for a number of each besides.
+ */
+bool sieves_build(struct engine *e, struct edge *room, struct edge *more_room);
 
 /* Of the places [from, to) of a side, the instances whose other comparisons hold: writes them to `out`,
  * all or until they are `room`, and moves *from on. Returns how many; there is room for SIEVE_LANES more. */
