@@ -2,8 +2,8 @@
  * settings and the rules in force; or a capture as it stands, with its seqs.
  *
  * Order: SETTINGs, RULEs, then the data, CLOCKs and trading days between; END last. The rules of --rules
- * replace those of a capture, and take effect before its first message, without a seq; the attributes of
- * --attributes replace a capture's where its symbols come. Settings that change
+ * replace those of a capture, and take effect before its first message (behind its first SETTINGs), without a
+ * seq; the attributes of --attributes replace a capture's where its symbols come. Settings that change
  * results come from the capture, unless `override` says that the command line's do.
  */
 #ifndef WORKERS_STREAM_H
