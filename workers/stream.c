@@ -29,6 +29,7 @@ struct stream {
     struct msg *fed; /* what the feed gave and the sequencer has not taken */
     int fed_at, fed_n;
     bool journal, drop_rules, drop_settings;
+    bool settings_lead; /* the capture's first settings are still to come, the opening is behind them */
     bool stop, ended;
     /* of a capture */
     uint64_t count[MSG_TYPE_COUNT];
@@ -128,6 +129,7 @@ static int open_opening(struct stream *s, const struct stream_options *o, struct
     assert((size_t)s->opening_n <= room);
     s->drop_rules = rules != NULL;
     s->drop_settings = s->journal && o->override;
+    s->settings_lead = s->journal && !o->override && o->settings_lead && s->opening_n;
     rules_file_free(rules);
     return bad;
 }
@@ -378,8 +380,21 @@ static int read_capture(struct stream *s, struct msg *out, int max)
     return kept;
 }
 
+/* What comes before the opening, then that; what else was read is held. */
+static int read_leading(struct stream *s, struct msg *out, int max)
+{
+    int n = read_capture(s, out, max), at = 0;
+    while (at < n && out[at].type == MSG_SETTING)
+        at += (int)msg_slot_count(&out[at]);
+    s->settings_lead = n > 0 && at == n;
+    hold(s, out + at, n - at);
+    return at ? at : read_opening(s, out, max);
+}
+
 static int read_next(struct stream *s, struct msg *out, int max)
 {
+    if (s->settings_lead)
+        return read_leading(s, out, max);
     if (s->opening_at < s->opening_n)
         return read_opening(s, out, max);
     if (s->held_at < s->held_n)

@@ -2,8 +2,8 @@
  * settings and the rules in force; or a capture as it stands, with its seqs.
  *
  * Order: SETTINGs, RULEs, then the data, CLOCKs and trading days between; END last. The rules of --rules
- * replace those of a capture, and take effect before its first message, without a seq; the attributes of
- * --attributes replace a capture's where its symbols come. Settings that change
+ * replace those of a capture, and take effect before its first message (behind its first SETTINGs), without a
+ * seq; the attributes of --attributes replace a capture's where its symbols come. Settings that change
  * results come from the capture, unless `override` says that the command line's do.
  */
 #ifndef WORKERS_STREAM_H
@@ -26,6 +26,7 @@ struct stream_options {
     const char *attributes;                  /* file, "": none; NULL: symbols.attributes, or the capture's */
     bool override;
     bool shadows_fire;  /* rules of the file in mode shadow are as live ones */
+    bool settings_lead; /* a capture's first settings come before them: some rules need these */
     uint64_t first_seq; /* of what is stamped here: 1, or 1 + the journal's last */
     const struct settings *settings;
     void (*log)(void *ctx, const char *line);

@@ -177,6 +177,7 @@ def every_metric(cooldown=300):
         return [form.replace("N", str(n)) for n in parameters] if "N" in form else [form]
 
     os.environ["RINGTAPE_LIMITS_METRICS"] = "512"  # of what this process starts: these are more than the default
+    os.environ["RINGTAPE_BARS_CORRECTIONS"] = "true"  # else those of prints are refused
     names, texts = [], set()
     for m in json.loads(ringtape("metrics", "--json").stdout):
         if m["name"] == "session":

@@ -78,7 +78,9 @@ def check_events(rule_file):
 
 
 check_events(everything)
+if os.path.exists(TAPE):
+    check("tape", f"csv:{TAPE}", everything, True)
+else:
+    print(f"ok - the tape # SKIP {os.path.relpath(TAPE, ROOT)} is not there")
 check("every metric and form", "sim:symbols=40,seed=11,start=2026-03-02T09:20:00-05:00,minutes=20,rate=150", rules("every.json", *every_metric()), False)
-need_data(TAPE)
-check("tape", f"csv:{TAPE}", everything, True)
 done()
