@@ -36,7 +36,7 @@ tests() { # a line for each: its name, its command
     local t
     echo "includes scripts/check-includes.sh"
     echo "format scripts/check-format.sh"
-    echo "sim/seeds build/tests/sim/sim --seeds 300"
+    echo "sim/seeds build/tests/sim/sim --seeds 500"
     echo "sim/mutations tests/sim/mutations.sh"
     for t in build/tests/unit/test_*; do [ -x "$t" ] && [[ $t != *.d ]] && echo "unit/${t##*/} $t"; done
     for t in build/asan/tests/unit/test_*; do [ -x "$t" ] && [[ $t != *.d ]] && echo "asan/${t##*/} env $asan SEEDS=2 $t"; done # a few: they are slow
