@@ -469,18 +469,21 @@ static int copy_all(struct backup *b, struct error *err)
                : 0;
 }
 
+/* Beside 0 and -1: of a run, retention was faster than the copying; there is no place for the backup. */
+enum { TOO_LATE = -2, NO_TARGET = -3 };
 static int make(struct backup *b, struct error *err)
 {
     char path[BACKUP_PATH];
     if (copy_all(b, err))
         return -1;
-    if (!is_covered(b))
-        return error_set(err,
-                         "%s/capture begins with message %" PRIu64
-                         ", and the checkpoints do not tell what came before: while a run is on, retention "
-                         "may have gone on meanwhile, make the backup again; else this directory cannot be "
-                         "gone on with",
-                         b->dir, b->first_seq);
+    if (!is_covered(b)) {
+        error_set(err,
+                  "%s/capture begins with message %" PRIu64
+                  ", and the checkpoints do not tell what came before: while a run is on, retention may have "
+                  "gone on meanwhile, make the backup again; else this directory cannot be gone on with",
+                  b->dir, b->first_seq);
+        return b->alive ? TOO_LATE : -1;
+    }
     if (write_in_force(b, err) || backup_walk(b->to, list_file, b, err))
         return -1;
     json_t *manifest = manifest_of(b);
@@ -532,32 +535,39 @@ static void look_at_workspace(struct backup *b)
     workspace_leave(ws);
 }
 
+/* As make; b is made anew, and nothing stays of what fails. */
+static int try_once(struct backup *b, const struct cli_args *args, struct error *err)
+{
+    *b = (struct backup){.args = args, .dir = args->positional[0]};
+    if (backup_begin(args->positional[1], b->to, sizeof b->to, err) < 0)
+        return NO_TARGET;
+    b->rules = json_array();
+    b->files = json_array();
+    look_at_workspace(b);
+    int rc = make(b, err);
+    if (rc < 0)
+        backup_remove(b->to);
+    else
+        report(b);
+    if (b->staging)
+        munmap(b->staging, b->staging_bytes);
+    json_decref(b->rules);
+    json_decref(b->files);
+    return rc;
+}
+
 int cmd_backup(const struct cli_args *args)
 {
+    enum { TRIES = 5 };
     static struct backup b;
     struct error err;
-    b.args = args;
-    b.dir = args->positional[0];
-    b.rules = json_array();
-    b.files = json_array();
     char path[BACKUP_PATH];
-    snprintf(path, sizeof path, "%s/outbox/id", b.dir);
+    int rc = TOO_LATE;
+    snprintf(path, sizeof path, "%s/outbox/id", args->positional[0]);
     if (access(path, R_OK))
         return cli_fail(args, CLI_USAGE, "%s: %s; expected the directory of an instance", path,
                         strerror(errno));
-    int code = CLI_OK;
-    if (backup_begin(args->positional[1], b.to, sizeof b.to, &err) < 0)
-        return cli_fail(args, CLI_USAGE, "%s", err.text);
-    look_at_workspace(&b);
-    if (make(&b, &err) < 0) {
-        backup_remove(b.to);
-        code = cli_fail(args, CLI_FAILED, "%s", err.text);
-    } else {
-        report(&b);
-    }
-    if (b.staging)
-        munmap(b.staging, b.staging_bytes);
-    json_decref(b.rules);
-    json_decref(b.files);
-    return code;
+    for (int i = 0; rc == TOO_LATE && i < TRIES; i++)
+        rc = try_once(&b, args, &err);
+    return rc == 0 ? CLI_OK : cli_fail(args, rc == NO_TARGET ? CLI_USAGE : CLI_FAILED, "%s", err.text);
 }

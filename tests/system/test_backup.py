@@ -23,9 +23,9 @@ def audit(directory, *more):
 d, sink = new_dir(), path("sink.jsonl")
 # another lateness: a setting that changes results, which the backup must bring along
 late = ["--set", "bars.lateness_ms=700", "--set", "journal.segment_mb=1", "--set", "outbox.segment_mb=1"]
-p = start(d, "100", "--rules", file, "--set", f"sinks.jsonl={sink}", *late)
 ringtape("replay", SOURCE, "--rules", file, "--alerts", path("late.jsonl"), "--bars", path("late.csv"), "--set", "bars.lateness_ms=700")
 LATE, BARS_LATE = alerts(path("late.jsonl")), open(path("late.csv")).read()
+p = start(d, "50", "--rules", file, "--set", f"sinks.jsonl={sink}", *late)
 backups, size = [], 0
 for i in range(3):
     wait_for(lambda: os.path.exists(sink) and os.path.getsize(sink) > size)
