@@ -1,5 +1,7 @@
 #include "net/segment.h"
 
+#include "shm/file_lock.h"
+
 #include <assert.h>
 #include <dirent.h>
 #include <errno.h>
@@ -8,7 +10,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
 #include <sys/random.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -52,7 +53,7 @@ int segment_lock(const char *dir, const char *what, struct error *err)
     int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0640);
     if (fd < 0)
         return error_set(err, "%s: cannot open: %s%s", path, strerror(errno), segment_advice(errno));
-    if (flock(fd, LOCK_EX | LOCK_NB)) {
+    if (file_lock(fd)) {
         int e = errno;
         int64_t n = segment_read(fd, text, sizeof text - 1, 0);
         text[n > 0 ? n : 0] = 0;

@@ -2,6 +2,7 @@
 
 #include "core/version.h"
 #include "shm/errlog.h"
+#include "shm/file_lock.h"
 #include "shm/heartbeat.h"
 #include "shm/markettab.h"
 #include "shm/valuetab.h"
@@ -132,7 +133,7 @@ static bool link_target(const char *link, char file[PATH_MAX])
 static int lock_file_alone(int fd, const char *link, struct error *err)
 {
     char pids[128];
-    if (flock(fd, LOCK_EX | LOCK_NB) == 0)
+    if (file_lock(fd) == 0)
         return 0;
     lock_holders(fd, pids, sizeof pids);
     return error_set(
