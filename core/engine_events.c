@@ -76,8 +76,7 @@ struct id_end {
 static struct id_end id_end_of(const struct engine *e, const struct symbol *s)
 {
     struct id_end end;
-    end.n =
-        (size_t)(moment_put(end.text, e->name[place_of(e, s)], s->time_ns, 0) - end.text) - sizeof(uint32_t);
+    end.n = (size_t)(moment_put(end.text, e->name[place_of(e, s)], s->time_ns) - end.text);
     return end;
 }
 

@@ -22,7 +22,7 @@
 /* keeps the tick's path short: registers, cache lines */
 #define SELDOM __attribute__((noinline))
 
-/* has two callers, of which one is the tick's path */
+/* on the path of a tick or a fire, however many call it */
 #define ALWAYS_INLINE static inline __attribute__((always_inline))
 
 #define NONE        UINT32_MAX

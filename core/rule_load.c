@@ -492,10 +492,9 @@ void plan_need(const struct engine *e, struct plan *p, uint8_t *seen, uint32_t n
 void plan_list(const struct engine *e, struct plan *p, const uint8_t *seen)
 {
     p->n_nodes = 0;
-    for (uint32_t i = 0; i < e->n_nodes; i++) {
+    for (uint32_t i = 0; i < e->n_nodes; i++)
         if (seen[i] == 1)
             p->node[p->n_nodes++] = i;
-    }
 }
 
 /* One index from its sorted edges [lo, hi). False if memory is short. */

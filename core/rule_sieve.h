@@ -20,8 +20,7 @@ enum {
 
 /* One of the comparisons: the rules in the order of its ranks. Arrays are padded to whole lanes. */
 struct sieve_side {
-    uint32_t slot;            /* of the symbol's cursors */
-    uint32_t shut_from, shut; /* so many cursors from there on are those at which none of them holds */
+    uint32_t slot; /* of the symbol's cursors */
     uint8_t gates; /* so many sides before it: no need to look at its metric where one of them is shut */
     bool down;
     uint8_t shift;
@@ -91,9 +90,8 @@ struct edge {
 /* Stable merge sort of edge[0..n) by home and bound; returns where it is then, there or in `other`. */
 struct edge *edges_sort(struct edge *edge, struct edge *other, uint32_t n);
 
-/* Moves what fits from the market's indexes into sieves. False if memory is short. There is
- * room for an edge of each of the market's instances, twice, behind the latter for a number of each besides.
- */
+/* Moves what fits from the market's indexes into sieves. False if memory is short. Each room is for an edge
+ * of each of the market's instances; `more_room` also for a number of each instance behind them. */
 bool sieves_build(struct engine *e, struct edge *room, struct edge *more_room);
 
 /* Of the places [from, to) of a side, the instances whose other comparisons hold: writes them to `out`,
