@@ -16,7 +16,7 @@
 #include <unistd.h>
 #include <cmocka.h>
 
-enum { CAPACITY = 256, BURST_SLOTS = 64, KILLS = 60, CYCLE = 8 };
+enum { CAPACITY = 256, BURST_SLOTS = 64, KILLS = 60, PATIENCE_MS = 60000, CYCLE = 8 };
 static const uint64_t start = UINT64_MAX - 5000;
 
 #if defined(__SANITIZE_THREAD__) || defined(__SANITIZE_ADDRESS__)
@@ -226,6 +226,19 @@ static void reap(pid_t pid, int want_signal)
     assert_int_equal(WIFSIGNALED(status) ? WTERMSIG(status) : 0, want_signal);
 }
 
+/* Waits until a record more was applied, or one was wrong. */
+static void await_progress(struct shared *s)
+{
+    uint64_t before = atomics_load_acquire_u64(&s->applied);
+    for (int ms = 0; atomics_load_acquire_u64(&s->applied) == before && !atomics_load_relaxed_u64(&s->bad);
+         ms++) {
+        if (ms == PATIENCE_MS)
+            fail_msg("nothing moves after record %llu", (unsigned long long)before);
+        nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
+    }
+}
+
+/* Every fourth is killed whether or not it has come to do anything. */
 static void processes_killed_again_and_again(void **state)
 {
     (void)state;
@@ -233,14 +246,13 @@ static void processes_killed_again_and_again(void **state)
     void *(*sides[])(void *) = {produce, consume};
     s->wanted = UINT64_MAX;
     pid_t pids[2] = {spawn(produce, s), spawn(consume, s)};
-    uint64_t before = 0, moved = 0;
     for (int i = 0; i < KILLS && !atomics_load_relaxed_u64(&s->bad); i++) {
         int victim = i % 2;
+        if (i % 4)
+            await_progress(s);
         nanosleep(&(struct timespec){.tv_nsec = 1000000 + 211000 * (i % 7)}, NULL);
         kill(pids[victim], SIGKILL);
         reap(pids[victim], SIGKILL);
-        moved += atomics_load_acquire_u64(&s->applied) > before;
-        before = atomics_load_acquire_u64(&s->applied);
         pids[victim] = spawn(sides[victim], s);
     }
     /* The producer goes at most a ring further than this, in which the consumer then finds its end. */
@@ -248,7 +260,6 @@ static void processes_killed_again_and_again(void **state)
     reap(pids[0], 0);
     reap(pids[1], 0);
     check_end(s);
-    assert_true(moved > KILLS / 2);
     shared_free(s);
 }
 
