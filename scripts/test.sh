@@ -34,16 +34,17 @@ asan=ASAN_OPTIONS=redzone=16:max_redzone=16
 
 tests() { # a line for each: its name, its command
     local t
-    echo "includes scripts/check-includes.sh"
-    echo "format scripts/check-format.sh"
+    # What takes long comes first: on a fresh machine there are no times of a last run to go by.
+    for t in tests/system/test_*.sh tests/system/test_*.py; do [ -x "$t" ] && echo "system/${t##*/} $t"; done
     echo "sim/seeds build/tests/sim/sim --seeds 500"
     echo "sim/mutations tests/sim/mutations.sh"
+    echo "includes scripts/check-includes.sh"
+    echo "format scripts/check-format.sh"
     for t in build/tests/unit/test_*; do [ -x "$t" ] && [[ $t != *.d ]] && echo "unit/${t##*/} $t"; done
     for t in build/asan/tests/unit/test_*; do [ -x "$t" ] && [[ $t != *.d ]] && echo "asan/${t##*/} env $asan SEEDS=2 $t"; done # a few: they are slow
     for t in build/tests/race/test_*; do [ -x "$t" ] && [[ $t != *.d ]] && echo "race/${t##*/} $t"; done
     for t in build/tsan/tests/race/test_*; do [ -x "$t" ] && [[ $t != *.d ]] && echo "tsan/${t##*/} $t"; done
     for t in build/asan/tests/fuzz/fuzz_*; do [ -x "$t" ] && [[ $t != *.d ]] && echo "fuzz/${t##*/} $t tests/fuzz/corpus/${t#*fuzz_}"; done
-    for t in tests/system/test_*.sh tests/system/test_*.py; do [ -x "$t" ] && echo "system/${t##*/} $t"; done
 }
 # The longest of the last run first, so that none is left to run alone at the end; what has no time yet before them.
 times=build/test-times
