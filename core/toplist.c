@@ -134,7 +134,8 @@ int toplist_keys_add(struct toplist_keys *k, const char *text, struct error *err
 int toplist_condition(struct toplist_condition *c, const char *text, const struct toplist_keys *k,
                       struct error *err)
 {
-    if (parse_expr(text, &c->expr, err) < 0)
+    c->expr.n_nodes = c->expr.n_operands = 0;
+    if (*text && parse_expr(text, &c->expr, err) < 0)
         return -1;
     for (unsigned i = 0; i < c->expr.n_operands; i++) {
         uint32_t at = key_of(k, &c->expr.operand[i]);
@@ -156,7 +157,7 @@ bool toplist_meets(const struct toplist_condition *c, const int64_t *key)
     int64_t operand[ALERT_OPERANDS_MAX];
     for (unsigned i = 0; i < c->expr.n_operands; i++)
         operand[i] = key[c->at[i]];
-    return expr_holds(&c->expr, operand);
+    return c->expr.n_nodes == 0 || expr_holds(&c->expr, operand);
 }
 
 /* The bound is none, or the value reaches it. */

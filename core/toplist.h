@@ -126,7 +126,7 @@ struct toplist_keys {
  * at an instant, or they would be too many. */
 int toplist_keys_add(struct toplist_keys *k, const char *text, struct error *err);
 
-/* An expression, and where the keys of its metrics are. */
+/* An expression, and where the keys of its metrics are. "" is met by every symbol. */
 struct toplist_condition {
     struct expr expr;
     uint8_t at[ALERT_OPERANDS_MAX];

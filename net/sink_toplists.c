@@ -35,8 +35,8 @@ struct sink_toplists *sink_toplists_new(const struct sink_config *c)
     t->user_key = calloc(MARKETTAB_LISTS, sizeof *t->user_key);
     if (!t->value || !t->user_key)
         abort();
-    if (markettab_keys(c->markettab, &t->keys) < 0)
-        t->keys.n = 0;
+    struct error ignored; /* no keys then: lists that need some stay empty, as market has said */
+    markettab_keys(c->markettab, &t->keys, &ignored);
     return t;
 }
 
@@ -71,9 +71,9 @@ static uint32_t rank(struct sink_toplists *t, const struct market_second *s, con
 {
     struct toplist_ranking r = {.list = l, .row = t->row + at, .limit = t->config->toplists_depth};
     struct error ignored;
-    if (*l->expr && toplist_condition(&t->condition, l->expr, &t->keys, &ignored) < 0)
+    if (toplist_condition(&t->condition, l->expr, &t->keys, &ignored) < 0)
         return 0;
-    markettab_rank(t->config->markettab, s, t->value, t->config->symtab, *l->expr ? &t->condition : NULL, &r);
+    markettab_rank(t->config->markettab, s, t->value, t->config->symtab, &t->condition, &r);
     return r.n;
 }
 

@@ -279,7 +279,7 @@ int toplist_file_check(const char *path, const struct market_list *list, int n,
     struct error why;
     for (int i = 0; i < n; i++) {
         const struct place p = {path, (size_t)i + 1};
-        if (*list[i].list.expr && toplist_condition(&c, list[i].list.expr, keys, &why) < 0)
+        if (toplist_condition(&c, list[i].list.expr, keys, &why) < 0)
             return wrong(err, &p, "filter \"expr\": %s", why.text);
     }
     return 0;

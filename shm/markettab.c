@@ -73,13 +73,14 @@ void markettab_set_keys(struct markettab *t, const struct toplist_keys *k)
         metric_name(&k->metric[i], t->key[i]);
 }
 
-int markettab_keys(const struct markettab *t, struct toplist_keys *k)
+int markettab_keys(const struct markettab *t, struct toplist_keys *k, struct error *err)
 {
-    struct error err;
     k->n = t->keys;
     for (uint32_t i = 0; i < k->n; i++)
-        if (metric_parse(t->key[i], strnlen(t->key[i], METRIC_NAME_MAX), &k->metric[i], &err) < 0)
-            return -1;
+        if (metric_parse(t->key[i], strnlen(t->key[i], METRIC_NAME_MAX), &k->metric[i], err) < 0) {
+            k->n = 0;
+            return error_set(err, "toplists: the workspace names what is no metric; restart the instance");
+        }
     return 0;
 }
 
@@ -162,7 +163,7 @@ void markettab_rank(const struct markettab *t, const struct market_second *secon
         int64_t key[TOPLIST_KEYS_MAX];
         toplist_pick(r->list, value, row.value);
         memcpy(key, value + TOPLIST_COLUMNS, t->keys * sizeof *key);
-        if (!condition || toplist_meets(condition, key))
+        if (toplist_meets(condition, key))
             toplist_offer(r, &row);
     }
     toplist_sort(r);

@@ -48,9 +48,9 @@ static inline void *markettab_leave(struct markettab *t)
 }
 uint32_t markettab_rows_max(const struct markettab *t);
 
-/* The metrics of its keys, as many as it was made with; and them again: 0, or -1 if they are none. */
+/* The metrics of its keys, as many as it was made with; and them again: 0, or -1 with err, and no keys. */
 void markettab_set_keys(struct markettab *t, const struct toplist_keys *k);
-int markettab_keys(const struct markettab *t, struct toplist_keys *k) __attribute__((warn_unused_result));
+int markettab_keys(const struct markettab *t, struct toplist_keys *k, struct error *err);
 /* Of a row: TOPLIST_COLUMNS values, then the bits of a key for each metric of those. */
 uint32_t markettab_columns(const struct markettab *t);
 
@@ -66,7 +66,7 @@ int markettab_read(const struct markettab *t, struct market_second *second, doub
     __attribute__((warn_unused_result));
 
 /* Ranks the rows of a second for r->list, names of the symbol table's. `condition` is the list's expression
- * with the table's keys, NULL if it has none. */
+ * with the table's keys. */
 void markettab_rank(const struct markettab *t, const struct market_second *second, const double *value,
                     const struct symtab *names, const struct toplist_condition *condition,
                     struct toplist_ranking *r);

@@ -90,7 +90,7 @@ static void take_ranked(const struct replay *p, uint32_t symbol, struct ranked *
     int64_t key[TOPLIST_KEYS_MAX];
     engine_values(e, symbol, 0, RANK_VALUES, r->value);
     engine_keys(e, symbol, RANK_VALUES, p->keys.n, key);
-    r->meets = !*p->toplist.list.expr || toplist_meets(&p->condition, key);
+    r->meets = toplist_meets(&p->condition, key);
 }
 
 /* An anomaly or a halt, into its file. */
@@ -231,10 +231,9 @@ static int choose_toplist(struct replay *p, const struct cli_args *a, struct met
         return -1;
     toplist_metrics(&p->toplist.list, asked);
     p->keys.n = 0; /* of this list alone */
-    return !*expr || (toplist_keys_add(&p->keys, expr, &p->r.err) == 0 &&
-                      toplist_condition(&p->condition, expr, &p->keys, &p->r.err) == 0)
-               ? 0
-               : -1;
+    if (*expr && toplist_keys_add(&p->keys, expr, &p->r.err) < 0)
+        return -1;
+    return toplist_condition(&p->condition, expr, &p->keys, &p->r.err);
 }
 
 static int take_at(struct replay *p, const struct cli_args *a)

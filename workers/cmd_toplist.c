@@ -66,9 +66,8 @@ static int print_ranks(const struct cli_args *args, const struct workspace *ws, 
     struct market_second second;
     struct toplist_condition condition;
     struct toplist_keys keys;
-    struct error err = {"its metrics are not known"};
-    const char *expr = l->list.expr;
-    if (*expr && (markettab_keys(t, &keys) < 0 || toplist_condition(&condition, expr, &keys, &err) < 0))
+    struct error err;
+    if (markettab_keys(t, &keys, &err) < 0 || toplist_condition(&condition, l->list.expr, &keys, &err) < 0)
         return cli_fail(args, CLI_FAILED, "%s: %s", l->list.id, err.text);
     double *value = malloc((size_t)markettab_rows_max(t) * markettab_columns(t) * sizeof *value);
     if (!value)
@@ -82,7 +81,7 @@ static int print_ranks(const struct cli_args *args, const struct workspace *ws, 
     }
     struct toplist_ranking r = {
         .list = &l->list, .row = rows, .limit = (uint32_t)cli_number(args, "limit", 20)};
-    markettab_rank(t, &second, value, workspace_symtab(ws), *expr ? &condition : NULL, &r);
+    markettab_rank(t, &second, value, workspace_symtab(ws), &condition, &r);
     if (cli_has(args, "json")) {
         toplist_print_json(args->out, l, second.time_ns, &r);
     } else {

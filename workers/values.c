@@ -20,12 +20,8 @@ struct values *values_open(struct instance *in, struct engine *e, struct error *
     struct values *v = calloc(1, sizeof *v);
     if (!v)
         abort();
-    if (!ring || ring_producer_join(&v->ring, ring, err) < 0) {
-        free(v);
-        return NULL;
-    }
-    if (markettab_keys(workspace_markettab(in->ws), &v->keys) < 0) {
-        error_set(err, "toplists: the workspace names what is no metric; restart the instance");
+    if (!ring || ring_producer_join(&v->ring, ring, err) < 0 ||
+        markettab_keys(workspace_markettab(in->ws), &v->keys, err) < 0) {
         free(v);
         return NULL;
     }

@@ -123,6 +123,8 @@ static void test_rank(void **state)
     static struct toplist_row rows[3];
     struct toplist l;
     struct error err;
+    struct toplist_keys keys = {0}, kept;
+    struct toplist_condition any, condition;
     struct toplist_ranking r = {.list = &l, .row = rows, .limit = 2};
     void *names_mem = aligned_alloc(symtab_align(), symtab_footprint(ROWS));
     struct symtab *names = symtab_new(names_mem, ROWS);
@@ -133,6 +135,7 @@ static void test_rank(void **state)
         assert_int_equal(symtab_add(names, &id), i);
     }
     assert_int_equal(toplist_find("volume_5m", &l, &err), 0);
+    assert_int_equal(toplist_condition(&any, "", &keys, &err), 0);
     for (unsigned i = 0; i < ROWS * COLUMNS; i++)
         value[i] = NAN;
     unsigned column = TOPLIST_VOLUME * TOPLIST_WINDOW_COUNT + TOPLIST_5M;
@@ -141,25 +144,23 @@ static void test_rank(void **state)
         value[i * COLUMNS + column] = volume[i];
     struct market_second s = {.rows = ROWS};
     for (int again = 0; again < 2; again++) {
-        markettab_rank(t, &s, value, names, NULL, &r);
+        markettab_rank(t, &s, value, names, &any, &r);
         assert_int_equal(r.n, 2);
         assert_string_equal(rows[0].name, "C");
         assert_string_equal(rows[1].name, "A");
         assert_true(rows[1].value[RANK_VALUE] == 20 && isnan(rows[1].value[RANK_PRICE]));
     }
     s.rows = 2; /* C came later than this second */
-    markettab_rank(t, &s, value, names, NULL, &r);
+    markettab_rank(t, &s, value, names, &any, &r);
     assert_string_equal(rows[0].name, "A");
     assert_string_equal(rows[1].name, "B");
     /* an expression of the keys: A and C are halted, of B it is not known */
-    struct toplist_keys keys = {0}, again;
-    struct toplist_condition condition;
     const char *expr = "halted and price >= 2.5";
     assert_int_equal(toplist_keys_add(&keys, expr, &err), 0);
     markettab_set_keys(t, &keys);
-    assert_int_equal(markettab_keys(markettab_join(mem, markettab_footprint(ROWS, KEYS)), &again), 0);
-    assert_int_equal(again.n, KEYS);
-    assert_int_equal(toplist_condition(&condition, expr, &again, &err), 0);
+    assert_int_equal(markettab_keys(markettab_join(mem, markettab_footprint(ROWS, KEYS)), &kept, &err), 0);
+    assert_int_equal(kept.n, KEYS);
+    assert_int_equal(toplist_condition(&condition, expr, &kept, &err), 0);
     for (unsigned i = 0; i < 3; i++) {
         int64_t key[KEYS] = {key_of_double(1), 2500000000 - (i == 2)};
         key[0] = i == 1 ? KEY_UNKNOWN : key[0];
