@@ -54,8 +54,13 @@ def rules(name, *rows):
     return write(name, json.dumps(list(rows)))
 
 
-def ringtape(*args, code=0, timeout=300, env=None):
+PATIENCE = 4  # waits end when what they wait for is there: long ones cost nothing, but on a loaded machine they help
+
+
+def ringtape(*args, code=0, timeout=300 * PATIENCE, env=None):
     """Runs ringtape; checks its exit code unless code is None. Returns the finished process."""
+    if args[0] == "run" and "--drain-timeout" not in args:
+        args += "--drain-timeout", 60 * PATIENCE
     p = subprocess.run([BIN, *map(str, args)], capture_output=True, text=True, errors="replace", timeout=timeout,
                        env=None if env is None else {**os.environ, **env})
     if code is not None and p.returncode != code:
@@ -87,8 +92,9 @@ def zstd_lines(file):
 
 
 def wait_for(what, seconds=20.0, every=0.02):
-    """Waits until what() is true, asked `every` so many seconds; returns whether it became so."""
-    end = time.time() + seconds
+    """Waits until what() is true, asked `every` so many seconds; returns whether it became so within `seconds` of an
+    idle machine."""
+    end = time.time() + seconds * PATIENCE
     while time.time() < end:
         if what():
             return True

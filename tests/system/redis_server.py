@@ -117,9 +117,9 @@ class Run:
         """ctrl-C; the alerts that it made, in order, as in a sink."""
         self.p.send_signal(signal.SIGINT)
         try:
-            code = self.p.wait(30)
+            code = self.p.wait(30 * PATIENCE)
         except subprocess.TimeoutExpired:
-            code = "none within 30 s"
+            code = "none in time"
             self.kill()
         ok(code == 0, f"{os.path.basename(self.dir)} ends in good order", f"{code}\n{open(self.log).read()}")
         return open(self.alerts).read().splitlines()

@@ -205,7 +205,7 @@ class Kafka(Server):
 
     def read(self, topic):
         """The committed records of a topic: (partition, key, value) in the order of each partition."""
-        p = subprocess.run([CAT, self.address, topic], capture_output=True, text=True, timeout=120)
+        p = subprocess.run([CAT, self.address, topic], capture_output=True, text=True, timeout=120 * PATIENCE)
         ok(p.returncode == 0, f"topic {topic} can be read", p.stderr)
         return [tuple(l.split("\t")[1:]) for l in p.stdout.splitlines()]
 
@@ -219,7 +219,7 @@ class Kafka(Server):
         return rows
 
     def answers(self):
-        return subprocess.run([CAT, self.address, "alerts"], capture_output=True, timeout=60).returncode == 0
+        return subprocess.run([CAT, self.address, "alerts"], capture_output=True, timeout=60 * PATIENCE).returncode == 0
 
     def alerts(self):
         return [alert_row(a) for a in self.fresh("alerts")]

@@ -72,7 +72,7 @@ while starts < 6:
     p = subprocess.Popen([BIN, *args], stderr=open(path(f"again{starts}.log"), "w"), start_new_session=True)
     starts += 1
     try:
-        p.wait(timeout=random.uniform(1.5, 4) if starts < 6 else 300)
+        p.wait(timeout=random.uniform(1.5, 4) if starts < 6 else 300 * PATIENCE)
         break
     except subprocess.TimeoutExpired:
         pids = [p.pid, *roles(p)]

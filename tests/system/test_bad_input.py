@@ -116,6 +116,6 @@ try:
         f.write(head)
 finally:
     run.send_signal(signal.SIGINT)
-    run.wait(20)
+    run.wait(20 * PATIENCE)
 ok(run.returncode == 0, "and it ends in good order afterwards", run.returncode)
 done()

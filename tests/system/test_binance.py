@@ -57,5 +57,5 @@ stage = source_stage() or {}
 ok(stage.get("verdict") == "holds" and stage["produced"] == 168609 and stage["delivered"] == 35389 + quotes
    and stage["reasons"] == {"skipped": 13139, "conflated": s["conflated"]}, "each of which is accounted for", stage)
 p.send_signal(signal.SIGTERM)
-ok(p.wait(60) == 0, "it ends")
+ok(p.wait(60 * PATIENCE) == 0, "it ends")
 done()

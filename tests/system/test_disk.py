@@ -133,7 +133,7 @@ def scenario(what, disk, where, sync="interval", victim=None, staging_mb=1):
         acknowledged_is_stored(what, d, sync)
         disk.mends()
         ok(wait_for(lambda: p.poll() is not None or ask(PORT, "/ready")[0] == 200, 30), f"{what}: with the disk back it is ready again", log()[-1500:])
-        code = p.wait(timeout=120)
+        code = p.wait(timeout=120 * PATIENCE)
         ok(code == 0 and (victim or "written again; nothing was lost" in log()), f"{what}: it goes on by itself to its end", f"exit {code}\n{log()[-1500:]}")
         ok(alerts(d + ".jsonl") == WANT and alerts(d + ".sink") == WANT, f"{what}: the same {len(WANT)} alerts, each once in the sink")
         ok(open(d + ".csv").read() == BARS_WANT, f"{what}: the same bars")

@@ -56,7 +56,7 @@ def in_postgres():
 
 
 def in_kafka():
-    p = subprocess.run([os.path.join(ROOT, "build/kafka_cat"), KAFKA, "alerts"], capture_output=True, text=True, timeout=60)
+    p = subprocess.run([os.path.join(ROOT, "build/kafka_cat"), KAFKA, "alerts"], capture_output=True, text=True, timeout=60 * PATIENCE)
     return [json.loads(l.split("\t")[3])["payload"]["id"] for l in p.stdout.splitlines()]
 
 

@@ -51,7 +51,7 @@ def says(before, *words, seconds=90):
 
 def cursor():
     """How many events the sink has confirmed."""
-    p = subprocess.run([CAT, PLAIN, "ringtape.cursors"], capture_output=True, text=True, timeout=60)
+    p = subprocess.run([CAT, PLAIN, "ringtape.cursors"], capture_output=True, text=True, timeout=60 * PATIENCE)
     return int(p.stdout.split()[-1]) if p.returncode == 0 and p.stdout else 0
 
 
@@ -119,7 +119,7 @@ try:
     ok(wait_for(lambda: cursor() > stuck + 30, 90), "SIGHUP with another password file: it goes on", log())
 
     want = [json.loads(l)["id"] for l in run.end()]
-    records = subprocess.run([CAT, PLAIN, "alerts"], capture_output=True, text=True, timeout=60).stdout.splitlines()
+    records = subprocess.run([CAT, PLAIN, "alerts"], capture_output=True, text=True, timeout=60 * PATIENCE).stdout.splitlines()
     got = [json.loads(l.split("\t")[3])["payload"]["id"] for l in records]
     ok(sorted(got) == sorted(want) and len(want) > 150, f"each of {len(want)} alerts is there exactly once", (len(got), len(set(got))))
     shown = ringtape("config", "--config", path("r.ini")).stdout

@@ -23,7 +23,7 @@ def broker(command):
 
 def read(address, topic):
     """The committed records of a topic: (partition, key, value) in the order of each partition."""
-    p = subprocess.run([CAT, address, topic], capture_output=True, text=True, timeout=60)
+    p = subprocess.run([CAT, address, topic], capture_output=True, text=True, timeout=60 * PATIENCE)
     ok(p.returncode == 0, f"topic {topic} can be read", p.stderr)
     return [tuple(line.split("\t")[1:]) for line in p.stdout.splitlines()]
 
@@ -31,7 +31,7 @@ def read(address, topic):
 def cursors(address):
     """How far the sinks have come: "kafka" in events, "trades" in messages of the journal."""
     time.sleep(0.2)
-    p = subprocess.run([CAT, address, "ringtape.cursors"], capture_output=True, text=True, timeout=60)
+    p = subprocess.run([CAT, address, "ringtape.cursors"], capture_output=True, text=True, timeout=60 * PATIENCE)
     at = {"kafka": 0, "trades": 0}
     for line in p.stdout.splitlines() if p.returncode == 0 else []:
         _, _, key, value = line.split("\t")
@@ -106,7 +106,7 @@ try:
     p = subprocess.Popen([BIN, "run", "--source", f"csv:{TAPE}", "--rules", file, "--dir", new_dir(), "--speed", "1000",
                           "--until-end", "--scanners", "2", "--alerts", path("run.jsonl"), "--bars", path("run.csv"),
                           "--set", f"sinks.kafka={address}", "--set", "kafka.batch=200", "--set", "kafka.trades=true",
-                          "--set", "kafka.trades_batch=2000"], stderr=open(path("err"), "w"))
+                          "--set", "kafka.trades_batch=2000", "--drain-timeout", str(60 * PATIENCE)], stderr=open(path("err"), "w"))
 
     killed, at_kill = set(), [0]
     def under_way(events):
@@ -127,7 +127,7 @@ try:
     alive = p.poll() is None
     broker("start")
     ok(alive and wait_for(lambda: cursors(address)["kafka"] > before["kafka"], 60), "the broker was killed in mid-run, the sink went on after it")
-    p.wait(timeout=240)
+    p.wait(timeout=240 * PATIENCE)
     with open(path("err")) as f:
         err = f.read()
     ok(len(killed) == 2, "the publisher was killed twice in mid-run", err)

@@ -94,7 +94,7 @@ try:
             ok(down and server("start").strip() == str(port), "and started again", open(path("pg/log")).read()[-2000:])
             ok(wait_for(lambda: "sink postgres: works again after" in log(), 120), "the sink has come back", log())
         os.kill(ingest, signal.SIGCONT)
-    p.wait(timeout=300)
+    p.wait(timeout=300 * PATIENCE)
     ok(p.returncode == 0, "the run ends in good order", f"{p.returncode}\n{log()}")
 
     def as_row(line):
@@ -140,7 +140,7 @@ try:
         f.writelines(l for l, _ in zip(zstd_lines(TAPE), range(60000)))
     TAPE = short
     two = [run(new_dir(), "two", "--set", f"node.name=n{i}") for i in range(2)]
-    errs = [q.communicate(timeout=60)[1] for q in two]
+    errs = [q.communicate(timeout=60 * PATIENCE)[1] for q in two]
     ok([q.returncode for q in two] == [0, 0], "two publishers start together on an empty database", "\n".join(errs))
     ok(sql("SELECT count(*) FROM ringtape_migrations", "two") == [str(len(DOWN))] and sum(f"applied {len(DOWN)} migration" in e for e in errs) == 1,
        "… and one of them migrates", "\n".join(errs))
@@ -157,13 +157,13 @@ try:
     ok(sql("SELECT relname FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'p', 'v')", "two") == ["ringtape_migrations"],
        "down leaves nothing but ringtape_migrations")
     q = run(new_dir(), "two", "--set", "node.name=n0")
-    err = q.communicate(timeout=60)[1]
+    err = q.communicate(timeout=60 * PATIENCE)[1]
     ok(q.returncode == 0 and number("SELECT count(*) FROM alert_history", "two") == n // 2, "and up again", err)
 
     # What a failure says. A sink that cannot connect lets the run end with 4.
     def fails(what, db, *texts, sets=()):
         q = run(new_dir(), db, "--drain-timeout", "1", *[a for s in sets for a in ("--set", s)])
-        err = q.communicate(timeout=60)[1]
+        err = q.communicate(timeout=60 * PATIENCE)[1]
         ok(q.returncode == 4 and all(t in err for t in texts), what, f"{q.returncode}\n{err}")
 
     with open(short, "w") as f:
@@ -179,7 +179,7 @@ try:
     fails("a user without the right to make tables", "postgres", "42501", "owner")
     URL = URL.replace("guest@", "ringtape@")
     q = subprocess.run([BIN, "run", "--source", f"csv:{short}", "--rules", file, "--dir", new_dir(), "--until-end", "--set",
-                        f"sinks.postgres=postgresql://ringtape:hidden@127.0.0.1:{port}/two"], capture_output=True, text=True, timeout=60)
+                        f"sinks.postgres=postgresql://ringtape:hidden@127.0.0.1:{port}/two"], capture_output=True, text=True, timeout=60 * PATIENCE)
     ok(q.returncode != 0 and "postgres.password_file" in q.stderr and "hidden" not in q.stderr, "a URL with a password is refused and not repeated",
        f"{q.returncode}\n{q.stderr}")
 finally:

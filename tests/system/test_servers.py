@@ -51,7 +51,7 @@ def kills(sinks):
                              stderr=open(d + ".log", "w"), start_new_session=True)
         try:
             kill_loop(p, killed, KILLS)
-            code = p.wait(timeout=240)
+            code = p.wait(timeout=240 * PATIENCE)
         except subprocess.TimeoutExpired:
             code = "none within 240 s"
             os.killpg(p.pid, signal.SIGKILL)

@@ -92,7 +92,7 @@ try:
     ok(run.p.poll() is None, "SIGHUP in a terminal is no end")
     os.close(master)
     try:
-        ok(run.p.wait(10) is not None, "a terminal that is closed is one")
+        ok(run.p.wait(10 * PATIENCE) is not None, "a terminal that is closed is one")
     except subprocess.TimeoutExpired:
         ok(False, "a terminal that is closed is one")
 finally:

@@ -30,7 +30,7 @@ for name, tell in TOLD.items():
     t0 = time.monotonic()
     tell(p)
     try:
-        err = p.communicate(timeout=15)[1]
+        err = p.communicate(timeout=15 * PATIENCE)[1]
     except subprocess.TimeoutExpired:
         os.killpg(p.pid, signal.SIGKILL)
         err = p.communicate()[1]

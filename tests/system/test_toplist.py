@@ -48,7 +48,7 @@ def final(d):
 
 def stop(p):
     p.send_signal(signal.SIGTERM)
-    p.wait(60)
+    p.wait(60 * PATIENCE)
 
 
 log = path("replay.jsonl")

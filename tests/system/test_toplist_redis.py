@@ -44,7 +44,7 @@ try:
     ok(redis("EXISTS", "toplist:user:ann:off") == 0, "none that is switched off")
     ok(not [k for k in redis("KEYS", "toplist:*") if k.endswith(":next")], "nothing half made is left")
     p.send_signal(signal.SIGTERM)
-    ok(p.wait(60) == 0, "it ends")
+    ok(p.wait(60 * PATIENCE) == 0, "it ends")
     redis("FLUSHALL")
     ringtape("run", "--source", SIM, "--dir", new_dir(), "--speed", "max", "--until-end", *SET, "--set", f"sinks.redis={redis.url}")
     ok(redis("ZREVRANGE", "toplist:user:ann:cheap", "0", "-1") == list(ranks("ann:cheap", 10)), "--until-end waits for the last ones")

@@ -283,7 +283,7 @@ static inline void bench_apply(struct bench *b, const struct tape *t, size_t bat
             n += msg_slot_count(&t->slot[at + n]);
         size_t done = engine_apply(b->e, t->slot + at, n, &b->out);
         assert_true(done <= n);
-        assert_true(done > 0 || b->out.used > 0);
+        assert_true(done > 0 || b->out.used > 0 || engine_is_within(b->e));
         at += done;
         bench_collect(b);
     }
