@@ -217,10 +217,6 @@ void emit_revised(struct engine *e, const struct symbol *s, const struct kept_al
 static uint32_t emit_alerts(struct engine *e, const struct symbol *s, const struct id_end *end,
                             const uint32_t *rule, uint32_t n, struct moment *m)
 {
-    for (uint32_t i = 0; i < n; i++) {
-        __builtin_prefetch(e->rule[rule[i]].id);
-        __builtin_prefetch(e->rule[rule[i]].operand);
-    }
     for (uint32_t i = 0; i < n; i++)
         emit_alert(e, s, end, rule[i], m);
     return 0;

@@ -203,6 +203,7 @@ struct symbol {
     bool timed;     /* it has metrics that every clock changes */
     uint32_t heap;  /* root of the fires by due time */
     uint32_t ready; /* those that its next tick may look at already, a list by sibling */
+    uint32_t brief; /* its brief fires, a list by sibling */
     uint32_t id;
     bool live_range;      /* live_unpriced prints have given high_e9 and low_e9 */
     bool restart;         /* the trading day switched: crossings of recursive metrics restart from unknown */
@@ -211,6 +212,8 @@ struct symbol {
     uint32_t fors;        /* its FORs, a list by sibling */
     uint32_t provisional; /* how many bars at the end are not final */
     uint32_t bound;       /* epoch of the rules that its cursors are of */
+    int64_t brief_ns;     /* the last tick with brief fires: those of before have gone */
+    int64_t hashed_ns;    /* the latest time of which one of them may be in the hash */
     uint64_t saved;       /* bars before it are in the checkpoint as they are */
     int64_t tick_e9;      /* smallest price step, 0 = unknown */
     int64_t ahead_ns;     /* when a clock builds on the next day's state; NEVER_NS */
@@ -351,11 +354,12 @@ struct loaded_rule {
     uint32_t ident;    /* the same for every version */
     uint32_t epoch;    /* when it came */
     uint32_t instance; /* the market's, NONE if it names symbols */
-    bool live;
-    bool recursive; /* names a metric that starts anew from the trading day's start */
-    bool shadow;
-    bool minds_halt; /* names `halted`: no halt holds it */
-    bool events;
+    uint32_t brief;    /* the brief fire that it made last, if that is one still */
+    bool live : 1;
+    bool recursive : 1; /* names a metric that starts anew from the trading day's start */
+    bool shadow : 1;
+    bool minds_halt : 1; /* names `halted`: no halt holds it */
+    bool events : 1;
     uint8_t trigger;
     uint8_t sessions; /* bits 1 << enum session_kind */
     uint8_t n_operands;
@@ -381,7 +385,7 @@ struct explain_watch;
 enum fire_kind { FIRE_RULE, FIRE_WITHIN, FIRE_FOR };
 
 /* A rule that holds or has fired for a symbol, or what is to be remembered there of a span. In the hash by
- * (symbol, ident), in the symbol's heap by due time. */
+ * (symbol, ident), in the symbol's heap by due time; in neither while it is brief. */
 struct fire {
     int64_t last_ns;        /* of its last alert, INT64_MIN before; WITHIN: when it last was true */
     int64_t due_ns;         /* when to look at it again */
@@ -396,10 +400,15 @@ struct fire {
     uint8_t now;    /* of a span: enum truth of its condition at the last evaluation */
     uint8_t kind;   /* enum fire_kind */
     uint8_t before; /* WITHIN: true at the message `looked` also without what was true at it */
-    bool idle;      /* neither holds nor cools: stays for k, until its symbol's time is another */
+    uint8_t brief;  /* enum brief */
     uint64_t looked;
 } __attribute__((aligned(64)));
 enum { SPAN_IDENT = 1 << 30 };
+
+/* What fires without a cooldown and does not hold is remembered for k alone, until its symbol ticks at
+ * another time. It is in its symbol's list of those, and found by its rule (loaded_rule.brief), so it need
+ * not be in the hash: only where the rule has fired for another symbol since. */
+enum brief { BRIEF_NOT, BRIEF_LISTED, BRIEF_HASHED };
 
 struct scope {
     const char *name;

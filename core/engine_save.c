@@ -43,7 +43,7 @@ enum { BARS_IN_BUCKET = 4, TRADES_IN_BUCKET = 16, ALERT_BYTES_IN_BUCKET = 4096 }
 
 uint64_t engine_save_layout(void)
 {
-    const uint64_t sizes[] = {10, /* changes when fields do that keep their size */
+    const uint64_t sizes[] = {11, /* changes when fields do that keep their size */
                               sizeof(struct piece_head),
                               sizeof(struct symbol_head),
                               sizeof(struct symbol),
@@ -230,7 +230,7 @@ static bool put_trades(struct writer *w, const struct engine *e, const struct sy
 static struct saved_fire saved_of(const struct engine *e, const struct fire *f)
 {
     return (struct saved_fire){.last_ns = f->last_ns,
-                               .due_ns = f->due_ns,
+                               .due_ns = f->brief ? f->last_ns + 1 : f->due_ns,
                                .rule = f->kind == FIRE_RULE ? e->ident_slot[f->ident] : f->rule,
                                .fired_rule = f->rule,
                                .k = f->k,
@@ -275,11 +275,11 @@ static uint32_t put_list(struct writer *w, const struct engine *e, uint32_t f)
     return n;
 }
 
-/* Both heaps and both lists of a symbol. As above. */
+/* The heaps and lists of a symbol. As above. */
 static uint32_t put_fires(struct writer *w, const struct engine *e, const struct symbol *s)
 {
-    const uint32_t part[] = {put_heap(w, e, s->heap), put_list(w, e, s->ready), put_heap(w, e, s->within),
-                             put_list(w, e, s->fors)};
+    const uint32_t part[] = {put_heap(w, e, s->heap), put_list(w, e, s->ready), put_list(w, e, s->brief),
+                             put_heap(w, e, s->within), put_list(w, e, s->fors)};
     uint32_t n = 0;
     for (unsigned i = 0; i < sizeof part / sizeof *part; i++) {
         if (part[i] == UINT32_MAX)
@@ -681,7 +681,8 @@ static bool get_symbol(struct reader *r, struct engine *e, const struct piece_he
     if (!get(r, &h, sizeof h) || !head_sound(&h) || !get(r, &x, sizeof x) ||
         (h.attributed && (!get(r, &a, sizeof a) || !attributes_sound(&a))) ||
         !state_sound(e, &x, &h, bucket) || !(s = symbol_for(e, &h, bucket)) || s->heap != NONE ||
-        s->ready != NONE || s->within != NONE || s->fors != NONE || (last && x.n_daily != s->n_daily))
+        s->ready != NONE || s->brief != NONE || s->within != NONE || s->fors != NONE ||
+        (last && x.n_daily != s->n_daily))
         return false;
     if (!last)
         return get_bars(r, e, s, &h) && get_trades(r, e, s, &h) && get_alerts(r, e, s, &h) &&
@@ -692,7 +693,7 @@ static bool get_symbol(struct reader *r, struct engine *e, const struct piece_he
     *s = x;
     *attributes_of(e, s) = a;
     s->trades = trades;
-    s->heap = s->ready = s->within = s->fors = s->scope = NONE;
+    s->heap = s->ready = s->brief = s->within = s->fors = s->scope = NONE;
     s->due_ns = s->span_ns = NEVER_NS;
     s->spans_moved = false;
     s->bound = 0;

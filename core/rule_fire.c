@@ -43,6 +43,9 @@ static inline void fire_wait(struct engine *e, struct symbol *s, uint32_t f, int
 
 const struct fire *fire_find(const struct engine *e, const struct symbol *s, uint32_t ident)
 {
+    for (uint32_t f = s->brief; f != NONE; f = e->fire[f].sibling)
+        if (e->fire[f].ident == ident)
+            return &e->fire[f];
     uint32_t f = *fire_cell(e, place_of(e, s), ident);
     return f ? &e->fire[f - 1] : NULL;
 }
@@ -59,6 +62,37 @@ int64_t fire_ready_ns(const struct engine *e, const struct fire *f, const struct
     return r->trigger == TRIGGER_ONCE_PER_BAR && bar_ns > cool_ns ? bar_ns : cool_ns;
 }
 
+static void brief_hash(struct engine *e, uint32_t f)
+{
+    struct fire *x = &e->fire[f];
+    struct symbol *s = &e->symbol[x->symbol];
+    uint32_t *cell = fire_cell(e, x->symbol, x->ident);
+    assert(x->brief == BRIEF_LISTED && *cell == 0);
+    *cell = f + 1;
+    x->brief = BRIEF_HASHED;
+    s->hashed_ns = x->last_ns > s->hashed_ns ? x->last_ns : s->hashed_ns;
+}
+
+/* Those of before the tick at hand go. */
+static void briefs_go(struct engine *e, struct symbol *s)
+{
+    uint32_t *link = &s->brief;
+    s->brief_ns = s->time_ns;
+    while (*link != NONE) {
+        uint32_t f = *link;
+        struct fire *x = &e->fire[f];
+        if (x->last_ns == s->time_ns) {
+            link = &x->sibling;
+            continue;
+        }
+        *link = x->sibling;
+        if (x->brief == BRIEF_HASHED)
+            fire_give(e, f);
+        else
+            fire_drop(e, f);
+    }
+}
+
 /* A version's own cooldown counts from the last alert of the version before, if that is still known: it is
  * forgotten at the first message of the symbol at which its cooldown is over. */
 void rules_redue(struct engine *e, struct symbol *s)
@@ -70,12 +104,23 @@ void rules_redue(struct engine *e, struct symbol *s)
         e->fire[f].sibling = list;
         list = f;
     }
+    while (s->brief != NONE) { /* the next version's trigger may be another */
+        uint32_t f = s->brief;
+        struct fire *x = &e->fire[f];
+        if (x->brief == BRIEF_LISTED)
+            brief_hash(e, f);
+        x->brief = BRIEF_NOT;
+        x->due_ns = x->last_ns + 1;
+        s->brief = x->sibling;
+        x->sibling = list;
+        list = f;
+    }
+    s->hashed_ns = INT64_MAX; /* until its next tick */
     while (list != NONE) {
         uint32_t f = list;
         struct fire *x = &e->fire[f];
         int64_t due_ns = fire_ready_ns(e, x, &e->rule[e->ident_slot[x->ident]]);
         list = x->sibling;
-        x->idle = false; /* the next version's trigger may be another */
         fire_wait(e, s, f, due_ns < x->due_ns ? due_ns : x->due_ns);
     }
 }
@@ -138,7 +183,10 @@ static inline void fire_now(struct engine *e, struct fire *f, uint32_t rule, int
     f->rule = rule;
     e->fired[rule / 64] |= UINT64_C(1) << rule % 64;
     e->fired_words[rule / 4096] |= UINT64_C(1) << rule / 64 % 64;
-    e->rule[rule].fired_k = f->k;
+    struct loaded_rule *r = &e->rule[rule];
+    r->fired_k = f->k;
+    __builtin_prefetch(r->id); /* its alert will say them */
+    __builtin_prefetch(r->operand);
     e->any_fired = true;
 }
 
@@ -206,6 +254,33 @@ void rules_arrive(struct engine *e, struct symbol *s)
     s->stale = true;
 }
 
+/* The rule has no cooldown. */
+static void fire_brief(struct engine *e, struct symbol *s, uint32_t rule)
+{
+    struct loaded_rule *r = &e->rule[rule];
+    struct fire *x = &e->fire[r->brief];
+    uint32_t f, *cell;
+    bool own = x->brief && x->ident == r->ident, here = own && x->symbol == place_of(e, s);
+    if (own && !here && x->brief == BRIEF_LISTED)
+        brief_hash(e, r->brief);
+    if (!here && s->hashed_ns >= s->brief_ns && *(cell = fire_cell(e, place_of(e, s), r->ident))) {
+        x = &e->fire[*cell - 1];
+        here = true;
+    }
+    if (here) {
+        fire_now(e, x, rule, s->time_ns);
+        return;
+    }
+    if ((f = fire_new(e, s, r->ident)) == NONE)
+        return;
+    x = &e->fire[f];
+    fire_now(e, x, rule, s->time_ns);
+    x->brief = BRIEF_LISTED;
+    x->sibling = s->brief;
+    s->brief = r->brief = f;
+    due_update(e, s);
+}
+
 /* The rule is true at this moment alone: it fires now, or what holds it is counted. */
 static void fire_once(struct engine *e, struct symbol *s, const struct instance *in)
 {
@@ -214,6 +289,10 @@ static void fire_once(struct engine *e, struct symbol *s, const struct instance 
     bool fresh;
     if (is_held(s, r, st))
         return;
+    if (r->cooldown_ns == 0) {
+        fire_brief(e, s, in->rule);
+        return;
+    }
     uint32_t f = fire_take(e, s, r->ident, &fresh);
     if (f == NONE)
         return;
@@ -221,10 +300,8 @@ static void fire_once(struct engine *e, struct symbol *s, const struct instance 
         fire_now(e, &e->fire[f], in->rule, s->time_ns);
     else
         st->held_cooldown++;
-    if (fresh) {
-        e->fire[f].idle = r->cooldown_ns == 0;
+    if (fresh)
         fire_wait(e, s, f, gone_ns(e, &e->fire[f], r));
-    }
 }
 
 static void candidate_cross(struct engine *e, struct symbol *s, const struct instance *in, enum truth before,
@@ -320,7 +397,7 @@ static bool fire_due(struct engine *e, struct symbol *s, const uint32_t *cursor,
 
 /* With many rules what is looked at is anywhere in memory: it is asked for some rules at a time, in the order
  * in which one line leads to the next. */
-enum { BATCH = 16 };
+enum { BATCH = 16, AHEAD = 4 };
 
 static void prefetch_rules(const struct engine *e, const uint32_t *rule, uint32_t n)
 {
@@ -343,11 +420,23 @@ static void prefetch_atoms(const struct engine *e, const uint32_t *instance, uin
             __builtin_prefetch(&e->atom[e->instance[instance[i]].atom_at]);
 }
 
+/* Of what is not brief. */
+static inline void prefetch_fire(const struct engine *e, const struct symbol *s, uint32_t rule)
+{
+    const struct loaded_rule *r = &e->rule[rule];
+    if (r->cooldown_ns || r->trigger != TRIGGER_CROSS)
+        __builtin_prefetch(fire_first_cell(e, place_of(e, s), r->ident), 1);
+}
+
 /* What is ready or due, and holds, fires; what neither holds nor cools goes. Before the candidates, whose
  * fires are not due again at this message. */
 static void fires_due(struct engine *e, struct symbol *s, const uint32_t *cursor)
 {
     uint32_t list = s->ready;
+    if (s->brief != NONE && s->brief_ns != s->time_ns)
+        briefs_go(e, s);
+    if (s->hashed_ns == INT64_MAX)
+        s->hashed_ns = s->time_ns;
     s->ready = NONE;
     while (heap_due_ns(e, s->heap) <= s->time_ns) {
         uint32_t f = heap_pop(e, &s->heap);
@@ -361,10 +450,6 @@ static void fires_due(struct engine *e, struct symbol *s, const uint32_t *cursor
             uint32_t f = list;
             const struct fire *x = &e->fire[f];
             list = x->sibling;
-            if (x->idle && x->last_ns < s->time_ns) {
-                fire_give(e, f);
-                continue;
-            }
             fire[n] = f;
             rule[n++] = e->ident_slot[x->ident];
         }
@@ -432,10 +517,11 @@ static void candidates_of(struct engine *e, struct symbol *s, const uint32_t *cu
             rule[i] = e->instance[list[from + i]].rule;
         prefetch_rules(e, rule, n);
         prefetch_atoms(e, list + from, n);
-        for (uint32_t i = 0; i < n; i++)
-            __builtin_prefetch(fire_first_cell(e, place_of(e, s), e->rule[rule[i]].ident), 1);
-        for (uint32_t i = 0; i < n; i++)
+        for (uint32_t i = 0; i < n; i++) {
+            if (i + AHEAD < n)
+                prefetch_fire(e, s, rule[i + AHEAD]);
             candidate(e, s, cursor, &e->instance[list[from + i]], was_false, what);
+        }
     }
 }
 

@@ -70,14 +70,10 @@ static inline uint32_t heap_pop(struct engine *e, uint32_t *heap)
     return top;
 }
 
-/* The fire of a rule for a symbol, new or known; NONE if limits.fires is reached. New ones are in no heap
- * yet. */
-static inline uint32_t fire_take(struct engine *e, const struct symbol *s, uint32_t ident, bool *fresh)
+/* A new fire of a rule for a symbol, in no heap and not in the hash yet; NONE if limits.fires is reached. */
+static inline uint32_t fire_new(struct engine *e, const struct symbol *s, uint32_t ident)
 {
-    uint32_t place = place_of(e, s), *cell = fire_cell(e, place, ident), f;
-    *fresh = *cell == 0;
-    if (*cell)
-        return *cell - 1;
+    uint32_t f;
     if (e->fire_free != NONE) {
         f = e->fire_free;
         e->fire_free = e->fire[f].hash_next;
@@ -87,24 +83,41 @@ static inline uint32_t fire_take(struct engine *e, const struct symbol *s, uint3
         e->count.fires_full++;
         return NONE;
     }
-    e->fire[f] =
-        (struct fire){.last_ns = INT64_MIN, .symbol = place, .ident = ident, .child = NONE, .sibling = NONE};
-    *cell = f + 1;
+    e->fire[f] = (struct fire){
+        .last_ns = INT64_MIN, .symbol = place_of(e, s), .ident = ident, .child = NONE, .sibling = NONE};
     return f;
+}
+
+/* The fire of a rule for a symbol, new or known. As above. */
+static inline uint32_t fire_take(struct engine *e, const struct symbol *s, uint32_t ident, bool *fresh)
+{
+    uint32_t *cell = fire_cell(e, place_of(e, s), ident);
+    *fresh = *cell == 0;
+    if (*cell)
+        return *cell - 1;
+    uint32_t f = fire_new(e, s, ident);
+    *cell = f + 1; /* none: 0 */
+    return f;
+}
+
+static inline void fire_drop(struct engine *e, uint32_t f)
+{
+    e->fire[f].brief = BRIEF_NOT;
+    e->fire[f].hash_next = e->fire_free;
+    e->fire_free = f;
 }
 
 static inline void fire_give(struct engine *e, uint32_t f)
 {
     uint32_t *cell = fire_cell(e, e->fire[f].symbol, e->fire[f].ident);
     *cell = e->fire[f].hash_next;
-    e->fire[f].hash_next = e->fire_free;
-    e->fire_free = f;
+    fire_drop(e, f);
 }
 
-/* A heap of the symbol's has changed, or its list of what is ready. */
+/* A heap of the symbol's has changed, or its list of what is ready or brief. */
 static inline void due_update(const struct engine *e, struct symbol *s)
 {
-    int64_t fire_ns = s->ready == NONE ? heap_due_ns(e, s->heap) : INT64_MIN;
+    int64_t fire_ns = (s->ready & s->brief) == NONE ? heap_due_ns(e, s->heap) : INT64_MIN;
     s->span_ns = heap_due_ns(e, s->within);
     s->due_ns = fire_ns < s->span_ns ? fire_ns : s->span_ns;
 }

@@ -312,6 +312,31 @@ static void test_cross(void **state)
          "rule a 0 cross : price > 10 and price < 20 or price > 30; t 0 A 25; t 1 A 35; t 2 A 25; t 3 A 15; "
          "t 4 A 5; t 5 A 40",
          "a@1 a@3 a@5"},
+        {"again at the same time",
+         "rule a 0 cross : price > 10; t 1 A 9; t 2 A 11; t 2 A 9; t 2 A 11; t 2 A 9; t 2 A 11; t 3 A 9;"
+         " t 3 A 11",
+         "a@2 a@2#1 a@2#2 a@3"},
+        {"… with another symbol's in between",
+         "rule a 0 cross : price > 10; t 1 A 9; t 1 B 9; t 2 A 11; t 2 B 11; t 2 A 9; t 2 B 9; t 2 A 11;"
+         " t 2 B 11; t 2 A 9; t 2 A 11; t 3 B 9; t 3 B 11; t 3 A 9; t 3 A 11; t 3 B 9; t 3 B 11",
+         "a@2 a@2/B a@2#1 a@2/B#1 a@2#2 a@3/B a@3 a@3/B#1"},
+        {"… with another version since",
+         "rule a 0 cross : price > 10; t 1 A 9; t 2 A 11; rule a 0 cross v=2 : price > 10.5; t 2 A 9;"
+         " t 2 A 11; t 2 A 9; t 2 A 11; t 3 A 9; t 3 A 11",
+         "a@2 a@2#1 a@2#2 a@3"},
+        {"… of which the version before, with a cooldown, had one at that time",
+         "rule b 0 cross : price > 20; rule a 10 cross : price > 10; t 0.1 A 9; t 0.2 A 21; t 0.3 A 9;"
+         " t 13 A 11; rule a 0 cross v=2 : price > 10; t 13 A 9; t 13 A 11; t 14 A 9; t 14 A 11",
+         "b@0.2 a@0.2 a@13 a@13#1 a@14"},
+        {"a version with a cooldown counts it from the last alert of one without, if that is known",
+         "rule a 0 cross : price > 10; t 1 A 9; t 2 A 11; rule a 10 cross v=2 : price > 10; t 3 A 9; t 4 A "
+         "11;"
+         " t 11 A 9; t 12 A 11",
+         "a@2 a@12"},
+        {"… and it is forgotten at the symbol's next message",
+         "rule a 0 cross : price > 10; t 1 A 9; t 2 A 11; t 2.5 A 11; rule a 10 cross v=2 : price > 10;"
+         " t 3 A 9; t 4 A 11",
+         "a@2 a@4"},
     };
     RUN(t, SHOW_ALERTS);
 }
