@@ -44,6 +44,7 @@ extern const struct engine_limits engine_limits_default;
     X(bars, "bars emitted for the first time")                                                               \
     X(revisions, "bars emitted again")                                                                       \
     X(alerts, "alerts emitted")                                                                              \
+    X(shadow_alerts, "alerts of rules in mode shadow, with those sent again and withdrawn: recorded alone")  \
     X(anomalies, "anomalies emitted")                                                                        \
     X(flips, "comparisons that were seen to become true")                                                    \
     X(cond_no_high_low, "trades whose sale conditions keep them out of high and low")                        \

@@ -23,13 +23,13 @@ static inline void frame_put(struct msg *m, uint64_t seq, uint32_t symbol, enum 
 }
 
 /* A payload of MSG_FIRST_BYTES at least. engine_apply has seen to it that there is enough room. */
-ALWAYS_INLINE void event_put(struct engine *e, enum msg_type type, const struct symbol *s, int64_t event_ns,
-                             const void *payload, size_t bytes)
+ALWAYS_INLINE void event_put(struct engine *e, enum msg_type type, unsigned flags, const struct symbol *s,
+                             int64_t event_ns, const void *payload, size_t bytes)
 {
     const uint8_t *p = payload;
     uint32_t n = msg_slots(bytes);
     struct msg *m = &e->out->slot[e->out->used];
-    unsigned flags = (n - 1) << MSG_MORE_SHIFT;
+    flags |= (n - 1) << MSG_MORE_SHIFT;
     assert(n <= MSG_SLOTS_MAX && e->out->used + n <= e->out->capacity && bytes >= MSG_FIRST_BYTES);
     e->out->used += n;
     frame_put(m, e->seq, s->id, type, flags);
@@ -60,7 +60,7 @@ void emit_bar(struct engine *e, const struct symbol *s, struct whole_bar b)
                         .revision = b.rest.revision,
                         .sub = next_sub(e, s),
                         .length_s = 60};
-    event_put(e, MSG_BAR, s, (int64_t)b.bar.minute * MINUTE_NS, &p, sizeof p);
+    event_put(e, MSG_BAR, 0, s, (int64_t)b.bar.minute * MINUTE_NS, &p, sizeof p);
     if (b.rest.revision)
         e->count.revisions++;
     else
@@ -147,7 +147,7 @@ ALWAYS_INLINE void put_alert(struct engine *e, const struct symbol *s, const str
     size_t bytes = sizeof p->head + 8 * (size_t)r->n_operands;
     if (r->text_bytes)
         bytes += put_texts(e, s, r, p->value);
-    event_put(e, MSG_ALERT, s, s->time_ns, p, bytes);
+    event_put(e, MSG_ALERT, r->shadow ? MSG_F_SHADOW : 0, s, s->time_ns, p, bytes);
 }
 
 /* m: the moment that an alert belongs to. */
@@ -186,15 +186,14 @@ ALWAYS_INLINE void emit_alert(struct engine *e, const struct symbol *s, const st
     const struct loaded_rule *r = &e->rule[rule];
     struct alert p;
     e->stats[rule].fired++;
-    if (r->shadow)
-        return;
     alert_head(e, s, end, rule, r->fired_k, &p.head);
     for (unsigned i = 0; i < r->n_operands; i++)
         p.value[i] = shown_value(e, s, r->operand[i]);
     if (unlikely(m))
         keep_alert(e, s, &p, m);
     put_alert(e, s, r, &p);
-    e->count.alerts++;
+    e->count.alerts += !r->shadow;
+    e->count.shadow_alerts += r->shadow;
 }
 
 void emit_revised(struct engine *e, const struct symbol *s, const struct kept_alert *a, const int64_t *value)
@@ -207,8 +206,9 @@ void emit_revised(struct engine *e, const struct symbol *s, const struct kept_al
     p.head.kind = a->withdrawn ? ALERT_WITHDRAWN : ALERT_REVISED;
     memcpy(p.value, value, 8 * (size_t)r->n_operands);
     put_alert(e, s, r, &p);
-    e->count.alerts_withdrawn += a->withdrawn;
-    e->count.alerts_revised += !a->withdrawn;
+    e->count.alerts_withdrawn += !r->shadow && a->withdrawn;
+    e->count.alerts_revised += !r->shadow && !a->withdrawn;
+    e->count.shadow_alerts += r->shadow;
     e->stats[a->rule].withdrawn += a->withdrawn;
     e->stats[a->rule].revised += !a->withdrawn;
 }
@@ -251,7 +251,7 @@ void emit_anomaly(struct engine *e, const struct symbol *s, enum anomaly_kind ki
     struct msg_anomaly p;
     anomaly_fill(&p, kind, a, &(struct anomaly_place){e->name[place_of(e, s)], s->time_ns, k, s->price_e9});
     p.sub = next_sub(e, s);
-    event_put(e, MSG_ANOMALY, s, s->time_ns, &p, sizeof p);
+    event_put(e, MSG_ANOMALY, 0, s, s->time_ns, &p, sizeof p);
     e->count.anomalies++;
 }
 
@@ -264,5 +264,5 @@ void emit_halt(struct engine *e, struct symbol *s, const struct msg_status *stat
     XXH128_hash_t id = moment_id(halt_names[status->kind], e->name[place_of(e, s)], s->time_ns, s->halt_k);
     struct msg_halt p = {.sub = next_sub(e, s), .kind = status->kind, .id_hi = id.high64, .id_lo = id.low64};
     memcpy(p.reason, status->reason, sizeof p.reason);
-    event_put(e, MSG_HALT, s, s->time_ns, &p, sizeof p);
+    event_put(e, MSG_HALT, 0, s, s->time_ns, &p, sizeof p);
 }

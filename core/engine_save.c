@@ -481,9 +481,8 @@ static bool alert_sound(const struct engine *e, const struct kept_alert *a, cons
                         int64_t rule_before)
 {
     const struct loaded_rule *r = a->rule < e->n_rules ? &e->rule[a->rule] : NULL;
-    return r && r->id && a->rule > rule_before && !r->shadow && a->withdrawn <= 1 &&
-           a->n_operands == r->n_operands && a->n_clues == alert_clue_words(r) &&
-           (r->trigger == TRIGGER_BAR_CLOSE) == m->at_close;
+    return r && r->id && a->rule > rule_before && a->withdrawn <= 1 && a->n_operands == r->n_operands &&
+           a->n_clues == alert_clue_words(r) && (r->trigger == TRIGGER_BAR_CLOSE) == m->at_close;
 }
 
 static bool moment_sound(const struct engine *e, const struct moment *m, const uint8_t *alerts)

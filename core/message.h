@@ -55,6 +55,7 @@ enum msg_type { MSG_TYPES(X) MSG_TYPE_COUNT };
 #define MSG_F_MORE_PARTS  0x0001u /* RULE, SETTING: the content goes on in the next record of this type */
 #define MSG_F_PROVISIONAL 0x0001u /* BAR: its minute has ended, the bar is not final */
 #define MSG_F_FINAL       0x0001u /* VALUES, CLOCK, END to market: as of the stream's end */
+#define MSG_F_SHADOW      0x0001u /* ALERT: of a rule in mode shadow: it is recorded, nobody is told */
 
 enum { MSG_SLOT_BYTES = 64, MSG_SLOTS_MAX = 16, MSG_FIRST_BYTES = 32, MSG_CONT_BYTES = 48 };
 #define MSG_PAYLOAD_MAX (MSG_FIRST_BYTES + (MSG_SLOTS_MAX - 1) * MSG_CONT_BYTES)

@@ -46,8 +46,8 @@
  *                 the last ended one, the live minute is empty. It knows no events.
  * A STATUS is as a CLOCK. What is true in another session than the rule's, while the symbol is halted, or
  * within the cooldown, is held, and counted so; a rule that names `halted` is not held by a halt. From
- * expires_ns on a rule is neither evaluated nor fires. What a rule with `shadow` fires is counted and begins
- * its cooldown, no alert leaves the engine.
+ * expires_ns on a rule is neither evaluated nor fires. A rule with `shadow` is as any other; its alerts are
+ * marked (MSG_F_SHADOW), for they are recorded and not delivered.
  */
 #ifndef CORE_RULE_H
 #define CORE_RULE_H

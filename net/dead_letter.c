@@ -39,11 +39,9 @@ static int find(FILE *f, const char *outbox_id, uint64_t offset, off_t *end)
 
 static void format(struct text *t, const char *outbox_id, const struct outbox_record *r, const char *reason)
 {
-    static const char *const kind[] = {[OUTBOX_ALERT] = "alert",
-                                       [OUTBOX_BAR] = "bar",
-                                       [OUTBOX_TRADE] = "trade",
-                                       [OUTBOX_ANOMALY] = "anomaly",
-                                       [OUTBOX_HALT] = "halt"};
+    static const char *const kind[] = {
+        [OUTBOX_ALERT] = "alert",     [OUTBOX_BAR] = "bar",   [OUTBOX_TRADE] = "trade",
+        [OUTBOX_ANOMALY] = "anomaly", [OUTBOX_HALT] = "halt", [OUTBOX_SHADOW] = "shadow"};
     char name[256];
     snprintf(name, sizeof name, "%.*s", (int)r->name_len, r->name);
     text_printf(t, "{\"outbox\":\"%s\",\"offset\":%" PRIu64 ",\"symbol\":", outbox_id, r->offset);

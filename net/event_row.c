@@ -54,6 +54,7 @@ static const struct {
     [OUTBOX_BAR] = {event_bar_columns, EVENT_BAR_COLUMNS},
     [OUTBOX_ANOMALY] = {event_anomaly_columns, EVENT_ANOMALY_COLUMNS},
     [OUTBOX_HALT] = {event_halt_columns, EVENT_HALT_COLUMNS},
+    [OUTBOX_SHADOW] = {event_alert_columns, EVENT_ALERT_COLUMNS},
 };
 
 /* Behind the string whose first byte is s, at its closing quote; `end` if it has none. */

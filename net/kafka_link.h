@@ -9,7 +9,7 @@
 #include <librdkafka/rdkafka.h>
 
 /* The topic of each kind of record; those of events are the outbox', market_data is the journal's. */
-extern const char *const kafka_topics[OUTBOX_KINDS]; /* NULL: no kind */
+extern const char *const kafka_topics[OUTBOX_KINDS]; /* NULL: not for consumers */
 
 #define KAFKA_CURSORS "ringtape.cursors" /* compacted; key = node, value = "<outbox id> <offset>" */
 

@@ -18,6 +18,8 @@ SQL_FILE(migrate_postgres_3_up, "postgres/0003_revisions.up.sql");
 SQL_FILE(migrate_postgres_3_down, "postgres/0003_revisions.down.sql");
 SQL_FILE(migrate_postgres_4_up, "postgres/0004_halts.up.sql");
 SQL_FILE(migrate_postgres_4_down, "postgres/0004_halts.down.sql");
+SQL_FILE(migrate_postgres_5_up, "postgres/0005_shadow_alerts.up.sql");
+SQL_FILE(migrate_postgres_5_down, "postgres/0005_shadow_alerts.down.sql");
 SQL_FILE(migrate_sqlite_1_up, "sqlite/0001_events.up.sql");
 SQL_FILE(migrate_sqlite_1_down, "sqlite/0001_events.down.sql");
 SQL_FILE(migrate_sqlite_2_up, "sqlite/0002_anomalies.up.sql");
@@ -26,15 +28,20 @@ SQL_FILE(migrate_sqlite_3_up, "sqlite/0003_revisions.up.sql");
 SQL_FILE(migrate_sqlite_3_down, "sqlite/0003_revisions.down.sql");
 SQL_FILE(migrate_sqlite_4_up, "sqlite/0004_halts.up.sql");
 SQL_FILE(migrate_sqlite_4_down, "sqlite/0004_halts.down.sql");
+SQL_FILE(migrate_sqlite_5_up, "sqlite/0005_shadow_alerts.up.sql");
+SQL_FILE(migrate_sqlite_5_down, "sqlite/0005_shadow_alerts.down.sql");
 
-const struct migration migrations_postgres[] = {{"events", migrate_postgres_1_up, migrate_postgres_1_down},
-                                                {"anomalies", migrate_postgres_2_up, migrate_postgres_2_down},
-                                                {"revisions", migrate_postgres_3_up, migrate_postgres_3_down},
-                                                {"halts", migrate_postgres_4_up, migrate_postgres_4_down}};
+const struct migration migrations_postgres[] = {
+    {"events", migrate_postgres_1_up, migrate_postgres_1_down},
+    {"anomalies", migrate_postgres_2_up, migrate_postgres_2_down},
+    {"revisions", migrate_postgres_3_up, migrate_postgres_3_down},
+    {"halts", migrate_postgres_4_up, migrate_postgres_4_down},
+    {"shadow_alerts", migrate_postgres_5_up, migrate_postgres_5_down}};
 const struct migration migrations_sqlite[] = {{"events", migrate_sqlite_1_up, migrate_sqlite_1_down},
                                               {"anomalies", migrate_sqlite_2_up, migrate_sqlite_2_down},
                                               {"revisions", migrate_sqlite_3_up, migrate_sqlite_3_down},
-                                              {"halts", migrate_sqlite_4_up, migrate_sqlite_4_down}};
+                                              {"halts", migrate_sqlite_4_up, migrate_sqlite_4_down},
+                                              {"shadow_alerts", migrate_sqlite_5_up, migrate_sqlite_5_down}};
 
 static int read_version(const struct migrate_db *db, int64_t *version, struct error *err)
 {

@@ -17,7 +17,7 @@ struct migration {
     const char *name, *up, *down;
 };
 
-enum { MIGRATIONS_POSTGRES = 4, MIGRATIONS_SQLITE = 4 };
+enum { MIGRATIONS_POSTGRES = 5, MIGRATIONS_SQLITE = 5 };
 extern const struct migration migrations_postgres[MIGRATIONS_POSTGRES];
 extern const struct migration migrations_sqlite[MIGRATIONS_SQLITE];
 

@@ -22,13 +22,14 @@ enum outbox_kind {
     OUTBOX_TRADE = 3,
     OUTBOX_ANOMALY = 4,
     OUTBOX_HALT = 5,
+    OUTBOX_SHADOW = 6, /* an alert of a rule in mode shadow: recorded, told to nobody */
     OUTBOX_KINDS
 };
 
 /* Of an event; 0: m is none. */
 static inline enum outbox_kind outbox_kind_of(const struct msg *m)
 {
-    return m->type == MSG_ALERT     ? OUTBOX_ALERT
+    return m->type == MSG_ALERT     ? m->flags & MSG_F_SHADOW ? OUTBOX_SHADOW : OUTBOX_ALERT
            : m->type == MSG_BAR     ? OUTBOX_BAR
            : m->type == MSG_ANOMALY ? OUTBOX_ANOMALY
            : m->type == MSG_HALT    ? OUTBOX_HALT

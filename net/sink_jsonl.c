@@ -1,4 +1,4 @@
-/* Alerts as JSON lines, appended to FILE; bars are not written. The cursor is FILE.cursor, one line:
+/* Alerts as JSON lines, appended to FILE; nothing else is written. The cursor is FILE.cursor, one line:
  *
  *   ringtape cursor 1 outbox=<id> offset=<next event> length=<bytes of FILE up to there>
  *

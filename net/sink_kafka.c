@@ -566,6 +566,8 @@ static int produce_all(struct kafka *k, const struct outbox_record *record, uint
     char cursor[CURSOR_BYTES];
     for (uint32_t i = 0; i < n; i++) {
         const struct outbox_record *r = &record[i];
+        if (!kafka_topics[r->kind])
+            continue; /* it is recorded, and not for consumers */
         assert(takes(k, r->kind));
         int len = put_envelope(k, r, err);
         if (len < 0 ||

@@ -1,6 +1,7 @@
-/* PostgreSQL: alerts into alert_history, bars into bars_1m, anomalies into anomalies, halts into events, the
- * cursor into ringtape_cursor, one transaction per batch. The tables are made by net/migrate, the partitions
- * of a month of event time (and of the next) when its first event comes.
+/* PostgreSQL: alerts into alert_history, those of rules in mode shadow into shadow_alerts, bars into bars_1m,
+ * anomalies into anomalies, halts into events, the cursor into ringtape_cursor, one transaction per batch.
+ * The tables are made by net/migrate, the partitions of a month of event time (and of the next) when its
+ * first event comes.
  *
  * A batch is one query string: BEGIN, the cursor's conditional UPDATE, COPY in binary, COMMIT. If the UPDATE
  * finds no row, the COPY behind it is ended with an error, which undoes the transaction: COMMIT is not
@@ -484,9 +485,11 @@ static void compose(const struct postgres *p, uint64_t next_offset, const bool k
     int n = snprintf(
         sql, SQL_BYTES,
         "BEGIN; UPDATE ringtape_cursor SET outbox_id = '%s', next_offset = %" PRIu64
-        ", updated_at = now() WHERE node = %s AND outbox_id = '%s' AND next_offset = %" PRIu64 "; %s%s%s%s%s",
+        ", updated_at = now() WHERE node = %s AND outbox_id = '%s' AND next_offset = %" PRIu64
+        "; %s%s%s%s%s%s",
         p->config->outbox_id, next_offset, p->node, p->cursor.outbox_id, p->cursor.offset,
         kinds[OUTBOX_ALERT] ? "COPY alert_history (" ALERT_COLUMNS ") FROM STDIN (FORMAT binary); " : "",
+        kinds[OUTBOX_SHADOW] ? "COPY shadow_alerts (" ALERT_COLUMNS ") FROM STDIN (FORMAT binary); " : "",
         kinds[OUTBOX_ANOMALY] ? "COPY anomalies (" ANOMALY_COLUMNS ") FROM STDIN (FORMAT binary); " : "",
         kinds[OUTBOX_HALT] ? "COPY events (" HALT_COLUMNS ") FROM STDIN (FORMAT binary); " : "",
         kinds[OUTBOX_BAR]
@@ -498,7 +501,8 @@ static void compose(const struct postgres *p, uint64_t next_offset, const bool k
 }
 
 /* The order of the COPYs in a batch. */
-static const enum outbox_kind copies[] = {OUTBOX_ALERT, OUTBOX_ANOMALY, OUTBOX_HALT, OUTBOX_BAR};
+static const enum outbox_kind copies[] = {OUTBOX_ALERT, OUTBOX_SHADOW, OUTBOX_ANOMALY, OUTBOX_HALT,
+                                          OUTBOX_BAR};
 enum { KINDS = OUTBOX_KINDS };
 
 /* How far a batch's statements have come. */

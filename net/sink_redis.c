@@ -51,7 +51,8 @@ enum {
 
 /* KEYS: cursor, streams, lease. ARGV: the cursor expected ("?" to ask), outbox id, offset of the first event,
  * who we are, for how long (ms, 0 to give the lease back), MAXLEN of each stream; then for each event the
- * place of its stream among the keys, its millisecond, its JSON; of an anomaly also symbol, price, score.
+ * place of its stream among the keys (0: none, it is passed over), its millisecond, its JSON; of an anomaly
+ * also symbol, price, score.
  * Returns {events written, or -1 if the cursor is another, -2 if the lease is; the cursor; why it stopped, or
  * who has the lease; why channels do not hear}.
  */
@@ -100,6 +101,11 @@ static const char script[] =
     "local i = #KEYS + 4\n"
     "while i <= #ARGV do\n"
     "  local k, ms, json = tonumber(ARGV[i]), tonumber(ARGV[i + 1]), ARGV[i + 2]\n"
+    "  while k == 0 do\n"
+    "    n, i = n + 1, i + 3\n"
+    "    k, ms, json = tonumber(ARGV[i]), tonumber(ARGV[i + 1]), ARGV[i + 2]\n"
+    "  end\n"
+    "  if not k then break end\n"
     "  local id = last[k]\n"
     "  if ms > id[1] then id = {ms, 0} else id = {id[1], id[2] + 1} end\n"
     "  local entry = {fields[k], json}\n"
@@ -313,9 +319,9 @@ static void put_head(struct redis *r, const char *expected, const char *offset, 
 }
 
 /* The place of a kind's stream among the script's keys, which begin with 1. */
-static const char place_of[OUTBOX_KINDS] = {
+static const char place_of[OUTBOX_KINDS] = {[OUTBOX_SHADOW] = '0',
 #define X(kind, ...) [OUTBOX_##kind] = '2' + REDIS_STREAM_##kind,
-    REDIS_STREAMS(X)
+                                            REDIS_STREAMS(X)
 #undef X
 };
 
@@ -485,7 +491,7 @@ static int redis_deliver(void *state, const struct outbox_record *record, uint32
         int ms_len = snprintf(r->ms[i], NUMBER_BYTES, "%" PRId64, ms);
         put_arg(r, at++, &place_of[record[i].kind], 1);
         put_arg(r, at++, r->ms[i], (size_t)ms_len);
-        put_arg(r, at++, record[i].json, record[i].json_len);
+        put_arg(r, at++, record[i].json, record[i].kind == OUTBOX_SHADOW ? 0 : record[i].json_len);
         if (record[i].kind != OUTBOX_ANOMALY)
             continue;
         put_arg(r, at++, record[i].name, record[i].name_len);

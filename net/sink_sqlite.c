@@ -1,6 +1,6 @@
-/* SQLite: alerts into alert_history, bars into bars_1m, anomalies into anomalies, halts into events, the
- * cursor into ringtape_cursor, one transaction per batch that is on disk when it ends (WAL, synchronous =
- * FULL). The tables are made by net/migrate.
+/* SQLite: alerts into alert_history, those of rules in mode shadow into shadow_alerts, bars into bars_1m,
+ * anomalies into anomalies, halts into events, the cursor into ringtape_cursor, one transaction per batch
+ * that is on disk when it ends (WAL, synchronous = FULL). The tables are made by net/migrate.
  *
  * A file that is moved, replaced or deleted while it is open would take events that nobody sees: before each
  * batch the path must still lead to the file that was opened. */
@@ -26,19 +26,22 @@ enum {
     STATEMENT_BEGIN,
     STATEMENT_CURSOR,
     STATEMENT_ALERT,
+    STATEMENT_SHADOW,
     STATEMENT_BAR,
     STATEMENT_ANOMALY,
     STATEMENT_HALT,
     STATEMENT_COMMIT,
     STATEMENTS
 };
+#define ALERT_VALUES                                                                                         \
+    " (timestamp, event_ns, id, rule_id, rule_name, rule_version, symbol, price, message, metadata, seq, "   \
+    "kind, revision) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)"
 static const char *const statements[STATEMENTS] = {
     [STATEMENT_BEGIN] = "BEGIN IMMEDIATE",
     [STATEMENT_CURSOR] = "UPDATE ringtape_cursor SET outbox_id = ?1, next_offset = ?2, updated_at = "
                          "CURRENT_TIMESTAMP WHERE node = ?3 AND outbox_id = ?4 AND next_offset = ?5",
-    [STATEMENT_ALERT] = "INSERT INTO alert_history (timestamp, event_ns, id, rule_id, rule_name, "
-                        "rule_version, symbol, price, message, metadata, seq, kind, revision) "
-                        "VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)",
+    [STATEMENT_ALERT] = "INSERT INTO alert_history" ALERT_VALUES,
+    [STATEMENT_SHADOW] = "INSERT INTO shadow_alerts" ALERT_VALUES,
     /* A bar that is there already came from an outbox of before, or from another node. */
     [STATEMENT_BAR] = "INSERT INTO bars_1m (symbol, start, revision, open, high, low, close, volume, vwap, "
                       "trades) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10) ON CONFLICT DO NOTHING",
@@ -286,7 +289,8 @@ static int insert(struct sqlite *s, const struct outbox_record *r, struct error 
     static const int which_of[OUTBOX_KINDS] = {[OUTBOX_ALERT] = STATEMENT_ALERT,
                                                [OUTBOX_BAR] = STATEMENT_BAR,
                                                [OUTBOX_ANOMALY] = STATEMENT_ANOMALY,
-                                               [OUTBOX_HALT] = STATEMENT_HALT};
+                                               [OUTBOX_HALT] = STATEMENT_HALT,
+                                               [OUTBOX_SHADOW] = STATEMENT_SHADOW};
     int which = which_of[r->kind];
     sqlite3_stmt *statement = s->statement[which];
     struct event_row row;

@@ -92,6 +92,8 @@
 #define PUBLISHER_COUNTERS(C, F)                                                                             \
     C(PUBLISHER_EVENTS, "events", counter, "events", "events taken from the scanners")                       \
     C(PUBLISHER_ALERTS, "alerts", counter, "alerts", "alerts stored in the outbox")                          \
+    C(PUBLISHER_SHADOW_ALERTS, "shadow_alerts", counter, "alerts",                                           \
+      "alerts of rules in mode shadow stored in the outbox")                                                 \
     C(PUBLISHER_BARS, "bars", counter, "bars", "bars stored in the outbox")                                  \
     C(PUBLISHER_ANOMALIES, "anomalies", counter, "anomalies", "anomalies stored in the outbox")              \
     C(PUBLISHER_HALTS, "halts", counter, "events", "halts and their ends stored in the outbox")              \

@@ -16,7 +16,7 @@
 
 enum { AUDIT_TRIMMED = 255 };        /* it was there: the sink keeps only so many */
 enum { AUDIT_KINDS = OUTBOX_KINDS }; /* enum outbox_kind is below it */
-enum { AUDIT_REASONS = 8, AUDIT_STAGES = 24, AUDIT_FINDINGS = 20, AUDIT_TEXT = 160 };
+enum { AUDIT_REASONS = 8, AUDIT_STAGES = 32, AUDIT_FINDINGS = 20, AUDIT_TEXT = 160 };
 
 /* delivered + reasons = produced where all is well. */
 struct audit_stage {
@@ -90,18 +90,15 @@ struct audit_sink {
     const struct settings *settings;
     bool found; /* it has a cursor */
     struct sink_cursor cursor;
-    struct audit_stage *stage;           /* of alerts */
-    struct audit_stage *bars_stage;      /* NULL: it takes none */
-    struct audit_stage *anomalies_stage; /* NULL: it takes none */
-    struct audit_stage *halts_stage;     /* NULL: it takes none */
-    uint8_t *times;                      /* per event: how often it is there, at most 2; or AUDIT_TRIMMED */
-    void *state;                         /* of the kind of sink */
+    struct audit_stage *stage[AUDIT_KINDS]; /* by enum outbox_kind; NULL: it takes none of them */
+    uint8_t *times; /* per event: how often it is there, at most 2; or AUDIT_TRIMMED */
+    void *state;    /* of the kind of sink */
 };
 
 /* A kind of sink. Nothing is written to it. */
 struct audit_sink_ops {
     const char *name;
-    const char *alerts, *bars, *anomalies, *halts;  /* names of the stages; NULL: it takes none of them */
+    const char *stage[AUDIT_KINDS]; /* names, by enum outbox_kind; NULL: it takes none; all take alerts */
     const char *(*where)(const struct settings *s); /* what the sink writes to, "" if it is not in use */
     /* Reads the cursor; -1 with err: the sink cannot be read, nothing is left open. */
     int (*open)(struct audit *a, struct audit_sink *s, struct error *err);
@@ -114,15 +111,6 @@ extern const struct audit_sink_ops audit_jsonl, audit_redis, audit_sqlite, audit
 /* The name that the instance's cursors have: node.name, or the id of its outbox. */
 int audit_node(const struct audit *a, const struct settings *s, char name[SETTING_TEXT_MAX],
                struct error *err);
-
-/* The stage of that kind of events, NULL if the sink takes none. */
-static inline struct audit_stage *audit_sink_stage(const struct audit_sink *s, enum outbox_kind kind)
-{
-    return kind == OUTBOX_ALERT  ? s->stage
-           : kind == OUTBOX_BAR  ? s->bars_stage
-           : kind == OUTBOX_HALT ? s->halts_stage
-                                 : s->anomalies_stage;
-}
 
 /* The sink cannot be read any further: its stages are not checked. */
 void audit_sink_unread(struct audit *a, struct audit_sink *s, const struct error *err);

@@ -36,7 +36,8 @@ static int jsonl_open(struct audit *a, struct audit_sink *s, struct error *err)
              s->cursor.outbox_id, s->cursor.offset, j.length);
     if (s->found && !strcmp(line, again))
         return 0;
-    audit_find(a, s->stage, "%s: found '%.*s', expected 'ringtape cursor 1 outbox=… offset=… length=…'", path,
+    audit_find(a, s->stage[OUTBOX_ALERT],
+               "%s: found '%.*s', expected 'ringtape cursor 1 outbox=… offset=… length=…'", path,
                (int)strcspn(line, "\n"), line);
     s->found = false;
     s->cursor = (struct sink_cursor){0};
@@ -64,8 +65,8 @@ static void jsonl_read(struct audit *a, struct audit_sink *s)
     ssize_t n;
     FILE *f = fopen(path, "re");
     if (!f && s->cursor.offset > a->first)
-        audit_find(a, s->stage, "%s: %s; expected what its cursor says: %" PRIu64 " bytes", path,
-                   strerror(errno), j->length);
+        audit_find(a, s->stage[OUTBOX_ALERT], "%s: %s; expected what its cursor says: %" PRIu64 " bytes",
+                   path, strerror(errno), j->length);
     for (; f && (n = getline(&line, &room, f)) > 0; at += (uint64_t)n) {
         bool torn = line[n - 1] != '\n';
         size_t len = (size_t)n - !torn;
@@ -78,7 +79,8 @@ static void jsonl_read(struct audit *a, struct audit_sink *s)
             continue;
         }
         if (torn || at + (uint64_t)n > j->length)
-            audit_find(a, s->stage, "%s is %s; the cursor says that whole lines end at byte %" PRIu64, where,
+            audit_find(a, s->stage[OUTBOX_ALERT],
+                       "%s is %s; the cursor says that whole lines end at byte %" PRIu64, where,
                        torn ? "torn" : "cut by the cursor", j->length);
         int64_t i = audit_event_of(a, line, len);
         if (i < 0 && last < 0)
@@ -86,12 +88,13 @@ static void jsonl_read(struct audit *a, struct audit_sink *s)
         bool again = i >= 0 && s->times[i];
         i = audit_sink_entry(a, s, OUTBOX_ALERT, line, len, where);
         if (i >= 0 && i < last && !again)
-            audit_find(a, s->stage, "%s comes after the alert of event %" PRIu64 ", which is later", where,
+            audit_find(a, s->stage[OUTBOX_ALERT],
+                       "%s comes after the alert of event %" PRIu64 ", which is later", where,
                        a->first + (uint64_t)last);
         last = i > last ? i : last;
     }
     if (at < j->length)
-        audit_find(a, s->stage,
+        audit_find(a, s->stage[OUTBOX_ALERT],
                    "%s has %" PRIu64 " bytes, its cursor says %" PRIu64 ": it was cut or replaced", path, at,
                    j->length);
     free(line);
@@ -104,5 +107,8 @@ static const char *where(const struct settings *s)
     return s->sinks_jsonl;
 }
 
-const struct audit_sink_ops audit_jsonl = {
-    .name = "jsonl", .alerts = "jsonl alerts", .where = where, .open = jsonl_open, .read = jsonl_read};
+const struct audit_sink_ops audit_jsonl = {.name = "jsonl",
+                                           .stage = {[OUTBOX_ALERT] = "jsonl alerts"},
+                                           .where = where,
+                                           .open = jsonl_open,
+                                           .read = jsonl_read};

@@ -275,7 +275,7 @@ static int take_event(void *ctx, const rd_kafka_message_t *m)
     const struct reading *r = ctx;
     struct audit *a = r->a;
     const struct kafka_audit *k = r->s->state;
-    struct audit_stage *stage = audit_sink_stage(r->s, r->kind);
+    struct audit_stage *stage = r->s->stage[r->kind];
     char record[96], text[AUDIT_TEXT];
     size_t len = m->payload ? m->len : 0;
     const char *json = payload_of(m, &len);
@@ -344,10 +344,10 @@ static void kafka_read(struct audit *a, struct audit_sink *s)
 }
 
 const struct audit_sink_ops audit_kafka = {.name = "kafka",
-                                           .alerts = "kafka alerts",
-                                           .bars = "kafka bars",
-                                           .anomalies = "kafka anomalies",
-                                           .halts = "kafka halts",
+                                           .stage = {[OUTBOX_ALERT] = "kafka alerts",
+                                                     [OUTBOX_BAR] = "kafka bars",
+                                                     [OUTBOX_ANOMALY] = "kafka anomalies",
+                                                     [OUTBOX_HALT] = "kafka halts"},
                                            .where = where,
                                            .open = kafka_open,
                                            .read = kafka_read,

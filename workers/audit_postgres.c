@@ -62,6 +62,8 @@ static const struct {
 } tables[AUDIT_KINDS] = {
     [OUTBOX_ALERT] = {"alert_history", "\"timestamp\"", "r.revision = e.revision AND r.id = e.id",
                       alert_columns, true},
+    [OUTBOX_SHADOW] = {"shadow_alerts", "\"timestamp\"", "r.revision = e.revision AND r.id = e.id",
+                       alert_columns, true},
     [OUTBOX_BAR] = {"bars_1m", "start", "r.revision = e.revision", bar_columns, false},
     [OUTBOX_ANOMALY] = {"anomalies", "\"timestamp\"", "r.id = e.id", anomaly_columns, true},
     [OUTBOX_HALT] = {"events", "\"timestamp\"", "r.id = e.id", halt_columns, true},
@@ -223,7 +225,7 @@ static int ask_chunk(struct audit *a, struct audit_sink *s, enum outbox_kind kin
         abort();
     PGresult *result = ask(s, p->question[kind].data, json->data, err);
     if (result)
-        take(a, s, audit_sink_stage(s, kind), result);
+        take(a, s, s->stage[kind], result);
     PQclear(result);
     text_clear(json);
     return result ? 0 : -1;
@@ -269,10 +271,11 @@ static void postgres_read(struct audit *a, struct audit_sink *s)
 }
 
 const struct audit_sink_ops audit_postgres = {.name = "postgres",
-                                              .alerts = "postgres alerts",
-                                              .bars = "postgres bars",
-                                              .anomalies = "postgres anomalies",
-                                              .halts = "postgres halts",
+                                              .stage = {[OUTBOX_ALERT] = "postgres alerts",
+                                                        [OUTBOX_BAR] = "postgres bars",
+                                                        [OUTBOX_ANOMALY] = "postgres anomalies",
+                                                        [OUTBOX_HALT] = "postgres halts",
+                                                        [OUTBOX_SHADOW] = "postgres shadow alerts"},
                                               .where = where,
                                               .open = postgres_open,
                                               .read = postgres_read,

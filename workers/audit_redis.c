@@ -139,7 +139,7 @@ static const redisReply *json_of(const redisReply *entry, const char *field)
 static int64_t read_stream(struct audit *a, struct audit_sink *s, int k, int64_t *oldest)
 {
     struct redis_audit *r = s->state;
-    struct audit_stage *stage = audit_sink_stage(s, redis_streams[k].kind);
+    struct audit_stage *stage = s->stage[redis_streams[k].kind];
     char from[ID_BYTES + 1] = "-", count[16], where[ID_BYTES + 64];
     struct error err;
     int64_t entries = 0, last = -1;
@@ -194,10 +194,10 @@ static const char *where(const struct settings *s)
 }
 
 const struct audit_sink_ops audit_redis = {.name = "redis",
-                                           .alerts = "redis alerts",
-                                           .bars = "redis bars",
-                                           .anomalies = "redis anomalies",
-                                           .halts = "redis halts",
+                                           .stage = {[OUTBOX_ALERT] = "redis alerts",
+                                                     [OUTBOX_BAR] = "redis bars",
+                                                     [OUTBOX_ANOMALY] = "redis anomalies",
+                                                     [OUTBOX_HALT] = "redis halts"},
                                            .where = where,
                                            .open = redis_open,
                                            .read = redis_read,

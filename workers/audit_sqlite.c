@@ -77,15 +77,15 @@ static const char *column_name(const struct event_column *c, bool bar)
     return c->type == EVENT_NS ? "event_ns" : c->type == EVENT_TIME && bar ? "start" : c->key;
 }
 
+#define WHERE_ALERT " WHERE symbol = ?7 AND timestamp = ?1 AND id = ?3 AND revision = ?13 AND seq = ?11"
 /* Where the row of an event is, of its columns in their order. */
 static const struct {
     const struct event_column *column;
     int columns;
     const char *where;
 } tables[AUDIT_KINDS] = {
-    [OUTBOX_ALERT] = {event_alert_columns, EVENT_ALERT_COLUMNS,
-                      "alert_history WHERE symbol = ?7 AND timestamp = ?1 AND id = ?3 "
-                      "AND revision = ?13 AND seq = ?11"},
+    [OUTBOX_ALERT] = {event_alert_columns, EVENT_ALERT_COLUMNS, "alert_history" WHERE_ALERT},
+    [OUTBOX_SHADOW] = {event_alert_columns, EVENT_ALERT_COLUMNS, "shadow_alerts" WHERE_ALERT},
     [OUTBOX_BAR] = {event_bar_columns, EVENT_BAR_COLUMNS,
                     "bars_1m WHERE symbol = ?1 AND start = ?2 AND revision = ?3"},
     [OUTBOX_ANOMALY] = {event_anomaly_columns, EVENT_ANOMALY_COLUMNS,
@@ -150,7 +150,7 @@ static int look(struct audit *a, struct audit_sink *s, sqlite3_stmt *q[AUDIT_KIN
     while ((got = outbox_read(o, &r, err)) == 1 && r.offset - a->first < a->n &&
            r.offset < s->cursor.offset) {
         uint32_t i = (uint32_t)(r.offset - a->first);
-        struct audit_stage *stage = audit_sink_stage(s, r.kind);
+        struct audit_stage *stage = s->stage[r.kind];
         if (r.kind >= AUDIT_KINDS || !q[r.kind])
             return error_set(err, "event %" PRIu64 " of the outbox is of no kind", r.offset);
         if (ask(q[r.kind], &r, err) < 0)
@@ -198,10 +198,11 @@ static const char *where(const struct settings *s)
 }
 
 const struct audit_sink_ops audit_sqlite = {.name = "sqlite",
-                                            .alerts = "sqlite alerts",
-                                            .bars = "sqlite bars",
-                                            .anomalies = "sqlite anomalies",
-                                            .halts = "sqlite halts",
+                                            .stage = {[OUTBOX_ALERT] = "sqlite alerts",
+                                                      [OUTBOX_BAR] = "sqlite bars",
+                                                      [OUTBOX_ANOMALY] = "sqlite anomalies",
+                                                      [OUTBOX_HALT] = "sqlite halts",
+                                                      [OUTBOX_SHADOW] = "sqlite shadow alerts"},
                                             .where = where,
                                             .open = sqlite_open,
                                             .read = sqlite_read,

@@ -41,7 +41,8 @@ struct proof {
     struct peer_replay *peers;
     struct rule_names *names;
     struct parts parts;
-    struct audit_stage *journal, *applied, *alerts, *bars, *anomalies, *halts;
+    struct audit_stage *journal, *applied;
+    struct audit_stage *outbox[AUDIT_KINDS]; /* by enum outbox_kind; NULL: it holds none of them */
     uint64_t count[MSG_TYPE_COUNT];
     uint64_t last_seq;
     bool damaged;                /* the journal could not be read to its end */
@@ -53,19 +54,25 @@ struct proof {
     char tail_first[AUDIT_TEXT]; /* the first of them */
 };
 
-static struct audit_stage *stage_of(const struct proof *p, enum outbox_kind kind)
-{
-    return kind == OUTBOX_ALERT  ? p->alerts
-           : kind == OUTBOX_BAR  ? p->bars
-           : kind == OUTBOX_HALT ? p->halts
-                                 : p->anomalies;
-}
+static const char *const outbox_stages[AUDIT_KINDS] = {[OUTBOX_ALERT] = "outbox alerts",
+                                                       [OUTBOX_BAR] = "outbox bars",
+                                                       [OUTBOX_ANOMALY] = "outbox anomalies",
+                                                       [OUTBOX_HALT] = "outbox halts",
+                                                       [OUTBOX_SHADOW] = "outbox shadow alerts"};
 
 struct audit_stage *audit_stage_new(struct audit *a, const char *name)
 {
+    assert(a->n_stages < AUDIT_STAGES);
     struct audit_stage *s = &a->stage[a->n_stages++];
     s->name = name;
     return s;
+}
+
+static void audit_stages_new(struct audit *a, const char *const name[AUDIT_KINDS],
+                             struct audit_stage *stage[AUDIT_KINDS])
+{
+    for (unsigned i = 0; i < AUDIT_KINDS; i++)
+        stage[i] = name[i] ? audit_stage_new(a, name[i]) : NULL;
 }
 
 void audit_count(struct audit_stage *s, const char *reason, uint64_t n)
@@ -162,7 +169,7 @@ static void index_events(const struct proof *p)
         while (a->places[at] && a->event[a->places[at] - 1].digest != a->event[i].digest)
             at = (at + 1) & a->mask;
         if (a->places[at])
-            audit_find(a, stage_of(p, a->event[i].kind), "%s is the same as %s: it is there twice",
+            audit_find(a, p->outbox[a->event[i].kind], "%s is the same as %s: it is there twice",
                        audit_event_text(a, i, text), audit_event_text(a, a->places[at] - 1, other));
         else
             a->places[at] = i + 1;
@@ -189,7 +196,11 @@ static int read_outbox(struct proof *p, struct error *err)
         return -1;
     snprintf(a->outbox_id, sizeof a->outbox_id, "%s", outbox_reader_id(reader));
     while ((got = outbox_read(reader, &r, err)) > 0) {
-        struct audit_stage *s = stage_of(p, r.kind);
+        struct audit_stage *s = r.kind < AUDIT_KINDS ? p->outbox[r.kind] : NULL;
+        if (!s) {
+            got = error_set(err, "event %" PRIu64 " is of a kind that is none (%u)", r.offset, r.kind);
+            break;
+        }
         if (r.offset != a->first + a->n || a->n == UINT32_MAX - 1) {
             audit_find(a, s, "found event %" PRIu64 " after event %" PRIu64, r.offset, a->first + a->n - 1);
             break;
@@ -215,7 +226,7 @@ static int read_outbox(struct proof *p, struct error *err)
     outbox_reader_close(reader);
     if (got < 0) {
         a->broken = true;
-        audit_find(a, p->alerts, "after event %" PRIu64 ": %s", a->first + a->n, err->text);
+        audit_find(a, p->outbox[OUTBOX_ALERT], "after event %" PRIu64 ": %s", a->first + a->n, err->text);
     }
     return 0;
 }
@@ -248,7 +259,7 @@ static void differs(struct proof *p, struct audit_stage *s, uint32_t i, const ch
 static void not_given(struct proof *p, uint32_t i)
 {
     const struct audit_event *e = &p->a->event[i];
-    struct audit_stage *s = stage_of(p, e->kind);
+    struct audit_stage *s = p->outbox[e->kind];
     char text[AUDIT_TEXT];
     s->unexpected++;
     audit_find(p->a, s, "%s is in the outbox, and the journal %s", audit_event_text(p->a, i, text),
@@ -260,7 +271,7 @@ static void made(struct proof *p, uint16_t bucket, const struct msg *m, uint32_t
 {
     struct audit *a = p->a;
     enum outbox_kind kind = outbox_kind_of(m);
-    struct audit_stage *s = stage_of(p, kind);
+    struct audit_stage *s = p->outbox[kind];
     uint32_t *head = &p->head[bucket];
     char text[AUDIT_TEXT];
     s->produced++;
@@ -305,7 +316,7 @@ static int take(struct proof *p, uint16_t bucket, const struct msg *m)
     const struct event_rule *rule = alert ? rule_names_get(p->names, slot) : NULL;
     int len = event_json(m, rule, &symbol, json, sizeof json);
     if (len < 0)
-        return audit_find(p->a, p->alerts,
+        return audit_find(p->a, p->outbox[OUTBOX_ALERT],
                           "an alert of rule slot %u cannot be written: its rule is not in the journal", slot);
     made(p, bucket, m, event_sub(m), json, (size_t)len);
     return 0;
@@ -444,8 +455,10 @@ static int open_journal(struct proof *p, struct journal_reader **r, struct error
     p->last_seq = first ? first - 1 : 0;
     audit_count(p->journal, "retention", p->last_seq);
     if (p->last_seq) {
-        p->journal->unchecked = p->alerts->unchecked = p->bars->unchecked = p->anomalies->unchecked =
-            p->halts->unchecked = true;
+        p->journal->unchecked = true;
+        for (unsigned i = 0; i < AUDIT_KINDS; i++)
+            if (p->outbox[i])
+                p->outbox[i]->unchecked = true;
         audit_find(p->a, p->journal,
                    "it begins with message %" PRIu64
                    ": what came before is gone, and values that depend on it cannot be proved",
@@ -461,7 +474,7 @@ static void settle(struct proof *p)
     for (unsigned b = 0; b < BUCKET_ALL; b++)
         for (uint32_t i = p->head[b]; i; i = a->event[i - 1].next) {
             const struct audit_event *e = &a->event[i - 1];
-            struct audit_stage *s = stage_of(p, e->kind);
+            struct audit_stage *s = p->outbox[e->kind];
             if (!p->damaged) {
                 not_given(p, i - 1);
                 continue;
@@ -470,10 +483,10 @@ static void settle(struct proof *p)
             audit_count(s, "behind the journal's damage", 1);
         }
     bool may_wait = (a->alive || !a->ended) && !a->broken;
-    static const enum outbox_kind kinds[] = {OUTBOX_ALERT, OUTBOX_BAR, OUTBOX_ANOMALY, OUTBOX_HALT};
-    for (unsigned k = 0; k < sizeof kinds / sizeof *kinds; k++) {
-        enum outbox_kind i = kinds[k];
-        struct audit_stage *s = stage_of(p, i);
+    for (unsigned i = 0; i < AUDIT_KINDS; i++) {
+        struct audit_stage *s = p->outbox[i];
+        if (!s)
+            continue;
         uint64_t gone = a->first > p->retention ? a->first - p->retention : 0;
         gone = gone < p->tail[i] ? gone : p->tail[i]; /* buckets of which nothing is kept */
         p->retention += gone;
@@ -540,14 +553,10 @@ int audit_node(const struct audit *a, const struct settings *s, char name[SETTIN
 
 void audit_sink_unread(struct audit *a, struct audit_sink *s, const struct error *err)
 {
-    s->stage->unchecked = true;
-    if (s->bars_stage)
-        s->bars_stage->unchecked = true;
-    if (s->anomalies_stage)
-        s->anomalies_stage->unchecked = true;
-    if (s->halts_stage)
-        s->halts_stage->unchecked = true;
-    audit_find(a, s->stage, "%s", err->text);
+    for (unsigned i = 0; i < AUDIT_KINDS; i++)
+        if (s->stage[i])
+            s->stage[i]->unchecked = true;
+    audit_find(a, s->stage[OUTBOX_ALERT], "%s", err->text);
 }
 
 static void open_sinks(struct audit *a, struct audit_sink sinks[SINKS])
@@ -559,10 +568,7 @@ static void open_sinks(struct audit *a, struct audit_sink sinks[SINKS])
         if (!k->where(&a->args->settings)[0])
             continue;
         *s = (struct audit_sink){.name = k->name, .settings = &a->args->settings};
-        s->stage = audit_stage_new(a, k->alerts);
-        s->bars_stage = k->bars ? audit_stage_new(a, k->bars) : NULL;
-        s->anomalies_stage = k->anomalies ? audit_stage_new(a, k->anomalies) : NULL;
-        s->halts_stage = k->halts ? audit_stage_new(a, k->halts) : NULL;
+        audit_stages_new(a, k->stage, s->stage);
         if (k->open(a, s, &err) < 0)
             audit_sink_unread(a, s, &err);
     }
@@ -572,7 +578,7 @@ int64_t audit_sink_entry(struct audit *a, struct audit_sink *s, enum outbox_kind
                          size_t len, const char *where)
 {
     int64_t i = audit_event_of(a, json, len);
-    struct audit_stage *stage = audit_sink_stage(s, kind);
+    struct audit_stage *stage = s->stage[kind];
     char text[AUDIT_TEXT];
     if (i < 0 || a->event[i].kind != kind) {
         stage->unexpected++;
@@ -618,7 +624,7 @@ static void settle_sink(struct audit *a, struct audit_sink *s)
         abort();
     read_dead_letters(a, s, dead);
     for (uint32_t i = 0; i < a->n; i++) {
-        struct audit_stage *stage = audit_sink_stage(s, a->event[i].kind);
+        struct audit_stage *stage = s->stage[a->event[i].kind];
         if (!stage)
             continue;
         stage->produced++;
@@ -641,17 +647,18 @@ static void check_sinks(struct audit *a, struct audit_sink sinks[SINKS])
 {
     for (unsigned i = 0; i < SINKS; i++) {
         struct audit_sink *s = &sinks[i];
-        if (!s->stage || s->stage->unchecked)
+        if (!s->name || s->stage[OUTBOX_ALERT]->unchecked)
             continue;
         uint64_t end = a->first + a->n;
         if (s->found && strcmp(s->cursor.outbox_id, a->outbox_id)) {
-            audit_find(a, s->stage,
+            audit_find(a, s->stage[OUTBOX_ALERT],
                        "its cursor is of outbox %s, expected %s: it has events of another instance, or of "
                        "this one before a restore",
                        s->cursor.outbox_id, a->outbox_id);
         } else if (s->cursor.offset > end && !a->broken) {
-            audit_find(a, s->stage, "its cursor is at %" PRIu64 ", but the outbox ends at %" PRIu64,
-                       s->cursor.offset, end);
+            audit_find(a, s->stage[OUTBOX_ALERT],
+                       "its cursor is at %" PRIu64 ", but the outbox ends at %" PRIu64, s->cursor.offset,
+                       end);
         }
         if (!(s->times = calloc((size_t)a->n + 1, 1)))
             abort();
@@ -801,10 +808,7 @@ static int audit(struct proof *p)
     const struct cli_args *args = a->args;
     p->journal = audit_stage_new(a, "journal");
     p->applied = audit_stage_new(a, "engine");
-    p->alerts = audit_stage_new(a, "outbox alerts");
-    p->bars = audit_stage_new(a, "outbox bars");
-    p->anomalies = audit_stage_new(a, "outbox anomalies");
-    p->halts = audit_stage_new(a, "outbox halts");
+    audit_stages_new(a, outbox_stages, p->outbox);
     look_at_workspace(a);
     open_sinks(a, sinks);
     if (read_outbox(p, &err) < 0)

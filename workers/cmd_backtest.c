@@ -120,7 +120,6 @@ static int applied(void *ctx, const struct msg *m, int n, const struct engine_ou
 
 static int prepare(struct trial *t, const struct cli_args *a)
 {
-    t->r.shadows_fire = true; /* nothing is delivered here */
     int code =
         replayer_open(&t->r, a, a->positional[0], a->positional + 1, (unsigned)a->positional_count - 1);
     if (code != CLI_OK)

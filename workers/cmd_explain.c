@@ -190,7 +190,8 @@ static int look_up(struct inquiry *q, const char *dir)
     if (!r)
         return 0; /* made again from the capture all the same */
     while ((rc = outbox_read(r, &record, &q->r.err)) > 0) {
-        if (record.kind != OUTBOX_ALERT || record.json_len < 39 || record.json_len >= sizeof q->stored ||
+        bool alert = record.kind == OUTBOX_ALERT || record.kind == OUTBOX_SHADOW;
+        if (!alert || record.json_len < 39 || record.json_len >= sizeof q->stored ||
             !is_alert_of(q, record.json))
             continue;
         if (q->has_stored) {

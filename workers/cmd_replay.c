@@ -8,6 +8,7 @@
 #include "core/toplist.h"
 #include "net/barlog.h"
 #include "net/toplist_file.h"
+#include "workers/event_logs.h"
 #include "workers/replayer.h"
 #include "workers/summary.h"
 #include "workers/toplist_show.h"
@@ -17,19 +18,8 @@ const struct cli_option cmd_replay_options[] = {
      .arg = "FILE",
      .help = "the rules (JSON); a capture has its own otherwise",
      .kind = CLI_TEXT},
-    {.name = "alerts",
-     .arg = "FILE",
-     .help = "write alerts here, one JSON object a line (- is the screen)",
-     .kind = CLI_TEXT},
-    {.name = "anomalies",
-     .arg = "FILE",
-     .help = "write anomalies here, one JSON object a line (anomalies.enabled)",
-     .kind = CLI_TEXT},
-    {.name = "halts",
-     .arg = "FILE",
-     .help = "write halts and their ends here, one JSON object a line",
-     .kind = CLI_TEXT},
-    {.name = "bars", .arg = "FILE", .help = "write the bars here at the end (CSV)", .kind = CLI_TEXT},
+    EVENT_LOG_OPTIONS{
+        .name = "bars", .arg = "FILE", .help = "write the bars here at the end (CSV)", .kind = CLI_TEXT},
     {.name = "toplist",
      .arg = "ID",
      .help = "print this toplist as it is at the end: gainers_5m, volume_1d, rsi_high … (docs/toplists.md)",
@@ -67,7 +57,7 @@ const struct cli_option cmd_replay_options[] = {
 struct replay {
     struct replayer r;
     struct barlog *bars;
-    struct alertlog *alerts, *anomalies, *halts;
+    struct event_logs logs;
     FILE *messages;
     uint64_t n_bars, n_alerts;
     bool has_toplist;
@@ -93,17 +83,6 @@ static void take_ranked(const struct replay *p, uint32_t symbol, struct ranked *
     r->meets = toplist_meets(&p->condition, key);
 }
 
-/* An anomaly or a halt, into its file. */
-static int other(struct replay *p, struct alertlog *log, const struct msg *m,
-                 const struct event_symbol *symbol)
-{
-    char json[EVENT_JSON_MAX];
-    if (!log)
-        return 0;
-    int len = event_json(m, NULL, symbol, json, sizeof json);
-    return len < 0 ? -1 : alertlog_add(log, json, (size_t)len, &p->r.err);
-}
-
 static int event(struct replay *p, const struct msg *m)
 {
     char json[EVENT_JSON_MAX];
@@ -116,15 +95,13 @@ static int event(struct replay *p, const struct msg *m)
             barlog_add(p->bars, m, &symbol);
         return 0;
     }
-    if (m->type == MSG_ANOMALY)
-        return other(p, p->anomalies, m, &symbol);
-    if (m->type == MSG_HALT)
-        return other(p, p->halts, m, &symbol);
-    p->n_alerts++;
-    if (!p->alerts)
+    enum outbox_kind kind = outbox_kind_of(m);
+    p->n_alerts += kind == OUTBOX_ALERT;
+    if (!kind || !p->logs.log[kind])
         return 0;
-    int len = replayer_alert_json(&p->r, m, &symbol, json);
-    return len < 0 ? -1 : alertlog_add(p->alerts, json, (size_t)len, &p->r.err);
+    int len = m->type == MSG_ALERT ? replayer_alert_json(&p->r, m, &symbol, json)
+                                   : event_json(m, NULL, &symbol, json, sizeof json);
+    return len < 0 ? -1 : event_logs_add(&p->logs, kind, json, (size_t)len, &p->r.err);
 }
 
 static int compared(void *ctx, const struct msg *m)
@@ -199,13 +176,7 @@ static int run(struct replay *p)
         return cli_fail(a, CLI_FAILED, "%s", err->text);
     clock_gettime(CLOCK_MONOTONIC, &t1);
     double seconds = (double)(t1.tv_sec - t0.tv_sec) + (double)(t1.tv_nsec - t0.tv_nsec) / 1e9;
-    struct alertlog *alerts = p->alerts, *anomalies = p->anomalies, *halts = p->halts;
-    p->alerts = p->anomalies = p->halts = NULL;
-    if (alerts && alertlog_close(alerts, err) < 0)
-        return cli_fail(a, CLI_FAILED, "%s", err->text);
-    if (anomalies && alertlog_close(anomalies, err) < 0)
-        return cli_fail(a, CLI_FAILED, "%s", err->text);
-    if (halts && alertlog_close(halts, err) < 0)
+    if (event_logs_close(&p->logs, err) < 0)
         return cli_fail(a, CLI_FAILED, "%s", err->text);
     if (p->bars && barlog_write(p->bars, cli_text(a, "bars", NULL), err) < 0)
         return cli_fail(a, CLI_FAILED, "%s", err->text);
@@ -286,11 +257,8 @@ static int prepare(struct replay *p, const struct cli_args *a)
         if (!(p->messages = fopen(cli_text(a, "messages", NULL), "wbe")))
             return cli_fail(a, CLI_FAILED, "%s: cannot be written", cli_text(a, "messages", NULL));
     }
-    if (cli_has(a, "alerts") && !(p->alerts = alertlog_open(cli_text(a, "alerts", NULL), &p->r.err)))
-        return cli_fail(a, CLI_FAILED, "%s", p->r.err.text);
-    if (cli_has(a, "anomalies") && !(p->anomalies = alertlog_open(cli_text(a, "anomalies", NULL), &p->r.err)))
-        return cli_fail(a, CLI_FAILED, "%s", p->r.err.text);
-    if (cli_has(a, "halts") && !(p->halts = alertlog_open(cli_text(a, "halts", NULL), &p->r.err)))
+    const struct event_log_paths paths = event_log_paths(a);
+    if (event_logs_open(&p->logs, &paths, &p->r.err) < 0)
         return cli_fail(a, CLI_FAILED, "%s", p->r.err.text);
     return CLI_OK;
 }
@@ -303,12 +271,8 @@ int cmd_replay(const struct cli_args *args)
     int code = prepare(p, args);
     if (code == CLI_OK)
         code = run(p);
-    if (p->alerts && alertlog_close(p->alerts, NULL) < 0)
-        code = code ? code : CLI_FAILED;
-    if (p->anomalies && alertlog_close(p->anomalies, NULL) < 0)
-        code = code ? code : CLI_FAILED;
-    if (p->halts && alertlog_close(p->halts, NULL) < 0)
-        code = code ? code : CLI_FAILED;
+    if (event_logs_close(&p->logs, &p->r.err) < 0)
+        code = code ? code : cli_fail(args, CLI_FAILED, "%s", p->r.err.text);
     if (p->messages && fclose(p->messages) != 0)
         code = code ? code
                     : cli_fail(args, CLI_FAILED, "%s: cannot be written", cli_text(args, "messages", NULL));

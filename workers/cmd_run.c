@@ -17,6 +17,7 @@
 #include "net/outbox.h"
 #include "net/toplist_file.h"
 #include "shm/heartbeat.h"
+#include "workers/event_logs.h"
 #include "workers/instance.h"
 #include "workers/status_http.h"
 #include "workers/stream.h"
@@ -47,13 +48,8 @@ const struct cli_option cmd_run_options[] = {
      .kind = CLI_NUMBER,
      .min = 0,
      .max = 86400},
-    {.name = "alerts", .arg = "FILE", .help = "write alerts here as JSON lines", .kind = CLI_TEXT},
-    {.name = "anomalies", .arg = "FILE", .help = "write anomalies here as JSON lines", .kind = CLI_TEXT},
-    {.name = "halts",
-     .arg = "FILE",
-     .help = "write halts and their ends here as JSON lines",
-     .kind = CLI_TEXT},
-    {.name = "bars", .arg = "FILE", .help = "write the bars here at the end (CSV)", .kind = CLI_TEXT},
+    EVENT_LOG_OPTIONS{
+        .name = "bars", .arg = "FILE", .help = "write the bars here at the end (CSV)", .kind = CLI_TEXT},
     {.name = "summary",
      .arg = "FILE",
      .help = "write what was read, refused, made here at the end (JSON)",
@@ -171,9 +167,7 @@ static int options_from(const struct cli_args *a, struct settings *settings, str
                               .rules = cli_text(a, "rules", NULL),
                               .history = cli_text(a, "history", NULL),
                               .attributes = cli_text(a, "attributes", NULL),
-                              .alerts = cli_text(a, "alerts", NULL),
-                              .anomalies = cli_text(a, "anomalies", NULL),
-                              .halts = cli_text(a, "halts", NULL),
+                              .logs = event_log_paths(a),
                               .bars = cli_text(a, "bars", NULL),
                               .override = cli_has(a, "override"),
                               .show = cli_has(a, "show"),

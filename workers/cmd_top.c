@@ -350,10 +350,11 @@ static void show_disk(struct screen *s, const struct top *t)
 static void show_fired(struct screen *s, const struct top *t)
 {
     const struct observe_sample *n = t->now;
-    char a[3][OBSERVE_TEXT_MAX];
-    LINE(s, STYLE_PLAIN, "FIRED    %s alerts, %.0f/s   %s revised, %s withdrawn",
+    char a[4][OBSERVE_TEXT_MAX];
+    LINE(s, STYLE_PLAIN, "FIRED    %s alerts, %.0f/s   %s revised, %s withdrawn   %s in shadow",
          observe_count(n->alerts, a[0]), rate(t, t->before->alerts, n->alerts),
-         observe_count(n->alerts_revised, a[1]), observe_count(n->alerts_withdrawn, a[2]));
+         observe_count(n->alerts_revised, a[1]), observe_count(n->alerts_withdrawn, a[2]),
+         observe_count(n->shadow_alerts, a[3]));
 }
 
 static void show_latency(struct screen *s, const struct top *t)

@@ -9,6 +9,7 @@
 #include "net/source.h"
 #include "shm/counters.h"
 #include "shm/workspace.h"
+#include "workers/event_logs.h"
 #include "workers/runloop.h"
 
 /* A tick ring that was full and must not hold up the others (rings.when_full = lag): what follows comes to
@@ -68,7 +69,8 @@ struct run_options {
     const char *dir;
     const char *const *sources;
     unsigned n_sources;
-    const char *rules, *history, *attributes, *alerts, *anomalies, *halts, *bars;
+    const char *rules, *history, *attributes, *bars;
+    struct event_log_paths logs;
     bool override, show;
     double speed; /* of event time over real time; 0 = as fast as it goes */
     int64_t drain_timeout_ns;

@@ -103,8 +103,9 @@ static void read_ring_sides(const struct workspace *ws, struct observe_ring *r)
     r->passed = ticks ? scanner[SCANNER_ENGINE_messages]
                       : scanner[SCANNER_ENGINE_bars] + scanner[SCANNER_ENGINE_revisions] +
                             scanner[SCANNER_ENGINE_alerts] + scanner[SCANNER_ENGINE_alerts_revised] +
-                            scanner[SCANNER_ENGINE_alerts_withdrawn] + scanner[SCANNER_ENGINE_halts] +
-                            scanner[SCANNER_ENGINE_resumptions] + scanner[SCANNER_ENGINE_anomalies];
+                            scanner[SCANNER_ENGINE_alerts_withdrawn] + scanner[SCANNER_ENGINE_shadow_alerts] +
+                            scanner[SCANNER_ENGINE_halts] + scanner[SCANNER_ENGINE_resumptions] +
+                            scanner[SCANNER_ENGINE_anomalies];
 }
 
 static void read_rings(const struct workspace *ws, struct observe_sample *s)
@@ -158,6 +159,7 @@ static void read_progress(const struct workspace *ws, struct observe_sample *s)
         s->alerts += c[SCANNER_ENGINE_alerts];
         s->alerts_revised += c[SCANNER_ENGINE_alerts_revised];
         s->alerts_withdrawn += c[SCANNER_ENGINE_alerts_withdrawn];
+        s->shadow_alerts += c[SCANNER_ENGINE_shadow_alerts];
     }
 }
 

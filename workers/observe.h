@@ -64,7 +64,7 @@ struct observe_sample {
     uint64_t publisher[PUBLISHER_COUNTER_COUNT];
     uint64_t applied_seq; /* the highest of the scanners': ingest's own runs ahead of what it has sent */
     int64_t applied_ns;   /* event time, likewise; 0 = not known */
-    uint64_t alerts, alerts_revised, alerts_withdrawn;
+    uint64_t alerts, alerts_revised, alerts_withdrawn, shadow_alerts;
     uint32_t symbols;
     uint64_t errors; /* distinct ones in the error log */
     struct histogram_copy latency;

@@ -63,7 +63,7 @@ struct publisher {
     struct sink_place sink[SINKS];
     struct settings next; /* of the sinks that are replaced */
     struct barlog *bars;
-    struct alertlog *alerts, *anomalies, *halts;
+    struct event_logs logs;
     struct histogram *latency, *commit_ns;
     int64_t prune_at_ns;
     int64_t draining_since; /* 0 = not yet */
@@ -95,27 +95,27 @@ static const struct event_rule *rule_of(struct publisher *p, uint32_t slot)
     return rule_names_get(p->names, slot);
 }
 
-static int write_alert(struct publisher *p, const char *json, size_t len)
+/* For a person: the time in the exchange's zone, symbol and message. */
+static void show_alert(const char *json)
 {
-    struct error err;
-    if (p->in.options->show) { /* for a person: the time in the exchange's zone, symbol and message */
-        const char *t = strstr(json, "\"timestamp\":\""), *m = strstr(json, "\"message\":\"");
-        struct tm tm = {0};
-        char clock[16] = "";
-        if (t && m && strptime(t + 13, "%Y-%m-%dT%H:%M:%S", &tm)) {
-            time_t utc = timegm(&tm);
-            localtime_r(&utc, &tm);
-            strftime(clock, sizeof clock, "%H:%M:%S", &tm);
-            printf("%s  %.*s\n", clock, (int)strcspn(m + 11, "\""), m + 11);
-            fflush(stdout);
-        }
+    const char *t = strstr(json, "\"timestamp\":\""), *m = strstr(json, "\"message\":\"");
+    struct tm tm = {0};
+    char clock[16] = "";
+    if (t && m && strptime(t + 13, "%Y-%m-%dT%H:%M:%S", &tm)) {
+        time_t utc = timegm(&tm);
+        localtime_r(&utc, &tm);
+        strftime(clock, sizeof clock, "%H:%M:%S", &tm);
+        printf("%s  %.*s\n", clock, (int)strcspn(m + 11, "\""), m + 11);
+        fflush(stdout);
     }
-    if (p->alerts && alertlog_add(p->alerts, json, len, &err) < 0) {
-        instance_log(&p->in, SET_LOG_LEVEL_ERROR, "%s", err.text);
-        return -1;
-    }
-    return 0;
 }
+
+/* Where the events of a kind are counted. */
+static const enum publisher_counter counter_of[OUTBOX_KINDS] = {[OUTBOX_ALERT] = PUBLISHER_ALERTS,
+                                                                [OUTBOX_SHADOW] = PUBLISHER_SHADOW_ALERTS,
+                                                                [OUTBOX_BAR] = PUBLISHER_BARS,
+                                                                [OUTBOX_ANOMALY] = PUBLISHER_ANOMALIES,
+                                                                [OUTBOX_HALT] = PUBLISHER_HALTS};
 
 static uint64_t digest_of(uint64_t seq, uint32_t symbol, uint32_t sub, const char *json, size_t len)
 {
@@ -213,11 +213,11 @@ static bool take(struct publisher *p, uint32_t ring, const struct msg *m)
         return true;
     }
     const struct event_rule *rule =
-        kind == OUTBOX_ALERT ? rule_of(p, ((const struct msg_alert *)m->first)->rule) : NULL;
+        m->type == MSG_ALERT ? rule_of(p, ((const struct msg_alert *)m->first)->rule) : NULL;
     int len = event_json(m, rule, &symbol, json, sizeof json);
     if (len < 0) {
         instance_log(&p->in, SET_LOG_LEVEL_ERROR, "event seq %llu of %s: %s", (unsigned long long)m->seq,
-                     id->name, kind == OUTBOX_ALERT ? "its rule is not in the rule table" : "it is damaged");
+                     id->name, m->type == MSG_ALERT ? "its rule is not in the rule table" : "it is damaged");
         return true;
     }
     uint64_t digest = lost ? digest_of(m->seq, m->symbol, sub, json, (size_t)len) : 0;
@@ -248,28 +248,15 @@ static bool take(struct publisher *p, uint32_t ring, const struct msg *m)
     p->batch++;
     if (lost)
         add_stored(p, digest);
-    if (kind == OUTBOX_BAR) {
-        if (p->bars)
-            barlog_add(p->bars, m, &symbol);
-        counter_add(p->in.counters, PUBLISHER_BARS, 1);
-        return true;
-    }
-    if (kind == OUTBOX_ANOMALY) {
-        if (p->anomalies && alertlog_add(p->anomalies, json, (size_t)len, &err) < 0)
-            instance_log(&p->in, SET_LOG_LEVEL_ERROR, "%s", err.text);
-        counter_add(p->in.counters, PUBLISHER_ANOMALIES, 1);
-        return true;
-    }
-    if (kind == OUTBOX_HALT) {
-        if (p->halts && alertlog_add(p->halts, json, (size_t)len, &err) < 0)
-            instance_log(&p->in, SET_LOG_LEVEL_ERROR, "%s", err.text);
-        counter_add(p->in.counters, PUBLISHER_HALTS, 1);
-        return true;
-    }
-    if (m->recv_ns && p->n_received < PENDING)
+    counter_add(p->in.counters, counter_of[kind], 1);
+    if (kind == OUTBOX_BAR && p->bars)
+        barlog_add(p->bars, m, &symbol);
+    if (event_logs_add(&p->logs, kind, json, (size_t)len, &err) < 0)
+        instance_log(&p->in, SET_LOG_LEVEL_ERROR, "%s", err.text);
+    if (kind == OUTBOX_ALERT && m->recv_ns && p->n_received < PENDING)
         p->received_ns[p->n_received++] = m->recv_ns;
-    counter_add(p->in.counters, PUBLISHER_ALERTS, 1);
-    write_alert(p, json, (size_t)len);
+    if (kind == OUTBOX_ALERT && p->in.options->show)
+        show_alert(json);
     return true;
 }
 
@@ -727,9 +714,7 @@ static void housekeeping(void *ctx, int64_t mono_ns)
         start_waiting(p, i);
     }
     tell_needed(p);
-    if ((p->alerts && alertlog_flush(p->alerts, &why) < 0) ||
-        (p->anomalies && alertlog_flush(p->anomalies, &why) < 0) ||
-        (p->halts && alertlog_flush(p->halts, &why) < 0))
+    if (event_logs_flush(&p->logs, &why) < 0)
         instance_log(&p->in, SET_LOG_LEVEL_ERROR, "%s", why.text);
     prune(p, mono_ns);
     bool stopping = instance_stopping(&p->in), orphan = stopping && atomics_load_relaxed_u64(&c->stop) == 0;
@@ -766,45 +751,34 @@ static void housekeeping(void *ctx, int64_t mono_ns)
     p->in.finished = true;
 }
 
-/* After a restart --alerts, --anomalies, --halts, --bars and the counts begin with what the outbox has: a
- * directory holds one run.
- */
+/* After a restart the files of events, --bars and the counts begin with what the outbox has: a directory
+ * holds one run. */
 static int restore(struct publisher *p, struct error *err)
 {
     const struct run_options *o = p->in.options;
     struct outbox_record r;
-    uint64_t first, alerts = 0, bars = 0, anomalies = 0, halts = 0;
+    uint64_t first, count[OUTBOX_KINDS] = {0};
     int got;
     if (o->bars)
         p->bars = barlog_new();
-    if ((o->alerts && !(p->alerts = alertlog_open(o->alerts, err))) ||
-        (o->anomalies && !(p->anomalies = alertlog_open(o->anomalies, err))) ||
-        (o->halts && !(p->halts = alertlog_open(o->halts, err))))
+    if (event_logs_open(&p->logs, &o->logs, err) < 0)
         return -1;
     struct outbox_reader *reader = outbox_reader_open(p->outbox_dir, 0, &first, err);
     if (!reader)
         return -1;
     while ((got = outbox_read(reader, &r, err)) > 0) {
-        alerts += r.kind == OUTBOX_ALERT;
-        bars += r.kind == OUTBOX_BAR;
-        anomalies += r.kind == OUTBOX_ANOMALY;
-        halts += r.kind == OUTBOX_HALT;
-        if (r.kind == OUTBOX_ALERT && p->alerts)
-            got = alertlog_add(p->alerts, r.json, r.json_len, err);
-        else if (r.kind == OUTBOX_ANOMALY && p->anomalies)
-            got = alertlog_add(p->anomalies, r.json, r.json_len, err);
-        else if (r.kind == OUTBOX_HALT && p->halts)
-            got = alertlog_add(p->halts, r.json, r.json_len, err);
-        else if (r.kind == OUTBOX_BAR && p->bars)
+        if (r.kind < OUTBOX_KINDS)
+            count[r.kind]++;
+        got = event_logs_add(&p->logs, r.kind, r.json, r.json_len, err);
+        if (got == 0 && r.kind == OUTBOX_BAR && p->bars)
             got = barlog_add_record(p->bars, &r, err);
         if (got < 0)
             break;
     }
     outbox_reader_close(reader);
-    counter_set(p->in.counters, PUBLISHER_ALERTS, alerts);
-    counter_set(p->in.counters, PUBLISHER_BARS, bars);
-    counter_set(p->in.counters, PUBLISHER_ANOMALIES, anomalies);
-    counter_set(p->in.counters, PUBLISHER_HALTS, halts);
+    for (unsigned kind = 0; kind < OUTBOX_KINDS; kind++)
+        if (counter_of[kind])
+            counter_set(p->in.counters, counter_of[kind], count[kind]);
     return got < 0 ? -1 : 0;
 }
 
@@ -861,9 +835,7 @@ static int close_publisher(struct instance *in)
         if (sink_stop(p->sink[i].sink, 5000) < 0)
             p->code = p->code ? p->code : 4;
     }
-    if ((p->alerts && alertlog_close(p->alerts, &err) < 0) ||
-        (p->anomalies && alertlog_close(p->anomalies, &err) < 0) ||
-        (p->halts && alertlog_close(p->halts, &err) < 0) ||
+    if (event_logs_close(&p->logs, &err) < 0 ||
         (p->bars && barlog_write(p->bars, p->in.options->bars, &err) < 0)) {
         instance_log(&p->in, SET_LOG_LEVEL_ERROR, "%s", err.text);
         p->code = p->code ? p->code : 1;

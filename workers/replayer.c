@@ -110,7 +110,6 @@ int replayer_open(struct replayer *r, const struct cli_args *a, const char *rule
                                .history = cli_text(a, "history", NULL),
                                .attributes = cli_text(a, "attributes", NULL),
                                .override = cli_has(a, "override"),
-                               .shadows_fire = r->shadows_fire,
                                .settings_lead = true,
                                .first_seq = 1,
                                .settings = &a->settings,

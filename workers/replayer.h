@@ -23,7 +23,6 @@ struct replayer {
     const char *symbols;       /* --symbols; NULL: all */
     int64_t from_ns, to_ns;    /* --from, --to; INT64_MIN and INT64_MAX if not given */
     uint64_t refused, rules_seen;
-    bool shadows_fire; /* set before replayer_open: rules in mode shadow make alerts too */
     struct error err;
 
     /* What the command does with it; -1 with err ends the replay, as does `stop`. Each may be NULL. */

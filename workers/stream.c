@@ -122,8 +122,6 @@ static int open_opening(struct stream *s, const struct stream_options *o, struct
         memcpy(s->opening + s->opening_n, o->opening_rules->m, o->opening_rules->n * sizeof *s->opening);
         s->opening_n += (int)o->opening_rules->n;
     }
-    for (uint32_t i = 0; rules && o->shadows_fire && i < rules->n; i++)
-        rules->rule[i].shadow = false;
     for (uint32_t i = 0; !bad && rules && i < rules->n; i++)
         s->opening_n += rule_messages(&rules->rule[i], i, s->opening + s->opening_n);
     assert((size_t)s->opening_n <= room);

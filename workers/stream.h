@@ -25,7 +25,6 @@ struct stream_options {
     const char *history;                     /* file or NULL */
     const char *attributes;                  /* file, "": none; NULL: symbols.attributes, or the capture's */
     bool override;
-    bool shadows_fire;  /* rules of the file in mode shadow are as live ones */
     bool settings_lead; /* a capture's first settings come before them: some rules need these */
     uint64_t first_seq; /* of what is stamped here: 1, or 1 + the journal's last */
     const struct settings *settings;

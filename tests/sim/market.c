@@ -38,7 +38,8 @@ static void write_rules(const struct market *m)
         "{\"id\":\"level\",\"cooldown\":1,\"expr\":\"price > 100\"}",
         "{\"id\":\"cross\",\"trigger\":\"cross\",\"cooldown\":0,\"expr\":\"price > 120\"}",
         "{\"id\":\"vwap\",\"trigger\":\"cross\",\"cooldown\":2,\"expr\":\"price > vwap(session)\"}",
-        "{\"id\":\"ema\",\"trigger\":\"cross\",\"cooldown\":0,\"expr\":\"ema(3) > ema(8)\"}",
+        "{\"id\":\"ema\",\"mode\":\"shadow\",\"trigger\":\"cross\",\"cooldown\":0,\"expr\":\"ema(3) > "
+        "ema(8)\"}",
         "{\"id\":\"bar\",\"trigger\":\"cross\",\"cooldown\":0,\"expr\":\"close > open and volume > 500\"}",
         "{\"id\":\"quiet\",\"trigger\":\"cross\",\"cooldown\":0,\"expr\":\"volume_2m == 0 and volume_60m > "
         "0\"}",

@@ -5,7 +5,8 @@ from lib import *
 
 SERVERS = re.compile("/(redis|postgres|kafka)(/|$)")
 SOURCE = "sim:symbols=40,seed=5,start=2026-03-02T09:25:00-05:00,minutes=15,rate=100"
-file = rules("r.json", *EVERYTHING)
+RULES = EVERYTHING + [{"id": "dark", "mode": "shadow", "trigger": "cross", "cooldown": 5, "expr": "price > vwap(session)"}]
+file = rules("r.json", *RULES)
 d, sink, db = new_dir(), path("sink.jsonl"), path("sink.db")
 redis = None
 if shutil.which("redis-server"):
@@ -91,8 +92,12 @@ if not os.path.exists(db):
 code, r = audit(d, *want)
 clean("a clean run holds", (code, r), "ended")
 replayed = path("replayed.jsonl")
-ringtape("replay", f"capture:{d}/capture", "--alerts", replayed)
-n = len(open(replayed).readlines())
+ringtape("replay", f"capture:{d}/capture", "--alerts", replayed, "--shadows", path("shadows.jsonl"))
+n, shadows = len(open(replayed).readlines()), open(path("shadows.jsonl")).readlines()
+of_shadows = {s["stage"]: s["delivered"] for s in r["stages"] if "shadow" in s["stage"]}
+ok(len(shadows) > 10 and set(of_shadows.values()) == {len(shadows)}, f"alerts in shadow too, where they are recorded: {of_shadows}", len(shadows))
+ok(set(of_shadows) == {"outbox shadow alerts", *(["sqlite shadow alerts"] if os.path.exists(db) else []), *(["postgres shadow alerts"] if pg else [])},
+   "and nowhere else", of_shadows)
 ok(n > 100 and all(stage(r, s)["delivered"] == n for s in ("outbox alerts", "jsonl alerts")), f"it says how many: {n} alerts", r)
 ok(stage(r, "journal")["delivered"] == r["last_seq"] == sum(r["messages"].values()), "and all messages of the journal by type", r)
 text = ringtape("audit", "--dir", d, *want).stdout
@@ -178,7 +183,7 @@ code, r = audit(s, *o)
 ok(code == 1 and stage(r, "journal")["verdict"] == "not checked", "a journal that begins later proves nothing, and says so", r)
 
 # what another engine gives: the same events under another name, and other events
-other = [dict(x, name="other") if x["id"] == "day" else dict(x, cooldown=600) if x["id"] == "live" else x for x in EVERYTHING]
+other = [dict(x, name="other") if x["id"] == "day" else dict(x, cooldown=600) if x["id"] == "live" else x for x in RULES]
 e = new_dir()
 ringtape("run", "--source", SOURCE, "--rules", rules("o.json", *other), "--dir", e, "--speed", "max", "--until-end")
 got = audit(d, "--capture", os.path.join(e, "capture"))
@@ -302,6 +307,13 @@ if pg:
     named("PostgreSQL: a bar that was changed", got, "postgres bars", "was changed: vwap is")
     s = stage(got[1], "postgres alerts")
     ok((s["produced"], s["delivered"], s["difference"], s["unexpected"], s["findings"]) == (n, n - 1, 1, 1, 5), "PostgreSQL: counted, and nothing else is named", s)
+    sql("CREATE TABLE keep_shadows AS SELECT * FROM shadow_alerts")
+    sql(f"DELETE FROM shadow_alerts WHERE id = '{json.loads(shadows[2])['id']}'",
+        f"UPDATE shadow_alerts SET price = price + 0.00000001 WHERE id = '{json.loads(shadows[4])['id']}'")
+    got = audit(d, *url)
+    named("PostgreSQL: an alert in shadow that is gone", got, "postgres shadow alerts", f"(seq {json.loads(shadows[2])['seq']}, ", "is missing")
+    named("PostgreSQL: one that was changed", got, "postgres shadow alerts", f"(seq {json.loads(shadows[4])['seq']}, ", "was changed: price is")
+    sql("TRUNCATE shadow_alerts", "INSERT INTO shadow_alerts SELECT * FROM keep_shadows")
     sql("TRUNCATE alert_history", "INSERT INTO alert_history SELECT * FROM keep", "TRUNCATE bars_1m", "INSERT INTO bars_1m SELECT * FROM keep_bars")
     sql("INSERT INTO alert_history SELECT \"timestamp\", event_ns, gen_random_uuid(), rule_id, rule_name, rule_version, symbol, price, message, metadata, seq, kind, revision FROM keep LIMIT 3")
     clean("PostgreSQL: put right it holds, with rows of others beside it", audit(d, *url), "ended")

@@ -66,9 +66,9 @@ def decimals(text):
 
 
 try:
-    file = rules("r.json", *EVERYTHING)
-    ringtape("replay", f"csv:{TAPE}", "--rules", file, "--alerts", path("want.jsonl"), "--bars", path("want.csv"))
-    want = sorted(alert_row(json.loads(l)) for l in open(path("want.jsonl")))
+    file = rules("r.json", *EVERYTHING, {"id": "dark", "mode": "shadow", "trigger": "cross", "cooldown": 5, "expr": "price > vwap(session)"})
+    ringtape("replay", f"csv:{TAPE}", "--rules", file, "--alerts", path("want.jsonl"), "--shadows", path("dark.jsonl"), "--bars", path("want.csv"))
+    want, dark = (sorted(alert_row(json.loads(l)) for l in open(path(f"{f}.jsonl"))) for f in ("want", "dark"))
     directory = new_dir()
     p = run(directory, "ringtape", "--scanners", "2", "--drain-timeout", "240",
             "--set", f"sinks.sqlite={path('events.db')}", "--alerts", path("run.jsonl"), "--bars", path("run.csv"), speed="800", log="log")
@@ -104,6 +104,8 @@ try:
     got = sorted(as_row(l) for l in sql(f"SELECT {ALERT} FROM alert_history"))
     ok(len(got) == len(want) and [g[0] for g in got] == [w[0] for w in want], f"alert_history: each of {len(want)} exactly once", len(got))
     ok(got == want, "… with the same content", [x for x in zip(got, want) if x[0] != x[1]][:3])
+    got = sorted(as_row(l) for l in sql(f"SELECT {ALERT} FROM shadow_alerts"))
+    ok(len(dark) > 10 and got == dark, f"shadow_alerts: each of {len(dark)} exactly once, the same content", len(got))
     ok(sql("SELECT count(*) FROM alert_history WHERE \"timestamp\" <> to_timestamp(event_ns / 1000000000) + event_ns % 1000000000 / 1000 * interval '1 us'") == ["0"],
        "timestamp is event_ns in microseconds")
     exact = {json.loads(l)["id"]: re for l in open(path("want.jsonl")) for re in [str(decimals(l)["price"])]}
@@ -130,6 +132,7 @@ try:
     lite = sorted((*r[:8], json.dumps(json.loads(r[8]), sort_keys=True), *r[9:]) for r in db.execute(
         "SELECT id, rule_id, rule_name, rule_version, symbol, event_ns, price, message, metadata, seq, kind, revision FROM alert_history"))
     ok(lite == want, f"SQLite: each of {len(want)} alerts exactly once, the same content", len(lite))
+    ok(db.execute("SELECT count(DISTINCT id), count(*) FROM shadow_alerts").fetchone() == (len(dark), len(dark)), "SQLite: those in shadow too")
     ok(db.execute("SELECT count(*), count(DISTINCT symbol || start) FROM bars_1m").fetchone() == (2254, 2254), "SQLite: 2,254 bars, each once")
     db.close()
 

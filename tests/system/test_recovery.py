@@ -10,14 +10,14 @@ SEED = int(os.environ.get("SEED", time.time()))
 print(f"# SEED={SEED} KILLS={KILLS}")
 random.seed(SEED)
 file = rules("r.json", *EVERYTHING, *every_metric(3000))
-ringtape("replay", f"csv:{TAPE}", "--rules", file, "--alerts", path("want.jsonl"), "--bars", path("want.csv"), "--summary", path("want.json"))
-WANT, BARS_WANT, COUNTS = alerts(path("want.jsonl")), open(path("want.csv")).read(), json.load(open(path("want.json")))
+ringtape("replay", f"csv:{TAPE}", "--rules", file, "--alerts", path("want.jsonl"), "--shadows", path("want.dark"), "--bars", path("want.csv"), "--summary", path("want.json"))
+WANT, DARK, BARS_WANT, COUNTS = alerts(path("want.jsonl")), alerts(path("want.dark")), open(path("want.csv")).read(), json.load(open(path("want.json")))
 
 
 def start(directory, scanners=2, speed="6000", source=TAPE, rule_file=file, *more):
     """Saves its state all the time, so that most restarts go on from a checkpoint."""
     return subprocess.Popen([BIN, "run", "--source", f"csv:{source}", "--rules", rule_file, "--dir", directory, "--speed", speed, "--until-end",
-                             "--scanners", str(scanners), "--alerts", directory + ".jsonl", "--bars", directory + ".csv",
+                             "--scanners", str(scanners), "--alerts", directory + ".jsonl", "--shadows", directory + ".dark", "--bars", directory + ".csv",
                              "--summary", directory + ".json", "--set", f"sinks.jsonl={directory}.sink",
                              "--set", "checkpoints.interval_ms=20", *more],
                             stderr=open(directory + ".log", "a"), start_new_session=True)
@@ -39,6 +39,7 @@ def same(directory, code, what, counts=True):
     if not ok(code == 0, f"{what}: the run ends as planned", f"exit {code}\n{log[-1500:]}"):
         return
     ok(alerts(directory + ".jsonl") == WANT, f"{what}: the same {len(WANT)} alerts", log[-1500:])
+    ok(DARK and alerts(directory + ".dark") == DARK, f"{what}: the same {len(DARK)} alerts in shadow", log[-1500:])
     ok(alerts(directory + ".sink") == WANT, f"{what}: each once in the sink", log[-1500:])
     ok(open(directory + ".csv").read() == BARS_WANT, f"{what}: the same bars", log[-1500:])
     s = json.load(open(directory + ".json"))
@@ -50,7 +51,7 @@ d = new_dir()
 killed = {"ingest": 0, "scanner": 0, "publisher": 0}
 while min(killed.values()) < KILLS:
     shutil.rmtree(d, ignore_errors=True)
-    for end in (".jsonl", ".csv", ".json", ".sink", ".sink.cursor", ".log"):
+    for end in (".jsonl", ".dark", ".csv", ".json", ".sink", ".sink.cursor", ".log"):
         if os.path.exists(d + end):
             os.remove(d + end)
     p = start(d)

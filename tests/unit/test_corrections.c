@@ -285,6 +285,20 @@ static const char *alerts_text(const struct bench *b)
     return text;
 }
 
+/* How many of the alerts are marked, in each of their slots. */
+static unsigned shadows_of(const struct bench *b)
+{
+    unsigned n = 0;
+    for (size_t at = 0, end; at < b->events.n; at = end) {
+        const struct msg *m = &b->events.slot[at];
+        end = at + msg_slot_count(m);
+        n += m->type == MSG_ALERT && m->flags & MSG_F_SHADOW;
+        for (size_t i = at; i < end; i++)
+            assert_int_equal(b->events.slot[i].flags & MSG_F_SHADOW, m->flags & MSG_F_SHADOW);
+    }
+    return n;
+}
+
 /* A step of a case: 't' print, 'q' quote, 'x' cancel, 'c' correction, 's' status, 'k' clock. */
 struct step {
     char what;
@@ -442,12 +456,17 @@ static void test_revisions(void **state)
     (void)state;
     for (size_t i = 0; i < sizeof revision_cases / sizeof *revision_cases; i++) {
         const struct revision_case *c = &revision_cases[i];
-        for (unsigned batch = 0; batch < 2; batch++) {
+        for (unsigned how = 0; how < 4; how++) {
+            unsigned batch = how % 2;
+            bool shadow = how / 2;
             struct tape t = {0};
             struct bench b;
             begin(&t);
-            for (uint32_t k = 0; k < 3 && c->rule[k].id; k++)
-                put_rule(&t, k, &c->rule[k]);
+            for (uint32_t k = 0; k < 3 && c->rule[k].id; k++) {
+                struct rule_spec r = c->rule[k];
+                r.shadow = shadow;
+                put_rule(&t, k, &r);
+            }
             for (unsigned k = 0; k < 16 && c->step[k].what; k++)
                 put_step(&t, &c->step[k]);
             tape_stamp(&t, 1);
@@ -459,10 +478,15 @@ static void test_revisions(void **state)
                 fail_msg("%s:\nfound\n%sexpected\n%s", c->name, found, c->alerts);
             assert_int_equal(engine_counters(b.e)->alerts_unkept, 0);
             const struct rule_stats *st = b.stats;
-            assert_int_equal(st[0].revised + st[1].revised + st[2].revised,
-                             engine_counters(b.e)->alerts_revised);
-            assert_int_equal(st[0].withdrawn + st[1].withdrawn + st[2].withdrawn,
-                             engine_counters(b.e)->alerts_withdrawn);
+            const struct engine_counters *n = engine_counters(b.e);
+            uint64_t fired = st[0].fired + st[1].fired + st[2].fired,
+                     revised = st[0].revised + st[1].revised + st[2].revised,
+                     withdrawn = st[0].withdrawn + st[1].withdrawn + st[2].withdrawn;
+            assert_int_equal(n->alerts, shadow ? 0 : fired);
+            assert_int_equal(n->alerts_revised, shadow ? 0 : revised);
+            assert_int_equal(n->alerts_withdrawn, shadow ? 0 : withdrawn);
+            assert_int_equal(n->shadow_alerts, shadow ? fired + revised + withdrawn : 0);
+            assert_int_equal(shadows_of(&b), n->shadow_alerts);
             bench_close(&b);
         }
     }
@@ -487,10 +511,13 @@ static void test_revision_of_a_version(void **state)
     put_cancel(&t, 0, OPEN + 3 * SEC, 3);
     put_cancel(&t, 0, OPEN + 3 * SEC, 2);
     struct bench b = run(&t);
-    assert_string_equal(alerts_text(&b), "0 fired.0 20 20 2 @1\n0 fired.0 21 21 3 @1\n"
-                                         "0 revised.1 20 20 2 @1\n0 withdrawn.1 10 10 1 @1\n");
+    assert_string_equal(alerts_text(&b), "0 fired.0 20 20 2 @1\n1 fired.0 20 20 @1\n"
+                                         "0 fired.0 21 21 3 @1\n1 fired.0 21 21 @1\n"
+                                         "1 fired.0 30 30 @2\n"
+                                         "0 revised.1 20 20 2 @1\n1 revised.1 20 20 @1\n"
+                                         "0 withdrawn.1 10 10 1 @1\n1 withdrawn.1 10 10 @1\n");
     for (size_t at = 0; at < b.events.n; at += msg_slot_count(&b.events.slot[at]))
-        if (b.events.slot[at].type == MSG_ALERT) {
+        if (b.events.slot[at].type == MSG_ALERT && !(b.events.slot[at].flags & MSG_F_SHADOW)) {
             of[n] = &b.events.slot[at];
             alert_head(of[n], &a[n]);
             n++;
@@ -499,7 +526,9 @@ static void test_revision_of_a_version(void **state)
     assert_true(a[3].id_hi == a[0].id_hi && a[3].id_lo == a[0].id_lo && a[1].id_lo != a[0].id_lo);
     assert_true(of[2]->event_ns == of[1]->event_ns && of[2]->seq > of[1]->seq && of[3]->seq > of[2]->seq);
     assert_int_equal(b.stats[1].fired, 3);
-    assert_int_equal(b.stats[1].withdrawn + b.stats[1].revised, 0);
+    assert_int_equal(b.stats[1].withdrawn, 1);
+    assert_int_equal(b.stats[1].revised, 1);
+    assert_int_equal(shadows_of(&b), 5);
     bench_close(&b);
 }
 

@@ -9,8 +9,9 @@
  *   attr SYMBOL COLUMN=VALUE …     its attributes, times in seconds after T0
  *
  * Symbols are A (bucket 0), B (512), C (0), D (1023, its sizes have 2 decimals), all of calendar 0. What
- * comes out is one text: alerts as id@time, :price where a table asks for it, /SYMBOL if it is not A, #k if
- * k > 0; bars as [SYMBOL minute open/high/low/close volume trades rN].
+ * comes out is one text: alerts as id@time, ~ before those of a rule in mode shadow, :price where a table
+ * asks for it, /SYMBOL if it is not A, #k if k > 0; bars as [SYMBOL minute open/high/low/close volume trades
+ * rN].
  *
  * Each script is run with all messages in one call, one in a call, two in a call, and with a CLOCK at every
  * grid point that one passes.
@@ -159,7 +160,8 @@ static void events_text(const struct script *s, const struct tape *events, int s
         if (m->type == MSG_ALERT && show & SHOW_ALERTS) {
             struct msg_alert a;
             alert_head(m, &a);
-            n += (size_t)snprintf(out + n, size - n, "%s%s@%.12g", n ? " " : "", s->id[a.rule],
+            n += (size_t)snprintf(out + n, size - n, "%s%s%s@%.12g", n ? " " : "",
+                                  m->flags & MSG_F_SHADOW ? "~" : "", s->id[a.rule],
                                   (double)(m->event_ns - T0) / 1e9);
             if (show & SHOW_PRICES && a.price_e9 == ALERT_UNKNOWN)
                 n += (size_t)snprintf(out + n, size - n, ":?");
@@ -548,8 +550,13 @@ static void test_more_triggers(void **state)
          "rule a 90 bar_close : price > 10; t 0 A 11; c 60 A; t 61 A 11; c 120 A; t 121 A 11;"
          " c 180 A",
          "a@60 a@180"},
-        {"shadow: nothing leaves",
-         "rule a 0 level shadow : price > 10; rule b 0 level : price > 10; t 1 A 11", "b@1"},
+        {"shadow: its alerts are marked",
+         "rule a 0 level shadow : price > 10; rule b 0 level : price > 10; t 1 A 11", "~a@1 b@1"},
+        {"shadow: of one version alone, and the cooldown goes on",
+         "rule a 3 level shadow : price > 10; t 1 A 11; rule a 3 level v=2 : price > 10; t 2 A 11; t 4 A 11;"
+         " rule a 3 level v=3 shadow : price > 10; t 5 A 11; t 8 A 11",
+         "~a@1 a@4 ~a@8"},
+        {"shadow: at a bar's end", "rule a 0 bar_close shadow : price > 10; t 0 A 11; c 60 A", "~a@60"},
         {"until: from then on never",
          "rule a 0 level until=3 : price > 10; rule b 0 cross until=3 : price > 10; t 1 A 9;"
          " t 2 A 11; t 2.999999999 A 12; t 3 A 12; t 4 A 9; t 5 A 11",

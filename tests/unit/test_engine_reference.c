@@ -170,7 +170,7 @@ struct tree {
 
 struct rrule { /* a version */
     int ident, version;
-    bool enabled, recursive, minds_halt;
+    bool enabled, shadow, recursive, minds_halt;
     enum rule_trigger trigger;
     uint8_t sessions;          /* bits; 0 = all */
     int64_t cooldown, expires; /* 0: never */
@@ -2321,6 +2321,7 @@ static void add_rule(struct world *w)
         .ident = ident,
         .version = old < 0 ? 1 : w->rule[old].version + 1,
         .enabled = !one_in(&w->random, 8),
+        .shadow = slot % 4 == 3,
         .trigger = (enum rule_trigger)random_below(&w->random, TRIGGER_COUNT),
         .sessions = (uint8_t)(one_in(&w->random, 4) ? 1 + random_below(&w->random, 15) : 0),
         .expires = one_in(&w->random, 8) && w->top > 0 ? w->top + random_below(&w->random, 3600) * SEC : 0,
@@ -2351,11 +2352,12 @@ static void add_rule(struct world *w)
                                  .sessions = r->sessions,
                                  .expires_ns = r->expires,
                                  .cooldown_ns = r->cooldown,
-                                 .disabled = !r->enabled});
+                                 .disabled = !r->enabled,
+                                 .shadow = r->shadow});
     if (getenv("SEED"))
-        print_message("slot %d %s v%d %s cooldown %d%s symbols %s: %s\n", slot, id, r->version,
+        print_message("slot %d %s v%d %s cooldown %d%s%s symbols %s: %s\n", slot, id, r->version,
                       rule_trigger_names[r->trigger], (int)(r->cooldown / SEC), r->enabled ? "" : " disabled",
-                      symbols, text);
+                      r->shadow ? " shadow" : "", symbols, text);
 }
 
 /* Any of a symbol's attributes, anew. */
@@ -2559,8 +2561,9 @@ static void describe(const struct world *w, const struct event *v, char *text, s
                  v->bar.volume, v->bar.trades);
         return;
     }
-    int n = snprintf(text, size, "alert slot %u k %u kind %d.%u at %.9f price %" PRId64, v->rule, v->k,
-                     v->kind, v->revision, (double)(v->time - T0) / 1e9, v->price);
+    int n = snprintf(text, size, "%salert slot %u k %u kind %d.%u at %.9f price %" PRId64,
+                     w->rule[v->rule].shadow ? "shadow " : "", v->rule, v->k, v->kind, v->revision,
+                     (double)(v->time - T0) / 1e9, v->price);
     for (int i = 0; i < v->n; i++)
         n += snprintf(text + n, size - (size_t)n, " %s=%.12g", w->metric[w->rule[v->rule].tree.operand[i]],
                       !v->operand[i].known  ? -1e300
@@ -2592,11 +2595,14 @@ static void check(const struct world *w, const struct event *v, const struct msg
     } else {
         struct msg_alert a;
         alert_head(m, &a);
-        int n = snprintf(found, sizeof found, "alert slot %u k %u kind %d.%u at %.9f price %" PRId64, a.rule,
-                         a.k, a.kind, a.revision, (double)(m->event_ns - T0) / 1e9, a.price_e9);
+        bool shadow = m->flags & MSG_F_SHADOW;
+        int n = snprintf(found, sizeof found, "%salert slot %u k %u kind %d.%u at %.9f price %" PRId64,
+                         shadow ? "shadow " : "", a.rule, a.k, a.kind, a.revision,
+                         (double)(m->event_ns - T0) / 1e9, a.price_e9);
         size_t text_at = sizeof a + 8u * a.n_operands;
         same = same && m->event_ns == v->time && a.rule == v->rule && a.k == v->k && a.price_e9 == v->price &&
-               a.n_operands == v->n && a.kind == v->kind && a.revision == v->revision;
+               a.n_operands == v->n && a.kind == v->kind && a.revision == v->revision &&
+               shadow == w->rule[a.rule].shadow;
         for (int i = 0; i < a.n_operands && i < w->rule[a.rule].tree.n_operands; i++) {
             int64_t bits = alert_operand(m, (unsigned)i);
             bool price = same ? v->operand[i].price : bits > -1000 * SEC && bits < 1000 * SEC;
@@ -2622,7 +2628,7 @@ static void check(const struct world *w, const struct event *v, const struct msg
              found, expected);
 }
 
-static void compare_events(struct world *w, const struct tape *events, size_t alerts[3])
+static void compare_events(struct world *w, const struct tape *events, size_t alerts[7])
 {
     size_t next[SYMBOLS] = {0};
     for (size_t at = 0; at < events->n; at += msg_slot_count(&events->slot[at])) {
@@ -2635,6 +2641,7 @@ static void compare_events(struct world *w, const struct tape *events, size_t al
         next[m->symbol]++;
         alerts[0] += m->type == MSG_ALERT;
         alerts[1] += m->type == MSG_BAR;
+        alerts[6] += m->type == MSG_ALERT && m->flags & MSG_F_SHADOW;
     }
     for (int i = 0; i < SYMBOLS; i++)
         if (next[i] != w->events[i].n) {
@@ -2644,7 +2651,7 @@ static void compare_events(struct world *w, const struct tape *events, size_t al
         }
 }
 
-static void run(uint64_t seed, int messages, size_t alerts[6])
+static void run(uint64_t seed, int messages, size_t alerts[7])
 {
     struct world *w = calloc(1, sizeof *w);
     struct tape stamped = {0};
@@ -2691,15 +2698,16 @@ static void run(uint64_t seed, int messages, size_t alerts[6])
 static void test_random_markets(void **state)
 {
     (void)state;
-    size_t seen[6] = {0};
+    size_t seen[7] = {0};
     unsigned seeds = getenv("SEED") ? 1 : getenv("SEEDS") ? (unsigned)atoi(getenv("SEEDS")) : 6;
     const char *ticks = getenv("TICKS");
     for (unsigned i = 0; i < seeds; i++)
         run(seed_or(1000 + i), ticks ? atoi(ticks) : i % 8 == 7 ? 20000 : 4000, seen);
     print_message(
-        "%zu alerts, %zu bars, %zu splits, %zu alerts revised, %zu withdrawn, %zu of them of bars' ends\n",
-        seen[0], seen[1], seen[2], seen[3], seen[4], seen[5]);
-    assert_true(getenv("SEED") || (seen[0] > 100 * seeds && seen[1] > 100 * seeds));
+        "%zu alerts, %zu in shadow, %zu bars, %zu splits, %zu alerts revised, %zu withdrawn, %zu of them of "
+        "bars' ends\n",
+        seen[0], seen[6], seen[1], seen[2], seen[3], seen[4], seen[5]);
+    assert_true(getenv("SEED") || (seen[0] > 100 * seeds && seen[1] > 100 * seeds && seen[6] > 10 * seeds));
     assert_true(seeds < 4 || (seen[2] > 0 && seen[3] > 40 && seen[4] > 10 && seen[5] > 10));
 }
 

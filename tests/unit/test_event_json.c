@@ -63,6 +63,20 @@ static void test_alert(void **state)
     for (size_t size = 0; size < sizeof expected - 1; size++)
         assert_int_equal(event_json_alert(m, &rule, &spy, out, size), EVENT_JSON_SMALL);
     assert_int_equal(event_json_alert(m, &rule, &spy, out, sizeof expected - 1), n);
+
+    /* of a rule in mode shadow: a kind of its own, with the same text and the same columns */
+    struct error err;
+    struct event_row row;
+    struct outbox_record r = {
+        .kind = OUTBOX_SHADOW, .event_ns = m->event_ns, .json = expected, .json_len = sizeof expected - 1};
+    assert_int_equal(outbox_kind_of(m), OUTBOX_ALERT);
+    for (uint32_t i = 0; i < msg_slot_count(m); i++)
+        m[i].flags |= MSG_F_SHADOW;
+    assert_int_equal(outbox_kind_of(m), OUTBOX_SHADOW);
+    assert_int_equal(event_json(m, &rule, &spy, out, sizeof out), n);
+    assert_memory_equal(out, expected, (size_t)n);
+    assert_int_equal(event_row_read(&row, &r, &err), 0);
+    assert_int_equal(row.n, EVENT_ALERT_COLUMNS);
 }
 
 static void test_alert_without_price(void **state)

@@ -597,6 +597,8 @@ static void test_top_once(void **state)
     counter_set(workspace_counters(ws, ROLE_SCANNER, 1), SCANNER_ENGINE_alerts, 21);
     counter_set(workspace_counters(ws, ROLE_SCANNER, 1), SCANNER_ENGINE_alerts_revised, 12);
     counter_set(workspace_counters(ws, ROLE_SCANNER, 0), SCANNER_ENGINE_alerts_withdrawn, 3);
+    counter_set(workspace_counters(ws, ROLE_SCANNER, 0), SCANNER_ENGINE_shadow_alerts, 5);
+    counter_set(workspace_counters(ws, ROLE_SCANNER, 1), SCANNER_ENGINE_shadow_alerts, 12);
     histogram_record_n(workspace_histogram(ws, ROLE_PUBLISHER, 0, PUBLISHER_TICK_TO_ALERT_NS), 132000, 1000);
     counters_set_label(workspace_counters(ws, ROLE_SINK, 0), "redis");
     counter_set(workspace_counters(ws, ROLE_SCANNER, 1), SCANNER_APPLIED_SEQ, 1234567);
@@ -622,7 +624,7 @@ static void test_top_once(void **state)
     assert_shown(output, "seq 1,234,567");
     assert_shown(line_of(output, "scanner 1 "), "running");
     assert_shown(output, "tick_ring 1");
-    assert_shown(line_of(output, "FIRED "), "4,321 alerts, 0/s   12 revised, 3 withdrawn");
+    assert_shown(line_of(output, "FIRED "), "4,321 alerts, 0/s   12 revised, 3 withdrawn   17 in shadow");
     assert_shown(line_of(output, "LATENCY"), "p50 13");
     assert_shown(line_of(output, "redis "), "DOWN");
     assert_shown(line_of(output, "breakout "), " 4,321");

@@ -80,7 +80,9 @@ static struct outbox_record event(uint64_t i, char json[200])
                                   .symbol = (uint32_t)(i % 7),
                                   .sub = (uint32_t)(i % 3),
                                   .bucket = (uint16_t)(i % 1026),
-                                  .kind = i % 2 ? OUTBOX_ALERT : OUTBOX_BAR,
+                                  .kind = i % 2   ? OUTBOX_ALERT
+                                          : i % 3 ? OUTBOX_BAR
+                                                  : OUTBOX_SHADOW,
                                   .event_ns = (int64_t)i * 1000,
                                   .name = "SPY",
                                   .name_len = 3,

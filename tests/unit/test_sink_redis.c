@@ -6,6 +6,7 @@
 
 #include <arpa/inet.h>
 #include <hiredis/hiredis.h>
+#include <inttypes.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -420,6 +421,56 @@ static void test_anomalies(void **state)
     all = ask("XLEN bars.finalized");
     assert_int_equal(all->integer, 1);
     freeReplyObject(all);
+}
+
+/* Alerts of rules in mode shadow are passed over, wherever in a batch they are; the cursor goes on. */
+static void test_shadows(void **state)
+{
+    static const char *const kinds[] = {"s", "sas", "ssbssa", "as", "sna", "sss"};
+    (void)state;
+    struct error err;
+    struct sink_cursor cursor = {"", 0};
+    struct sink_config c = config();
+    void *s = calloc(1, sink_redis.state_bytes);
+    uint64_t offset = 0, alerts = 0, others = 0;
+    assert_int_equal(sink_redis.open(s, &c, &cursor, &err), 0);
+    for (unsigned i = 0; i < sizeof kinds / sizeof *kinds; i++) {
+        struct outbox_record r[8];
+        uint32_t n = (uint32_t)strlen(kinds[i]), accepted = 0;
+        char want[64];
+        for (uint32_t k = 0; k < n; k++) {
+            char kind = kinds[i][k];
+            r[k] = (struct outbox_record){.offset = offset++,
+                                          .kind = kind == 's'   ? OUTBOX_SHADOW
+                                                  : kind == 'a' ? OUTBOX_ALERT
+                                                  : kind == 'b' ? OUTBOX_BAR
+                                                                : OUTBOX_ANOMALY,
+                                          .event_ns = INT64_C(1700000000123000000),
+                                          .name = "S",
+                                          .name_len = 1,
+                                          .json = kind == 's' ? "{\"dark\":1}" : "{\"lit\":1}",
+                                          .json_len = kind == 's' ? 10 : 9};
+            alerts += kind == 'a';
+            others += kind == 'b' || kind == 'n';
+        }
+        assert_int_equal(sink_redis.deliver(s, r, n, &accepted, &err), 0);
+        assert_int_equal(accepted, n);
+        snprintf(want, sizeof want, "%s %" PRIu64, c.outbox_id, offset);
+        redisReply *got = ask("GET ringtape:cursor:%s", c.node);
+        assert_string_equal(got->str, want);
+        freeReplyObject(got);
+    }
+    sink_redis.close(s);
+    free(s);
+    redisReply *all = ask("XRANGE alerts - +");
+    assert_int_equal(all->elements, alerts);
+    for (size_t i = 0; i < all->elements; i++)
+        assert_string_equal(all->element[i]->element[1]->element[1]->str, "{\"lit\":1}");
+    freeReplyObject(all);
+    redisReply *bars = ask("XLEN bars.finalized"), *anomalies = ask("XLEN anomalies:stream");
+    assert_int_equal(bars->integer + anomalies->integer, others);
+    freeReplyObject(bars);
+    freeReplyObject(anomalies);
 }
 
 /* A halt between alerts: a stream of its own. */
@@ -1085,6 +1136,7 @@ int main(int argc, char **argv)
         cmocka_unit_test_setup(test_late_batch, setup),
         cmocka_unit_test_setup(test_anomalies, setup),
         cmocka_unit_test_setup(test_halts, setup),
+        cmocka_unit_test_setup(test_shadows, setup),
         cmocka_unit_test_setup(test_wrong_types, setup),
         cmocka_unit_test_setup(test_cursors_that_are_not_ours, setup),
         cmocka_unit_test_setup(test_flushed_server, setup),

@@ -548,6 +548,46 @@ static void test_anomaly(void **state)
         1);
 }
 
+/* The same alert, of a live rule and of one in mode shadow: a row in the one table, and in the other. */
+static void test_shadow(void **state)
+{
+    static const char json[] =
+        "{\"id\":\"0123456789abcdef000000000000000a\",\"rule_id\":\"r\",\"rule_name\":\"R\",\"rule_version\":"
+        "2,"
+        "\"symbol\":\"S\",\"timestamp\":\"2013-10-08T13:45:27.122000000Z\",\"price\":167.51,\"message\":"
+        "\"R: S 167.51\",\"metadata\":{\"price\":167.51},\"trace_id\":\"0123456789abcdef000000000000000a\","
+        "\"seq\":77,\"kind\":\"revised\",\"revision\":1}";
+    static const char *const tables[] = {"shadow_alerts", "alert_history"};
+    struct sink_cursor cursor;
+    struct error err = {""};
+    (void)state;
+    void *s = open_sink(&cursor);
+    for (unsigned i = 0; i < 2; i++) {
+        char question[400];
+        uint32_t accepted;
+        struct outbox_record r = {.offset = i,
+                                  .kind = i ? OUTBOX_ALERT : OUTBOX_SHADOW,
+                                  .event_ns = INT64_C(1381239927122000000),
+                                  .name = "S",
+                                  .name_len = 1,
+                                  .json = json,
+                                  .json_len = sizeof json - 1};
+        assert_int_equal(sql("SELECT count(*) FROM alert_history"), 0);
+        assert_int_equal(sink_sqlite.deliver(s, &r, 1, &accepted, &err), 0);
+        snprintf(
+            question, sizeof question,
+            "SELECT count(*) FROM %s WHERE event_ns = 1381239927122000000 AND rule_id = 'r' AND "
+            "rule_version = 2 AND symbol = 'S' AND price = 167.51 AND metadata = '{\"price\":167.51}' AND "
+            "seq = 77 AND kind = 'revised' AND revision = 1",
+            tables[i]);
+        assert_int_equal(sql(question), 1);
+    }
+    close_sink(s);
+    assert_int_equal(sql("SELECT count(*) FROM shadow_alerts"), 1);
+    assert_int_equal(sql("SELECT count(*) FROM shadow_alerts_latest WHERE revision = 1"), 1);
+    assert_int_equal(sql("SELECT next_offset FROM ringtape_cursor"), 2);
+}
+
 static void test_migrations(void **state)
 {
     struct sink_cursor cursor;
@@ -655,6 +695,7 @@ int main(void)
         cmocka_unit_test_setup(test_killed, setup),
         cmocka_unit_test_setup(test_malformed_event, setup),
         cmocka_unit_test_setup(test_anomaly, setup),
+        cmocka_unit_test_setup(test_shadow, setup),
         cmocka_unit_test_setup(test_migrations, setup),
         cmocka_unit_test_setup(test_two_at_once, setup),
         cmocka_unit_test_setup(test_configuration, setup),

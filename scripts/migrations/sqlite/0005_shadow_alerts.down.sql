@@ -1,0 +1,2 @@
+DROP VIEW shadow_alerts_latest;
+DROP TABLE shadow_alerts;
