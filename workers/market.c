@@ -269,7 +269,8 @@ static void read_lists(struct market *m)
     const char *file = m->in.settings->toplists_file;
     struct toplist_keys named, kept;
     int n = *file ? toplist_file_read(file, list, &named, &err) : 0;
-    if (n < 0 || markettab_keys(m->shown, &kept, &err) < 0 || toplist_file_check(file, list, n, &kept, &err) < 0) {
+    if (n < 0 || markettab_keys(m->shown, &kept, &err) < 0 ||
+        toplist_file_check(file, list, n, &kept, &err) < 0) {
         instance_log(&m->in, SET_LOG_LEVEL_ERROR, "%s; users' toplists stay as they were", err.text);
         counter_add(m->in.counters, MARKET_LISTS_REFUSED, 1);
         return;
