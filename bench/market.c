@@ -416,7 +416,7 @@ static void scan_rows(struct market *k, unsigned runs)
     for (int i = 0; i < RULES; i++) {
         snprintf(text, sizeof text, "rsi(14)@1m > %.2f and volume_avg(15m) > %d and change_pct_15m > %.4f",
                  30 + 0.5 * i, 100 + 2 * i, -0.05 + 0.002 * i);
-        if (expr_parse(text, strlen(text), &x, &err) < 0 ||
+        if (expr_parse_instant(text, strlen(text), &x, &err) < 0 ||
             scan_compile(&scan[i], &x, metric, INDICATORS, &err) < 0)
             stop(err.text);
     }

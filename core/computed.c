@@ -58,17 +58,6 @@ int64_t computed_key(const struct engine *e, const struct symbol *s, const struc
 
 /* ---- an expression at an instant */
 
-int expr_check_instant(const struct expr *x, struct error *err)
-{
-    const char *found = x->events ? "a crossing" : NULL;
-    for (unsigned i = 0; !found && i < x->n_nodes; i++)
-        if (expr_is_span(x->node[i].op))
-            found = x->node[i].op == EXPR_FOR ? "`for`" : "`within`";
-    return found ? error_set(err, "found %s, expected comparisons of values as they are now, without history",
-                             found)
-                 : 0;
-}
-
 static struct term_value value_of(const struct expr *x, const struct expr_term *t, const int64_t *key,
                                   uint16_t at)
 {

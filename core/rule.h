@@ -166,9 +166,9 @@ int expr_parse(const char *text, size_t len, struct expr *e, struct error *err);
 /* Whether a rule of this trigger can have this expression. 0, or -1 with err. */
 int expr_check_trigger(const struct expr *e, enum rule_trigger trigger, struct error *err);
 
-/* Without a rule, asked of a symbol at an instant: it must have no crossings and spans, as these know a
- * history. 0, or -1 with err. */
-int expr_check_instant(const struct expr *e, struct error *err);
+/* Parses one that is asked of a symbol at an instant, without a rule: it has no crossings and spans, as these
+ * know a history. 0, or -1 with err. */
+int expr_parse_instant(const char *text, size_t len, struct expr *e, struct error *err);
 /* Is such a one true (not unknown)? operand: the key of each of its operands. */
 bool expr_holds(const struct expr *e, const int64_t *operand);
 

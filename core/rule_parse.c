@@ -39,6 +39,7 @@ struct parser {
     struct expr *e;
     struct error *err;
     int depth;
+    bool instant; /* no crossings, no spans */
     /* of each node */
     struct token at[EXPR_NODES_MAX]; /* of an event: its `crosses` */
     bool negated[EXPR_NODES_MAX];    /* of an event: a `not` stands before it */
@@ -61,6 +62,7 @@ enum { WORDS = sizeof words / sizeof *words };
 
 static const char want_condition[] = "a metric, a number, 'not' or '('";
 static const char want_value[] = "a number or a metric";
+static const char want_now[] = "comparisons of values as they are now, without history";
 
 static bool word_char(char c)
 {
@@ -479,6 +481,8 @@ static int sum(struct parser *p, bool negate, struct value *v, const char *want)
 /* `crosses above`, `crosses below`: in view is `crosses`. */
 static int crossing(struct parser *p, struct expr_node *n)
 {
+    if (p->instant)
+        return expected(p, want_now);
     next(p);
     if (!token_is(&p->token, "above") && !token_is(&p->token, "below"))
         return expected(p, "'above' or 'below'");
@@ -615,6 +619,8 @@ static int spans(struct parser *p, bool negate, int first, struct value *v)
         struct expr_node n = {
             .op = bars ? EXPR_FOR : EXPR_WITHIN, .negated = negate, .left = (uint16_t)v->node};
         int end = p->e->n_nodes;
+        if (p->instant)
+            return expected(p, want_now);
         if (negate)
             negate_back(p, first, end);
         if (check_events(p, first, end, bars) < 0)
@@ -691,10 +697,11 @@ static int disjunction(struct parser *p, bool negate, struct value *v, const cha
     return chain(p, negate, v, want, conjunction, T_OR, negate ? EXPR_AND : EXPR_OR);
 }
 
-int expr_parse(const char *text, size_t len, struct expr *e, struct error *err)
+static int parse(const char *text, size_t len, bool instant, struct expr *e, struct error *err)
 {
     struct value root;
-    struct parser p = {.text = text, .end = text + len, .token = {.at = text}, .e = e, .err = err};
+    struct parser p = {
+        .text = text, .end = text + len, .token = {.at = text}, .e = e, .err = err, .instant = instant};
     memset(e, 0, sizeof *e);
     if (len > RULE_EXPR_MAX)
         return error_set(err, "column %d: found an expression of %zu bytes, expected at most %d",
@@ -707,6 +714,16 @@ int expr_parse(const char *text, size_t len, struct expr *e, struct error *err)
     if (p.token.kind != T_END)
         return expected(&p, "'and', 'or' or the end");
     return check_events(&p, 0, p.e->n_nodes, false);
+}
+
+int expr_parse(const char *text, size_t len, struct expr *e, struct error *err)
+{
+    return parse(text, len, false, e, err);
+}
+
+int expr_parse_instant(const char *text, size_t len, struct expr *e, struct error *err)
+{
+    return parse(text, len, true, e, err);
 }
 
 int expr_check_trigger(const struct expr *e, enum rule_trigger trigger, struct error *err)

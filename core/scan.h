@@ -77,8 +77,8 @@ struct scan {
 };
 enum { SCAN_AND = 0xfffe, SCAN_OR = 0xffff };
 
-/* `metric`: what the columns have. 0, or -1 with err: what the expression has that no scan can do, a metric
- * without a column. */
+/* x: of expr_parse_instant; `metric`: what the columns have. 0, or -1 with err: what the expression has that
+ * no scan can do, a metric without a column. */
 int scan_compile(struct scan *s, const struct expr *x, const struct metric *metric, unsigned columns,
                  struct error *err);
 

@@ -93,11 +93,6 @@ void toplist_pick(const struct toplist *t, const double column[TOPLIST_COLUMNS],
     value[RANK_EXCHANGE] = column[TOPLIST_EXCHANGE];
 }
 
-static int parse_expr(const char *text, struct expr *x, struct error *err)
-{
-    return expr_parse(text, strlen(text), x, err) < 0 ? -1 : expr_check_instant(x, err);
-}
-
 static uint32_t key_of(const struct toplist_keys *k, const struct metric *m)
 {
     uint32_t i = 0;
@@ -110,7 +105,7 @@ int toplist_keys_add(struct toplist_keys *k, const char *text, struct error *err
 {
     struct expr x;
     unsigned words = 0;
-    if (parse_expr(text, &x, err) < 0)
+    if (expr_parse_instant(text, strlen(text), &x, err) < 0)
         return -1;
     for (unsigned i = 0; i < x.n_operands; i++) {
         if (key_of(k, &x.operand[i]) < k->n)
@@ -135,7 +130,7 @@ int toplist_condition(struct toplist_condition *c, const char *text, const struc
                       struct error *err)
 {
     c->expr.n_nodes = c->expr.n_operands = 0;
-    if (*text && parse_expr(text, &c->expr, err) < 0)
+    if (*text && expr_parse_instant(text, strlen(text), &c->expr, err) < 0)
         return -1;
     for (unsigned i = 0; i < c->expr.n_operands; i++) {
         uint32_t at = key_of(k, &c->expr.operand[i]);

@@ -204,6 +204,9 @@ SETTING_ENUMS(X)
       "Port of the HTTP face of `run`, 0 = off.")                                                            \
     X(ENUM, loop, spin, "auto", 0, 0, "", "", 0,                                                             \
       "Whether an idle role spins. auto: only with a CPU of its own.")                                       \
+    X(INT, loop, sleep_us, "50", 1, 100000, "us", "", 0,                                                     \
+      "How long a role that has no work and does not spin sleeps at a time. Longer leaves more of a shared " \
+      "machine to others, and is what an event may wait.")                                                   \
     X(CPUS, loop, pin, "auto", 0, 0, "", "", 0,                                                              \
       "CPUs of the roles, in their order: auto, off, or a list such as 2,4-7.")                              \
     X(BOOL, loop, cpu_time, "false", 0, 0, "", "", 0,                                                        \

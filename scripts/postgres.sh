@@ -6,8 +6,9 @@
 #   scripts/postgres.sh pids DIR                           prints the pids of all its processes
 # User and database are `ringtape`, without password. A second start in the same DIR takes the same port and the
 # data that is there. fsync is on. As root it runs as the user postgres, who must be able to reach DIR (chmod o+x).
+# Nothing stays in shared memory, also of what is killed.
 set -euo pipefail
-usage() { sed -n '2,8s/^# //p' "$0" >&2; exit 2; }
+usage() { sed -n '2,9s/^# //p' "$0" >&2; exit 2; }
 [ $# -ge 2 ] || usage
 command=$1 dir=$2
 shift 2
@@ -59,7 +60,7 @@ start() {
     for _ in $(seq 20); do
         port=${again:-$((20000 + RANDOM % 12000))}
         if taken "$port"; then sleep 0.1; continue; fi
-        "${as_user[@]}" "$bin/postgres" -D "$dir/data" -p "$port" -h 127.0.0.1 -k '' "$@" >>"$dir/log" 2>&1 </dev/null &
+        "${as_user[@]}" "$bin/postgres" -D "$dir/data" -p "$port" -h 127.0.0.1 -k '' -c dynamic_shared_memory_type=mmap "$@" >>"$dir/log" 2>&1 </dev/null &
         pid=$!
         for _ in $(seq 400); do
             present "$pid" || break
@@ -103,13 +104,20 @@ processes() {
     done
 }
 
+# The kernel keeps the segment by which a server knows another in its folder; its lock file names it.
+forget_memory() {
+    local key id
+    read -r key id < <(sed -n 7p "$dir/data/postmaster.pid" 2>/dev/null) || true
+    [ -z "${id:-}" ] || ipcrm -m "$id" 2>/dev/null || true
+}
+
 # Until none is left: one that is in the middle of a write to a slow disk takes its time, and no new server can start
 # before its shared memory is free.
 crash() {
     local all
     for _ in $(seq 600); do
         all=$(processes)
-        [ -n "$all" ] || return 0
+        [ -n "$all" ] || { forget_memory; return 0; }
         # shellcheck disable=SC2086
         kill -KILL $all 2>/dev/null || true
         sleep 0.05

@@ -112,7 +112,7 @@ int cmd_scan(const struct cli_args *args)
     const char *dir = observe_dir(args), *text = args->positional[0];
     if (!dir)
         return CLI_USAGE;
-    if (expr_parse(text, strlen(text), &x, &err) < 0 ||
+    if (expr_parse_instant(text, strlen(text), &x, &err) < 0 ||
         scan_compile(&s, &x, a.metric, SCAN_COLUMNS, &err) < 0)
         return cli_fail(args, CLI_USAGE, "%s", err.text);
     ask(&a, &x);

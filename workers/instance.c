@@ -142,6 +142,7 @@ void instance_run(struct instance *in, int (*step)(void *ctx, uint64_t now),
                     clock_ns(CLOCK_MONOTONIC));
     heartbeat_set_state(beats, in->heartbeat, HEARTBEAT_RUNNING);
     runloop_init(&run, &role, 1, idle, NULL);
+    run.sleep_ns = (uint32_t)in->settings->loop_sleep_us * 1000;
     runloop_run(&run, &loop.stop);
     heartbeat_set_state(beats, in->heartbeat, HEARTBEAT_GONE);
 }

@@ -15,7 +15,7 @@
 #include <x86intrin.h>
 #endif
 
-enum { SPINS = 100, YIELDS = 10, SLEEP_NS = 50000, CALIBRATION_NS = 20000000 };
+enum { SPINS = 100, YIELDS = 10, CALIBRATION_NS = 20000000 };
 enum { HOUSEKEEPING_MIN_US = 1000, HOUSEKEEPING_MAX_US = 10000 };
 
 const char *regime_name(enum regime regime)
@@ -188,6 +188,7 @@ void runloop_init(struct runloop *l, const struct role *roles, unsigned n, enum 
     l->role_count = n;
     l->idle = idle;
     l->clock = clock;
+    l->sleep_ns = RUNLOOP_SLEEP_NS;
     l->last_ticks = loop_ticks(l);
     l->jitter = l->last_ticks | 1;
     housekeeping_schedule(l);
@@ -195,9 +196,9 @@ void runloop_init(struct runloop *l, const struct role *roles, unsigned n, enum 
 
 static void idle_sleep(const struct runloop *l)
 {
-    struct timespec t = {.tv_nsec = SLEEP_NS};
+    struct timespec t = {.tv_nsec = l->sleep_ns};
     if (l->clock)
-        l->clock->sleep_ns(l->clock->ctx, SLEEP_NS);
+        l->clock->sleep_ns(l->clock->ctx, l->sleep_ns);
     else
         nanosleep(&t, NULL);
 }

@@ -56,20 +56,21 @@ struct runloop_clock {
 
 enum idle_strategy {
     IDLE_SPIN,    /* never gives the CPU away */
-    IDLE_BACKOFF, /* spin, then yield, then sleep 50 us; work starts it anew */
+    IDLE_BACKOFF, /* spin, then yield, then sleep; work starts it anew */
 };
 const char *idle_strategy_name(enum idle_strategy strategy);
 
 /* What loop.spin means here: auto spins only with a CPU of its own. */
 enum idle_strategy idle_strategy_choose(enum set_loop_spin spin, bool own_cpu);
 
-enum { RUNLOOP_ROLES_MAX = 16 };
+enum { RUNLOOP_ROLES_MAX = 16, RUNLOOP_SLEEP_NS = 50000 };
 
 struct runloop {
     struct role roles[RUNLOOP_ROLES_MAX];
     unsigned role_count;
     enum idle_strategy idle;
     const struct runloop_clock *clock;
+    uint32_t sleep_ns; /* RUNLOOP_SLEEP_NS; may be changed after runloop_init */
     double ns_per_tick;
     uint64_t last_ticks;         /* everything before is charged */
     uint64_t housekeeping_ticks; /* when it is due next */

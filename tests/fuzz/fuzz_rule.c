@@ -9,10 +9,15 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static void parse(const char *text, size_t len)
 {
-    static struct expr e;
+    static struct expr e, now;
     struct error err;
-    if (expr_parse(text, len, &e, &err) < 0)
+    bool instant = expr_parse_instant(text, len, &now, &err) == 0;
+    if (expr_parse(text, len, &e, &err) < 0) {
+        assert(!instant);
         return;
+    }
+    assert(instant == (!e.events && e.n_spans == 0) && (!instant || !memcmp(&now, &e, sizeof e)));
+    (void)instant;
     assert(e.n_nodes > 0 && e.n_nodes <= EXPR_NODES_MAX && e.n_operands > 0 &&
            e.n_operands <= ALERT_OPERANDS_MAX);
     unsigned referred = 0;

@@ -146,10 +146,20 @@ static void simulate(uint64_t seed)
     check_end(&market);
 }
 
+static volatile sig_atomic_t child, stopped;
+
+/* Whoever ends this process ends the seed under way, and what it has made is deleted. */
+static void stop(int sig)
+{
+    stopped = sig;
+    if (child > 0)
+        syscall(SYS_kill, (pid_t)child, SIGKILL);
+}
+
 /* A seed in a process of its own: 0 if it is clean. */
 static int run_seed(uint64_t seed, bool tell)
 {
-    char command[128];
+    char command[256];
     snprintf(market.dir, sizeof market.dir, "/dev/shm/ringtape-sim-XXXXXX");
     if (!mkdtemp(market.dir)) {
         perror(market.dir);
@@ -174,21 +184,27 @@ static int run_seed(uint64_t seed, bool tell)
         _Exit(0);
     }
     int status = 0;
+    child = pid;
+    if (stopped)
+        stop(stopped);
     while (syscall(SYS_wait4, pid, &status, 0, NULL) < 0 && errno == EINTR)
         ;
-    if (WIFSIGNALED(status))
+    child = 0;
+    if (WIFSIGNALED(status) && !stopped)
         printf("# killed by signal %d\nSEED=%" PRIu64 "\n", WTERMSIG(status), seed);
-    if (status && !tell) {
+    if (status && !tell && !stopped) {
         snprintf(command, sizeof command, "tail -5 %s/log | sed 's/^/# /'", market.dir);
         fflush(stdout);
         if (system(command))
             perror(command);
     }
-    if (status && tell) {
+    if (status && tell && !stopped) {
         printf("# kept: %s\n", market.dir);
         return 1;
     }
-    snprintf(command, sizeof command, "rm -rf %s", market.dir);
+    /* the workspace lies beside it, and stays there where the end was not a good one */
+    snprintf(command, sizeof command, "rm -rf \"$(readlink %s/instance/workspace)\" %s", market.dir,
+             market.dir);
     if (system(command))
         perror(command);
     return status != 0;
@@ -220,11 +236,15 @@ int main(int argc, char **argv)
         personality(personality(0xffffffff) | ADDR_NO_RANDOMIZE);
         execv("/proc/self/exe", argv);
     }
+    sysv_signal(SIGTERM, stop); /* signal() is simulated; a second one ends this process as usual */
+    sysv_signal(SIGINT, stop);
     static char out[4096];
     setvbuf(stdout, out, _IOLBF, sizeof out);
-    for (uint64_t s = start; s < start + seeds && failed < most; s++)
+    for (uint64_t s = start; s < start + seeds && failed < most && !stopped; s++)
         if (run_seed(s, one))
             failed++;
+    if (stopped)
+        return 128 + stopped;
     printf("%sok - %" PRIu64 " seeds from %" PRIu64 ": all that was produced is there once\n",
            failed ? "not " : "", seeds, start);
     return failed != 0;

@@ -1,5 +1,5 @@
 """What the system tests share: the binary, the data beside the project, TAP lines."""
-import csv, http.client, json, os, random, shutil, signal, socket, subprocess, sys, tempfile, time
+import atexit, csv, http.client, json, os, random, re, shutil, signal, socket, subprocess, sys, tempfile, time
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 BIN = os.path.join(ROOT, "build", "ringtape")
@@ -14,6 +14,7 @@ USDM = [os.path.join(BINANCE, f"usdm_{s}usdt_20240808.jsonl.zst") for s in ("btc
 signal.signal(signal.SIGTERM, lambda *_: sys.exit("ended by SIGTERM"))  # so that `finally` ends servers and instances
 failed = 0
 tmp = tempfile.mkdtemp(prefix="ringtape-test-")
+os.environ.setdefault("RINGTAPE_LOOP_SLEEP_US", "1000")  # instances whose market is quiet leave the CPUs to others
 
 
 def ok(condition, what, detail=""):
@@ -36,8 +37,44 @@ def need_data(*paths):
 
 
 def done():
-    shutil.rmtree(tmp, ignore_errors=True)
     sys.exit(1 if failed else 0)
+
+
+def processes_of(directory):
+    """The processes that have the directory on their command line."""
+    found = []
+    for pid in filter(str.isdigit, os.listdir("/proc")):
+        try:
+            with open(f"/proc/{pid}/cmdline") as f:
+                found += [int(pid)] if directory in f.read() else []
+        except OSError:
+            pass  # it has just ended
+    return found
+
+
+def remove(directory):
+    """Deletes what is in it, and the workspaces of its instances: they lie elsewhere, and a killed one leaves its own."""
+    for folder, folders, files in os.walk(directory):
+        link = os.path.join(folder, "workspace")
+        if os.path.islink(link) and os.path.exists(link):
+            os.remove(os.path.realpath(link))
+    shutil.rmtree(directory, ignore_errors=True)
+
+
+@atexit.register
+def leave():
+    """Nothing of a test stays behind, however it ended: servers and instances have its directory on their command line."""
+    for _ in range(250):
+        left = processes_of(tmp)
+        if not left:
+            break
+        for pid in left:
+            try:
+                os.kill(pid, signal.SIGKILL)
+            except ProcessLookupError:
+                pass
+        time.sleep(0.02)
+    remove(tmp)
 
 
 def path(name):
@@ -77,12 +114,14 @@ def new_dir():
     return path(f"instance{_dirs}")
 
 
+SEQ, ID = re.compile(rb'"seq":(\d+)'), re.compile(rb'"id":"([^"]*)"')
+
+
 def alerts(file):
     """The alert log as lines sorted by (seq, id)."""
     with open(file, "rb") as f:
         lines = f.readlines()
-    keys = [(json.loads(l)["seq"], json.loads(l)["id"]) for l in lines]
-    return [l for _, l in sorted(zip(keys, lines))]
+    return sorted(lines, key=lambda l: (int(SEQ.search(l)[1]), ID.search(l)[1]))
 
 
 def zstd_lines(file):
@@ -92,13 +131,13 @@ def zstd_lines(file):
 
 
 def wait_for(what, seconds=20.0, every=0.02):
-    """Waits until what() is true, asked `every` so many seconds; returns whether it became so within `seconds` of an
-    idle machine."""
+    """Waits until what() is true, asked `every` so many seconds, but at most half of the time: some ask by
+    starting a process. Returns whether it became so within `seconds` of an idle machine."""
     end = time.time() + seconds * PATIENCE
-    while time.time() < end:
+    while (began := time.time()) < end:
         if what():
             return True
-        time.sleep(every)
+        time.sleep(max(every, time.time() - began))
     return False
 
 

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Servers that hang (SIGSTOP): their sinks say so within a bound and go on when the server does, with nothing lost or twice;
 the other sinks do not wait."""
-import urllib.request
+import concurrent.futures, urllib.request
 from redis_server import *
 
 need_redis()
@@ -80,7 +80,8 @@ run = None
 try:
     redis = Redis("redis")
     servers["redis"] = redis.port
-    begin("postgres"), begin("kafka")
+    with concurrent.futures.ThreadPoolExecutor() as both:  # Kafka takes seconds
+        list(both.map(begin, ("postgres", "kafka")))
     PG, KAFKA = f"postgresql://ringtape@127.0.0.1:{servers.get('postgres')}/ringtape", f"127.0.0.1:{servers.get('kafka')}"
     s = socket.create_server(("127.0.0.1", 0))
     http = s.getsockname()[1]

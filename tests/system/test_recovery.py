@@ -23,17 +23,6 @@ def start(directory, scanners=2, speed="6000", source=TAPE, rule_file=file, *mor
                             stderr=open(directory + ".log", "a"), start_new_session=True)
 
 
-def processes_of(directory):
-    """The processes that have the directory on their command line."""
-    found = []
-    for pid in filter(str.isdigit, os.listdir("/proc")):
-        try:
-            found += [pid] if directory in open(f"/proc/{pid}/cmdline").read() else []
-        except OSError:
-            pass  # it has just ended
-    return found
-
-
 def same(directory, code, what, counts=True):
     log = open(directory + ".log").read()
     if not ok(code == 0, f"{what}: the run ends as planned", f"exit {code}\n{log[-1500:]}"):
@@ -50,7 +39,7 @@ def same(directory, code, what, counts=True):
 d = new_dir()
 killed = {"ingest": 0, "scanner": 0, "publisher": 0}
 while min(killed.values()) < KILLS:
-    shutil.rmtree(d, ignore_errors=True)
+    remove(d)
     for end in (".jsonl", ".dark", ".csv", ".json", ".sink", ".sink.cursor", ".log"):
         if os.path.exists(d + end):
             os.remove(d + end)

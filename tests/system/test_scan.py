@@ -48,7 +48,7 @@ for scanners in 1, 3:
     ok(wait_for(lambda: "the source has ended" in text(), 60, 0.1), "the stream has ended")
     check(d, scanners)
     if scanners == 1:
-        for text_, why in (("price crosses above 5", "history"), ("ema(9)@1m > 5", "ema(9)@1m"), ("ask - bid > 1", "arithmetic"), ("price >", "")):
+        for text_, why in (("price crosses above 5", "column 7: found 'crosses'"), ("ema(9)@1m > 5", "ema(9)@1m"), ("price > 5 within 9s", "column 11: found 'within'"), ("ask - bid > 1", "arithmetic"), ("price >", "")):
             q = ringtape("scan", text_, "--dir", d, code=2)
             ok(why in q.stderr, f"refused: {text_}", q.stderr)
     p.send_signal(signal.SIGTERM)

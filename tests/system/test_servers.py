@@ -61,7 +61,7 @@ def kills(sinks):
             ok(json_alerts(d + ".jsonl") == want and csv_bars(d + ".csv") == bars, f"{what}: --alerts and --bars are those of the replay")
             for s in sinks:
                 same(s, want, bars, what)
-        shutil.rmtree(d, ignore_errors=True)
+        remove(d)
     print(f"# {sum(killed.values())} kills -9 ({killed}) over {tapes} tapes in {time.time() - began:.0f} s: {len(want)} alerts and {len(bars)} bars each, in {len(sinks)} sinks")
 
 
@@ -154,7 +154,7 @@ def outages(sinks, plan):
             same(s, want, bars, what)
     finally:
         market.run.kill()
-        shutil.rmtree(market.run.dir, ignore_errors=True)
+        remove(market.run.dir)
 
 
 servers = start_servers()

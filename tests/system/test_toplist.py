@@ -4,7 +4,7 @@ the market role and scanners were killed; alerts do not depend on them."""
 import random
 from lib import *
 
-SIM = "sim:symbols=300,seed=5,start=2026-03-02T09:25:00-05:00,minutes=20,rate=600"
+SIM = "sim:symbols=300,seed=5,start=2026-03-02T09:25:00-05:00,minutes=20,rate=200"
 ON = ["--set", "toplists.enabled=true"]
 RULES = os.path.join(ROOT, "scripts/demo-rules.json")
 LISTS = ["gainers_1m", "losers_5m", "volume_5m", "volume_1d", "relative_volume", "vwap_dist_low", "overbought"]

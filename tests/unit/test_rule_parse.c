@@ -84,6 +84,29 @@ static void test_truth(void **state)
     assert_int_equal(e.n_operands, 3);
 }
 
+/* Of what is asked at an instant: the first crossing or span is refused, with its place. */
+static void test_instant(void **state)
+{
+    static const struct {
+        const char *text, *refused; /* NULL: it is taken */
+    } t[] = {
+        {"price > 5 and not halted or ema(9) - vwap > 0", NULL},
+        {"price crosses above 5",
+         "column 7: found 'crosses', expected comparisons of values as they are now"},
+        {"price > 5 for 3 bars", "column 11: found 'for', expected comparisons of values as they are now"},
+        {"halted or not (bid > 1 within 5m)", "column 24: found 'within', expected comparisons of values as"},
+        {"(price crosses below bid) for 2 bars", "column 8: found 'crosses'"},
+        {"price > 5 for", "column 11: found 'for'"},
+        {"price >", "column 8: the expression ends"},
+    };
+    (void)state;
+    for (unsigned i = 0; i < sizeof t / sizeof *t; i++) {
+        int rc = expr_parse_instant(t[i].text, strlen(t[i].text), &e, &err);
+        if (t[i].refused ? rc == 0 || strncmp(err.text, t[i].refused, strlen(t[i].refused)) != 0 : rc < 0)
+            fail_msg("%s: %s", t[i].text, rc < 0 ? err.text : "taken");
+    }
+}
+
 static void test_precedence(void **state)
 {
     (void)state;
@@ -665,19 +688,14 @@ static void test_encoding(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_truth),
-                                       cmocka_unit_test(test_precedence),
-                                       cmocka_unit_test(test_negation_reaches_the_operators),
-                                       cmocka_unit_test(test_price_literals),
-                                       cmocka_unit_test(test_literals_out_of_range),
-                                       cmocka_unit_test(test_double_literals),
-                                       cmocka_unit_test(test_operands),
-                                       cmocka_unit_test(test_terms),
-                                       cmocka_unit_test(test_conditions_by_themselves),
-                                       cmocka_unit_test(test_refusals),
-                                       cmocka_unit_test(test_spans),
-                                       cmocka_unit_test(test_limits),
-                                       cmocka_unit_test(test_prefixes_and_any_byte),
-                                       cmocka_unit_test(test_encoding)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_truth),           cmocka_unit_test(test_instant),
+        cmocka_unit_test(test_precedence),      cmocka_unit_test(test_negation_reaches_the_operators),
+        cmocka_unit_test(test_price_literals),  cmocka_unit_test(test_literals_out_of_range),
+        cmocka_unit_test(test_double_literals), cmocka_unit_test(test_operands),
+        cmocka_unit_test(test_terms),           cmocka_unit_test(test_conditions_by_themselves),
+        cmocka_unit_test(test_refusals),        cmocka_unit_test(test_spans),
+        cmocka_unit_test(test_limits),          cmocka_unit_test(test_prefixes_and_any_byte),
+        cmocka_unit_test(test_encoding)};
     return cmocka_run_group_tests_name("rule_parse", tests, NULL, NULL);
 }

@@ -177,8 +177,10 @@ static void backs_off_and_comes_back(void **state)
     for (int i = 0; i < 111; i++)
         runloop_once(&loop);
     assert_int_equal(world.sleeps, 2); /* one message, and it spins anew */
+    loop.sleep_ns = 700000;
     runloop_once(&loop);
     assert_int_equal(world.sleeps, 3);
+    assert_int_equal(world.slept, 800000);
 }
 
 static void spinning_never_sleeps(void **state)

@@ -49,7 +49,7 @@ static void test_values(void **state)
     int64_t key[SCAN_COLUMNS];
     (void)state;
     scan_columns(metric);
-    assert_int_equal(expr_parse(text, strlen(text), &x, &err), 0);
+    assert_int_equal(expr_parse_instant(text, strlen(text), &x, &err), 0);
     assert_int_equal(scan_compile(&s, &x, metric, SCAN_COLUMNS, &err), 0);
     valuetab_scan(t, &s, hits);
     for (unsigned i = 0; i < sizeof hits / sizeof *hits; i++)
