@@ -159,8 +159,8 @@ static void failed(struct sink *s, const struct error *err)
     close_sink(s);
     note(s, err, true);
     if (++s->failures == SINK_BREAKER_FAILURES)
-        say(s, "breaker open after %d failures in a row: one event at a time until it takes one",
-            SINK_BREAKER_FAILURES);
+        say(s, "breaker open after %d failures in a row: %s at a time until it takes one",
+            SINK_BREAKER_FAILURES, s->config.ops->whole_batches ? "one batch" : "one event");
     if (s->failures >= SINK_BREAKER_FAILURES)
         set_breaker(s, SINK_BREAKER_OPEN);
     s->random ^= s->random << 13; /* xorshift: only to spread the retries of many nodes */
@@ -298,7 +298,8 @@ static int be_patient(struct sink *s, uint64_t next, uint64_t end, const struct 
  * the next offset that it would give, the offset moves there. */
 static int gather(struct sink *s, struct error *err)
 {
-    uint32_t n = 0, most = s->failures < SINK_BREAKER_FAILURES ? s->config.batch : 1;
+    bool single = s->failures >= SINK_BREAKER_FAILURES && !s->config.ops->whole_batches;
+    uint32_t n = 0, most = single ? 1 : s->config.batch;
     size_t used = 0;
     uint64_t end = atomics_load_acquire_u64(&s->next_offset), next = s->offset, rest = s->offset + GATHER_MAX;
     struct error why = {""};

@@ -10,7 +10,7 @@
  * arrives late changes nothing;
  *   - after any failure the sink is closed, opened again and its cursor read again, with exponential backoff
  * and jitter, for as long as it takes. After SINK_BREAKER_FAILURES in a row its breaker opens: each try is
- * then one event, until one succeeds.
+ * then one event, until one succeeds (Redis: a whole batch, see there).
  *
  * An event that a server refuses for good (SINK_REFUSED) is written durably to a file of dead letters before
  * the cursor passes it, see net/dead_letter.h. No other event is ever given up.
@@ -182,6 +182,7 @@ struct sink_ops {
     const char *name;
     const struct sink_source *source; /* NULL: the outbox */
     size_t state_bytes;               /* zeroed before open */
+    bool whole_batches;               /* tries no single events behind an open breaker */
     /* Refuses a configuration that cannot work: -1 with err. Called by sink_start. */
     int (*check)(const struct sink_config *config, struct error *err);
     /* Connects and reads the cursor. 0, or -1 with err; nothing is left open then. `log` may be called. */

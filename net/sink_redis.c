@@ -20,7 +20,9 @@
  * (Redis and Valkey, with aof-load-truncated, cut only the command that is torn: valkey-io/valkey#4342). It
  * has not happened for the server that starts from that file, but it will for the one after it, together with
  * the next transaction, which is our second try. With the same IDs the second try's entries are then refused
- * as there already; with IDs of the server's clock each would be there twice. */
+ * as there already; with IDs of the server's clock each would be there twice. The second try has no fewer
+ * events than the first (whole_batches): its cursor would else stand before entries that then are there, and
+ * if the server is killed before it has written any more, all of those would come again. */
 #include "net/sink.h"
 
 #include "core/decimal.h"
@@ -658,6 +660,7 @@ static int redis_probe(void *state, struct error *err)
 
 const struct sink_ops sink_redis = {.name = "redis",
                                     .state_bytes = sizeof(struct redis),
+                                    .whole_batches = true,
                                     .check = redis_check,
                                     .open = redis_open,
                                     .deliver = redis_deliver,

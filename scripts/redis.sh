@@ -3,12 +3,13 @@
 #   scripts/redis.sh start DIR [redis-server's arguments…]   starts it with its data in DIR, prints the port
 #   scripts/redis.sh stop DIR                                ends it; kill -9 if it takes longer than 5 s
 #   scripts/redis.sh kill DIR                                kill -9
-# A second start in the same DIR takes the same port and the data that is there. The append-only file is on.
+# A second start in the same DIR takes the same port and the data that is there. The append-only file is on, and
+# kill -9 loses nothing of it (with everysec, the default, a server puts writes off while the disk is slow).
 # With REDIS_TLS=1 the port speaks TLS, with certificates that are made in DIR: ca.crt, and server.crt and client.crt
 # (and .key) that it signed, for 127.0.0.1 and localhost; clients need one if redis-server's arguments do not say
 # --tls-auth-clients no.
 set -euo pipefail
-usage() { sed -n '2,9s/^# //p' "$0" >&2; exit 2; }
+usage() { sed -n '2,10s/^# //p' "$0" >&2; exit 2; }
 [ $# -ge 2 ] || usage
 command=$1 dir=$2
 shift 2
@@ -61,7 +62,7 @@ start() {
     for _ in $(seq 20); do
         port=${again:-$((20000 + RANDOM % 12000))}
         if taken "$port"; then sleep 0.1; continue; fi
-        redis-server "${listen[@]}" "$port" --bind 127.0.0.1 --dir "$dir" --appendonly yes --save '' --daemonize no "$@" \
+        redis-server "${listen[@]}" "$port" --bind 127.0.0.1 --dir "$dir" --appendonly yes --appendfsync no --save '' --daemonize no "$@" \
             >>"$dir/log" 2>&1 </dev/null &
         echo $! >"$dir/pid"
         if answers "$port"; then

@@ -150,9 +150,9 @@ static int look(struct audit *a, struct audit_sink *s, sqlite3_stmt *q[AUDIT_KIN
     while ((got = outbox_read(o, &r, err)) == 1 && r.offset - a->first < a->n &&
            r.offset < s->cursor.offset) {
         uint32_t i = (uint32_t)(r.offset - a->first);
-        struct audit_stage *stage = s->stage[r.kind];
         if (r.kind >= AUDIT_KINDS || !q[r.kind])
             return error_set(err, "event %" PRIu64 " of the outbox is of no kind", r.offset);
+        struct audit_stage *stage = s->stage[r.kind];
         if (ask(q[r.kind], &r, err) < 0)
             return -1;
         if (sqlite3_step(q[r.kind]) != SQLITE_ROW)

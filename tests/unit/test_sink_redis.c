@@ -302,6 +302,49 @@ static void test_torn_append_only_file(void **state)
     }
 }
 
+/* … and the next one loses all that it has written after its first transaction: what that transaction made
+ * come back does not come again. A server may lose what it has confirmed: it puts its writes off while the
+ * disk is slow. */
+static void test_torn_append_only_file_twice(void **state)
+{
+    (void)state;
+    char line[512];
+    fake_set(0, 100);
+    struct sink_config c = config();
+    c.batch = 20;
+    struct sink *s = start(&c);
+    await_level(s, 100);
+    kill_server();
+    snprintf(
+        line, sizeof line,
+        "f=$(ls -t %s/appendonlydir/*.incr.aof %s/*.aof 2>/dev/null | head -1); truncate -s -701 $f; echo $f "
+        "$(stat -c %%s $f) >%s/torn",
+        dir, dir, dir);
+    assert_int_equal(system(line), 0);
+    fake_set(0, 140);
+    sink_published(s, 140);
+    for (int i = 0; i < 60000 && !strstr(said, "breaker open"); i++)
+        usleep(1000);
+    assert_non_null(strstr(said, "breaker open"));
+    assert_int_equal(server("start", ""), 0);
+    await_level(s, 140);
+    assert_non_null(strstr(said, "went back from 100 to 80"));
+    kill_server();
+    snprintf(line, sizeof line,
+             "read f at <%s/torn; first=$(tail -c +$((at + 1)) $f | grep -a -b -o -m 1 EXEC | head -1 | cut "
+             "-d: -f1); "
+             "truncate -s $((at + first + 6)) $f",
+             dir);
+    assert_int_equal(system(line), 0);
+    assert_int_equal(server("start", ""), 0);
+    fake_set(0, 200);
+    sink_published(s, 200);
+    await_level(s, 200);
+    assert_int_equal(sink_stop(s, 5000), 0);
+    connect_client();
+    assert_delivered(0, 200);
+}
+
 /* The process that delivers is killed: its last batch may or may not have arrived. The process is this
  * program, run again as `test_sink_redis deliver URL`. */
 enum { KILLED_EVENTS = 12000 };
@@ -1132,6 +1175,7 @@ int main(int argc, char **argv)
         cmocka_unit_test_setup(test_maxlen, setup),
         cmocka_unit_test_setup(test_server_is_killed, setup),
         cmocka_unit_test_setup(test_torn_append_only_file, setup),
+        cmocka_unit_test_setup(test_torn_append_only_file_twice, setup),
         cmocka_unit_test_setup(test_sink_is_killed, setup),
         cmocka_unit_test_setup(test_late_batch, setup),
         cmocka_unit_test_setup(test_anomalies, setup),
