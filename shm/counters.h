@@ -123,7 +123,7 @@
     C(SINK_TOPLISTS, "toplists", counter, "", "toplists written")                                            \
     C(SINK_DEAD_LETTERS, "dead_letters", counter, "events",                                                  \
       "events that the sink refused for good: they are in DIR/dead-letters")                                 \
-    C(SINK_BREAKER, "breaker", gauge, "", "0 closed, 1 half-open (tries), 2 open (waits)")         \
+    C(SINK_BREAKER, "breaker", gauge, "", "0 closed, 1 half-open (tries), 2 open (waits)")                   \
     C(SINK_UP, "up", gauge, "", "1 while the sink takes events")                                             \
     C(SINK_OFFSET, "offset", gauge, "",                                                                      \
       "offset in the outbox of the next event to deliver; of raw trades: seq in the journal")                \
