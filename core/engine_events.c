@@ -213,34 +213,18 @@ void emit_revised(struct engine *e, const struct symbol *s, const struct kept_al
     e->stats[a->rule].revised += !a->withdrawn;
 }
 
-/* Returns how many are left. */
-static uint32_t emit_alerts(struct engine *e, const struct symbol *s, const struct id_end *end,
-                            const uint32_t *rule, uint32_t n, struct moment *m)
-{
-    for (uint32_t i = 0; i < n; i++)
-        emit_alert(e, s, end, rule[i], m);
-    return 0;
-}
-
 void emit_fired(struct engine *e, struct symbol *s, bool at_close)
 {
     struct moment m, *deciding = unlikely(moment_begin(e, s, at_close, &m)) ? &m : NULL;
-    enum { BATCH = 16 }; /* what alerts say is anywhere in memory: it is asked for some rules at a time */
-    uint32_t rule[BATCH], n = 0;
     struct id_end end = id_end_of(e, s);
     e->any_fired = false;
     e->shown_stamp++;
     for (uint32_t i = 0; 4096 * i < e->n_rules; i++)
         for (; e->fired_words[i]; e->fired_words[i] &= e->fired_words[i] - 1) {
             uint32_t word = 64 * i + (uint32_t)__builtin_ctzll(e->fired_words[i]);
-            for (; e->fired[word]; e->fired[word] &= e->fired[word] - 1) {
-                rule[n] = 64 * word + (uint32_t)__builtin_ctzll(e->fired[word]);
-                __builtin_prefetch(&e->rule[rule[n++]]);
-                if (n == BATCH)
-                    n = emit_alerts(e, s, &end, rule, n, deciding);
-            }
+            for (; e->fired[word]; e->fired[word] &= e->fired[word] - 1)
+                emit_alert(e, s, &end, 64 * word + (uint32_t)__builtin_ctzll(e->fired[word]), deciding);
         }
-    emit_alerts(e, s, &end, rule, n, deciding);
     if (deciding)
         moment_end(e, s, deciding);
 }
