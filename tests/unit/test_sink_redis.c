@@ -269,12 +269,21 @@ static void test_server_is_killed(void **state)
     assert_int_equal(stats.lag, 0);
 }
 
+/* Runs a command with the server's append-only file in $f and its directory in $d. */
+static void on_append_only_file(const char *command)
+{
+    char line[512];
+    snprintf(line, sizeof line,
+             "d=%s; f=$(ls -t $d/appendonlydir/*.incr.aof $d/*.aof 2>/dev/null | head -1); %s", dir, command);
+    assert_int_equal(system(line), 0);
+}
+
 /* The last transaction of the append-only file is torn: what is left of it comes back with the start after
  * the next. */
 static void test_torn_append_only_file(void **state)
 {
     (void)state;
-    char line[256];
+    char line[64];
     for (int cut = 1; cut < 3000; cut += 700) { /* within EXEC, within the batch, before it */
         DO("FLUSHALL");
         fake_set(0, 100);
@@ -283,10 +292,8 @@ static void test_torn_append_only_file(void **state)
         struct sink *s = start(&c);
         await_level(s, 100);
         kill_server();
-        snprintf(line, sizeof line,
-                 "truncate -s -%d $(ls -t %s/appendonlydir/*.incr.aof %s/*.aof 2>/dev/null | head -1)", cut,
-                 dir, dir);
-        assert_int_equal(system(line), 0);
+        snprintf(line, sizeof line, "truncate -s -%d $f", cut);
+        on_append_only_file(line);
         assert_int_equal(server("start", ""), 0);
         fake_set(0, 140);
         sink_published(s, 140);
@@ -308,19 +315,13 @@ static void test_torn_append_only_file(void **state)
 static void test_torn_append_only_file_twice(void **state)
 {
     (void)state;
-    char line[512];
     fake_set(0, 100);
     struct sink_config c = config();
     c.batch = 20;
     struct sink *s = start(&c);
     await_level(s, 100);
     kill_server();
-    snprintf(
-        line, sizeof line,
-        "f=$(ls -t %s/appendonlydir/*.incr.aof %s/*.aof 2>/dev/null | head -1); truncate -s -701 $f; echo $f "
-        "$(stat -c %%s $f) >%s/torn",
-        dir, dir, dir);
-    assert_int_equal(system(line), 0);
+    on_append_only_file("truncate -s -701 $f; stat -c %s $f >$d/torn");
     fake_set(0, 140);
     sink_published(s, 140);
     for (int i = 0; i < 60000 && !strstr(said, "breaker open"); i++)
@@ -330,12 +331,9 @@ static void test_torn_append_only_file_twice(void **state)
     await_level(s, 140);
     assert_non_null(strstr(said, "went back from 100 to 80"));
     kill_server();
-    snprintf(line, sizeof line,
-             "read f at <%s/torn; first=$(tail -c +$((at + 1)) $f | grep -a -b -o -m 1 EXEC | head -1 | cut "
-             "-d: -f1); "
-             "truncate -s $((at + first + 6)) $f",
-             dir);
-    assert_int_equal(system(line), 0);
+    on_append_only_file(
+        "at=$(cat $d/torn); first=$(tail -c +$((at + 1)) $f | grep -a -b -o -m 1 EXEC | head -1 "
+        "| cut -d: -f1); truncate -s $((at + first + 6)) $f");
     assert_int_equal(server("start", ""), 0);
     fake_set(0, 200);
     sink_published(s, 200);
