@@ -246,6 +246,7 @@ static void processes_killed_again_and_again(void **state)
     void *(*sides[])(void *) = {produce, consume};
     s->wanted = UINT64_MAX;
     pid_t pids[2] = {spawn(produce, s), spawn(consume, s)};
+    uint64_t before = 0, moved = 0;
     for (int i = 0; i < KILLS && !atomics_load_relaxed_u64(&s->bad); i++) {
         int victim = i % 2;
         if (i % 4)
@@ -253,6 +254,8 @@ static void processes_killed_again_and_again(void **state)
         nanosleep(&(struct timespec){.tv_nsec = 1000000 + 211000 * (i % 7)}, NULL);
         kill(pids[victim], SIGKILL);
         reap(pids[victim], SIGKILL);
+        moved += atomics_load_acquire_u64(&s->applied) > before;
+        before = atomics_load_acquire_u64(&s->applied);
         pids[victim] = spawn(sides[victim], s);
     }
     /* The producer goes at most a ring further than this, in which the consumer then finds its end. */
@@ -260,6 +263,7 @@ static void processes_killed_again_and_again(void **state)
     reap(pids[0], 0);
     reap(pids[1], 0);
     check_end(s);
+    assert_true(moved > KILLS / 2);
     shared_free(s);
 }
 

@@ -576,6 +576,7 @@ static void a_killed_writer_keeps_its_word(void **state)
         assert_int_equal(read_all(0, &rc), got);
         assert_int_equal(rc, 0);
     }
+    assert_true(*acked > 0);
     munmap(acked, 4096);
 }
 
